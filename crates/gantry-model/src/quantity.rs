@@ -1,0 +1,167 @@
+//! Quantities as Docker's flags spell them: sizes of memory, numbers of CPUs.
+
+/// A text that is no quantity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuantityError {
+    /// Not a size.
+    #[error("invalid size: {0:?}")]
+    Size(String),
+    /// Not a number of CPUs.
+    #[error("invalid value for cpus: {0:?}")]
+    Cpus(String),
+}
+
+/// Parses a size in bytes: a number, an optional fraction, and one of `b k m g t p`
+/// (binary, with or without `b` or `ib` behind, any case), as go-units' `RAMInBytes`.
+///
+/// # Errors
+/// [`QuantityError::Size`] when the text is anything else or does not fit.
+pub fn parse_bytes(text: &str) -> Result<u64, QuantityError> {
+    let bad = || QuantityError::Size(text.chars().take(60).collect());
+    let lower = text.trim().to_ascii_lowercase();
+    let split = lower
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(split);
+    let shift = match unit.trim_start() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        "p" | "pb" | "pib" => 50,
+        _ => return Err(bad()),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || fraction.len() > 18 {
+        return Err(bad());
+    }
+    let whole: u64 = whole.parse().map_err(|_| bad())?;
+    let unit = 1_u64 << shift;
+    let mut total = whole.checked_mul(unit).ok_or_else(bad)?;
+    if !fraction.is_empty() {
+        let digits: u128 = fraction.parse().map_err(|_| bad())?;
+        let scale = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| bad())?);
+        let part = u64::try_from(digits * u128::from(unit) / scale).map_err(|_| bad())?;
+        total = total.checked_add(part).ok_or_else(bad)?;
+    }
+    if i64::try_from(total).is_err() {
+        return Err(bad());
+    }
+    Ok(total)
+}
+
+/// Parses a number of CPUs (`1.5`) into billionths of a CPU, as Docker's `NanoCpus`.
+///
+/// # Errors
+/// [`QuantityError::Cpus`] when the text is no non-negative decimal with up to nine places.
+pub fn parse_nano_cpus(text: &str) -> Result<u64, QuantityError> {
+    let bad = || QuantityError::Cpus(text.chars().take(60).collect());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty())
+        || !digits(whole)
+        || !digits(fraction)
+        || fraction.len() > 9
+        || whole.len() > 9
+    {
+        return Err(bad());
+    }
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().map_err(|_| bad())?
+    };
+    let fraction: u64 = format!("{fraction:0<9}").parse().map_err(|_| bad())?;
+    Ok(whole * 1_000_000_000 + fraction)
+}
+
+/// A size as Docker's tables show it: decimal units, four significant digits (`4.26MB`).
+#[must_use]
+pub fn human_size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "three significant digits are shown"
+    )]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit < UNITS.len() - 1 {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{}{}", significant(value, 3), UNITS[unit])
+}
+
+/// Formats like Go's `%.{digits}g` for values below 1000.
+fn significant(value: f64, digits: usize) -> String {
+    let whole_digits = if value >= 100.0 {
+        3
+    } else if value >= 10.0 {
+        2
+    } else {
+        1
+    };
+    let text = format!("{value:.*}", digits.saturating_sub(whole_digits));
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary() {
+        for (text, want) in [
+            ("0", 0),
+            ("512", 512),
+            ("1k", 1024),
+            ("64m", 64 << 20),
+            ("64MB", 64 << 20),
+            ("1.5GiB", 3 << 29),
+            ("2 g", 2 << 30),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(want), "{text}");
+        }
+        for bad in [
+            "",
+            "k",
+            "-1",
+            "1x",
+            "1..2m",
+            "99999999999999999999",
+            "16384p",
+            "1e3",
+        ] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cpus_have_nine_places() {
+        assert_eq!(parse_nano_cpus("1.5"), Ok(1_500_000_000));
+        assert_eq!(parse_nano_cpus(".25"), Ok(250_000_000));
+        assert_eq!(parse_nano_cpus("2"), Ok(2_000_000_000));
+        for bad in ["", ".", "-1", "1.0000000001", "a", "1,5"] {
+            assert!(parse_nano_cpus(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_as_dockers() {
+        for (bytes, want) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1kB"),
+            (4_261_550, "4.26MB"),
+            (77_100_000, "77.1MB"),
+            (1_100_000_000, "1.1GB"),
+        ] {
+            assert_eq!(human_size(bytes), want);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A container as the engine keeps it on disk.
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::ContainerSpec;
+use crate::digest::Digest;
+use crate::id::ContainerId;
+use crate::image::{Healthcheck, ProcessConfig};
+use crate::mount::Propagation;
+
+/// The document `containers/<id>/container.json`: everything decided at creation.
+/// Written once (and again by `rename` and `update`), never on the way of a start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    /// Version of this document's format.
+    pub version: u32,
+    /// Id.
+    pub id: ContainerId,
+    /// Name.
+    pub name: String,
+    /// Time of creation, RFC 3339 with nanoseconds, UTC.
+    pub created: String,
+    /// What the user asked for.
+    pub spec: ContainerSpec,
+    /// Image: digest of its configuration (what `docker` calls the image id).
+    pub image_id: Digest,
+    /// Image reference as tables show it.
+    pub image_name: String,
+    /// Layers of the image by diff ID, base first.
+    pub layers: Vec<Digest>,
+    /// Process settings after the image's defaults were merged in.
+    pub process: ProcessConfig,
+    /// Final argument vector: entry point then command.
+    pub args: Vec<String>,
+    /// Health check in force.
+    pub healthcheck: Option<Healthcheck>,
+    /// Mounts after volumes were resolved to folders, in mounting order.
+    pub mounts: Vec<ResolvedMount>,
+}
+
+/// A mount whose source is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedMount {
+    /// Absolute path inside the container.
+    pub target: String,
+    /// Whether writing is refused.
+    pub read_only: bool,
+    /// What it is.
+    pub kind: ResolvedMountKind,
+}
+
+/// What a resolved mount shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ResolvedMountKind {
+    /// A path of the host.
+    Bind {
+        /// Absolute path on the host.
+        source: String,
+        /// Propagation.
+        propagation: Propagation,
+        /// Whether mounts below the source are left out.
+        non_recursive: bool,
+    },
+    /// A volume.
+    Volume {
+        /// Name.
+        name: String,
+        /// Its data folder on the host.
+        source: String,
+        /// Whether it was made for this container alone (`rm -v` and `--rm` remove it).
+        anonymous: bool,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Size in bytes.
+        size: Option<u64>,
+        /// Permission bits.
+        mode: Option<u32>,
+        /// Further options as written.
+        options: Vec<String>,
+    },
+}
+
+/// The document `containers/<id>/state.json`: written by the supervisor at each change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// Status as last written; a reader checks `Running` against the supervisor's lock.
+    pub status: Status,
+    /// Process id of the container's init while it runs.
+    pub pid: Option<u32>,
+    /// Start time of that process in clock ticks since boot, against reuse of the pid.
+    pub pid_start: Option<u64>,
+    /// Process id of the supervisor.
+    pub supervisor_pid: Option<u32>,
+    /// Exit code of the last run.
+    pub exit_code: i32,
+    /// Whether the kernel killed it for memory.
+    pub oom_killed: bool,
+    /// Why the last start failed; empty when it did not.
+    pub error: String,
+    /// Time of the last start, RFC 3339.
+    pub started_at: Option<String>,
+    /// Time of the last end, RFC 3339.
+    pub finished_at: Option<String>,
+    /// How often the restart policy started it again.
+    pub restart_count: u32,
+    /// Whether a person stopped it (so `unless-stopped` leaves it alone).
+    pub stopped_by_user: bool,
+    /// Address on the default bridge while it runs.
+    pub network: Option<NetworkState>,
+}
+
+/// Where a running container is on its network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkState {
+    /// IPv4 address.
+    pub ip_address: String,
+    /// Length of the prefix.
+    pub prefix_length: u8,
+    /// Gateway.
+    pub gateway: String,
+    /// MAC address.
+    pub mac_address: String,
+    /// Published ports with the host ports in force.
+    pub ports: Vec<crate::port::PortMapping>,
+}
+
+/// Docker's states of a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Made, never started.
+    #[default]
+    Created,
+    /// Running.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Between two runs by its restart policy.
+    Restarting,
+    /// Being removed.
+    Removing,
+    /// Ended.
+    Exited,
+    /// Could not be removed, or its supervisor vanished without a word.
+    Dead,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        })
+    }
+}
