@@ -1,0 +1,43 @@
+//! The small languages of options never panic, whatever the text.
+
+use gantry_dockerfile::{duration, lint, mode, owner, port, size, wildcard};
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn any_text(text in "\\PC{0,40}") {
+        drop(duration::parse(&text));
+        drop(size::parse(&text));
+        drop(owner::parse(&text));
+        drop(port::parse(&text));
+        drop(lint::Settings::parse(&text));
+        drop(mode::parse(&text).map(|mode| mode.apply(0o644, false)));
+        drop(wildcard::SourcePattern::new(&text));
+    }
+
+    #[test]
+    fn nearly_right_text(text in "[0-9.+\\-]{0,25}(ns|us|ms|s|m|h|k|kb|:|/tcp|-|,|=|x)?[0-9a-z:/,=+\\-]{0,10}") {
+        drop(duration::parse(&text));
+        drop(size::parse(&text));
+        drop(owner::parse(&text));
+        drop(port::parse(&text).map(|ports| ports.names().count()));
+        drop(mode::parse(&text));
+    }
+
+    #[test]
+    fn modes_stay_in_range(text in "[ugoa]{0,3}[+\\-=][rwxXst]{0,4}(,[ugo]{1,2}[+\\-=][ugo])?", current in 0u32..0o10000, directory: bool) {
+        if let Ok(mode) = mode::parse(&text) {
+            prop_assert!(mode.apply(current, directory) <= 0o7777);
+        }
+    }
+
+    #[test]
+    fn patterns(pattern in "[a-c*?\\[\\]^\\\\/.-]{0,12}", name in "[a-c/.]{0,12}") {
+        if let Ok(pattern) = wildcard::Pattern::new(&pattern) {
+            let _: bool = pattern.matches(&name);
+            if let Some(literal) = pattern.literal() {
+                prop_assert_eq!(pattern.matches(&name), literal == name);
+            }
+        }
+    }
+}
