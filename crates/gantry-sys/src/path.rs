@@ -1,0 +1,561 @@
+//! Paths below a directory that cannot be escaped.
+//!
+//! [`Directory`] is a descriptor; names are resolved relative to it by `openat2(2)`, either as if
+//! it were the root of the file system ([`Directory::open_in_root`]: links are followed inside) or
+//! strictly ([`Directory::open_beneath`]: no link is followed at all). Whatever changes an entry
+//! takes a single name, so that nothing between check and use can lead elsewhere.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec,
+    Timestamps, Uid,
+};
+
+/// A directory held open.
+#[derive(Debug)]
+pub struct Directory(OwnedFd);
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: OsString,
+    /// Its type where the file system says it without a further call.
+    pub kind: FileType,
+    /// Its inode.
+    pub inode: u64,
+}
+
+/// How often `openat2` is tried again when a rename elsewhere made it give up (`EAGAIN`).
+const ATTEMPTS: usize = 128;
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Directory {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl From<Directory> for OwnedFd {
+    fn from(directory: Directory) -> Self {
+        directory.0
+    }
+}
+
+/// Whether this is one name: not empty, no slash, neither `.` nor `..`.
+#[must_use]
+pub fn is_name(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/') && !bytes.contains(&0)
+}
+
+fn one_name(name: &OsStr) -> io::Result<&OsStr> {
+    if is_name(name) {
+        Ok(name)
+    } else {
+        Err(io::Error::from(io::ErrorKind::InvalidInput))
+    }
+}
+
+impl Directory {
+    /// Opens a directory by a path of the host; links are followed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(rustix::fs::openat(
+            CWD,
+            path,
+            DIRECTORY,
+            Mode::empty(),
+        )?))
+    }
+
+    /// A second descriptor of the same directory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    fn openat2(
+        &self,
+        path: &OsStr,
+        flags: OFlags,
+        mode: Mode,
+        resolve: ResolveFlags,
+    ) -> io::Result<OwnedFd> {
+        let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+        for _ in 0..ATTEMPTS {
+            let opened = rustix::fs::openat2(&self.0, path, flags | OFlags::CLOEXEC, mode, resolve);
+            match opened {
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+        Err(io::Error::from(rustix::io::Errno::AGAIN))
+    }
+
+    /// Opens `path` as if this directory were the root of the file system: absolute paths and
+    /// links start here, `..` stays here.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_in_root(
+        &self,
+        path: impl AsRef<OsStr>,
+        flags: OFlags,
+        mode: u32,
+    ) -> io::Result<OwnedFd> {
+        let path = path.as_ref();
+        let path = if path.is_empty() {
+            OsStr::new(".")
+        } else {
+            path
+        };
+        self.openat2(
+            path,
+            flags,
+            Mode::from_raw_mode(mode),
+            ResolveFlags::IN_ROOT,
+        )
+    }
+
+    /// Opens a relative `path` below this directory without following any link.
+    ///
+    /// # Errors
+    /// The kernel's: `ELOOP` at a link, `EXDEV` at `..` or an absolute path.
+    pub fn open_beneath(
+        &self,
+        path: impl AsRef<OsStr>,
+        flags: OFlags,
+        mode: u32,
+    ) -> io::Result<OwnedFd> {
+        let path = path.as_ref();
+        let path = if path.is_empty() {
+            OsStr::new(".")
+        } else {
+            path
+        };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        self.openat2(path, flags, Mode::from_raw_mode(mode), resolve)
+    }
+
+    /// The directory at `path`, links followed inside this one.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn directory_in_root(&self, path: impl AsRef<OsStr>) -> io::Result<Self> {
+        self.open_in_root(path, DIRECTORY, 0).map(Self)
+    }
+
+    /// The directory at the relative `path`, no link followed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn directory_beneath(&self, path: impl AsRef<OsStr>) -> io::Result<Self> {
+        self.open_beneath(path, DIRECTORY, 0).map(Self)
+    }
+
+    /// Creates every missing directory of `path` with these permission bits (the process's umask
+    /// applies) and returns the last; links are followed inside this directory.
+    ///
+    /// # Errors
+    /// The kernel's; `ENOTDIR` where something else is in the way, also at a dangling link.
+    pub fn create_all_in_root(&self, path: impl AsRef<OsStr>, mode: u32) -> io::Result<Self> {
+        // Resolved from the root for each prefix: a link in the middle may lead anywhere in it.
+        let mut prefix = OsString::from(".");
+        let mut here = self.try_clone()?;
+        for name in components(path.as_ref()) {
+            prefix.push("/");
+            prefix.push(name);
+            match self.directory_in_root(&prefix) {
+                Ok(next) => here = next,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && name != ".." => {
+                    match here.make_directory(name, mode) {
+                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                            return Err(io::Error::from(rustix::io::Errno::NOTDIR));
+                        }
+                        other => other?,
+                    }
+                    here = self.directory_in_root(&prefix)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(here)
+    }
+
+    /// Creates every missing directory of a relative `path` without following links.
+    ///
+    /// # Errors
+    /// The kernel's; `ENOTDIR` or `ELOOP` where something else is in the way.
+    pub fn create_all_beneath(&self, path: impl AsRef<OsStr>, mode: u32) -> io::Result<Self> {
+        let path = path.as_ref();
+        if let Ok(found) = self.directory_beneath(path) {
+            return Ok(found);
+        }
+        let mut here = self.try_clone()?;
+        for name in components(path) {
+            here = match here.directory_beneath(name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    here.make_directory(name, mode)?;
+                    here.directory_beneath(name)?
+                }
+                other => other?,
+            };
+        }
+        Ok(here)
+    }
+
+    /// Creates a regular file that must not exist yet, open for reading and writing.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn create_file(&self, name: &OsStr, mode: u32) -> io::Result<OwnedFd> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(
+            &self.0,
+            one_name(name)?,
+            flags,
+            Mode::from_raw_mode(mode),
+        )?)
+    }
+
+    /// Opens the entry `name` itself; a link in its place is `ELOOP`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_entry(&self, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(
+            &self.0,
+            one_name(name)?,
+            flags,
+            Mode::empty(),
+        )?)
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn make_directory(&self, name: &OsStr, mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(
+            &self.0,
+            one_name(name)?,
+            Mode::from_raw_mode(mode),
+        )?)
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn make_symlink(&self, target: &OsStr, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(target, &self.0, one_name(name)?)?)
+    }
+
+    /// Makes a device node, FIFO or socket.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn make_node(
+        &self,
+        name: &OsStr,
+        kind: FileType,
+        mode: u32,
+        device: Dev,
+    ) -> io::Result<()> {
+        Ok(rustix::fs::mknodat(
+            &self.0,
+            one_name(name)?,
+            kind,
+            Mode::from_raw_mode(mode),
+            device,
+        )?)
+    }
+
+    /// Makes a hard link `name` to the entry `old` of `from`, which is not followed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn make_link(&self, from: &Self, old: &OsStr, name: &OsStr) -> io::Result<()> {
+        let (old, name) = (one_name(old)?, one_name(name)?);
+        Ok(rustix::fs::linkat(
+            &from.0,
+            old,
+            &self.0,
+            name,
+            AtFlags::empty(),
+        )?)
+    }
+
+    /// Renames the entry `old` of `from` to `name`, which it replaces.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn rename_from(&self, from: &Self, old: &OsStr, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::renameat(
+            &from.0,
+            one_name(old)?,
+            &self.0,
+            one_name(name)?,
+        )?)
+    }
+
+    /// Removes an entry that is no directory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove_entry(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(
+            &self.0,
+            one_name(name)?,
+            AtFlags::empty(),
+        )?)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(
+            &self.0,
+            one_name(name)?,
+            AtFlags::REMOVEDIR,
+        )?)
+    }
+
+    /// Removes an entry and all below it; what is not there is no error. Links are not followed
+    /// and depth is bounded by memory alone.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove_all(&self, name: &OsStr) -> io::Result<()> {
+        match self.remove_entry(name) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied
+                ) => {}
+            Err(error) => return Err(error),
+        }
+        let mut open = vec![(self.directory_beneath(name)?, name.to_owned())];
+        while let Some((here, _)) = open.last() {
+            let mut deeper = None;
+            for entry in here.entries()? {
+                if entry.kind == FileType::Directory || here.remove_entry(&entry.name).is_err() {
+                    deeper = Some((here.directory_beneath(&entry.name)?, entry.name));
+                    break;
+                }
+            }
+            if let Some(next) = deeper {
+                open.push(next);
+                continue;
+            }
+            let (_, emptied) = open.pop().expect("the loop saw it");
+            let parent = open.last().map_or(self, |(directory, _)| directory);
+            parent.remove_directory(&emptied)?;
+        }
+        Ok(())
+    }
+
+    /// What the entry `name` itself is.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn status_of(&self, name: &OsStr) -> io::Result<Stat> {
+        Ok(rustix::fs::statat(
+            &self.0,
+            one_name(name)?,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
+    }
+
+    /// What this directory is.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn status(&self) -> io::Result<Stat> {
+        Ok(rustix::fs::fstat(&self.0)?)
+    }
+
+    /// Where the link `name` leads.
+    ///
+    /// # Errors
+    /// The kernel's; `EINVAL` when it is no link.
+    pub fn read_link(&self, name: &OsStr) -> io::Result<OsString> {
+        let target = rustix::fs::readlinkat(&self.0, one_name(name)?, Vec::new())?;
+        Ok(OsString::from_vec(target.into_bytes()))
+    }
+
+    /// Sets the owner of the entry `name` itself.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_owner(&self, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(rustix::fs::chownat(
+            &self.0,
+            one_name(name)?,
+            Some(uid),
+            Some(gid),
+            flags,
+        )?)
+    }
+
+    /// Sets the permission bits (12 of them) of the entry `name`, which must be no link.
+    ///
+    /// # Errors
+    /// The kernel's; `ELOOP` when a link is in its place.
+    pub fn set_mode(&self, name: &OsStr, mode: u32) -> io::Result<()> {
+        let entry = self.open_entry(name, OFlags::PATH)?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&entry)?.st_mode) == FileType::Symlink {
+            return Err(io::Error::from(rustix::io::Errno::LOOP));
+        }
+        let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
+        Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode & 0o7777))?)
+    }
+
+    /// Sets access and modification time of the entry `name` itself, in seconds and nanoseconds
+    /// since the epoch.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_times(
+        &self,
+        name: &OsStr,
+        accessed: Timespec,
+        modified: Timespec,
+    ) -> io::Result<()> {
+        let times = Timestamps {
+            last_access: accessed,
+            last_modification: modified,
+        };
+        Ok(rustix::fs::utimensat(
+            &self.0,
+            one_name(name)?,
+            &times,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
+    }
+
+    /// All entries but `.` and `..`, in the order of the file system.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn entries(&self) -> io::Result<Vec<Entry>> {
+        // A descriptor of its own: reading moves the offset of the open directory.
+        let own = rustix::fs::openat(&self.0, c".", DIRECTORY, Mode::empty())?;
+        let mut buffer = Vec::with_capacity(32 << 10);
+        let mut raw = RawDir::new(own, buffer.spare_capacity_mut());
+        let mut entries = Vec::new();
+        while let Some(entry) = raw.next() {
+            let entry = entry?;
+            let name: &CStr = entry.file_name();
+            if name != c"." && name != c".." {
+                entries.push(Entry {
+                    name: OsStr::from_bytes(name.to_bytes()).to_owned(),
+                    kind: entry.file_type(),
+                    inode: entry.ino(),
+                });
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// The names of a path, without empty ones and `.`.
+pub fn components(path: &OsStr) -> impl Iterator<Item = &OsStr> {
+    path.as_bytes()
+        .split(|b| *b == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+        .map(OsStr::from_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn name(text: &str) -> &OsStr {
+        OsStr::new(text)
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let outside = tempfile::tempdir().unwrap();
+        let inside = outside.path().join("root");
+        fs::create_dir_all(inside.join("real")).unwrap();
+        fs::write(outside.path().join("secret"), "s").unwrap();
+        symlink("../secret", inside.join("up")).unwrap();
+        symlink("/real", inside.join("absolute")).unwrap();
+        let root = Directory::open(&inside).unwrap();
+        assert!(root.open_in_root("up", OFlags::RDONLY, 0).is_err());
+        assert!(
+            root.open_in_root("../../secret", OFlags::RDONLY, 0)
+                .is_err()
+        );
+        assert!(root.directory_in_root("absolute").is_ok());
+        assert!(root.directory_beneath("absolute").is_err());
+        assert!(root.directory_beneath("..").is_err());
+        root.create_all_in_root("absolute/a/../b", 0o755).unwrap();
+        assert!(inside.join("real/b").is_dir());
+        assert!(root.create_all_beneath("absolute/c", 0o755).is_err());
+        assert!(root.make_directory(name("../x"), 0o755).is_err());
+    }
+
+    #[test]
+    fn whole_trees_go_and_links_do_not_lead_the_removal_out() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("t/a/b/c")).unwrap();
+        fs::create_dir_all(folder.path().join("keep")).unwrap();
+        fs::write(folder.path().join("keep/file"), "x").unwrap();
+        symlink("../../keep", folder.path().join("t/a/link")).unwrap();
+        for n in 0..500 {
+            fs::write(folder.path().join(format!("t/a/b/{n}")), "").unwrap();
+        }
+        let root = Directory::open(folder.path()).unwrap();
+        root.remove_all(name("t")).unwrap();
+        root.remove_all(name("t")).unwrap();
+        assert!(!folder.path().join("t").exists());
+        assert!(folder.path().join("keep/file").exists());
+    }
+
+    #[test]
+    fn modes_are_not_set_through_links() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        symlink("file", folder.path().join("link")).unwrap();
+        let root = Directory::open(folder.path()).unwrap();
+        root.set_mode(name("file"), 0o4711).unwrap();
+        assert_eq!(
+            root.status_of(name("file")).unwrap().st_mode & 0o7777,
+            0o4711
+        );
+        assert!(root.set_mode(name("link"), 0o777).is_err());
+    }
+}

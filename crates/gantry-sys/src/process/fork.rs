@@ -1,0 +1,108 @@
+//! Making a child that goes on with a copy of this process's memory.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::panic::AssertUnwindSafe;
+
+use super::control::is_single_threaded;
+use super::namespace::NamespaceSet;
+use super::pidfd::Process;
+
+/// How to make a child (clone3(2)).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fork<'a> {
+    /// The namespaces to make for it.
+    pub namespaces: NamespaceSet,
+    /// The cgroup v2 directory to start it in.
+    pub cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Ends the process at once, without running anything that was registered for its end.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor above the standard streams but `keep`, whoever in this program holds it:
+/// only for a forked child that goes on with nothing but `keep` and leaves by [`exit_now`].
+pub fn close_everything_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut keep: Vec<libc::c_uint> = keep
+        .iter()
+        .map(|fd| fd.as_raw_fd().cast_unsigned())
+        .filter(|number| *number > 2)
+        .collect();
+    keep.sort_unstable();
+    let mut next = 3;
+    for number in keep.into_iter().chain([libc::c_uint::MAX]) {
+        if number > next {
+            // SAFETY: no memory depends on these descriptors, and the caller uses none of them.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, next, number - 1, 0) };
+            if result < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        next = number.saturating_add(1);
+    }
+    Ok(())
+}
+
+impl Fork<'_> {
+    /// Makes a child that runs `child` and ends with the code it returns. Refused in a process
+    /// with several threads, because locks that the others hold would stay locked for ever in the
+    /// child.
+    pub fn run(&self, child: impl FnOnce() -> i32) -> io::Result<Process> {
+        if !is_single_threaded()? {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this process has several threads and cannot be forked",
+            ));
+        }
+        let mut pidfd: libc::c_int = -1;
+        let mut flags = libc::CLONE_PIDFD.cast_unsigned().into();
+        flags |= self.namespaces.bits();
+        let mut arguments = libc::clone_args {
+            flags,
+            pidfd: (&raw mut pidfd).addr() as u64,
+            child_tid: 0,
+            parent_tid: 0,
+            exit_signal: libc::SIGCHLD.cast_unsigned().into(),
+            stack: 0,
+            stack_size: 0,
+            tls: 0,
+            set_tid: 0,
+            set_tid_size: 0,
+            cgroup: 0,
+        };
+        if let Some(cgroup) = self.cgroup {
+            arguments.flags |= CLONE_INTO_CGROUP;
+            arguments.cgroup = cgroup.as_raw_fd().cast_unsigned().into();
+        }
+        // SAFETY: without CLONE_VM the child gets a copy of all memory, this stack included, so
+        // that returning twice from here is sound; this process has one thread, so that nothing is
+        // locked or half-changed in the copy. The structure and the place for the pidfd live
+        // across the call.
+        let pid = unsafe {
+            libc::syscall(
+                libc::SYS_clone3,
+                &raw mut arguments,
+                size_of::<libc::clone_args>(),
+            )
+        };
+        match pid {
+            0 => {
+                // A panic must not unwind into the parent's half of the program.
+                let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(255);
+                exit_now(code)
+            }
+            pid if pid > 0 => {
+                // SAFETY: the kernel stored a new descriptor there that nobody else owns.
+                let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+                let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
+                Ok(Process::new(pid, pidfd))
+            }
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
