@@ -1,0 +1,466 @@
+//! Requests: connections, certificates, proxies, retries, and errors in the registry's words.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::http::{HeaderMap, Method, Request, Response};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy, SendBody};
+
+use super::auth::Tokens;
+use super::{ClientConfig, Endpoint};
+use crate::error::RegistryError;
+
+/// How often a request that failed for a passing reason is made.
+const ATTEMPTS: u32 = 4;
+/// Waited before the second attempt; doubled for each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause that a registry may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+const CONNECT: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(60);
+const REDIRECTS: u32 = 10;
+/// Most that is read of an answer that is an error.
+const ERROR_LIMIT: u64 = 16 << 10;
+
+/// What all requests of a client share.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    config: ClientConfig,
+    agents: Mutex<HashMap<AgentKey, Agent>>,
+    certificates: OnceLock<Arc<Vec<Certificate<'static>>>>,
+    preferred: Mutex<HashMap<String, String>>,
+    pub(crate) tokens: Tokens,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct AgentKey {
+    registry: String,
+    plain: bool,
+}
+
+/// A request before it has credentials.
+#[derive(Debug, Clone)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) address: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// How the thing asked for is named in messages.
+    pub(crate) what: &'a str,
+    /// Token scope, `repository:name:pull`.
+    pub(crate) scope: &'a str,
+}
+
+impl Transport {
+    pub(crate) fn new(config: &ClientConfig) -> Self {
+        Self {
+            config: config.clone(),
+            agents: Mutex::default(),
+            certificates: OnceLock::new(),
+            preferred: Mutex::default(),
+            tokens: Tokens::default(),
+        }
+    }
+
+    /// The settings.
+    pub(crate) const fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    /// The endpoints with the one that last served their registry at the front.
+    pub(crate) fn preferred_first(&self, mut endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+        let Some(first) = endpoints.first() else {
+            return endpoints;
+        };
+        let preferred = self
+            .preferred
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Between schemes of one registry only: a mirror that lacked one image may have the next.
+        if let Some(base) = preferred.get(&first.registry)
+            && let Some(at) = endpoints.iter().position(|e| &e.base == base)
+            && !first.mirror
+        {
+            endpoints[..=at].rotate_right(1);
+        }
+        endpoints
+    }
+
+    /// Remembers that this endpoint serves its registry.
+    pub(crate) fn prefer(&self, endpoint: &Endpoint) {
+        let mut preferred = self
+            .preferred
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        preferred.insert(endpoint.registry.clone(), endpoint.base.clone());
+    }
+
+    /// Makes a request without a body, with credentials where they are asked for, again where
+    /// it failed for a passing reason. Any answer below 400 is given back.
+    pub(crate) fn call(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+    ) -> Result<Response<Body>, RegistryError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            let wanted = match self.once(endpoint, call) {
+                Err(RegistryError::Busy { retry_after, .. }) => retry_after,
+                Err(failure) if worth_another_try(&failure) => None,
+                other => return other,
+            };
+            std::thread::sleep(wanted.unwrap_or(pause).min(LONGEST_PAUSE));
+            pause *= 2;
+        }
+        self.once(endpoint, call)
+    }
+
+    fn once(&self, endpoint: &Endpoint, call: &Call<'_>) -> Result<Response<Body>, RegistryError> {
+        let response = self.authorized(endpoint, call, SendBody::none)?;
+        checked(endpoint, call, response)
+    }
+
+    /// Makes a request once, with credentials if the registry asks for them. `body` is asked
+    /// again after a challenge.
+    pub(crate) fn authorized<'b>(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        mut body: impl FnMut() -> SendBody<'b>,
+    ) -> Result<Response<Body>, RegistryError> {
+        let known = self.tokens.known(endpoint, call.scope);
+        let response = self.send(endpoint, call, known.as_deref(), body())?;
+        if response.status() != 401 {
+            return Ok(response);
+        }
+        let Some(fresh) = self.answer(endpoint, call, response.headers())? else {
+            return Ok(response);
+        };
+        drop(response);
+        self.send(endpoint, call, Some(&fresh), body())
+    }
+
+    /// Sends a request as it is; any status is an answer.
+    pub(crate) fn send(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        authorization: Option<&str>,
+        body: SendBody<'_>,
+    ) -> Result<Response<Body>, RegistryError> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(&call.address);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        // Credentials are for the endpoint; an upload may have been sent elsewhere.
+        if let Some(authorization) = authorization
+            && same_origin(&endpoint.base, &call.address)
+        {
+            request = request.header("Authorization", authorization);
+        }
+        let request = request
+            .body(body)
+            .map_err(|error| malformed(endpoint, call.what, &error.to_string()))?;
+        let agent = self.agent(endpoint)?;
+        agent
+            .run(request)
+            .map_err(|error| unreachable_endpoint(endpoint, error))
+    }
+
+    fn agent(&self, endpoint: &Endpoint) -> Result<Agent, RegistryError> {
+        let key = AgentKey {
+            registry: endpoint.registry.clone(),
+            plain: endpoint.base.starts_with("http://"),
+        };
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&key) {
+            return Ok(agent.clone());
+        }
+        let mut builder = Agent::config_builder()
+            .http_status_as_error(false)
+            .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
+            .max_redirects(REDIRECTS)
+            .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(SILENCE))
+            .timeout_per_read(Some(SILENCE))
+            .max_idle_connections_per_host(8)
+            .proxy(self.proxy(key.plain)?);
+        if !key.plain {
+            builder = builder.tls_config(self.tls(&endpoint.registry)?);
+        }
+        let agent = Agent::new_with_config(builder.build());
+        agents.insert(key, agent.clone());
+        Ok(agent)
+    }
+
+    fn proxy(&self, plain: bool) -> Result<Option<Proxy>, RegistryError> {
+        let variable = |name: &str| {
+            let value = self.config.environment.get(name);
+            value
+                .or_else(|| self.config.environment.get(&name.to_ascii_lowercase()))
+                .filter(|v| !v.is_empty())
+        };
+        let own = if plain { "HTTP_PROXY" } else { "HTTPS_PROXY" };
+        let Some(address) = variable(own).or_else(|| variable("ALL_PROXY")) else {
+            return Ok(None);
+        };
+        let settings = |error: ureq::Error| RegistryError::Settings {
+            what: format!("the proxy {}", super::authority(address)),
+            reason: error.to_string(),
+        };
+        let parsed = Proxy::new(address).map_err(settings)?;
+        let mut builder = Proxy::builder(parsed.protocol())
+            .host(parsed.host())
+            .port(parsed.port());
+        if let Some(user) = parsed.username() {
+            builder = builder.username(user);
+        }
+        if let Some(password) = parsed.password() {
+            builder = builder.password(password);
+        }
+        for host in variable("NO_PROXY")
+            .into_iter()
+            .flat_map(|list| list.split(','))
+        {
+            builder = builder.no_proxy(host.trim());
+        }
+        // A registry on this machine is never asked through a proxy.
+        for host in ["localhost", "127.0.0.1", "[::1]"] {
+            builder = builder.no_proxy(host);
+        }
+        builder.build().map(Some).map_err(settings)
+    }
+
+    fn tls(&self, registry: &str) -> Result<TlsConfig, RegistryError> {
+        let settings = self.config.registries.get(registry);
+        let mut roots = self
+            .certificates
+            .get_or_init(|| Arc::new(self.system_certificates()))
+            .to_vec();
+        if let Some(path) = settings.and_then(|s| s.ca_file.as_ref()) {
+            let unusable = |reason: String| RegistryError::Settings {
+                what: format!("the certificate file {}", path.display()),
+                reason,
+            };
+            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            let before = roots.len();
+            roots.extend(certificates(&pem));
+            if roots.len() == before {
+                return Err(unusable("it holds no certificate".to_owned()));
+            }
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        Ok(TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(provider)
+            .root_certs(if roots.is_empty() {
+                RootCerts::WebPki
+            } else {
+                RootCerts::new_with_certs(&roots)
+            })
+            .disable_verification(settings.is_some_and(|s| s.insecure))
+            .build())
+    }
+
+    /// `SSL_CERT_FILE`, or what the system trusts.
+    fn system_certificates(&self) -> Vec<Certificate<'static>> {
+        let named = self
+            .config
+            .environment
+            .get("SSL_CERT_FILE")
+            .filter(|path| !path.is_empty());
+        if let Some(pem) = named.and_then(|path| std::fs::read(path).ok()) {
+            return certificates(&pem);
+        }
+        let native = rustls_native_certs::load_native_certs().certs;
+        native
+            .iter()
+            .map(|der| Certificate::from_der(der).to_owned())
+            .collect()
+    }
+}
+
+fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
+    ureq::tls::parse_pem(pem)
+        .filter_map(|item| match item {
+            Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether a connection that failed may succeed a moment later: not where nobody listens, the
+/// name has no address, or the other side speaks another protocol.
+fn worth_another_try(failure: &RegistryError) -> bool {
+    const LASTING: [&str; 9] = [
+        "redirect",
+        "refused",
+        "certificate",
+        "no address",
+        "tls",
+        "unknownissuer",
+        "unreachable",
+        "message",
+        "corrupt",
+    ];
+    match failure {
+        RegistryError::Unreachable { reason, .. } => {
+            let reason = reason.to_lowercase();
+            !LASTING.iter().any(|word| reason.contains(word))
+        }
+        _ => false,
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get("Retry-After")?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Scheme and authority are the same.
+pub(crate) fn same_origin(one: &str, other: &str) -> bool {
+    let origin = |address: &str| {
+        let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+        let authority = rest
+            .split(['/', '?', '#'])
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        (scheme.to_ascii_lowercase(), authority)
+    };
+    origin(one) == origin(other)
+}
+
+fn unreachable_endpoint(endpoint: &Endpoint, error: ureq::Error) -> RegistryError {
+    let reason = match error {
+        ureq::Error::HostNotFound => "the host has no address".to_owned(),
+        ureq::Error::Timeout(_) => "it did not answer in time".to_owned(),
+        ureq::Error::Io(error) => {
+            let text = error.to_string();
+            text.split(" (os error")
+                .next()
+                .unwrap_or_default()
+                .to_lowercase()
+        }
+        other => other.to_string(),
+    };
+    RegistryError::Unreachable {
+        endpoint: endpoint.base.clone(),
+        reason,
+    }
+}
+
+pub(crate) fn malformed(endpoint: &Endpoint, what: &str, reason: &str) -> RegistryError {
+    RegistryError::Malformed {
+        endpoint: endpoint.base.clone(),
+        what: what.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// An answer below 400 as it is, any other as an error.
+pub(crate) fn checked(
+    endpoint: &Endpoint,
+    call: &Call<'_>,
+    response: Response<Body>,
+) -> Result<Response<Body>, RegistryError> {
+    let status = response.status().as_u16();
+    if status < 400 {
+        return Ok(response);
+    }
+    let retry_after = retry_after(response.headers());
+    let message = message(response);
+    let (endpoint, what) = (endpoint.base.clone(), call.what.to_owned());
+    Err(match status {
+        401 | 403 => RegistryError::Unauthorized {
+            endpoint,
+            what,
+            message,
+        },
+        404 => RegistryError::NotFound {
+            endpoint,
+            what,
+            message,
+        },
+        408 | 429 | 500 | 502 | 503 | 504 => RegistryError::Busy {
+            endpoint,
+            status,
+            retry_after,
+            message,
+        },
+        _ => RegistryError::Refused {
+            endpoint,
+            status,
+            what,
+            message,
+        },
+    })
+}
+
+/// What an error answer says: the `errors` of distribution-spec, "Error Codes", or nothing.
+fn message(response: Response<Body>) -> String {
+    #[derive(Deserialize)]
+    struct Answer {
+        errors: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let mut text = Vec::new();
+    let body = response
+        .into_body()
+        .into_with_config()
+        .limit(ERROR_LIMIT)
+        .reader();
+    if body.take(ERROR_LIMIT).read_to_end(&mut text).is_err() {
+        return String::new();
+    }
+    let Ok(answer) = serde_json::from_slice::<Answer>(&text) else {
+        return String::new();
+    };
+    let printable = |text: &str| {
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect::<String>()
+    };
+    let entry = |entry: &Entry| match entry.message.is_empty() {
+        true => printable(&entry.code),
+        false => printable(&entry.message),
+    };
+    answer
+        .errors
+        .iter()
+        .take(3)
+        .map(entry)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_origin;
+
+    #[test]
+    fn origins_are_scheme_and_authority() {
+        assert!(same_origin("https://a", "https://A/x?y"));
+        assert!(!same_origin("https://a", "http://a/"));
+        assert!(!same_origin("https://a", "https://a.b/"));
+        assert!(!same_origin("https://a:1", "https://a:2/"));
+    }
+}
