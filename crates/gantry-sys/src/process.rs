@@ -9,7 +9,7 @@ mod program;
 mod spawn;
 
 pub use control::{
-    become_reaper, die_with_parent, is_single_threaded, set_domain_name, set_dumpable,
+    become_reaper, die_with_parent, is_dumpable, is_single_threaded, set_domain_name, set_dumpable,
     set_personality,
 };
 pub use fork::{Fork, close_everything_but, exit_now};

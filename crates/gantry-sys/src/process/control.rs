@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::process::{DumpableBehavior, Signal, getppid, set_dumpable_behavior};
+use rustix::process::{
+    DumpableBehavior, Signal, dumpable_behavior, getppid, set_dumpable_behavior,
+};
 
 /// Has this process killed when the thread that made it ends. `parent` is that process's ID; one
 /// that is gone already is an error. A parent outside this PID namespace cannot be seen, so that
@@ -35,6 +37,11 @@ pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
     Ok(set_dumpable_behavior(behavior)?)
 }
 
+/// Whether other processes of the same user may look into this one.
+pub fn is_dumpable() -> io::Result<bool> {
+    Ok(dumpable_behavior()? == DumpableBehavior::Dumpable)
+}
+
 /// Sets the execution domain (personality(2)).
 pub fn set_personality(persona: u64) -> io::Result<()> {
     // SAFETY: the call changes how later system calls behave and touches no memory.
@@ -58,7 +65,24 @@ pub fn set_domain_name(name: &OsStr) -> io::Result<()> {
 
 /// Whether this process has one thread.
 pub fn is_single_threaded() -> io::Result<bool> {
-    // A directory has two links and one for every directory in it: one per thread.
-    let stat = rustix::fs::stat("/proc/self/task")?;
-    Ok(stat.st_nlink == 3)
+    // Does nothing in a process with one thread, and is refused in any other (unshare(2)).
+    // SAFETY: the call affects no memory.
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        error => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_noticed() {
+        // The test runner has a thread for the test beside its own.
+        assert!(!is_single_threaded().expect("an answer"));
+    }
 }

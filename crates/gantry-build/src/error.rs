@@ -1,0 +1,353 @@
+//! Why a build failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use gantry_dockerfile::diagnostic::Code;
+use gantry_dockerfile::ignore::IgnoreError;
+use gantry_dockerfile::resolve::ResolveError;
+use gantry_dockerfile::{Diagnostic, SourceFile, Span};
+use gantry_model::{Fault, FaultKind};
+
+use gantry_store::{PackError, StoreError};
+use gantry_sys::mount::MountError;
+
+use crate::base::BaseImageError;
+use crate::tree::{FileError, SelectError};
+
+/// Why a build failed.
+///
+/// [`BuildError::rendered`] is the text for a person where the failure has a place in the
+/// Dockerfile: the lines around it with a marker, then the message and hints.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The Dockerfile is wrong, or asks for something that is not supported.
+    #[error("{message}")]
+    Dockerfile {
+        /// The first complaint.
+        message: String,
+        /// All complaints with their lines.
+        rendered: String,
+        /// What to do.
+        hints: Vec<String>,
+        /// Whether the file is right but Gantry cannot do it.
+        unsupported: bool,
+    },
+    /// There is no Dockerfile.
+    #[error("failed to read dockerfile: open {path}: no such file or directory")]
+    NoDockerfile {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The Dockerfile is absurdly long.
+    #[error("dockerfile {path} is larger than {limit} bytes")]
+    DockerfileTooLarge {
+        /// Which.
+        path: String,
+        /// Most bytes taken.
+        limit: u64,
+    },
+    /// The context is no folder.
+    #[error("unable to prepare context: path {path:?} not found or not a directory")]
+    NoContext {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// An ignore file cannot be read as one.
+    #[error("{path}")]
+    IgnoreFile {
+        /// Which.
+        path: String,
+        /// What is wrong.
+        source: IgnoreError,
+    },
+    /// A build argument that speaks to the builder has a wrong value.
+    #[error("invalid {name}: {value:?} is not {wanted}")]
+    Argument {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// A base image cannot be had.
+    #[error("cannot resolve {image}")]
+    BaseImage {
+        /// Its name.
+        image: String,
+        /// Why.
+        source: BaseImageError,
+        /// The `FROM` line.
+        rendered: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// `--target` names no stage.
+    #[error(transparent)]
+    Target(ResolveError),
+    /// A step failed.
+    #[error("{step} failed")]
+    Step {
+        /// The step's name as shown.
+        step: String,
+        /// Why.
+        source: StepError,
+        /// The instruction with its lines and the reason; empty where it has no place.
+        rendered: String,
+    },
+    /// The store fails.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The build was cancelled.
+    #[error("build canceled")]
+    Canceled,
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// A source of `COPY` or `ADD` does not exist.
+    #[error("\"{path}\": not found{}", if *.ignored { ", it is excluded by the ignore file" } else { "" })]
+    NotFound {
+        /// The path in the context or stage.
+        path: String,
+        /// Whether it is there, but ignored.
+        ignored: bool,
+        /// A name that is near.
+        similar: Option<String>,
+    },
+    /// Something is copied from the context, and there is none.
+    #[error("there is no build context to copy from")]
+    NoContext,
+    /// A user of a `RUN` is not known to the image.
+    #[error("unable to find {what} {name}: no matching entries in {file}")]
+    UnknownUser {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The file that was looked in.
+        file: &'static str,
+    },
+    /// A source pattern is malformed.
+    #[error("malformed pattern {pattern:?}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+    },
+    /// A directory would be copied over something else.
+    #[error("cannot copy to non-directory: {path}")]
+    NonDirectory {
+        /// The path in the image.
+        path: String,
+    },
+    /// A file would be copied over a directory.
+    #[error("cannot replace directory {path} with file")]
+    OverDirectory {
+        /// The path in the image.
+        path: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The layers cannot be mounted.
+    #[error("cannot mount the root file system")]
+    Mount(#[source] MountError),
+    /// The layers cannot be written or read.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The layer cannot be packed.
+    #[error("cannot make the layer")]
+    Pack(#[from] PackError),
+    /// The process of a `RUN` failed.
+    #[error("process {command:?} did not complete successfully: exit code: {code}")]
+    Process {
+        /// The command line.
+        command: String,
+        /// Its exit code; 128 + n for a signal.
+        code: i32,
+    },
+    /// The container of a `RUN` could not be started.
+    #[error("cannot run {command:?}: {message}")]
+    Start {
+        /// The command line.
+        command: String,
+        /// The step of the start that failed, and why.
+        message: String,
+        /// What sort of failure it is.
+        kind: FaultKind,
+        /// What to do.
+        hints: Vec<String>,
+    },
+    /// An archive cannot be unpacked.
+    #[error("cannot unpack {}: {reason}", path.display())]
+    Archive {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The build was cancelled.
+    #[error("canceled")]
+    Canceled,
+}
+
+impl StepError {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+        Self::Io { action, path: path.into(), source: source.into() }
+    }
+}
+
+impl From<SelectError> for StepError {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::NotFound { path, ignored, similar } => Self::NotFound { path, ignored, similar },
+            SelectError::Pattern(error) => Self::Pattern { pattern: error.pattern },
+            SelectError::File(FileError { action, path, source }) => Self::Io { action, path: path.into(), source },
+        }
+    }
+}
+
+impl Fault for StepError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::NotFound { .. } => FaultKind::NotFound,
+            Self::NoContext
+            | Self::UnknownUser { .. }
+            | Self::Pattern { .. }
+            | Self::NonDirectory { .. }
+            | Self::OverDirectory { .. }
+            | Self::Process { .. } => FaultKind::Invalid,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FaultKind::Unavailable,
+                io::ErrorKind::PermissionDenied => FaultKind::Forbidden,
+                _ => FaultKind::Internal,
+            },
+            Self::Store(error) => error.kind(),
+            Self::Start { kind, .. } => *kind,
+            Self::Archive { .. } => FaultKind::Corrupt,
+            Self::Mount(_) | Self::Pack(_) | Self::Canceled => FaultKind::Internal,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NotFound { similar: Some(similar), .. } => vec![format!("did you mean {similar}?")],
+            Self::NotFound { ignored: true, path, .. } => {
+                vec![format!("add !{} to the ignore file to bring it back", path.trim_start_matches('/'))]
+            }
+            Self::Store(error) => error.hints(),
+            Self::Start { hints, .. } => hints.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl BuildError {
+    /// The Dockerfile is wrong.
+    pub(crate) fn dockerfile(source: &SourceFile, diagnostics: &[Diagnostic]) -> Self {
+        let rendered = diagnostics.iter().map(|diagnostic| diagnostic.render(source)).collect();
+        let first = diagnostics.first();
+        Self::Dockerfile {
+            message: first.map(|first| first.message.clone()).unwrap_or_default(),
+            rendered,
+            hints: first.map(|first| first.hints.clone()).unwrap_or_default(),
+            unsupported: false,
+        }
+    }
+
+    /// A place in the Dockerfile is wrong.
+    pub(crate) fn at(source: &SourceFile, span: Span, message: impl Into<String>) -> Self {
+        Self::dockerfile(source, &[Diagnostic::error(Code::Arguments, message, span)])
+    }
+
+    /// A place in the Dockerfile asks for what Gantry cannot do.
+    pub(crate) fn unsupported(source: &SourceFile, span: Span, message: impl Into<String>) -> Self {
+        match Self::at(source, span, message) {
+            Self::Dockerfile { message, rendered, hints, .. } => {
+                Self::Dockerfile { message, rendered, hints, unsupported: true }
+            }
+            other => other,
+        }
+    }
+
+    /// An image that the Dockerfile names cannot be had; `similar` is a stage of nearly that name.
+    pub(crate) fn base_image(
+        source: &SourceFile,
+        span: Span,
+        image: String,
+        similar: Option<&str>,
+        error: BaseImageError,
+    ) -> Self {
+        let mut diagnostic = Diagnostic::error(Code::Arguments, format!("{image}: {error}"), span);
+        if let Some(similar) = similar {
+            diagnostic = diagnostic.with_hint(format!("a stage of this Dockerfile is called {similar}"));
+        }
+        for hint in error.hints() {
+            diagnostic = diagnostic.with_hint(hint);
+        }
+        Self::BaseImage { image, source: error, rendered: diagnostic.render(source) }
+    }
+
+    /// The lines of the Dockerfile with a marker, the message and the hints, ready to be shown;
+    /// `None` where the failure has no place in the Dockerfile. Ends with a line end.
+    #[must_use]
+    pub fn rendered(&self) -> Option<&str> {
+        match self {
+            Self::Dockerfile { rendered, .. } | Self::BaseImage { rendered, .. } | Self::Step { rendered, .. } => {
+                Some(rendered.as_str()).filter(|rendered| !rendered.is_empty())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Fault for BuildError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Dockerfile { unsupported: true, .. } => FaultKind::Unsupported,
+            Self::Dockerfile { .. }
+            | Self::DockerfileTooLarge { .. }
+            | Self::IgnoreFile { .. }
+            | Self::Argument { .. } => FaultKind::Invalid,
+            Self::NoDockerfile { .. } | Self::NoContext { .. } => FaultKind::NotFound,
+            Self::BaseImage { source, .. } => source.kind(),
+            Self::Target(error) => error.kind(),
+            Self::Step { source, .. } => source.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Io { .. } | Self::Canceled => FaultKind::Internal,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            // Already part of the rendered text.
+            Self::Dockerfile { .. } => Vec::new(),
+            Self::BaseImage { source, .. } => source.hints(),
+            Self::Target(error) => error.hints(),
+            // Already part of the rendered text, where there is one.
+            Self::Step { source, rendered, .. } if rendered.is_empty() => source.hints(),
+            Self::Store(error) => error.hints(),
+            Self::NoDockerfile { .. } => vec!["name another file with -f".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The graph of a build: typed operations, each named by the digest of its definition.
+//!
+//! The vocabulary is closed. A node's definition digest covers what it does and the definition
+//! digests of its inputs, so two stages that say the same are one node. What a step is called, and
+//! where it stands in the Dockerfile, is not part of its definition.
+
+mod definition;
+
+use std::collections::HashMap;
+
+use gantry_dockerfile::Span;
+use gantry_model::Digest;
+
+pub(crate) use definition::{Definition, Fields};
+
+/// A node of a [`Graph`]; inputs have smaller numbers than who uses them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct NodeId(pub(crate) usize);
+
+/// What a node does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Nothing at all: an empty root file system.
+    Scratch,
+    /// An image whose layers are in the store.
+    Image(ImageSource),
+    /// The build context. No root file system, only something to copy from.
+    Context,
+    /// `RUN`. Input 0 is the root file system.
+    Run(Box<RunOperation>),
+    /// `COPY` and `ADD`. Input 0 is the root file system, input 1, where there is one, what is
+    /// copied from.
+    File(Box<FileOperation>),
+    /// `WORKDIR`. Input 0 is the root file system.
+    MakeDirectory(MakeDirectory),
+}
+
+/// An image as a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageSource {
+    /// Canonical reference, for people.
+    pub(crate) reference: String,
+    /// Its layers by diff ID, base first.
+    pub(crate) layers: Vec<Digest>,
+}
+
+/// A process that is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunOperation {
+    /// Arguments, the shell included.
+    pub(crate) arguments: Vec<String>,
+    /// Environment in the order of names.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Working directory.
+    pub(crate) directory: String,
+    /// `user[:group]`, names or numbers; empty for root.
+    pub(crate) user: String,
+    /// The network.
+    pub(crate) network: Network,
+    /// A file laid at `/dev/pipes/<name>` for the time of the run.
+    pub(crate) script: Option<Script>,
+    /// Mounts in order.
+    pub(crate) mounts: Vec<Mount>,
+    /// Further lines of `/etc/hosts`.
+    pub(crate) extra_hosts: Vec<(String, std::net::IpAddr)>,
+    /// Proxy variables: they reach the process, and are not part of the definition.
+    pub(crate) proxies: Vec<(String, String)>,
+}
+
+/// The network of a [`RunOperation`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// The bridge.
+    Bridge,
+    /// Loopback only.
+    None,
+    /// The host's.
+    Host,
+}
+
+/// A script of a heredoc with `#!`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Script {
+    pub(crate) name: String,
+    pub(crate) content: String,
+}
+
+/// A mount of a [`RunOperation`], target absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mount {
+    /// Memory.
+    Tmpfs { target: String, size: Option<u64>, read_only: bool },
+    /// A folder that outlives the build.
+    Cache(CacheMount),
+}
+
+/// `type=cache`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CacheMount {
+    pub(crate) id: String,
+    pub(crate) target: String,
+    pub(crate) read_only: bool,
+    pub(crate) sharing: CacheSharing,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// What builds that want one cache at the same time do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CacheSharing {
+    /// They write it together.
+    Shared,
+    /// Each further one gets its own.
+    Private,
+    /// Each further one waits.
+    Locked,
+}
+
+/// Files that are laid into a root file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileOperation {
+    /// What is copied, in order.
+    pub(crate) sources: Vec<FileSource>,
+    /// Where to: absolute; ends with `/` where only a directory will do.
+    pub(crate) destination: String,
+    /// `--chown` as written.
+    pub(crate) owner: Option<String>,
+    /// `--chmod` as written.
+    pub(crate) mode: Option<String>,
+    /// Whether local archives are unpacked.
+    pub(crate) unpack: bool,
+    /// `--exclude`.
+    pub(crate) exclude: Vec<String>,
+    /// `--parents`: the path of a source is kept below the destination.
+    pub(crate) parents: bool,
+    /// `--link`: the layer does not depend on what lies below it.
+    pub(crate) link: bool,
+}
+
+/// One thing that is copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FileSource {
+    /// A path or wildcard in input 1.
+    Path(String),
+    /// A file whose content stands in the Dockerfile.
+    Inline { name: String, content: String },
+}
+
+/// A directory that must exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MakeDirectory {
+    /// Absolute path.
+    pub(crate) path: String,
+    /// `user[:group]` who gets it when it is new; empty for root.
+    pub(crate) user: String,
+}
+
+/// A node: an operation, what it takes, and where it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) operation: Operation,
+    pub(crate) inputs: Vec<NodeId>,
+    pub(crate) definition: Definition,
+    pub(crate) label: Label,
+}
+
+/// How people find a node again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Label {
+    /// `[build 2/4] RUN make`; empty for what is not shown.
+    pub(crate) name: String,
+    /// The instruction, where it stands in this Dockerfile.
+    pub(crate) span: Option<Span>,
+    /// Order of display: stage, then position in it.
+    pub(crate) position: (usize, usize),
+}
+
+/// The operations of a build.
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    nodes: Vec<Node>,
+    by_definition: HashMap<Definition, NodeId>,
+}
+
+impl Graph {
+    /// Adds a node, or finds the equal one that is already there.
+    pub(crate) fn add(&mut self, operation: Operation, inputs: Vec<NodeId>, label: Label) -> NodeId {
+        let below: Vec<Definition> = inputs.iter().map(|input| self.node(*input).definition).collect();
+        let definition = operation.definition(&below);
+        if let Some(known) = self.by_definition.get(&definition) {
+            return *known;
+        }
+        let id = NodeId(self.nodes.len());
+        self.nodes.push(Node { operation, inputs, definition, label });
+        self.by_definition.insert(definition, id);
+        id
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// Names the node of an image after its first place in the Dockerfile.
+    pub(crate) fn rename(&mut self, id: NodeId, position: (usize, usize), name: String) {
+        let label = &mut self.nodes[id.0].label;
+        if label.position == position {
+            label.name = name;
+        }
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// `target` and everything it needs, inputs first.
+    pub(crate) fn needed(&self, target: NodeId) -> Vec<NodeId> {
+        let mut wanted = vec![false; self.nodes.len()];
+        let mut open = vec![target];
+        while let Some(id) = open.pop() {
+            if !std::mem::replace(&mut wanted[id.0], true) {
+                open.extend(&self.node(id).inputs);
+            }
+        }
+        (0..self.nodes.len()).map(NodeId).filter(|id| wanted[id.0]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(path: &str) -> Operation {
+        Operation::MakeDirectory(MakeDirectory { path: path.into(), user: String::new() })
+    }
+
+    #[test]
+    fn equal_work_is_one_node() {
+        let mut graph = Graph::default();
+        let scratch = graph.add(Operation::Scratch, vec![], Label::default());
+        let first = graph.add(directory("/a"), vec![scratch], Label { name: "x".into(), ..Label::default() });
+        let same = graph.add(directory("/a"), vec![scratch], Label { name: "y".into(), ..Label::default() });
+        let other = graph.add(directory("/b"), vec![scratch], Label::default());
+        let above = graph.add(directory("/b"), vec![first], Label::default());
+        assert_eq!(first, same);
+        assert_ne!(first, other);
+        assert_ne!(other, above);
+        assert_eq!(graph.len(), 4);
+    }
+
+    #[test]
+    fn what_nobody_needs_is_left_out() {
+        let mut graph = Graph::default();
+        let scratch = graph.add(Operation::Scratch, vec![], Label::default());
+        let first = graph.add(directory("/a"), vec![scratch], Label::default());
+        let _unused = graph.add(directory("/b"), vec![scratch], Label::default());
+        let target = graph.add(directory("/c"), vec![first], Label::default());
+        assert_eq!(graph.needed(target), [scratch, first, target]);
+    }
+}

@@ -1,0 +1,38 @@
+//! The image builder: a Dockerfile and a context in, an image in the store out.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`request`] | what is asked for and what comes back |
+//! | [`base`] | where base images come from |
+//! | [`progress`] | what happens, as a stream of events; the plain renderer |
+//! | [`cancel`] | how a build is stopped |
+//! | [`error`] | why a build failed, with the lines of the Dockerfile |
+//! | [`run_step`] | the helper process in which a `RUN` is executed |
+//!
+//! This crate must never know the command line, the registry or the engine: base images come
+//! through [`BaseImages`], what happens goes out through [`Progress`].
+
+mod build;
+mod cache;
+mod export;
+mod graph;
+mod lower;
+mod ops;
+mod report;
+mod solve;
+mod sources;
+mod tree;
+
+pub mod base;
+pub mod cancel;
+pub mod error;
+pub mod progress;
+pub mod request;
+pub mod run_step;
+
+pub use base::{BaseImage, BaseImageError, BaseImages, PullPolicy};
+pub use cancel::Cancellation;
+pub use error::{BuildError, StepError};
+pub use progress::{Event, Progress};
+pub use build::build;
+pub use request::{BuildRequest, BuildResult, Builder, DockerfileSource, RunNetwork};

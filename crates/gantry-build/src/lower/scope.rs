@@ -1,0 +1,77 @@
+//! What can be used before the first `FROM`: platforms and global arguments.
+
+use std::collections::BTreeSet;
+
+use gantry_dockerfile::argument::Scope;
+use gantry_dockerfile::ast::{Escape, InstructionKind};
+use gantry_dockerfile::expand::{expand_declaration, expand_word};
+use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Variables, Word};
+use gantry_model::Platform;
+
+use super::Settings;
+use crate::error::BuildError;
+
+/// The global scope: an `ARG` without a default in a stage takes its value from here.
+#[derive(Debug)]
+pub(crate) struct Globals {
+    scope: Scope,
+}
+
+impl Globals {
+    /// The scope before the first `FROM`, and the names its `ARG`s declare.
+    pub(super) fn new(
+        dockerfile: &Dockerfile,
+        source: &SourceFile,
+        settings: &Settings,
+    ) -> Result<(Self, BTreeSet<String>), BuildError> {
+        let mut scope = Scope::default();
+        for (name, value) in platform_arguments(settings) {
+            let value = settings.build_args.get(name).cloned().unwrap_or(value);
+            scope.set_environment(name, value);
+        }
+        let mut declared = BTreeSet::new();
+        for instruction in &dockerfile.meta_args {
+            let InstructionKind::Arg(declarations) = &instruction.kind else { continue };
+            for declaration in declarations {
+                let (declaration, _unset) = expand_declaration(declaration, &scope, dockerfile.directives.escape)
+                    .map_err(|diagnostic| BuildError::dockerfile(source, &[diagnostic]))?;
+                let name = declaration.name.value;
+                let default = declaration.default.map(|default| default.value);
+                let value = settings.build_args.get(&name).cloned().or(default);
+                if let Some(value) = value {
+                    scope.set_environment(name.clone(), value);
+                }
+                declared.insert(name);
+            }
+        }
+        Ok((Self { scope }, declared))
+    }
+
+    /// The value of a global argument.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.scope.value(name)
+    }
+
+    /// A word of a `FROM`, variables replaced.
+    pub(super) fn word(&self, word: &Word, escape: Escape) -> Result<Word, Diagnostic> {
+        expand_word(word, &self.scope, escape).map(|expanded| expanded.word)
+    }
+}
+
+fn platform_arguments(settings: &Settings) -> Vec<(&'static str, String)> {
+    let variant = |platform: &Platform| platform.variant.clone().unwrap_or_default();
+    let (build, target) = (&settings.build_platform, &settings.target_platform);
+    vec![
+        ("BUILDPLATFORM", build.to_string()),
+        ("BUILDOS", build.os.clone()),
+        ("BUILDOSVERSION", String::new()),
+        ("BUILDARCH", build.architecture.clone()),
+        ("BUILDVARIANT", variant(build)),
+        ("TARGETPLATFORM", target.to_string()),
+        ("TARGETOS", target.os.clone()),
+        ("TARGETOSVERSION", String::new()),
+        ("TARGETARCH", target.architecture.clone()),
+        ("TARGETVARIANT", variant(target)),
+        ("TARGETSTAGE", settings.target.clone().unwrap_or_else(|| "default".to_owned())),
+    ]
+}

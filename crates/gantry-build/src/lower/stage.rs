@@ -1,0 +1,258 @@
+//! One stage: its base, the triggers of the base, its instructions in order.
+
+use gantry_dockerfile::argument::Scope;
+use gantry_dockerfile::resolve::Base;
+use gantry_dockerfile::{
+    Diagnostic, Instruction, InstructionKind, SourceFile, expand_instruction, parse_trigger,
+};
+use gantry_model::image::{History, ImageConfig};
+
+use super::display::{self, Numbering};
+use super::{Lowering, Stop, history};
+use crate::error::BuildError;
+use crate::graph::{ImageSource, Label, NodeId, Operation};
+
+/// The path that an image without one gets.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a stage stands after some of its instructions.
+#[derive(Debug, Clone)]
+pub(super) struct StageState {
+    pub(super) index: usize,
+    pub(super) config: ImageConfig,
+    pub(super) history: Vec<History>,
+    pub(super) scope: Scope,
+    pub(super) rootfs: NodeId,
+    /// Whether this stage has a `CMD` of its own.
+    pub(super) has_command: bool,
+    pub(super) numbering: Numbering,
+    /// Order of display of the next node.
+    position: usize,
+}
+
+impl StageState {
+    /// How the next step is labelled.
+    pub(super) fn label(&mut self, text: &str, place: &Place<'_>) -> Label {
+        self.position += 1;
+        Label {
+            name: self.numbering.next(text),
+            span: (!place.trigger).then_some(place.instruction.span),
+            position: (self.index, self.position),
+        }
+    }
+}
+
+/// An instruction, variables replaced, and where it stands.
+pub(super) struct Place<'p> {
+    pub(super) instruction: &'p Instruction,
+    /// What a step is called.
+    pub(super) text: String,
+    pub(super) source: &'p SourceFile,
+    /// Whether it is a trigger of the base image.
+    pub(super) trigger: bool,
+}
+
+impl Place<'_> {
+    /// The instruction is wrong.
+    pub(super) fn error(&self, message: impl Into<String>) -> Stop {
+        BuildError::at(self.source, self.instruction.span, message).into()
+    }
+
+    /// A part of the instruction is wrong.
+    pub(super) fn error_at(&self, span: gantry_dockerfile::Span, message: impl Into<String>) -> Stop {
+        BuildError::at(self.source, span, message).into()
+    }
+
+    /// The instruction asks for what Gantry cannot do.
+    pub(super) fn unsupported(&self, span: gantry_dockerfile::Span, message: impl Into<String>) -> Stop {
+        BuildError::unsupported(self.source, span, message).into()
+    }
+}
+
+impl Lowering<'_> {
+    /// Lowers a stage whose dependencies are lowered.
+    pub(super) fn stage(&mut self, index: usize) -> Result<StageState, Stop> {
+        let mut state = self.base_state(index)?;
+        let triggers = std::mem::take(&mut state.config.config.on_build);
+        let stage = &self.dockerfile.stages[index];
+        let external = usize::from(self.bases[index].base == Base::External);
+        let steps = stage.instructions.iter().filter(|instruction| display::is_step(instruction)).count();
+        state.numbering = Numbering {
+            stage: self.stage_title(index),
+            number: state.numbering.number,
+            total: external + steps + triggers.len(),
+        };
+        self.label_base(&mut state, index);
+        for (number, trigger) in triggers.iter().enumerate() {
+            self.trigger(&mut state, number, trigger)?;
+        }
+        let source = self.source;
+        for instruction in &stage.instructions {
+            self.instruction(&mut state, instruction, source, false)?;
+        }
+        Ok(state)
+    }
+
+    fn stage_title(&self, index: usize) -> Option<String> {
+        if self.dockerfile.stages.len() == 1 {
+            return None;
+        }
+        let name = self.dockerfile.stages[index].name.as_ref().map(|name| name.value.clone());
+        Some(name.unwrap_or_else(|| format!("stage-{index}")))
+    }
+
+    fn base_state(&mut self, index: usize) -> Result<StageState, Stop> {
+        let numbering = Numbering::default();
+        match self.bases[index].base {
+            Base::Stage(base) => {
+                let below = self.stages[base].as_ref().ok_or(Stop::Needs(base))?;
+                let mut state = below.clone();
+                for (name, value) in environment(&state.config) {
+                    state.scope.set_environment(name, value);
+                }
+                Ok(StageState { index, has_command: false, numbering, position: 0, ..state })
+            }
+            Base::Scratch => {
+                let platform = self.bases[index].platform.as_ref().unwrap_or(&self.settings.target_platform);
+                let mut config = ImageConfig {
+                    architecture: platform.architecture.clone(),
+                    os: platform.os.clone(),
+                    variant: platform.variant.clone(),
+                    ..ImageConfig::default()
+                };
+                config.config.working_dir = "/".to_owned();
+                let rootfs = self.graph.add(Operation::Scratch, Vec::new(), Label::default());
+                Ok(Self::begin(index, config, rootfs))
+            }
+            Base::External => self.image_state(index),
+        }
+    }
+
+    /// A stage on an image.
+    fn image_state(&mut self, index: usize) -> Result<StageState, Stop> {
+        let span = self.dockerfile.stages[index].span;
+        let named = self.image(&self.base_request(index), self.source, span)?;
+        let mut config = named.image.config;
+        let layers = std::mem::take(&mut config.rootfs.diff_ids);
+        // What Docker's engine writes into configurations of containers has no place in an image.
+        config.other.clear();
+        config.config.other.clear();
+        config.created = None;
+        complete_history(&mut config.history, layers.len());
+        // The label is set when the numbering is known.
+        let operation = Operation::Image(ImageSource { reference: named.reference.clone(), layers });
+        let label = Label { name: format!("FROM {}", named.reference), span: Some(span), position: (index, 0) };
+        let rootfs = self.graph.add(operation, Vec::new(), label);
+        Ok(Self::begin(index, config, rootfs))
+    }
+
+    /// `[build 1/4] FROM …`
+    fn label_base(&mut self, state: &mut StageState, index: usize) {
+        if self.bases[index].base != Base::External {
+            return;
+        }
+        let Operation::Image(image) = &self.graph.node(state.rootfs).operation else { return };
+        let name = state.numbering.next(&format!("FROM {}", image.reference));
+        // Two stages on one image share its node: the first one gives the name.
+        self.graph.rename(state.rootfs, (index, 0), name);
+    }
+
+    fn begin(index: usize, mut config: ImageConfig, rootfs: NodeId) -> StageState {
+        let has_path = config.config.env.iter().any(|entry| entry.starts_with("PATH="));
+        if !has_path {
+            config.config.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        let history = std::mem::take(&mut config.history);
+        let scope = Scope::new(environment(&config));
+        StageState {
+            index,
+            config,
+            history,
+            scope,
+            rootfs,
+            has_command: false,
+            numbering: Numbering::default(),
+            position: 0,
+        }
+    }
+
+    /// An `ONBUILD` of the base.
+    fn trigger(&mut self, state: &mut StageState, number: usize, text: &str) -> Result<(), Stop> {
+        let base = &self.bases[state.index].name;
+        let source = SourceFile::new(format!("ONBUILD trigger {} of {base}", number + 1), text);
+        let parsed = parse_trigger(&source, self.dockerfile.directives.escape);
+        let instruction = parsed.map_err(|errors| BuildError::dockerfile(&source, &errors))?;
+        self.instruction(state, &instruction, &source, true)
+    }
+
+    fn instruction(
+        &mut self,
+        state: &mut StageState,
+        written: &Instruction,
+        source: &SourceFile,
+        trigger: bool,
+    ) -> Result<(), Stop> {
+        let escape = self.dockerfile.directives.escape;
+        let text = display::text(written, &state.scope, escape, trigger);
+        // The names of one `ARG` see each other, so they are expanded one by one.
+        if let InstructionKind::Arg(declarations) = &written.kind {
+            return self.arguments(state, declarations, source);
+        }
+        let expanded = expand_instruction(written, &state.scope, escape);
+        let expanded = expanded.map_err(|diagnostic| BuildError::dockerfile(source, &[diagnostic]))?;
+        for name in &expanded.unset {
+            self.undefined(source, written, name);
+        }
+        let place = Place { instruction: &expanded.instruction, text, source, trigger };
+        let rootfs = state.rootfs;
+        match &expanded.instruction.kind {
+            InstructionKind::Run(run) => self.run(state, run, &place)?,
+            InstructionKind::Copy(copy) => self.copy(state, copy, &place)?,
+            InstructionKind::Add(add) => self.add(state, add, &place)?,
+            InstructionKind::Workdir(path) => self.workdir(state, path, &place),
+            kind => self.metadata(state, kind, &place)?,
+        }
+        debug_assert!(state.rootfs >= rootfs, "inputs have smaller numbers");
+        Ok(())
+    }
+
+    fn undefined(&mut self, source: &SourceFile, instruction: &Instruction, name: &str) {
+        let code = gantry_dockerfile::diagnostic::Code::Expansion;
+        let message = format!("usage of undefined variable '${name}'");
+        self.warn_in(source, &Diagnostic::warning(code, message, instruction.span));
+    }
+
+    /// Records an instruction without a layer.
+    pub(super) fn record(&self, state: &mut StageState, text: String) {
+        state.history.push(history::metadata(text, self.settings.epoch.as_deref()));
+    }
+
+    /// Records an instruction with a layer.
+    pub(super) fn record_layer(&self, state: &mut StageState, text: String) {
+        state.history.push(history::layer(text, self.settings.epoch.as_deref()));
+    }
+}
+
+/// The environment of an image as pairs.
+fn environment(config: &ImageConfig) -> Vec<(String, String)> {
+    let pair = |entry: &String| {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    config.config.env.iter().map(pair).collect()
+}
+
+/// A history that has an entry for each layer: some tools write none, or too few.
+fn complete_history(history: &mut Vec<History>, layers: usize) {
+    let mut described = history.iter().filter(|entry| !entry.empty_layer).count();
+    if described > layers {
+        // It does not speak of these layers.
+        for entry in history.iter_mut() {
+            entry.empty_layer = true;
+        }
+        described = 0;
+    }
+    for _ in described..layers {
+        history.push(History { comment: "layer without a history".to_owned(), ..History::default() });
+    }
+}

@@ -1,0 +1,320 @@
+//! Instructions that make a layer: `RUN`, `COPY`, `ADD`, `WORKDIR`.
+
+use gantry_dockerfile::argument::PROXY_ARGUMENTS;
+use gantry_dockerfile::ast::{self, Add, Copy, CopySource, MountSpec, Run, RunProgram};
+use gantry_dockerfile::resolve::Source;
+use gantry_dockerfile::{Word, mode, owner};
+
+use super::stage::{Place, StageState};
+use super::{Lowering, Stop, history, metadata};
+use crate::graph::{
+    CacheMount, CacheSharing, FileOperation, FileSource, ImageSource, Label, MakeDirectory, Mount, Network, NodeId,
+    Operation, RunOperation, Script,
+};
+use crate::request::RunNetwork;
+
+impl Lowering<'_> {
+    pub(super) fn run(&mut self, state: &mut StageState, run: &Run, place: &Place<'_>) -> Result<(), Stop> {
+        if run.security == ast::Security::Insecure {
+            let message = "RUN --security=insecure is not supported";
+            return Err(place.unsupported(place.instruction.span, message));
+        }
+        if let Some(device) = run.devices.first() {
+            return Err(place.unsupported(device.span, "RUN --device is not supported"));
+        }
+        let shell = metadata::shell(state.config.config.shell.as_deref());
+        let in_shell = |script: String| shell.iter().cloned().chain([script]).collect();
+        let (arguments, script): (Vec<String>, Option<Script>) = match run.program() {
+            RunProgram::Shell(script) => (in_shell(script), None),
+            RunProgram::Exec(arguments) => (arguments, None),
+            RunProgram::Script { name, content } => {
+                (in_shell(format!("/dev/pipes/{name}")), Some(Script { name, content }))
+            }
+        };
+        if arguments.is_empty() {
+            return Err(place.error("RUN requires a command"));
+        }
+        let mut mounts = Vec::new();
+        for mount in &run.mounts {
+            mounts.push(mount_of(state, mount, place)?);
+        }
+        let text = history::run(&arguments, &state.scope);
+        let environment = state.scope.variables();
+        let operation = RunOperation {
+            arguments,
+            environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            directory: clean(&absolute(&state.config.config.working_dir, "/")),
+            user: state.config.config.user.clone(),
+            network: self.network(run),
+            script,
+            mounts,
+            extra_hosts: self.settings.extra_hosts.clone(),
+            proxies: self.proxies(),
+        };
+        let label = state.label(&place.text, place);
+        state.rootfs = self.graph.add(Operation::Run(Box::new(operation)), vec![state.rootfs], label);
+        self.record_layer(state, text);
+        Ok(())
+    }
+
+    fn network(&self, run: &Run) -> Network {
+        match (run.network, self.settings.network) {
+            (ast::Network::None, _) | (ast::Network::Default, RunNetwork::None) => Network::None,
+            (ast::Network::Host, _) | (ast::Network::Default, RunNetwork::Host) => Network::Host,
+            (ast::Network::Default, RunNetwork::Default) => Network::Bridge,
+        }
+    }
+
+    /// Proxy variables that reach every process without an `ARG`.
+    fn proxies(&self) -> Vec<(String, String)> {
+        let value = |name: &str| {
+            self.settings.build_args.get(name).or_else(|| self.settings.proxy_args.get(name)).cloned()
+        };
+        PROXY_ARGUMENTS.iter().filter_map(|name| value(name).map(|value| ((*name).to_owned(), value))).collect()
+    }
+
+    pub(super) fn copy(&mut self, state: &mut StageState, copy: &Copy, place: &Place<'_>) -> Result<(), Stop> {
+        let from = match &copy.from {
+            Some(from) => Some(self.source_node(state, from, place)?),
+            None => None,
+        };
+        let operation = FileOperation {
+            sources: copy.sources.iter().map(file_source).collect(),
+            destination: self.destination(state, &copy.destination, place)?,
+            owner: checked_owner(copy.chown.as_ref(), place)?,
+            mode: checked_mode(copy.chmod.as_ref(), place)?,
+            unpack: false,
+            exclude: copy.exclude.iter().map(|word| word.value.clone()).collect(),
+            parents: copy.parents,
+            link: copy.link,
+        };
+        let flag = if copy.parents { " --parents" } else { "" };
+        let text = file_history(&format!("COPY{flag}"), &operation, &copy.destination.value);
+        self.file(state, operation, from, text, place);
+        Ok(())
+    }
+
+    pub(super) fn add(&mut self, state: &mut StageState, add: &Add, place: &Place<'_>) -> Result<(), Stop> {
+        for source in &add.sources {
+            if let CopySource::Path(path) = source
+                && let Some(what) = remote(&path.value)
+            {
+                return Err(place.unsupported(path.span, format!("ADD from {what} is not supported")));
+            }
+        }
+        if let Some(checksum) = &add.checksum {
+            return Err(place.unsupported(checksum.span, "ADD --checksum is not supported"));
+        }
+        if add.keep_git_dir.is_some() {
+            return Err(place.unsupported(place.instruction.span, "ADD --keep-git-dir is not supported"));
+        }
+        let operation = FileOperation {
+            sources: add.sources.iter().map(file_source).collect(),
+            destination: self.destination(state, &add.destination, place)?,
+            owner: checked_owner(add.chown.as_ref(), place)?,
+            mode: checked_mode(add.chmod.as_ref(), place)?,
+            unpack: add.unpack.unwrap_or(true),
+            exclude: add.exclude.iter().map(|word| word.value.clone()).collect(),
+            parents: false,
+            link: add.link,
+        };
+        let text = file_history("ADD", &operation, &add.destination.value);
+        self.file(state, operation, None, text, place);
+        Ok(())
+    }
+
+    /// `COPY` and `ADD` once their flags are understood.
+    fn file(
+        &mut self,
+        state: &mut StageState,
+        operation: FileOperation,
+        from: Option<NodeId>,
+        text: String,
+        place: &Place<'_>,
+    ) {
+        let mut inputs = vec![state.rootfs];
+        if operation.sources.iter().any(|source| matches!(source, FileSource::Path(_))) {
+            inputs.push(from.unwrap_or_else(|| self.graph.add(Operation::Context, Vec::new(), Label::default())));
+        }
+        let label = state.label(&place.text, place);
+        state.rootfs = self.graph.add(Operation::File(Box::new(operation)), inputs, label);
+        self.record_layer(state, text);
+    }
+
+    /// What `--from` means: the root file system of a stage or of an image.
+    fn source_node(&mut self, state: &StageState, from: &Word, place: &Place<'_>) -> Result<NodeId, Stop> {
+        let resolved = self.dockerfile.source_of(state.index, &from.value);
+        match resolved.map_err(|error| place.error_at(from.span, error.to_string()))? {
+            Source::Stage(stage) => {
+                let below = self.stages[stage].as_ref().ok_or(Stop::Needs(stage))?;
+                Ok(below.rootfs)
+            }
+            Source::External => {
+                let named = self.image(&self.source_request(&from.value), place.source, from.span)?;
+                let name = format!("FROM {}", named.reference);
+                let layers = named.image.config.rootfs.diff_ids;
+                let operation = Operation::Image(ImageSource { reference: named.reference, layers });
+                let span = (!place.trigger).then_some(place.instruction.span);
+                Ok(self.graph.add(operation, Vec::new(), Label { name, span, position: (state.index, 0) }))
+            }
+        }
+    }
+
+    fn destination(&self, state: &StageState, word: &Word, place: &Place<'_>) -> Result<String, Stop> {
+        let written = &word.value;
+        if written.is_empty() {
+            return Err(place.error_at(word.span, "the destination is empty"));
+        }
+        let mut path = clean(&absolute(written, &state.config.config.working_dir));
+        let directory = written.ends_with('/') || written == "." || written.ends_with("/.");
+        if directory && path != "/" {
+            path.push('/');
+        }
+        Ok(path)
+    }
+
+    pub(super) fn workdir(&mut self, state: &mut StageState, path: &Word, place: &Place<'_>) {
+        let path = clean(&absolute(&path.value, &state.config.config.working_dir));
+        state.config.config.working_dir.clone_from(&path);
+        let text = format!("WORKDIR {path}");
+        if path == "/" {
+            return self.record(state, text);
+        }
+        let user = state.config.config.user.clone();
+        let label = state.label(&place.text, place);
+        let operation = Operation::MakeDirectory(MakeDirectory { path, user });
+        state.rootfs = self.graph.add(operation, vec![state.rootfs], label);
+        self.record_layer(state, text);
+    }
+}
+
+/// A mount of a `RUN`, its target made absolute.
+fn mount_of(state: &StageState, mount: &ast::Mount, place: &Place<'_>) -> Result<Mount, Stop> {
+    let refuse = |what: &str| Err(place.unsupported(mount.text.span, format!("RUN --mount={what} is not supported")));
+    let directory = absolute(&state.config.config.working_dir, "/");
+    let target = |path: &str| clean(&absolute(path, &directory));
+    match &mount.spec {
+        MountSpec::Tmpfs(tmpfs) => Ok(Mount::Tmpfs {
+            target: target(&tmpfs.target),
+            size: tmpfs.size.filter(|size| *size > 0),
+            read_only: tmpfs.read_only,
+        }),
+        MountSpec::Cache(cache) if cache.from.is_some() || cache.source.is_some() => {
+            refuse("type=cache with from or source")
+        }
+        MountSpec::Cache(cache) => {
+            let target = target(&cache.target);
+            Ok(Mount::Cache(CacheMount {
+                id: cache.id.clone().unwrap_or_else(|| target.clone()),
+                target,
+                read_only: cache.read_only,
+                sharing: match cache.sharing {
+                    ast::CacheSharing::Shared => CacheSharing::Shared,
+                    ast::CacheSharing::Private => CacheSharing::Private,
+                    ast::CacheSharing::Locked => CacheSharing::Locked,
+                },
+                mode: cache.mode.unwrap_or(0o755),
+                uid: cache.uid.unwrap_or(0),
+                gid: cache.gid.unwrap_or(0),
+            }))
+        }
+        MountSpec::Bind(_) => refuse("type=bind"),
+        MountSpec::Secret(_) => refuse("type=secret"),
+        MountSpec::Ssh(_) => refuse("type=ssh"),
+    }
+}
+
+fn file_source(source: &CopySource) -> FileSource {
+    match source {
+        CopySource::Path(path) => FileSource::Path(path.value.clone()),
+        CopySource::Inline(heredoc) => {
+            FileSource::Inline { name: heredoc.name.clone(), content: heredoc.content.clone() }
+        }
+    }
+}
+
+/// `COPY --chown=a --chmod=b x y # buildkit`
+fn file_history(keyword: &str, operation: &FileOperation, destination: &str) -> String {
+    let mut text = keyword.to_owned();
+    for (flag, value) in [("chown", &operation.owner), ("chmod", &operation.mode)] {
+        if let Some(value) = value {
+            text.push_str(&format!(" --{flag}={value}"));
+        }
+    }
+    for source in &operation.sources {
+        match source {
+            FileSource::Path(path) => text.push_str(&format!(" {path}")),
+            FileSource::Inline { name, .. } => text.push_str(&format!(" <<{name}")),
+        }
+    }
+    format!("{text} {destination} # buildkit")
+}
+
+fn checked_owner(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String>, Stop> {
+    let Some(word) = word.filter(|word| !word.value.is_empty()) else { return Ok(None) };
+    owner::parse(&word.value).map_err(|error| place.error_at(word.span, error.to_string()))?;
+    Ok(Some(word.value.clone()))
+}
+
+fn checked_mode(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String>, Stop> {
+    let Some(word) = word.filter(|word| !word.value.is_empty()) else { return Ok(None) };
+    mode::parse(&word.value).map_err(|error| place.error_at(word.span, error.to_string()))?;
+    Ok(Some(word.value.clone()))
+}
+
+/// What a source of `ADD` is, if it is not in the context.
+fn remote(path: &str) -> Option<&'static str> {
+    let lower = path.to_ascii_lowercase();
+    let web = lower.starts_with("http://") || lower.starts_with("https://");
+    let repository = |path: &str| path.ends_with(".git") || path.contains(".git#") || path.contains(".git?");
+    if lower.starts_with("git://") || lower.starts_with("ssh://") || lower.starts_with("git@") {
+        Some("a git repository")
+    } else if web {
+        Some(if repository(&lower) { "a git repository" } else { "a URL" })
+    } else {
+        None
+    }
+}
+
+/// A path made absolute.
+fn absolute(path: &str, directory: &str) -> String {
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{directory}/{path}")
+    }
+}
+
+/// The shortest absolute path of the same meaning; `..` at the root stays there.
+pub(crate) fn clean(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    format!("/{}", names.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clean, remote};
+
+    #[test]
+    fn paths() {
+        for (path, want) in [("/", "/"), ("//a//b/", "/a/b"), ("/a/./../..//c", "/c"), ("", "/")] {
+            assert_eq!(clean(path), want);
+        }
+    }
+
+    #[test]
+    fn remote_sources() {
+        assert_eq!(remote("https://example.org/x.tar.gz"), Some("a URL"));
+        assert_eq!(remote("https://example.org/x.git#v1"), Some("a git repository"));
+        assert_eq!(remote("git@example.org:a/b.git"), Some("a git repository"));
+        assert_eq!(remote("./http/x"), None);
+        assert_eq!(remote("x.git"), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! `RUN`: a process in a container over the layers of a step, whose writes become the next layer.
+//!
+//! The container is made by a helper process ([`crate::run_step`]); this side prepares the document,
+//! passes the output on, and takes the layer.
+
+mod caches;
+mod document;
+mod helper;
+mod stubs;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use gantry_model::Digest;
+use gantry_network::{DnsOptions, Reach, host_resolv_conf, resolv_conf};
+use gantry_sys::path::Directory;
+
+use super::identity::{self, ProcessUser};
+use super::view;
+use crate::error::StepError;
+use crate::graph::{Network, RunOperation};
+use crate::progress::LogStream;
+use crate::run_step::Work;
+use crate::solve::{Setting, Stop};
+use stubs::Stubs;
+
+/// The name a step's container has, as in BuildKit: programs have been seen to write it down.
+const HOSTNAME: &str = "buildkitsandbox";
+
+/// Takes the output of a step.
+pub(crate) type Output<'o> = dyn Fn(LogStream, &[u8]) + 'o;
+
+/// A folder of one step, gone with it.
+struct StepFolder(PathBuf);
+
+impl Drop for StepFolder {
+    fn drop(&mut self) {
+        let _removed = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs a step over `layers` and gives its layer.
+pub(crate) fn execute(
+    setting: &Setting,
+    stop: &Stop,
+    operation: &RunOperation,
+    layers: &[Digest],
+    output: &Output<'_>,
+) -> Result<Digest, StepError> {
+    let empty = setting.empty();
+    let lower = view::open(&setting.store, layers, &empty)?;
+    let user = identity::process_user(&operation.user, lower.as_ref())?;
+    let draft = setting.store.layers().draft()?;
+    let id = step_id()?;
+    let folder = StepFolder(setting.run_root.join("build").join(&id));
+    std::fs::create_dir_all(&folder.0).map_err(|source| StepError::io("create", &folder.0, source))?;
+    let files = Files::write(&folder.0, operation)?;
+    let caches = caches::prepare(&setting.root.join("cache-mounts"), operation, stop)?;
+    let spec = document::spec(&id, operation, &user, &files, &caches);
+    let stubs = Stubs::of(&spec, lower.as_ref())?;
+    let mut lowers = view::top_first(setting.store.layers().lowers(layers)?);
+    if lowers.is_empty() {
+        std::fs::create_dir_all(&empty).map_err(|source| StepError::io("create", &empty, source))?;
+        lowers.push(empty.clone());
+    }
+    adopt_root(draft.upper(), lower.as_ref())?;
+    let request = crate::run_step::Request {
+        version: crate::run_step::VERSION,
+        id,
+        spec,
+        lowers,
+        upper: draft.upper().to_owned(),
+        work: draft.work().to_owned(),
+        network: match operation.network {
+            Network::Bridge => crate::run_step::Network::Bridge,
+            Network::None => crate::run_step::Network::Loopback,
+            Network::Host => crate::run_step::Network::Host,
+        },
+        relay_to: files.relay_to.clone(),
+        hostname: HOSTNAME.to_owned(),
+        run_root: setting.run_root.clone(),
+    };
+    if operation.network == Network::Bridge {
+        setting.bridge_used.store(true, Ordering::Relaxed);
+    }
+    helper::run(&Work::Step(Box::new(request)), &operation.arguments, stop, output)?;
+    stubs.remove(draft.upper())?;
+    let info = draft.commit()?;
+    Ok(info.diff_id)
+}
+
+/// The root of the new layer is the root of the merged file system.
+fn adopt_root(upper: &Path, lower: Option<&Directory>) -> Result<(), StepError> {
+    let failed = |source| StepError::io("prepare", upper, source);
+    let upper = Directory::open(upper).map_err(failed)?;
+    let lower = lower.map(Directory::try_clone).transpose().map_err(failed)?;
+    super::layer::LayerWriter::new(upper, lower, None).map_err(failed)?;
+    Ok(())
+}
+
+/// A name no other step has.
+fn step_id() -> Result<String, StepError> {
+    let mut bytes = [0; 16];
+    let failed = |error: rustix::io::Errno| StepError::io("read", "/dev/urandom", error);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).map_err(failed)?;
+    }
+    Ok(gantry_model::digest::hex_encode(&bytes))
+}
+
+/// Files of the host that are mounted over those of the image.
+pub(super) struct Files {
+    pub(super) hosts: PathBuf,
+    pub(super) resolv_conf: PathBuf,
+    /// The script of a heredoc, and where it is mounted.
+    pub(super) script: Option<(PathBuf, String)>,
+    /// Servers that the container cannot reach by itself.
+    relay_to: Vec<std::net::SocketAddr>,
+}
+
+impl Files {
+    fn write(folder: &Path, operation: &RunOperation) -> Result<Self, StepError> {
+        use std::fmt::Write as _;
+        use std::os::unix::fs::PermissionsExt;
+        let write = |name: &str, text: &str, mode: u32| {
+            let path = folder.join(name);
+            std::fs::write(&path, text)
+                .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)))
+                .map_err(|source| StepError::io("write", &path, source))
+                .map(|()| path)
+        };
+        let mut hosts =
+            format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+        for (name, address) in &operation.extra_hosts {
+            let _ = writeln!(hosts, "{address}\t{name}");
+        }
+        let host = host_resolv_conf().map_err(|source| StepError::io("read", "/etc/resolv.conf", source))?;
+        let reach = if operation.network == Network::Bridge { Reach::Bridge } else { Reach::Host };
+        let resolv = resolv_conf(&host, &DnsOptions::default(), reach);
+        let script = match &operation.script {
+            Some(script) => Some((write("script", &script.content, 0o755)?, format!("/dev/pipes/{}", script.name))),
+            None => None,
+        };
+        Ok(Self {
+            hosts: write("hosts", &hosts, 0o644)?,
+            resolv_conf: write("resolv.conf", &resolv.text, 0o644)?,
+            script,
+            relay_to: resolv.relay_to,
+        })
+    }
+}
+
+/// Who a process runs as, for the document.
+pub(super) fn user_of(user: &ProcessUser) -> oci_spec::runtime::User {
+    let mut document = oci_spec::runtime::User::default();
+    document.set_uid(user.uid);
+    document.set_gid(user.gid);
+    document.set_additional_gids((!user.groups.is_empty()).then(|| user.groups.clone()));
+    document
+}

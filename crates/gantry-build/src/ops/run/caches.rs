@@ -1,0 +1,75 @@
+//! Folders of `RUN --mount=type=cache`, which outlive the build.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use gantry_sys::lock::{self, Kind};
+
+use crate::cache::wait_for_lock;
+use crate::error::StepError;
+use crate::graph::{CacheMount, CacheSharing, Mount, RunOperation};
+use crate::solve::Stop;
+
+/// The cache folders of one step, held as long as it runs.
+#[derive(Debug, Default)]
+pub(super) struct Caches(Vec<(PathBuf, File)>);
+
+impl Caches {
+    /// The folders in the order of the mounts.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(folder, _)| folder.as_path())
+    }
+}
+
+/// Finds or makes the folders of a step's cache mounts.
+pub(super) fn prepare(root: &Path, operation: &RunOperation, stop: &Stop) -> Result<Caches, StepError> {
+    let mut caches = Caches::default();
+    for mount in &operation.mounts {
+        if let Mount::Cache(cache) = mount {
+            let held = folder(root, cache, stop)?.ok_or(StepError::Canceled)?;
+            caches.0.push(held);
+        }
+    }
+    Ok(caches)
+}
+
+fn folder(root: &Path, cache: &CacheMount, stop: &Stop) -> Result<Option<(PathBuf, File)>, StepError> {
+    let name = blake3::hash(cache.id.as_bytes()).to_hex();
+    let name = &name.as_str()[..32];
+    let failed = |source: io::Error| StepError::io("prepare the cache", root, source);
+    fs::create_dir_all(root).map_err(failed)?;
+    let mut number = 0;
+    loop {
+        let folder = root.join(if number == 0 { name.to_owned() } else { format!("{name}-{number}") });
+        let guard = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.with_extension("lock"))
+            .map_err(failed)?;
+        let kind = if cache.sharing == CacheSharing::Shared { Kind::Shared } else { Kind::Exclusive };
+        let held = if lock::try_lock(&guard, kind).map_err(failed)? {
+            guard
+        } else if cache.sharing == CacheSharing::Private {
+            // Somebody else uses this one: take the next.
+            number += 1;
+            continue;
+        } else {
+            match wait_for_lock(guard, kind, stop).map_err(failed)? {
+                Some(guard) => guard,
+                None => return Ok(None),
+            }
+        };
+        match fs::create_dir(&folder) {
+            Ok(()) => {
+                fs::set_permissions(&folder, Permissions::from_mode(cache.mode)).map_err(failed)?;
+                chown(&folder, Some(cache.uid), Some(cache.gid)).map_err(failed)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+        return Ok(Some((folder, held)));
+    }
+}

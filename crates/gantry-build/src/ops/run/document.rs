@@ -1,0 +1,142 @@
+//! The OCI document of a step's container.
+
+use std::path::{Path, PathBuf};
+
+use gantry_runtime::defaults;
+use oci_spec::runtime::{
+    Capabilities, Linux, LinuxCapabilities, LinuxNamespaceType, LinuxResources, Mount, Process, Root, Spec,
+};
+
+use super::caches::Caches;
+use super::{Files, HOSTNAME, user_of};
+use crate::graph::{self, Network, RunOperation};
+use crate::ops::identity::ProcessUser;
+
+/// Version of the runtime specification that the document follows.
+const VERSION: &str = "1.2.0";
+
+/// The document.
+pub(super) fn spec(
+    id: &str,
+    operation: &RunOperation,
+    user: &ProcessUser,
+    files: &Files,
+    caches: &Caches,
+) -> Spec {
+    let mut root = Root::default();
+    root.set_path(PathBuf::from("rootfs"));
+    let mut document = Spec::default();
+    document.set_version(VERSION.to_owned());
+    document.set_root(Some(root));
+    document.set_hostname(Some(HOSTNAME.to_owned()));
+    document.set_process(Some(process(operation, user)));
+    document.set_mounts(Some(mounts(operation, files, caches)));
+    document.set_linux(Some(linux(id, operation)));
+    document
+}
+
+fn process(operation: &RunOperation, user: &ProcessUser) -> Process {
+    let mut process = Process::default();
+    process.set_terminal(Some(false));
+    process.set_user(user_of(user));
+    process.set_args(Some(operation.arguments.clone()));
+    process.set_env(Some(environment(operation, user)));
+    process.set_cwd(PathBuf::from(&operation.directory));
+    process.set_capabilities(Some(capabilities(user.uid)));
+    process.set_no_new_privileges(Some(false));
+    process.set_rlimits(None);
+    process
+}
+
+fn environment(operation: &RunOperation, user: &ProcessUser) -> Vec<String> {
+    let set = |name: &str| operation.environment.iter().any(|(known, _)| known == name);
+    let mut environment: Vec<String> =
+        operation.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    for (name, value) in operation.proxies.iter().filter(|(name, _)| !set(name)) {
+        environment.push(format!("{name}={value}"));
+    }
+    if !set("HOME") {
+        environment.push(format!("HOME={}", user.home));
+    }
+    environment
+}
+
+/// Who is not root has the capabilities as a bound only, as `execve` does it.
+fn capabilities(uid: u32) -> LinuxCapabilities {
+    let set: Capabilities = defaults::CAPABILITIES
+        .iter()
+        .filter_map(|name| name.strip_prefix("CAP_").unwrap_or(name).parse().ok())
+        .collect();
+    let held = if uid == 0 { set.clone() } else { Capabilities::new() };
+    let mut capabilities = LinuxCapabilities::default();
+    capabilities.set_bounding(Some(set));
+    capabilities.set_effective(Some(held.clone()));
+    capabilities.set_permitted(Some(held));
+    capabilities.set_inheritable(Some(Capabilities::new()));
+    capabilities.set_ambient(Some(Capabilities::new()));
+    capabilities
+}
+
+fn mounts(operation: &RunOperation, files: &Files, caches: &Caches) -> Vec<Mount> {
+    let mut mounts = defaults::mounts();
+    mounts.push(bind(&files.hosts, "/etc/hosts", true));
+    mounts.push(bind(&files.resolv_conf, "/etc/resolv.conf", true));
+    if let Some((file, target)) = &files.script {
+        mounts.push(bind(file, target, true));
+    }
+    let mut folders = caches.folders();
+    for mount in &operation.mounts {
+        match mount {
+            graph::Mount::Tmpfs { target, size, read_only } => mounts.push(tmpfs(target, *size, *read_only)),
+            graph::Mount::Cache(cache) => {
+                if let Some(folder) = folders.next() {
+                    mounts.push(bind(folder, &cache.target, cache.read_only));
+                }
+            }
+        }
+    }
+    mounts
+}
+
+fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
+    let mut options = vec!["bind".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
+    options.push(if read_only { "ro" } else { "rw" }.to_owned());
+    mount(source, target, "bind", options)
+}
+
+fn tmpfs(target: &str, size: Option<u64>, read_only: bool) -> Mount {
+    let mut options = vec!["nosuid".to_owned()];
+    options.extend(size.map(|size| format!("size={size}")));
+    if read_only {
+        options.push("ro".to_owned());
+    }
+    mount(Path::new("tmpfs"), target, "tmpfs", options)
+}
+
+fn mount(source: &Path, target: &str, kind: &str, options: Vec<String>) -> Mount {
+    let mut mount = Mount::default();
+    mount.set_source(Some(source.to_owned()));
+    mount.set_destination(PathBuf::from(target));
+    mount.set_typ(Some(kind.to_owned()));
+    mount.set_options(Some(options));
+    mount
+}
+
+fn linux(id: &str, operation: &RunOperation) -> Linux {
+    let mut namespaces = defaults::namespaces();
+    if operation.network == Network::Host {
+        namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Network);
+    }
+    let mut resources = LinuxResources::default();
+    resources.set_devices(Some(defaults::device_rules()));
+    let mut linux = Linux::default();
+    linux.set_namespaces(Some(namespaces));
+    linux.set_resources(Some(resources));
+    linux.set_cgroups_path(Some(PathBuf::from(format!("/gantry/build-{id}"))));
+    linux.set_seccomp(None);
+    linux.set_devices(None);
+    let paths = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
+    linux.set_masked_paths(paths(defaults::MASKED_PATHS));
+    linux.set_readonly_paths(paths(defaults::READONLY_PATHS));
+    linux
+}

@@ -1,0 +1,311 @@
+//! The helper process in which one `RUN` is executed.
+//!
+//! A container is cloned from a process with one thread; the builder has many. So the builder
+//! re-executes its own binary with [`ARGUMENT`] as the first argument, and the binary's `main`
+//! hands over to [`main`] before it parses anything.
+//!
+//! The helper gets a document and a socket. It makes the container, waits for its end, and answers
+//! on the socket. When the other end of the socket is closed, it ends the container and cleans up:
+//! a builder that was killed leaves nothing behind.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use gantry_model::{Fault, FaultKind};
+use gantry_network::{AttachRequest, LINGER, NetworkConfig, Networks, Relay, loopback_up};
+use gantry_runtime::{
+    Launch, OverlayRoot, PrepareError, RootFs, Running, SeccompChoice, StartError, Stdio, create,
+};
+use gantry_sys::process::{Image, Spawn};
+use oci_spec::runtime::Spec;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
+
+/// The hidden first argument.
+pub const ARGUMENT: &str = "__run-step";
+
+/// Version of the documents.
+pub(crate) const VERSION: u32 = 1;
+/// Descriptor of the document.
+pub(crate) const DOCUMENT: RawFd = 3;
+/// Descriptor of the socket.
+pub(crate) const CONTROL: RawFd = 4;
+/// Most bytes of a document.
+const LARGEST: u64 = 64 << 20;
+/// SIGKILL, as every Linux numbers it.
+const KILLED: i32 = 128 + 9;
+
+/// What a helper is to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Work {
+    /// A step.
+    Step(Box<Request>),
+    /// Wait a little, and remove the bridge if nobody is on it.
+    Teardown { version: u32, run_root: PathBuf },
+}
+
+/// A step.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub(crate) version: u32,
+    pub(crate) id: String,
+    pub(crate) spec: Spec,
+    /// Top first.
+    pub(crate) lowers: Vec<PathBuf>,
+    pub(crate) upper: PathBuf,
+    pub(crate) work: PathBuf,
+    pub(crate) network: Network,
+    /// Name servers that the container reaches through a relay only.
+    pub(crate) relay_to: Vec<SocketAddr>,
+    pub(crate) hostname: String,
+    pub(crate) run_root: PathBuf,
+}
+
+/// The network of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Network {
+    Bridge,
+    Loopback,
+    Host,
+}
+
+/// What became of a step.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// The process ended.
+    Exited { code: i32 },
+    /// It could not be started.
+    Failed { message: String, kind: Kind, hints: Vec<String>, code: i32 },
+}
+
+/// [`FaultKind`], as it crosses the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    CannotInvoke,
+    CommandNotFound,
+    Invalid,
+    Unsupported,
+    Forbidden,
+    Unavailable,
+    Internal,
+}
+
+impl From<FaultKind> for Kind {
+    fn from(kind: FaultKind) -> Self {
+        match kind {
+            FaultKind::CannotInvoke => Self::CannotInvoke,
+            FaultKind::CommandNotFound => Self::CommandNotFound,
+            FaultKind::Invalid => Self::Invalid,
+            FaultKind::Unsupported => Self::Unsupported,
+            FaultKind::Forbidden => Self::Forbidden,
+            FaultKind::Unavailable => Self::Unavailable,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<Kind> for FaultKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::CannotInvoke => Self::CannotInvoke,
+            Kind::CommandNotFound => Self::CommandNotFound,
+            Kind::Invalid => Self::Invalid,
+            Kind::Unsupported => Self::Unsupported,
+            Kind::Forbidden => Self::Forbidden,
+            Kind::Unavailable => Self::Unavailable,
+            Kind::Internal => Self::Internal,
+        }
+    }
+}
+
+/// Executes the step described by the document on the inherited descriptor.
+#[must_use]
+pub fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody is left to tell: the builder sees that there is no answer.
+        Err(_) => ExitCode::from(125),
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let document = gantry_sys::fd::inherited(DOCUMENT)?;
+    let mut text = Vec::new();
+    File::from(document).take(LARGEST).read_to_end(&mut text)?;
+    match serde_json::from_slice(&text)? {
+        Work::Step(request) if request.version == VERSION => {
+            let control = UnixStream::from(gantry_sys::fd::inherited(CONTROL)?);
+            let outcome = Step::default().run(&request, &control);
+            (&control).write_all(&serde_json::to_vec(&outcome)?)
+        }
+        Work::Teardown { version: VERSION, run_root } => teardown(&run_root),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Removes the bridge if nobody comes for a while.
+fn teardown(run_root: &Path) -> io::Result<()> {
+    let linger = Timespec::try_from(LINGER).map_err(io::Error::other)?;
+    // Nothing to wait for but the time.
+    poll(&mut [], Some(&linger))?;
+    let networks = Networks::open(run_root, NetworkConfig::default()).map_err(io::Error::other)?;
+    networks.teardown_if_idle().map(drop).map_err(io::Error::other)
+}
+
+/// Starts a helper that sees to the bridge when this build has left it, and is not waited for.
+pub(crate) fn start_teardown(run_root: &Path) -> io::Result<()> {
+    let work = Work::Teardown { version: VERSION, run_root: run_root.to_owned() };
+    let document = gantry_sys::fd::sealed("run-step", &serde_json::to_vec(&work)?)?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let process = Spawn {
+        image: Image::own()?,
+        arguments: &[OsStr::new("gantry"), OsStr::new(ARGUMENT)],
+        environment: &[],
+        descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2), (document.as_fd(), DOCUMENT)],
+        new_session: true,
+        die_with_parent: false,
+    }
+    .start()?;
+    // A process that goes on after the build reaps it; one that ends leaves it to init.
+    std::thread::Builder::new().name("bridge".into()).spawn(move || process.wait()).map(drop)
+}
+
+/// What a step holds outside of its container.
+#[derive(Default)]
+struct Step {
+    networks: Option<Networks>,
+    relay: Option<Relay>,
+}
+
+impl Step {
+    fn run(mut self, request: &Request, control: &UnixStream) -> Outcome {
+        let outcome = match self.start(request) {
+            Ok(running) => {
+                // The container has its own copies; ours would keep the streams open.
+                let outcome = self.wait(&running, control);
+                for _failed in running.cleanup() {
+                    // A cgroup that stays behind is collected with the others of its folder.
+                }
+                outcome
+            }
+            Err(error) => Outcome::Failed {
+                message: chain(&error),
+                kind: error.kind().into(),
+                hints: error.hints(),
+                code: error.exit_code(),
+            },
+        };
+        if let Some(networks) = &self.networks {
+            let _outcome = networks.detach(&request.id);
+        }
+        outcome
+    }
+
+    fn start(&mut self, request: &Request) -> Result<Running, StartError> {
+        let null = |source| StartError::Parent { action: "duplicate the standard streams", source };
+        let [stdin, stdout, stderr] = streams().map_err(null)?;
+        let launch = Launch {
+            id: &request.id,
+            spec: &request.spec,
+            rootfs: RootFs::Overlay(OverlayRoot {
+                lowers: request.lowers.clone(),
+                upper: request.upper.clone(),
+                work: request.work.clone(),
+                // The layer is synced when an image of it is stored, and thrown away otherwise.
+                volatile: true,
+            }),
+            stdio: Stdio::Files { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() },
+            seccomp: SeccompChoice::DockerDefault,
+            init: false,
+            die_with_parent: true,
+            strict_rlimits: false,
+        };
+        let created = create(&launch, |namespaces| -> Result<(), PrepareError> {
+            match request.network {
+                Network::Host => {}
+                Network::Loopback => loopback_up(namespaces.network)?,
+                Network::Bridge => {
+                    let networks = Networks::open(&request.run_root, NetworkConfig::default())?;
+                    networks.attach(&AttachRequest {
+                        endpoint_id: &request.id,
+                        netns: namespaces.network,
+                        owner_pid: std::process::id(),
+                        ports: &[],
+                        hostname: &request.hostname,
+                        mac: None,
+                    })?;
+                    self.networks = Some(networks);
+                    if !request.relay_to.is_empty() {
+                        self.relay = Some(Relay::open(namespaces.network, request.relay_to.clone())?);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        created.start()
+    }
+
+    /// Waits for the end of the container; ends it when nobody listens any more.
+    fn wait(&mut self, running: &Running, control: &UnixStream) -> Outcome {
+        loop {
+            let mut fds = vec![PollFd::from_borrowed_fd(running.pidfd(), PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+            fds.extend(self.relay.as_ref().map(|relay| PollFd::new(relay, PollFlags::IN)));
+            let polled = poll(&mut fds, None);
+            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+            drop(fds);
+            match polled {
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => break,
+                Ok(_) => {}
+            }
+            if ready[0] {
+                break;
+            }
+            // Nothing is ever sent to a helper: the builder is gone.
+            if ready[1] {
+                if running.kill_all().is_err() {
+                    let _killed = running.kill(9);
+                }
+                break;
+            }
+            let answered = self.relay.as_mut().map_or(Ok(()), Relay::dispatch);
+            if answered.is_err() {
+                self.relay = None;
+            }
+        }
+        let code = running.wait().map_or(KILLED, gantry_runtime::ExitStatus::code);
+        Outcome::Exited { code }
+    }
+}
+
+/// The standard streams of this process, for the container; this process gets `/dev/null` for them,
+/// so that the pipes end with the container.
+fn streams() -> io::Result<[OwnedFd; 3]> {
+    let own = [
+        rustix::stdio::stdin().try_clone_to_owned()?,
+        rustix::stdio::stdout().try_clone_to_owned()?,
+        rustix::stdio::stderr().try_clone_to_owned()?,
+    ];
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(own)
+}
+
+/// An error with all its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

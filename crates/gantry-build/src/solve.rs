@@ -1,0 +1,182 @@
+//! Running the graph: what is in the cache is not run, what is independent runs at once.
+
+mod schedule;
+mod step;
+mod stop;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use gantry_dockerfile::SourceFile;
+use gantry_dockerfile::diagnostic::{Code, Diagnostic};
+use gantry_model::Fault;
+use gantry_store::Store;
+
+use crate::cache::{Cache, Key, Layer};
+use crate::error::{BuildError, StepError};
+use crate::graph::{Graph, NodeId, Operation};
+use crate::progress::VertexId;
+use crate::report::Reporter;
+use crate::tree::{Match, Tree};
+pub(crate) use stop::Stop;
+
+/// Where things are and what holds for a whole build.
+pub(crate) struct Setting {
+    pub(crate) store: Store,
+    /// `$ROOT`.
+    pub(crate) root: PathBuf,
+    /// `$RUN`.
+    pub(crate) run_root: PathBuf,
+    pub(crate) no_cache: bool,
+    /// Most steps at once.
+    pub(crate) parallelism: usize,
+    /// Threads of one copy.
+    pub(crate) threads: usize,
+    /// `SOURCE_DATE_EPOCH`.
+    pub(crate) epoch: Option<(i64, u32)>,
+    /// The same as a text of the image configuration.
+    pub(crate) epoch_text: Option<String>,
+    /// Whether a step was on the bridge.
+    pub(crate) bridge_used: AtomicBool,
+}
+
+impl Setting {
+    /// An empty directory, for overlays that need one more layer.
+    pub(crate) fn empty(&self) -> PathBuf {
+        self.root.join("build/empty")
+    }
+}
+
+/// One run of a graph.
+pub(crate) struct Solver<'s> {
+    pub(crate) setting: &'s Setting,
+    pub(crate) graph: &'s Graph,
+    pub(crate) reporter: &'s Reporter<'s>,
+    /// The Dockerfile, for messages.
+    pub(crate) source: &'s SourceFile,
+    pub(crate) stop: Stop,
+    /// The context, where there is one.
+    pub(crate) context: Option<Arc<Tree>>,
+    cache: Cache,
+    vertices: HashMap<NodeId, VertexId>,
+    results: Vec<OnceLock<Vec<Layer>>>,
+    /// What sources of `COPY` in the context mean.
+    selections: Vec<OnceLock<Vec<Vec<Match>>>>,
+    used: Mutex<Vec<Key>>,
+    tally: Mutex<Tally>,
+}
+
+/// How many steps were run and how many were not.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub(crate) executed: usize,
+    pub(crate) cached: usize,
+}
+
+impl<'s> Solver<'s> {
+    pub(crate) fn new(
+        setting: &'s Setting,
+        graph: &'s Graph,
+        reporter: &'s Reporter<'s>,
+        source: &'s SourceFile,
+        stop: Stop,
+        context: Option<Tree>,
+    ) -> Self {
+        let slots = graph.len();
+        Self {
+            setting,
+            graph,
+            reporter,
+            source,
+            stop,
+            context: context.map(Arc::new),
+            cache: Cache::new(setting.store.clone(), &setting.run_root),
+            vertices: HashMap::new(),
+            results: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
+            selections: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
+            used: Mutex::new(Vec::new()),
+            tally: Mutex::new(Tally::default()),
+        }
+    }
+
+    /// Brings the root file system of `target` about.
+    pub(crate) fn solve(&mut self, target: NodeId) -> Result<Vec<Layer>, BuildError> {
+        let needed = self.graph.needed(target);
+        self.announce(&needed);
+        schedule::run(self, &needed)?;
+        if let Some(context) = &self.context {
+            context.save();
+        }
+        let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+        // When a record was last used matters to nothing but a later collection.
+        let _touched = self.cache.touch(&used);
+        Ok(self.layers(target).to_vec())
+    }
+
+    /// How many steps were run and how many were not.
+    pub(crate) fn tally(&self) -> Tally {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells about the steps in the order of the Dockerfile.
+    fn announce(&mut self, needed: &[NodeId]) {
+        let mut shown: Vec<NodeId> =
+            needed.iter().copied().filter(|id| !self.graph.node(*id).label.name.is_empty()).collect();
+        shown.sort_by_key(|id| self.graph.node(*id).label.position);
+        for id in shown {
+            let vertex = self.reporter.vertex(&self.graph.node(id).label.name);
+            self.vertices.insert(id, vertex);
+        }
+    }
+
+    fn vertex(&self, node: NodeId) -> Option<VertexId> {
+        self.vertices.get(&node).copied()
+    }
+
+    /// The layers of a node that is done.
+    fn layers(&self, node: NodeId) -> &[Layer] {
+        self.results[node.0].get().map_or(&[], Vec::as_slice)
+    }
+
+    fn finish(&self, node: NodeId, layers: Vec<Layer>) {
+        let set = self.results[node.0].set(layers);
+        debug_assert!(set.is_ok(), "every node is run once");
+    }
+
+    /// A failed step as the error of the build.
+    fn error(&self, node: NodeId, error: StepError) -> BuildError {
+        if matches!(error, StepError::Canceled) {
+            return BuildError::Canceled;
+        }
+        let label = &self.graph.node(node).label;
+        let rendered = label.span.map_or_else(String::new, |span| {
+            let mut diagnostic = Diagnostic::error(Code::Arguments, full_message(&error), span);
+            for hint in error.hints() {
+                diagnostic = diagnostic.with_hint(hint);
+            }
+            diagnostic.render(self.source)
+        });
+        BuildError::Step { step: label.name.clone(), source: error, rendered }
+    }
+
+    /// Whether a node copies from the context.
+    fn copies_context(&self, node: NodeId) -> bool {
+        let node = self.graph.node(node);
+        matches!(node.operation, Operation::File(_))
+            && node.inputs.get(1).is_some_and(|input| self.graph.node(*input).operation == Operation::Context)
+    }
+}
+
+/// An error with its causes, in one line.
+fn full_message(error: &StepError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

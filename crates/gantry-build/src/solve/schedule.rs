@@ -1,0 +1,164 @@
+//! Which task is next.
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use super::Solver;
+use crate::error::{BuildError, StepError};
+use crate::graph::NodeId;
+use crate::progress::VertexId;
+
+/// Something that can be done by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Task {
+    /// Finding out which files of the context a step copies, and what is in them. Needs nothing, so
+    /// that it runs beside the first steps.
+    Select(NodeId),
+    /// A node of the graph.
+    Node(NodeId),
+}
+
+struct State {
+    ready: Vec<Task>,
+    /// For each task that is not ready: how many it waits for.
+    waiting: HashMap<Task, usize>,
+    /// Tasks that are under way.
+    running: usize,
+    /// Selections that are not done.
+    selecting: usize,
+    failed: Option<BuildError>,
+}
+
+struct Schedule<'s, 'b> {
+    solver: &'s Solver<'b>,
+    state: Mutex<State>,
+    changed: Condvar,
+    followers: HashMap<Task, Vec<Task>>,
+    /// `[internal] load build context`
+    context: Option<VertexId>,
+}
+
+/// Runs the tasks of all needed nodes.
+pub(super) fn run(solver: &Solver<'_>, needed: &[NodeId]) -> Result<(), BuildError> {
+    let mut followers: HashMap<Task, Vec<Task>> = HashMap::new();
+    let mut state =
+        State { ready: Vec::new(), waiting: HashMap::new(), running: 0, selecting: 0, failed: None };
+    for &node in needed {
+        let mut before: Vec<Task> = solver.graph.node(node).inputs.iter().map(|input| Task::Node(*input)).collect();
+        before.sort_by_key(|task| match task {
+            Task::Node(id) | Task::Select(id) => *id,
+        });
+        before.dedup();
+        if solver.copies_context(node) {
+            before.push(Task::Select(node));
+            state.ready.push(Task::Select(node));
+            state.selecting += 1;
+        }
+        for task in &before {
+            followers.entry(*task).or_default().push(Task::Node(node));
+        }
+        if before.is_empty() {
+            state.ready.push(Task::Node(node));
+        } else {
+            state.waiting.insert(Task::Node(node), before.len());
+        }
+    }
+    // Taken from the end: earlier nodes first, so that steps begin in the order of the file.
+    state.ready.reverse();
+    let context = (state.selecting > 0).then(|| solver.reporter.begin("[internal] load build context"));
+    let threads = solver.setting.parallelism.min(state.ready.len().max(2));
+    let schedule = Schedule { solver, state: Mutex::new(state), changed: Condvar::new(), followers, context };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.max(solver.setting.parallelism.min(needed.len())) {
+            scope.spawn(|| schedule.work());
+        }
+        schedule.work();
+    });
+    let state = schedule.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match state.failed {
+        Some(_) if solver.stop.is_canceled() => Err(BuildError::Canceled),
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+impl Schedule<'_, '_> {
+    fn work(&self) {
+        loop {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let task = loop {
+                if state.failed.is_some() {
+                    return;
+                }
+                if let Some(task) = state.ready.pop() {
+                    break task;
+                }
+                if state.running == 0 {
+                    return;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            };
+            state.running += 1;
+            drop(state);
+            let result = self.perform(task);
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.running -= 1;
+            match result {
+                Ok(()) => self.advance(&mut state, task),
+                Err(error) => {
+                    self.solver.stop.fail();
+                    // The first failure is the reason; the others are its consequences.
+                    state.failed.get_or_insert(error);
+                }
+            }
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    fn perform(&self, task: Task) -> Result<(), BuildError> {
+        let (Task::Node(node) | Task::Select(node)) = task;
+        let vertex = self.solver.vertex(node);
+        let result = if self.solver.stop.is_stopped() {
+            Err(StepError::Canceled)
+        } else {
+            match task {
+                Task::Select(node) => self.solver.select(node),
+                Task::Node(node) => self.solver.node(node),
+            }
+        };
+        result.map_err(|error| {
+            let error = self.solver.error(node, error);
+            if let Some(vertex) = vertex {
+                match &error {
+                    BuildError::Canceled => self.solver.reporter.canceled(vertex),
+                    BuildError::Step { source, .. } => {
+                        self.solver.reporter.failed(vertex, &super::full_message(source));
+                    }
+                    other => self.solver.reporter.failed(vertex, &other.to_string()),
+                }
+            }
+            error
+        })
+    }
+
+    fn advance(&self, state: &mut State, task: Task) {
+        if matches!(task, Task::Select(_)) {
+            state.selecting -= 1;
+            if let (0, Some(vertex)) = (state.selecting, self.context) {
+                let read = self.solver.context.as_ref().map_or(0, |context| context.bytes_read());
+                self.solver.reporter.bytes(vertex, "reading context:", read, None, true);
+                self.solver.reporter.done(vertex);
+            }
+        }
+        for follower in self.followers.get(&task).into_iter().flatten() {
+            if let Some(count) = state.waiting.get_mut(follower) {
+                *count -= 1;
+                if *count == 0 {
+                    state.waiting.remove(follower);
+                    state.ready.push(*follower);
+                }
+            }
+        }
+    }
+}

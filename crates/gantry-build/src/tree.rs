@@ -1,0 +1,178 @@
+//! A tree of files that is copied from: the build context, or the root file system of a stage.
+//!
+//! Everything is opened relative to one descriptor and no link ever leads out of it. Nothing is
+//! read before something asks for it: a build that copies one file of a large context looks at
+//! that file only.
+
+mod digest;
+mod select;
+mod stat_cache;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gantry_dockerfile::ignore::IgnoreFile;
+use gantry_sys::path::Directory;
+use rustix::fs::{FileType, Stat};
+
+pub(crate) use digest::{attributes, content_digest, copy_and_digest, digest_of};
+pub(crate) use select::{Match, SelectError};
+pub(crate) use stat_cache::StatCache;
+pub(crate) use walk::FileError;
+
+/// A tree of files.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    root: Directory,
+    /// How messages call it.
+    name: PathBuf,
+    ignore: IgnoreFile,
+    /// Digests of files by what `stat` says about them; none where files cannot change.
+    cache: Option<Mutex<StatCache>>,
+    threads: usize,
+    /// Bytes that were read to hash them.
+    read: AtomicU64,
+}
+
+impl Tree {
+    /// The client's context.
+    pub(crate) fn context(path: &Path, ignore: IgnoreFile, cache: StatCache, threads: usize) -> io::Result<Self> {
+        Ok(Self {
+            root: Directory::open(path)?,
+            name: path.to_owned(),
+            ignore,
+            cache: Some(Mutex::new(cache)),
+            threads,
+            read: AtomicU64::new(0),
+        })
+    }
+
+    /// The root file system of a stage or image.
+    pub(crate) fn rootfs(root: Directory, threads: usize) -> Self {
+        Self {
+            root,
+            name: PathBuf::from("/"),
+            ignore: IgnoreFile::from_patterns([]).expect("no pattern is wrong"),
+            cache: None,
+            threads,
+            read: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes that had to be read to know the content of files.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// The directory at the top.
+    pub(crate) fn root(&self) -> &Directory {
+        &self.root
+    }
+
+    /// A path of the tree as messages show it.
+    pub(crate) fn shown(&self, path: &OsStr) -> PathBuf {
+        self.name.join(path)
+    }
+
+    /// Writes what was learnt about files.
+    pub(crate) fn save(&self) {
+        if let Some(cache) = &self.cache {
+            let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // Without it the next build reads more than it must; no reason to fail this one.
+            let _saved = cache.save();
+        }
+    }
+}
+
+/// One file of a selection.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// Its path in the tree, `/` between components, none in front.
+    pub(crate) path: OsString,
+    pub(crate) kind: FileType,
+    pub(crate) stat: Facts,
+    /// Where a symbolic link leads.
+    pub(crate) link: Option<OsString>,
+    /// Digest of content and extended attributes, of regular files once it was asked for.
+    pub(crate) digest: Option<[u8; 32]>,
+}
+
+impl Entry {
+    /// The directory it is in; empty at the top.
+    pub(crate) fn parent(&self) -> &OsStr {
+        split(&self.path).0
+    }
+
+    /// Its name; empty for the top itself.
+    pub(crate) fn name(&self) -> &OsStr {
+        split(&self.path).1
+    }
+}
+
+/// What `stat` says, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Permission bits, all twelve.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) size: u64,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) links: u64,
+    /// Device number of a device node.
+    pub(crate) special: u64,
+    /// 512-byte blocks on disk.
+    pub(crate) blocks: u64,
+    /// Seconds and nanoseconds.
+    pub(crate) modified: (i64, u32),
+    pub(crate) changed: (i64, u32),
+}
+
+impl Facts {
+    pub(crate) fn new(stat: &Stat) -> Self {
+        let nanoseconds = |value: u64| u32::try_from(value).unwrap_or(0);
+        Self {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            links: stat.st_nlink,
+            special: stat.st_rdev,
+            blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
+            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
+            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+        }
+    }
+}
+
+/// A path split into its directory and its name.
+pub(crate) fn split(path: &OsStr) -> (&OsStr, &OsStr) {
+    let bytes = path.as_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (OsStr::from_bytes(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..])),
+        None => (OsStr::new(""), path),
+    }
+}
+
+/// `name` in `directory`.
+pub(crate) fn join(directory: &OsStr, name: &OsStr) -> OsString {
+    if directory.is_empty() {
+        return name.to_owned();
+    }
+    let mut path = OsString::with_capacity(directory.len() + 1 + name.len());
+    path.push(directory);
+    path.push("/");
+    path.push(name);
+    path
+}

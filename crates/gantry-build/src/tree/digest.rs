@@ -1,0 +1,86 @@
+//! Digests of files: content and extended attributes.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+
+/// How much is read at once.
+const BUFFER: usize = 256 << 10;
+/// Most bytes of the list of attributes of a file, and of one value (the kernel's own bound).
+const ATTRIBUTE: usize = 64 << 10;
+
+thread_local! {
+    static SCRATCH: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(vec![0; BUFFER]);
+}
+
+/// The digest of the first `size` bytes of an open file.
+pub(crate) fn content_digest(file: &File, size: u64) -> io::Result<[u8; 32]> {
+    copy_and_digest(file, size, &mut io::sink())
+}
+
+/// The digest of a whole open file, from where it stands.
+pub(crate) fn digest_of(file: &File) -> io::Result<[u8; 32]> {
+    content_digest(file, u64::MAX)
+}
+
+/// Copies the first `size` bytes of an open file (all there are, if they are fewer), and gives the
+/// digest of what was copied and of the file's extended attributes.
+///
+/// A file that grows while it is read does not grow in the copy.
+pub(crate) fn copy_and_digest(file: &File, size: u64, to: &mut dyn Write) -> io::Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    let mut left = size;
+    let mut reader = file;
+    SCRATCH.with_borrow_mut(|buffer| {
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+            let count = match reader.read(&mut buffer[..most]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            if count == 0 {
+                break;
+            }
+            hasher.update(&buffer[..count]);
+            to.write_all(&buffer[..count])?;
+            left -= count as u64;
+        }
+        Ok::<_, io::Error>(())
+    })?;
+    for (name, value) in attributes(file)? {
+        hasher.update(&[0]).update(&name).update(&[0]).update(&(value.len() as u64).to_le_bytes()).update(&value);
+    }
+    Ok(*hasher.finalize().as_bytes())
+}
+
+/// The extended attributes that a copy keeps: those of the user, and file capabilities.
+pub(crate) fn attributes(file: &impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    use rustix::io::Errno;
+    // Most files have none: ask for the length alone first.
+    let length = match rustix::fs::flistxattr(file, &mut [0_u8; 0][..]) {
+        Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Ok(length) => length.min(ATTRIBUTE),
+        Err(error) => return Err(error.into()),
+    };
+    let mut names = vec![0; length];
+    let length = rustix::fs::flistxattr(file, &mut names[..])?;
+    names.truncate(length);
+    let mut found = Vec::new();
+    for name in names.split(|byte| *byte == 0).filter(|name| is_kept(name)) {
+        let mut value = vec![0; ATTRIBUTE];
+        match rustix::fs::fgetxattr(file, name, &mut value[..]) {
+            Ok(length) => {
+                value.truncate(length);
+                found.push((name.to_vec(), value));
+            }
+            Err(Errno::NODATA) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_kept(name: &[u8]) -> bool {
+    name.starts_with(b"user.") || name == b"security.capability"
+}

@@ -1,0 +1,259 @@
+//! What is known of files by what `stat` says about them.
+//!
+//! One small file per context: a sorted table of (device, inode, size, times → digest), read as it
+//! is and searched in place. An entry is only trusted when the file had not been touched for a
+//! moment before it was hashed: a change within the granularity of the file system's clock would
+//! leave no trace in its times (git's "racy clean" rule).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::Facts;
+
+const MAGIC: &[u8; 8] = b"gntstat2";
+/// device, inode, size, mtime (8 + 4), ctime (8 + 4), generation (4), digest.
+const RECORD: usize = 8 * 3 + 12 * 2 + 4 + 32;
+/// What `find` compares: everything up to the times.
+const KEY: usize = 8 * 2;
+const FACTS: usize = 8 * 3 + 12 * 2;
+/// Entries that this many changes of the table have not seen are forgotten.
+const FORGET: u32 = 16;
+/// Most bytes of a table that is read: some five million files.
+const LARGEST: u64 = 512 << 20;
+
+/// Digests of files by their facts.
+#[derive(Debug)]
+pub(crate) struct StatCache {
+    path: PathBuf,
+    /// The table as read, without its head.
+    table: Vec<u8>,
+    generation: u32,
+    /// Which records of the table were of use.
+    seen: Vec<bool>,
+    fresh: Vec<[u8; RECORD]>,
+}
+
+impl StatCache {
+    /// The table of the context at `context`, below the folder `folder`.
+    pub(crate) fn open(folder: &Path, context: &Path) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        let name = blake3::hash(context.as_os_str().as_bytes()).to_hex();
+        let path = folder.join(&name.as_str()[..32]);
+        let (generation, table) = read(&path).unwrap_or_default();
+        let seen = vec![false; table.len() / RECORD];
+        Self { path, table, generation, seen, fresh: Vec::new() }
+    }
+
+    /// The digest of a file with these facts, if it is known.
+    pub(crate) fn find(&mut self, facts: &Facts) -> Option<[u8; 32]> {
+        let wanted = encode(facts);
+        let (mut low, mut high) = (0, self.seen.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let record = self.table.get(middle * RECORD..(middle + 1) * RECORD)?;
+            match record[..KEY].cmp(&wanted[..KEY]) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => {
+                    if record[..FACTS] != wanted[..FACTS] {
+                        return None;
+                    }
+                    self.seen[middle] = true;
+                    return record[FACTS + 4..].try_into().ok();
+                }
+            }
+        }
+        None
+    }
+
+    /// Remembers the digest of a file that was hashed at `when` and had these facts before and
+    /// after.
+    pub(crate) fn remember(&mut self, facts: &Facts, digest: &[u8; 32], when: SystemTime) {
+        if !is_settled(facts, when) {
+            return;
+        }
+        let mut record = [0; RECORD];
+        record[..FACTS].copy_from_slice(&encode(facts));
+        record[FACTS + 4..].copy_from_slice(digest);
+        self.fresh.push(record);
+    }
+
+    /// Writes the table if something was added.
+    pub(crate) fn save(&mut self) -> io::Result<()> {
+        if self.fresh.is_empty() {
+            return Ok(());
+        }
+        let generation = self.generation.wrapping_add(1);
+        let mut records = std::mem::take(&mut self.fresh);
+        for record in &mut records {
+            record[FACTS..FACTS + 4].copy_from_slice(&generation.to_be_bytes());
+        }
+        for (old, seen) in self.table.chunks_exact(RECORD).zip(&self.seen) {
+            let mut record: [u8; RECORD] = old.try_into().expect("chunks are exact");
+            let last = u32::from_be_bytes(record[FACTS..FACTS + 4].try_into().expect("four bytes"));
+            if *seen {
+                record[FACTS..FACTS + 4].copy_from_slice(&generation.to_be_bytes());
+            } else if generation.wrapping_sub(last) > FORGET {
+                continue;
+            }
+            records.push(record);
+        }
+        // Fresh records stand first, and a stable sort leaves them first among equals.
+        records.sort_by(|one, other| one[..KEY].cmp(&other[..KEY]));
+        records.dedup_by(|later, first| later[..KEY] == first[..KEY]);
+        write(&self.path, generation, &records)
+    }
+}
+
+fn encode(facts: &Facts) -> [u8; FACTS] {
+    let mut out = [0; FACTS];
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        out[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    put(&facts.device.to_be_bytes());
+    put(&facts.inode.to_be_bytes());
+    put(&facts.size.to_be_bytes());
+    for (seconds, nanoseconds) in [facts.modified, facts.changed] {
+        put(&seconds.to_be_bytes());
+        put(&nanoseconds.to_be_bytes());
+    }
+    out
+}
+
+/// Whether the file had rested long enough when it was hashed.
+fn is_settled(facts: &Facts, when: SystemTime) -> bool {
+    let newest = facts.modified.max(facts.changed);
+    let time = |(seconds, nanoseconds): (i64, u32)| {
+        let since = Duration::new(seconds.unsigned_abs(), nanoseconds);
+        if seconds < 0 { SystemTime::UNIX_EPOCH.checked_sub(since) } else { SystemTime::UNIX_EPOCH.checked_add(since) }
+    };
+    // Times without a fraction: the file system may count in seconds, or in pairs of them.
+    let coarse = facts.modified.1 == 0 && facts.changed.1 == 0;
+    let rest = if coarse { Duration::from_secs(3) } else { Duration::from_millis(30) };
+    time(newest).and_then(|time| time.checked_add(rest)).is_some_and(|settled| settled < when)
+}
+
+fn read(path: &Path) -> Option<(u32, Vec<u8>)> {
+    if fs::metadata(path).ok()?.len() > LARGEST {
+        return None;
+    }
+    let mut bytes = fs::read(path).ok()?;
+    let head = MAGIC.len() + 4 + 32;
+    let table = bytes.get(head..)?;
+    let whole = bytes.starts_with(MAGIC)
+        && table.len().is_multiple_of(RECORD)
+        && checksum(table) == bytes[MAGIC.len() + 4..head];
+    if !whole {
+        return None;
+    }
+    let generation = u32::from_be_bytes(bytes[MAGIC.len()..MAGIC.len() + 4].try_into().ok()?);
+    Some((generation, bytes.split_off(head)))
+}
+
+fn checksum(table: &[u8]) -> [u8; 32] {
+    *blake3::hash(table).as_bytes()
+}
+
+fn write(path: &Path, generation: u32, records: &[[u8; RECORD]]) -> io::Result<()> {
+    let table = records.concat();
+    let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + 32 + table.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&generation.to_be_bytes());
+    bytes.extend_from_slice(&checksum(&table));
+    bytes.extend_from_slice(&table);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    // Two builds may write at once: each writes its own file, the later rename wins.
+    let aside = path.with_extension(format!("{}", std::process::id()));
+    fs::write(&aside, bytes)?;
+    fs::rename(&aside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(inode: u64, seconds: i64) -> Facts {
+        Facts {
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: 3,
+            device: 1,
+            inode,
+            links: 1,
+            special: 0,
+            blocks: 8,
+            modified: (seconds, 5),
+            changed: (seconds, 5),
+        }
+    }
+
+    fn at(seconds: u64, nanoseconds: u32) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+    }
+
+    #[test]
+    fn remembers_across_processes() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Path::new("/some/context");
+        let mut cache = StatCache::open(folder.path(), context);
+        for inode in 0..1000 {
+            cache.remember(&facts(inode * 7 % 1000, 100), &[u8::try_from(inode * 7 % 1000 % 251).unwrap(); 32], at(200, 0));
+        }
+        cache.save().unwrap();
+        let mut cache = StatCache::open(folder.path(), context);
+        for inode in 0..1000 {
+            assert_eq!(cache.find(&facts(inode, 100)), Some([u8::try_from(inode % 251).unwrap(); 32]));
+        }
+        assert_eq!(cache.find(&facts(5, 101)), None, "another time");
+        assert_eq!(cache.find(&facts(1000, 100)), None, "another file");
+        let mut other = StatCache::open(folder.path(), Path::new("/other"));
+        assert_eq!(other.find(&facts(5, 100)), None);
+    }
+
+    #[test]
+    fn newer_facts_replace_older_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Path::new("/c");
+        for (seconds, byte) in [(100, 1), (101, 2)] {
+            let mut cache = StatCache::open(folder.path(), context);
+            cache.remember(&facts(1, seconds), &[byte; 32], at(200, 0));
+            cache.save().unwrap();
+        }
+        let mut cache = StatCache::open(folder.path(), context);
+        assert_eq!(cache.find(&facts(1, 100)), None);
+        assert_eq!(cache.find(&facts(1, 101)), Some([2; 32]));
+    }
+
+    #[test]
+    fn files_touched_just_now_are_not_trusted() {
+        assert!(!is_settled(&facts(1, 100), at(100, 5)));
+        assert!(!is_settled(&facts(1, 100), at(100, 20_000_000)));
+        assert!(is_settled(&facts(1, 100), at(100, 40_000_000)));
+        assert!(!is_settled(&facts(1, 300), at(200, 0)), "a file from the future");
+        let coarse = Facts { modified: (100, 0), changed: (100, 0), ..facts(1, 100) };
+        assert!(!is_settled(&coarse, at(102, 0)));
+        assert!(is_settled(&coarse, at(104, 0)));
+    }
+
+    #[test]
+    fn a_damaged_table_is_no_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cache = StatCache::open(folder.path(), Path::new("/c"));
+        cache.remember(&facts(1, 100), &[1; 32], at(200, 0));
+        cache.save().unwrap();
+        let path = cache.path.clone();
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(StatCache::open(folder.path(), Path::new("/c")).find(&facts(1, 100)), None);
+        fs::write(&path, b"gnt").unwrap();
+        assert_eq!(StatCache::open(folder.path(), Path::new("/c")).find(&facts(1, 100)), None);
+    }
+}

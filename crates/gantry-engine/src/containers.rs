@@ -1,0 +1,128 @@
+//! Containers of an installation.
+//!
+//! A container is a folder: `$ROOT/containers/<id>/container.json` says what was decided at its
+//! creation, `state.json` what its last run came to, `upper` is its writable layer. Its name is
+//! a link in `$ROOT/names`. While it runs, its supervisor holds the lock in
+//! `$RUN/containers/<id>`; nothing else is needed to know the truth about it.
+
+mod create;
+mod error;
+mod exec;
+mod folders;
+mod host;
+mod inspect;
+mod lifecycle;
+mod list;
+mod logs;
+mod merge;
+mod merged_root;
+mod names;
+mod processes;
+mod removal;
+mod spec;
+mod start;
+mod status;
+mod user;
+
+use std::io;
+
+use gantry_model::{ContainerId, ContainerRecord, ContainerState};
+use gantry_network::{NetworkConfig, NetworkError, Networks};
+
+use crate::Engine;
+
+pub use create::Created;
+pub use error::ContainerError;
+pub use exec::{ExecSpec, Executing};
+pub use inspect::Inspected;
+pub use lifecycle::{ContainersPruned, RemoveOptions};
+pub use list::{ContainerView, ListOptions};
+pub use logs::{LogLine, LogOptions, LogReader, parse_time};
+pub use processes::Processes;
+pub use spec::SpecError;
+pub use start::{Begun, StartOptions};
+pub use user::UserError;
+
+pub(crate) use folders::TRASH;
+
+/// The handle of containers.
+#[derive(Debug, Clone, Copy)]
+pub struct Containers<'a> {
+    engine: &'a Engine,
+}
+
+impl<'a> Containers<'a> {
+    pub(crate) const fn new(engine: &'a Engine) -> Self {
+        Self { engine }
+    }
+
+    /// The container a person means: by id, name or unique prefix of an id.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotFound`] and [`ContainerError::Ambiguous`].
+    pub fn resolve(&self, name: &str) -> Result<ContainerId, ContainerError> {
+        folders::resolve(self.engine, name)
+    }
+
+    /// A container's document and what it is doing.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotFound`] and others.
+    pub fn look(&self, name: &str) -> Result<(ContainerRecord, ContainerState), ContainerError> {
+        let not_found = || ContainerError::NotFound { name: name.to_owned() };
+        let id = self.resolve(name)?;
+        let record = folders::Folders::of(self.engine, &id).record()?.ok_or_else(not_found)?;
+        let state = status::observe(self.engine, &record)?.ok_or_else(not_found)?;
+        Ok((record, state))
+    }
+
+    /// The documents of all containers, in no order.
+    ///
+    /// # Errors
+    /// [`ContainerError::File`].
+    pub fn records(&self) -> Result<Vec<ContainerRecord>, ContainerError> {
+        let mut records = Vec::new();
+        for id in folders::ids(self.engine)? {
+            records.extend(folders::Folders::of(self.engine, &id).record()?);
+        }
+        Ok(records)
+    }
+}
+
+/// The networks of an installation, as its configuration sets them.
+pub(crate) fn networks(engine: &Engine) -> Result<Networks, NetworkError> {
+    let config = &engine.config().network;
+    let subnet = config.subnet.as_ref().and_then(|text| text.parse().ok());
+    Networks::open(engine.run_root(), NetworkConfig { subnet, mtu: config.mtu })
+}
+
+/// The number of a signal by name (`TERM`, `SIGTERM`) or number.
+fn signal_number(text: &str) -> Result<i32, ContainerError> {
+    let bad = || ContainerError::Signal { signal: text.chars().take(60).collect() };
+    gantry_sys::signal::number(text).ok_or_else(bad)
+}
+
+/// A fresh id.
+pub(crate) fn random_id() -> io::Result<ContainerId> {
+    let mut bytes = [0_u8; 32];
+    fill_random(&mut bytes)?;
+    // An id whose first digits are all decimal could be taken for a number by shells and
+    // tools; Docker draws again, too.
+    if ContainerId::from_random(bytes).short().bytes().all(|byte| byte.is_ascii_digit()) {
+        return random_id();
+    }
+    Ok(ContainerId::from_random(bytes))
+}
+
+fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        match rustix::rand::getrandom(&mut bytes[filled..], flags) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! Creating a container: everything that is decided once.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+
+use gantry_model::container::NetworkMode;
+use gantry_model::image::ImageConfig;
+use gantry_model::mount::{MountSource, MountSpec};
+use gantry_model::record::{ResolvedMount, ResolvedMountKind};
+use gantry_model::{ContainerId, ContainerRecord, ContainerSpec, Digest};
+
+use super::error::{ContainerError, file};
+use super::folders::{self, Folders, make_folder};
+use super::spec::security::SeccompChoice;
+use super::spec::{self, seccomp, security};
+use super::{Containers, merge, names, random_id};
+use crate::volumes::copy_up;
+
+/// Version of the document's format.
+const VERSION: u32 = 1;
+/// Names tried before giving up on chance.
+const ATTEMPTS: u32 = 1000;
+
+/// A container that was created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: String,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// A container that was created and is still held by this command.
+pub(super) struct Prepared {
+    pub(super) record: ContainerRecord,
+    pub(super) folders: Folders,
+    pub(super) lock: File,
+    pub(super) lowers: Vec<PathBuf>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Containers<'_> {
+    /// Creates a container. Its image must be here ([`ContainerError::NoImage`] otherwise).
+    ///
+    /// # Errors
+    /// [`ContainerError`]; nothing is left then.
+    pub fn create(&self, spec: &ContainerSpec) -> Result<Created, ContainerError> {
+        let prepared = self.prepare(spec, true)?;
+        Ok(Created {
+            id: prepared.record.id,
+            name: prepared.record.name,
+            warnings: prepared.warnings,
+        })
+    }
+
+    pub(super) fn prepare(
+        &self,
+        spec: &ContainerSpec,
+        durable: bool,
+    ) -> Result<Prepared, ContainerError> {
+        spec::check(spec, super::host::cpus())?;
+        let name = spec.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name));
+        if let Some(name) = name {
+            gantry_model::id::check_name(name).map_err(|_| ContainerError::Name {
+                name: name.chars().take(100).collect(),
+            })?;
+        }
+        let id = random_id().map_err(file("read random numbers from", Path::new("the kernel")))?;
+        let folders = Folders::of(self.engine, &id);
+        let lock = folders
+            .try_lock()?
+            .ok_or_else(|| ContainerError::Busy { name: id.to_string() })?;
+        let mut attempt = Attempt { containers: *self, folders: &folders, id: &id, name: None, volumes: Vec::new(), done: false };
+        make_folder(&folders.folder, 0o710)?;
+        let name = attempt.reserve(name)?;
+        let prepared = attempt.fill(spec, name, durable)?;
+        attempt.done = true;
+        drop(attempt);
+        let (record, lowers, warnings) = prepared;
+        Ok(Prepared { record, folders, lock, lowers, warnings })
+    }
+
+    /// The image by the name a person gave.
+    fn image(&self, name: &str) -> Result<(Digest, ImageConfig), ContainerError> {
+        let images = self.engine.store()?.images();
+        let id = images
+            .resolve_id(name)?
+            .ok_or_else(|| ContainerError::NoImage { name: name.to_owned() })?;
+        Ok((id, images.config(&id)?))
+    }
+}
+
+/// What has been made so far; taken back unless it was done.
+struct Attempt<'a> {
+    containers: Containers<'a>,
+    folders: &'a Folders,
+    id: &'a ContainerId,
+    name: Option<String>,
+    /// Anonymous volumes made for it.
+    volumes: Vec<String>,
+    done: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        // The error that led here is the one to tell; what cannot be taken back now has no
+        // document and counts as garbage.
+        if let Some(name) = &self.name {
+            drop(fs::remove_file(folders::name_link(self.containers.engine, name)));
+        }
+        for volume in &self.volumes {
+            drop(self.containers.engine.volumes().delete(volume));
+        }
+        drop(fs::remove_dir_all(&self.folders.folder));
+        drop(fs::remove_dir_all(&self.folders.run_folder));
+    }
+}
+
+impl Attempt<'_> {
+    fn reserve(&mut self, wanted: Option<&str>) -> Result<String, ContainerError> {
+        let engine = self.containers.engine;
+        if let Some(name) = wanted {
+            if let Some(owner) = folders::reserve(engine, name, self.id)? {
+                let (name, id) = (name.to_owned(), owner.to_string());
+                return Err(ContainerError::NameTaken { name, id });
+            }
+            self.name = Some(name.to_owned());
+            return Ok(name.to_owned());
+        }
+        for attempt in 0..ATTEMPTS {
+            let mut random = [0_u8; 4];
+            super::fill_random(&mut random)
+                .map_err(file("read random numbers from", Path::new("the kernel")))?;
+            let name = names::generate(random, attempt);
+            if folders::reserve(engine, &name, self.id)?.is_none() {
+                self.name = Some(name.clone());
+                return Ok(name);
+            }
+        }
+        Err(ContainerError::Busy { name: "(every name that was tried)".into() })
+    }
+
+    fn fill(
+        &mut self,
+        spec: &ContainerSpec,
+        name: String,
+        durable: bool,
+    ) -> Result<(ContainerRecord, Vec<PathBuf>, Vec<String>), ContainerError> {
+        let engine = self.containers.engine;
+        let (image_id, image) = self.containers.image(&spec.image)?;
+        // Held until the document says it: a collection in between must not take the image.
+        let lease = engine.store()?.lease()?;
+        if !lease.image(&image_id)? {
+            return Err(ContainerError::NoImage { name: spec.image.clone() });
+        }
+        let merged =
+            merge::merge(spec, &image.config).ok_or(ContainerError::NoCommand)?;
+        let lowers = engine.store()?.layers().lowers(&image.rootfs.diff_ids)?;
+        self.make_root(&lowers)?;
+        self.keep_seccomp_profile(spec)?;
+        let mounts = self.mounts(spec, &merged.process.volumes, &lowers)?;
+        let record = ContainerRecord {
+            version: VERSION,
+            id: self.id.clone(),
+            name,
+            created: gantry_supervisor::state::now(),
+            spec: spec.clone(),
+            image_id,
+            image_name: spec.image.clone(),
+            layers: image.rootfs.diff_ids.clone(),
+            healthcheck: merged.process.healthcheck.clone(),
+            process: merged.process,
+            args: merged.args,
+            mounts,
+        };
+        self.folders.write_record(&record, durable)?;
+        Ok((record, lowers, warnings(spec, &image)))
+    }
+
+    /// The writable layer: its root looks like that of the image.
+    fn make_root(&self, lowers: &[PathBuf]) -> Result<(), ContainerError> {
+        let upper = self.folders.upper();
+        make_folder(&upper, 0o755)?;
+        make_folder(&self.folders.work(), 0o700)?;
+        make_folder(self.folders.log().parent().unwrap_or(&self.folders.folder), 0o700)?;
+        let Some(top) = lowers.last() else { return Ok(()) };
+        let metadata = fs::metadata(top).map_err(file("look at", top))?;
+        if metadata.uid() != 0 || metadata.gid() != 0 {
+            chown(&upper, Some(metadata.uid()), Some(metadata.gid()))
+                .map_err(file("set the owner of", &upper))?;
+        }
+        fs::set_permissions(&upper, metadata.permissions()).map_err(file("set the mode of", &upper))
+    }
+
+    /// A profile is read once: what its file becomes later is not the container's affair.
+    fn keep_seccomp_profile(&self, spec: &ContainerSpec) -> Result<(), ContainerError> {
+        let SeccompChoice::File(path) = security::parse(&spec.security_opt)?.seccomp else {
+            return Ok(());
+        };
+        let path = PathBuf::from(path);
+        let text = super::host::read_limited(&path, seccomp::MAX).map_err(file("read", &path))?;
+        let kernel = gantry_sys::system::kernel_version();
+        seccomp::parse(&text, seccomp::Target { capabilities: &[], kernel })?;
+        let kept = self.folders.seccomp_profile();
+        fs::write(&kept, text).map_err(file("write", &kept))
+    }
+
+    fn mounts(
+        &mut self,
+        spec: &ContainerSpec,
+        image_volumes: &gantry_model::image::StringSet,
+        lowers: &[PathBuf],
+    ) -> Result<Vec<ResolvedMount>, ContainerError> {
+        let mut taken = BTreeSet::new();
+        let mut all = Vec::with_capacity(spec.mounts.len() + image_volumes.len());
+        for mount in &spec.mounts {
+            if !taken.insert(mount.target.clone()) {
+                return Err(ContainerError::DuplicateMount { target: mount.target.clone() });
+            }
+            all.push(self.mount(mount, lowers)?);
+        }
+        for target in image_volumes.keys() {
+            let target = clean(target);
+            if target == "/" || !taken.insert(target.clone()) {
+                continue;
+            }
+            let source = MountSource::Volume {
+                name: None,
+                no_copy: false,
+                labels: std::collections::BTreeMap::new(),
+            };
+            let mount = MountSpec { target, source, read_only: false };
+            all.push(self.mount(&mount, lowers)?);
+        }
+        Ok(all)
+    }
+
+    fn mount(
+        &mut self,
+        mount: &MountSpec,
+        lowers: &[PathBuf],
+    ) -> Result<ResolvedMount, ContainerError> {
+        let kind = match &mount.source {
+            MountSource::Bind { path, create, propagation, non_recursive } => {
+                let source = Path::new(path);
+                if !source.exists() {
+                    if !create {
+                        return Err(ContainerError::BindSource { path: source.to_owned() });
+                    }
+                    make_folder(source, 0o755)?;
+                }
+                ResolvedMountKind::Bind {
+                    source: path.clone(),
+                    propagation: *propagation,
+                    non_recursive: *non_recursive,
+                }
+            }
+            MountSource::Volume { name, no_copy, labels } => {
+                let volume =
+                    self.containers.engine.volumes().create(name.as_deref(), labels)?;
+                if name.is_none() {
+                    self.volumes.push(volume.name.clone());
+                }
+                if !no_copy {
+                    copy_up(lowers, Path::new(&mount.target), &volume.mountpoint)
+                        .map_err(file("copy the image's content into", &volume.mountpoint))?;
+                }
+                ResolvedMountKind::Volume {
+                    anonymous: name.is_none(),
+                    name: volume.name,
+                    source: volume.mountpoint.to_string_lossy().into_owned(),
+                }
+            }
+            MountSource::Tmpfs { size, mode, options } => {
+                ResolvedMountKind::Tmpfs { size: *size, mode: *mode, options: options.clone() }
+            }
+        };
+        Ok(ResolvedMount { target: mount.target.clone(), read_only: mount.read_only, kind })
+    }
+}
+
+/// An absolute path without `.`, `..` and double slashes.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn warnings(spec: &ContainerSpec, image: &ImageConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let published = !spec.ports.is_empty() || spec.publish_all;
+    if published && matches!(spec.network, NetworkMode::Host | NetworkMode::None) {
+        warnings.push(format!(
+            "Published ports are discarded when using {} network mode",
+            spec.network
+        ));
+    }
+    let host = gantry_model::Platform::host();
+    if spec.platform.is_none()
+        && !image.architecture.is_empty()
+        && image.architecture != host.architecture
+    {
+        warnings.push(format!(
+            "The requested image's platform ({}) does not match the detected host platform ({host}) and no specific platform was requested",
+            image.platform()
+        ));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned() {
+        for (path, want) in
+            [("/a//b/", "/a/b"), ("a/../b", "/b"), ("/../..", "/"), ("/a/./b/..", "/a")]
+        {
+            assert_eq!(clean(path), want);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Stopping, killing, waiting, renaming, removing.
+
+use std::fs;
+
+use gantry_model::record::Status;
+use gantry_model::restart::RestartPolicy;
+use gantry_model::{ContainerId, ContainerRecord, ContainerState};
+use gantry_supervisor::client::{ClientError, Session};
+use gantry_supervisor::protocol::{Attach, Exit};
+
+use super::error::{ContainerError, file};
+use super::folders::{self, Folders, absent};
+use super::removal::removal_of;
+use super::start::StartOptions;
+use super::status::{is_live, observe};
+use super::{Begun, Containers, signal_number};
+
+/// Signal that cannot be refused.
+const SIGKILL: i32 = 9;
+
+/// How a container is removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RemoveOptions {
+    /// Kill it first if it runs.
+    pub force: bool,
+    /// Remove its anonymous volumes, too.
+    pub volumes: bool,
+}
+
+/// What a prune took away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContainersPruned {
+    /// Ids.
+    pub deleted: Vec<ContainerId>,
+    /// Bytes of their writable layers and logs.
+    pub reclaimed: u64,
+}
+
+impl Containers<'_> {
+    /// The supervisor of a container; `None` when it does not run.
+    fn supervisor(&self, record: &ContainerRecord) -> Result<Option<Session>, ContainerError> {
+        match Session::connect(&Folders::of(self.engine, &record.id).run_folder) {
+            Ok(session) => Ok(Some(session)),
+            Err(ClientError::NotRunning) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The supervisor of a container that must run.
+    pub(super) fn running(
+        &self,
+        name: &str,
+    ) -> Result<(ContainerRecord, ContainerState, Session), ContainerError> {
+        let (record, state) = self.look(name)?;
+        let session = self
+            .supervisor(&record)?
+            .ok_or_else(|| ContainerError::NotRunning { name: name.to_owned() })?;
+        Ok((record, state, session))
+    }
+
+    /// Stops a container: its stop signal, then SIGKILL after `timeout` seconds (negative
+    /// waits for ever; `None` for the container's own). One that does not run is left alone.
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub fn stop(
+        &self,
+        name: &str,
+        signal: Option<&str>,
+        timeout: Option<i64>,
+    ) -> Result<(), ContainerError> {
+        let signal = signal.map(signal_number).transpose()?;
+        let (record, _) = self.look(name)?;
+        let Some(mut session) = self.supervisor(&record)? else { return Ok(()) };
+        match session.stop(signal, timeout) {
+            Ok(_) => Ok(()),
+            Err(error) if ended(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends a signal to a container's first process.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotRunning`] and others.
+    pub fn kill(&self, name: &str, signal: &str) -> Result<(), ContainerError> {
+        let signal = signal_number(signal)?;
+        let (_, state, mut session) = self.running(name)?;
+        if state.status == Status::Restarting {
+            return Err(ContainerError::NotRunning { name: name.to_owned() });
+        }
+        session.kill(signal)?;
+        if signal == SIGKILL {
+            // It is dead when this returns, as with Docker.
+            match Session::connect(&Folders::of(self.engine, &self.resolve(name)?).run_folder) {
+                Ok(mut session) => match session.wait(false) {
+                    Err(error) if !ended(&error) => return Err(error.into()),
+                    _ => {}
+                },
+                Err(ClientError::NotRunning) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops and starts a container.
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub fn restart(
+        &self,
+        name: &str,
+        signal: Option<&str>,
+        timeout: Option<i64>,
+    ) -> Result<(), ContainerError> {
+        self.stop(name, signal, timeout)?;
+        let mut begun = self.start(name, StartOptions::default())?;
+        begun.session.started()?;
+        Ok(())
+    }
+
+    /// Freezes a container.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotRunning`] and others.
+    pub fn pause(&self, name: &str) -> Result<(), ContainerError> {
+        Ok(self.running(name)?.2.pause()?)
+    }
+
+    /// Thaws a container.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotRunning`] and others.
+    pub fn unpause(&self, name: &str) -> Result<(), ContainerError> {
+        Ok(self.running(name)?.2.unpause()?)
+    }
+
+    /// Follows the streams of a running container.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotRunning`] and others.
+    pub fn attach(&self, name: &str, attach: Attach) -> Result<Begun, ContainerError> {
+        let (record, state, mut session) = self.running(name)?;
+        match state.status {
+            Status::Paused => {
+                return Err(ContainerError::Running {
+                    action: "attach to",
+                    name: name.to_owned(),
+                    status: "paused",
+                    advice: "unpause it before",
+                });
+            }
+            Status::Restarting => {
+                return Err(ContainerError::Running {
+                    action: "attach to",
+                    name: name.to_owned(),
+                    status: "restarting",
+                    advice: "wait until it runs",
+                });
+            }
+            _ => {}
+        }
+        session.attach(attach)?;
+        Ok(Begun { id: record.id, name: record.name, warnings: Vec::new(), session })
+    }
+
+    /// Waits until a container does not run any more; one that never ran counts as exited
+    /// with 0.
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub fn wait(&self, name: &str) -> Result<Exit, ContainerError> {
+        let (record, state) = self.look(name)?;
+        let exit_of = |state: &ContainerState| Exit {
+            code: state.exit_code,
+            oom_killed: state.oom_killed,
+            error: state.error.clone(),
+            ..Exit::default()
+        };
+        let Some(mut session) = self.supervisor(&record)? else { return Ok(exit_of(&state)) };
+        match session.wait(true) {
+            Ok(exit) => Ok(exit),
+            Err(error) if ended(&error) => {
+                // It ended before it was asked, or its supervisor was killed: the record says.
+                let state = observe(self.engine, &record)?.unwrap_or_default();
+                Ok(exit_of(&state))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives a container another name.
+    ///
+    /// # Errors
+    /// [`ContainerError::NameTaken`] and others.
+    pub fn rename(&self, name: &str, new: &str) -> Result<(), ContainerError> {
+        let new = new.strip_prefix('/').unwrap_or(new);
+        gantry_model::id::check_name(new)
+            .map_err(|_| ContainerError::Name { name: new.chars().take(100).collect() })?;
+        let (mut record, _) = self.look(name)?;
+        if let Some(owner) = folders::reserve(self.engine, new, &record.id)? {
+            return Err(ContainerError::NameTaken { name: new.to_owned(), id: owner.to_string() });
+        }
+        let old = folders::name_link(self.engine, &record.name);
+        new.clone_into(&mut record.name);
+        let written = Folders::of(self.engine, &record.id).write_record(&record, true);
+        let gone = if written.is_ok() { old } else { folders::name_link(self.engine, new) };
+        absent(fs::remove_file(&gone)).map_err(file("remove", &gone))?;
+        written
+    }
+
+    /// Removes a container.
+    ///
+    /// # Errors
+    /// [`ContainerError::Running`] unless `force` is set, and others.
+    pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<(), ContainerError> {
+        let (record, state) = self.look(name)?;
+        if is_live(state.status) {
+            if !options.force {
+                let (status, advice) = match state.status {
+                    Status::Paused => {
+                        ("paused", "unpause and stop the container before removing or force remove")
+                    }
+                    Status::Restarting => {
+                        ("restarting", "stop the container before removing or force remove")
+                    }
+                    _ => ("running", "stop the container before removing or force remove"),
+                };
+                let name = name.to_owned();
+                return Err(ContainerError::Running { action: "remove", name, status, advice });
+            }
+            self.stop(record.id.as_str(), Some("KILL"), Some(0))?;
+        }
+        self.delete(&record, options.volumes)
+    }
+
+    fn delete(&self, record: &ContainerRecord, volumes: bool) -> Result<(), ContainerError> {
+        let folders = Folders::of(self.engine, &record.id);
+        let busy = || ContainerError::Busy { name: record.name.clone() };
+        let Some(lock) = folders.lock_unless(|| false)? else {
+            // Its supervisor removed it meanwhile (`--rm`), or it was started again.
+            return if folders.record()?.is_none() { Ok(()) } else { Err(busy()) };
+        };
+        let mut removal = removal_of(self.engine, record);
+        if !volumes {
+            removal.volumes.clear();
+        }
+        removal.hide()?;
+        drop(lock);
+        Ok(removal.delete()?)
+    }
+
+    /// Removes all containers that do not run. `keep` may spare some (filters).
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub fn prune(
+        &self,
+        keep: &dyn Fn(&ContainerRecord) -> bool,
+    ) -> Result<ContainersPruned, ContainerError> {
+        let mut pruned = ContainersPruned::default();
+        for record in self.records()? {
+            let Some(state) = observe(self.engine, &record)? else { continue };
+            if is_live(state.status) || keep(&record) {
+                continue;
+            }
+            let folders = Folders::of(self.engine, &record.id);
+            let size = crate::volumes::disk_usage(&folders.folder).unwrap_or(0);
+            match self.delete(&record, false) {
+                Ok(()) => {
+                    pruned.reclaimed += size;
+                    pruned.deleted.push(record.id);
+                }
+                // Started or removed by somebody else in the meantime.
+                Err(ContainerError::Busy { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Changes the restart policy of a container.
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub fn set_restart(&self, name: &str, policy: RestartPolicy) -> Result<(), ContainerError> {
+        let (mut record, _) = self.look(name)?;
+        record.spec.restart = policy;
+        Folders::of(self.engine, &record.id).write_record(&record, true)?;
+        if let Some(mut session) = self.supervisor(&record)? {
+            session.set_restart(policy)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the supervisor went, or its container, before it could answer.
+fn ended(error: &ClientError) -> bool {
+    match error {
+        ClientError::Gone | ClientError::NotRunning => true,
+        ClientError::Failed(failure) => failure.conflict,
+        _ => false,
+    }
+}

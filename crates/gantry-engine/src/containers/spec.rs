@@ -1,0 +1,450 @@
+//! From a container's record to the OCI runtime document. Pure: everything that has to be
+//! looked up on the host comes in as [`Facts`].
+
+pub(crate) mod capabilities;
+pub(crate) mod devices;
+pub(crate) mod mounts;
+pub(crate) mod resources;
+pub(crate) mod seccomp;
+pub(crate) mod security;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gantry_model::container::{ContainerSpec, NetworkMode};
+use gantry_model::{ContainerRecord, Fault, FaultKind};
+use gantry_runtime::defaults;
+use oci_spec::runtime::{
+    Capabilities, Linux, LinuxCapabilities, LinuxDevice, LinuxNamespace, LinuxNamespaceType,
+    LinuxSeccomp, Process, Root, Spec, User,
+};
+
+use super::merge::process_environment;
+use super::user::ResolvedUser;
+use devices::Device;
+use mounts::MountFacts;
+use security::Security;
+
+/// Version of the runtime specification that documents follow.
+const VERSION: &str = "1.2.0";
+
+/// A wish that cannot be granted; texts are Docker's where it has one.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// An unknown capability.
+    #[error("invalid {field}: unknown capability: {name:?}")]
+    Capability {
+        /// `CapAdd` or `CapDrop`.
+        field: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Limits out of range or at odds with each other.
+    #[error("{0}")]
+    Resources(String),
+    /// An unknown security option.
+    #[error("invalid --security-opt: {0:?}")]
+    SecurityOption(String),
+    /// Something this release does not do.
+    #[error("{0} is not supported")]
+    Unsupported(&'static str),
+    /// A device that is written wrongly.
+    #[error("invalid device specification: {0:?}")]
+    Device(String),
+    /// A device of the host that cannot be looked at.
+    #[error("error gathering device information while adding custom device {:?}", path.display().to_string())]
+    HostDevice {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A path that is no device.
+    #[error("error gathering device information while adding custom device {:?}: not a device node", path.display().to_string())]
+    NotADevice {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A seccomp profile that cannot be used.
+    #[error("decoding seccomp profile failed: {reason}")]
+    SeccompProfile {
+        /// Why.
+        reason: String,
+    },
+    /// A kernel parameter that does not belong to a namespace of the container.
+    #[error("sysctl {name:?} is not allowed: {reason}")]
+    Sysctl {
+        /// The parameter.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A namespace mode that is none.
+    #[error("invalid {namespace} mode: {mode}")]
+    NamespaceMode {
+        /// Which namespace.
+        namespace: &'static str,
+        /// What was asked for.
+        mode: String,
+    },
+    /// Wishes that exclude each other.
+    #[error("conflicting options: {0}")]
+    Conflict(&'static str),
+    /// A value that cannot be.
+    #[error("invalid {field}: {value:?}")]
+    Value {
+        /// What.
+        field: &'static str,
+        /// The value.
+        value: String,
+    },
+}
+
+impl Fault for SpecError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Unsupported(_) => FaultKind::Unsupported,
+            _ => FaultKind::Invalid,
+        }
+    }
+}
+
+/// Everything that decides on the document.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) record: &'a ContainerRecord,
+    /// Who the process runs as.
+    pub(crate) user: &'a ResolvedUser,
+    /// The capabilities, without `CAP_`.
+    pub(crate) capabilities: &'a [String],
+    pub(crate) security: &'a Security,
+    /// The filter, where it is not Docker's default.
+    pub(crate) seccomp: Option<LinuxSeccomp>,
+    /// Devices asked for.
+    pub(crate) devices: &'a [Device],
+    /// Every device of the host, for a privileged container.
+    pub(crate) host_devices: Vec<LinuxDevice>,
+    /// Files of the container's folder that are mounted over the image's.
+    pub(crate) files: Vec<(&'static str, PathBuf)>,
+    /// The network namespace of another container.
+    pub(crate) foreign_network: Option<PathBuf>,
+    /// The host's name.
+    pub(crate) host_name: &'a str,
+    /// Number of CPUs.
+    pub(crate) cpus: u64,
+}
+
+/// The name a container has in its UTS namespace.
+pub(crate) fn hostname<'a>(record: &'a ContainerRecord, host_name: &'a str) -> &'a str {
+    let spec = &record.spec;
+    match &spec.hostname {
+        Some(name) => name,
+        None if spec.uts_mode == "host" || spec.network == NetworkMode::Host => host_name,
+        None => record.id.short(),
+    }
+}
+
+/// The document.
+pub(crate) fn translate(facts: &Facts<'_>) -> Result<Spec, SpecError> {
+    let record = facts.record;
+    let spec = &record.spec;
+    let mut root = Root::default();
+    root.set_path(PathBuf::from("rootfs"));
+    root.set_readonly(spec.read_only.then_some(true));
+    let own = OwnNamespaces::of(spec);
+    let mut document = Spec::default();
+    document.set_version(VERSION.to_owned());
+    document.set_root(Some(root));
+    document.set_process(Some(process(facts)?));
+    document.set_mounts(Some(mounts::decide(&MountFacts {
+        mounts: &record.mounts,
+        files: facts.files.clone(),
+        shm_size: spec.shm_size,
+        host_ipc: !own.ipc,
+        no_shm: spec.ipc_mode == "none",
+        own_network: own.network,
+        privileged: spec.privileged,
+        read_only: spec.read_only,
+    })));
+    if own.uts {
+        document.set_hostname(Some(hostname(record, facts.host_name).to_owned()));
+        document.set_domainname(spec.domainname.clone());
+    } else {
+        document.set_hostname(None);
+    }
+    let annotations: HashMap<String, String> = spec.annotations.clone().into_iter().collect();
+    document.set_annotations((!annotations.is_empty()).then_some(annotations));
+    document.set_linux(Some(linux(facts, own)?));
+    Ok(document)
+}
+
+fn process(facts: &Facts<'_>) -> Result<Process, SpecError> {
+    let record = facts.record;
+    let spec = &record.spec;
+    let mut process = Process::default();
+    process.set_terminal(Some(spec.tty));
+    process.set_user(user(facts.user));
+    process.set_args(Some(record.args.clone()));
+    process.set_env(Some(process_environment(
+        &record.process.env,
+        hostname(record, facts.host_name),
+        spec.tty,
+        &facts.user.home,
+    )));
+    process.set_cwd(working_directory(&record.process.working_dir));
+    process.set_capabilities(Some(capability_sets(facts.capabilities, facts.user.uid)));
+    let rlimits = resources::rlimits(&spec.ulimits)?;
+    process.set_rlimits((!rlimits.is_empty()).then_some(rlimits));
+    process.set_no_new_privileges(Some(facts.security.no_new_privileges));
+    process.set_oom_score_adj(spec.oom_score_adj);
+    Ok(process)
+}
+
+/// The folder a process starts in.
+pub(crate) fn working_directory(text: &str) -> PathBuf {
+    if text.is_empty() { PathBuf::from("/") } else { Path::new("/").join(text) }
+}
+
+/// A user as the document has it.
+pub(crate) fn user(resolved: &ResolvedUser) -> User {
+    let mut user = User::default();
+    user.set_uid(resolved.uid);
+    user.set_gid(resolved.gid);
+    let groups = resolved.groups.clone();
+    user.set_additional_gids((!groups.is_empty()).then_some(groups));
+    user
+}
+
+/// The sets of a process: one that is not root has them as a bound only, as `execve` does it.
+pub(crate) fn capability_sets(names: &[String], uid: u32) -> LinuxCapabilities {
+    let set: Capabilities = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut capabilities = LinuxCapabilities::default();
+    let held = if uid == 0 { set.clone() } else { Capabilities::new() };
+    capabilities.set_bounding(Some(set));
+    capabilities.set_effective(Some(held.clone()));
+    capabilities.set_permitted(Some(held));
+    capabilities.set_inheritable(Some(Capabilities::new()));
+    capabilities.set_ambient(Some(Capabilities::new()));
+    capabilities
+}
+
+/// Which namespaces are the container's own.
+#[derive(Debug, Clone, Copy)]
+struct OwnNamespaces {
+    pid: bool,
+    ipc: bool,
+    uts: bool,
+    cgroup: bool,
+    /// One of its own or another container's, not the host's.
+    network: bool,
+}
+
+impl OwnNamespaces {
+    fn of(spec: &ContainerSpec) -> Self {
+        Self {
+            pid: spec.pid_mode != "host",
+            ipc: spec.ipc_mode != "host",
+            uts: spec.uts_mode != "host",
+            cgroup: spec.cgroupns_mode != "host",
+            network: spec.network != NetworkMode::Host,
+        }
+    }
+}
+
+fn linux(facts: &Facts<'_>, own: OwnNamespaces) -> Result<Linux, SpecError> {
+    let record = facts.record;
+    let spec = &record.spec;
+    let mut linux = Linux::default();
+    linux.set_namespaces(Some(namespaces(facts, own)));
+    let mut resources = resources::decide(&spec.resources, facts.cpus)?;
+    resources.set_devices(Some(devices::rules(facts.devices, spec.privileged)));
+    linux.set_resources(Some(resources));
+    linux.set_cgroups_path(Some(cgroup_path(spec.cgroup_parent.as_deref(), record.id.as_str())?));
+    let sysctls = sysctls(spec, own)?;
+    linux.set_sysctl((!sysctls.is_empty()).then_some(sysctls));
+    let all: Vec<LinuxDevice> = facts
+        .host_devices
+        .iter()
+        .cloned()
+        .chain(facts.devices.iter().map(|device| device.device.clone()))
+        .collect();
+    linux.set_devices((!all.is_empty()).then_some(all));
+    linux.set_seccomp(facts.seccomp.clone());
+    let open = spec.privileged || facts.security.system_paths_unconfined;
+    let paths = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
+    linux.set_masked_paths(if open { None } else { paths(defaults::MASKED_PATHS) });
+    linux.set_readonly_paths(if open { None } else { paths(defaults::READONLY_PATHS) });
+    linux.set_rootfs_propagation(rootfs_propagation(record).map(str::to_owned));
+    Ok(linux)
+}
+
+fn namespaces(facts: &Facts<'_>, own: OwnNamespaces) -> Vec<LinuxNamespace> {
+    let namespace = |typ, path: Option<PathBuf>| {
+        let mut namespace = LinuxNamespace::default();
+        namespace.set_typ(typ);
+        namespace.set_path(path);
+        namespace
+    };
+    let mut all = vec![namespace(LinuxNamespaceType::Mount, None)];
+    if own.network {
+        all.push(namespace(LinuxNamespaceType::Network, facts.foreign_network.clone()));
+    }
+    for (typ, wanted) in [
+        (LinuxNamespaceType::Uts, own.uts),
+        (LinuxNamespaceType::Pid, own.pid),
+        (LinuxNamespaceType::Ipc, own.ipc),
+        (LinuxNamespaceType::Cgroup, own.cgroup),
+    ] {
+        if wanted {
+            all.push(namespace(typ, None));
+        }
+    }
+    all
+}
+
+/// Binds that take part in the host's propagation need a root that does.
+fn rootfs_propagation(record: &ContainerRecord) -> Option<&'static str> {
+    use gantry_model::mount::Propagation as P;
+    use gantry_model::record::ResolvedMountKind;
+    let kinds = record.mounts.iter().filter_map(|mount| match &mount.kind {
+        ResolvedMountKind::Bind { propagation, .. } => Some(*propagation),
+        _ => None,
+    });
+    kinds.fold(None, |so_far, propagation| match propagation {
+        P::Shared | P::Rshared => Some("shared"),
+        P::Slave | P::Rslave if so_far.is_none() => Some("rslave"),
+        _ => so_far,
+    })
+}
+
+fn cgroup_path(parent: Option<&str>, id: &str) -> Result<PathBuf, SpecError> {
+    let parent = parent.filter(|parent| !parent.is_empty()).unwrap_or("/gantry");
+    let bad = || SpecError::Value { field: "cgroup parent", value: parent.chars().take(200).collect() };
+    if parent.ends_with(".slice") {
+        return Err(SpecError::Unsupported("a systemd slice as --cgroup-parent"));
+    }
+    if parent.split('/').any(|part| part == "..") || parent.contains('\0') {
+        return Err(bad());
+    }
+    Ok(Path::new("/").join(parent.trim_start_matches('/')).join(id))
+}
+
+/// Parameters of the IPC namespace.
+const IPC_SYSCTLS: [&str; 8] = [
+    "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
+    "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+];
+
+fn sysctls(spec: &ContainerSpec, own: OwnNamespaces) -> Result<HashMap<String, String>, SpecError> {
+    let mut all = HashMap::new();
+    for (name, value) in &spec.sysctls {
+        let refused = |reason| SpecError::Sysctl { name: name.chars().take(100).collect(), reason };
+        let dotted = name.replace('/', ".");
+        if dotted.starts_with("net.") {
+            if !own.network {
+                return Err(refused("the container has the host's network namespace"));
+            }
+        } else if dotted.starts_with("fs.mqueue.") || IPC_SYSCTLS.contains(&dotted.as_str()) {
+            if !own.ipc {
+                return Err(refused("the container has the host's IPC namespace"));
+            }
+        } else if matches!(dotted.as_str(), "kernel.domainname" | "kernel.hostname") {
+            if !own.uts {
+                return Err(refused("the container has the host's UTS namespace"));
+            }
+        } else {
+            return Err(refused("it does not belong to a namespace"));
+        }
+        all.insert(name.clone(), value.clone());
+    }
+    if own.network && !matches!(spec.network, NetworkMode::Container(_)) {
+        // As Docker: a container's ports below 1024 and its pings need no capability.
+        for (name, value) in
+            [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")]
+        {
+            all.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+    }
+    Ok(all)
+}
+
+/// What can be told to be impossible at creation, long before a start.
+pub(crate) fn check(spec: &ContainerSpec, cpus: u64) -> Result<(), SpecError> {
+    resources::decide(&spec.resources, cpus)?;
+    resources::rlimits(&spec.ulimits)?;
+    security::parse(&spec.security_opt)?;
+    capabilities::decide(&spec.cap_add, &spec.cap_drop, spec.privileged, &[])?;
+    for device in &spec.devices {
+        devices::parse(device)?;
+    }
+    for entry in &spec.add_hosts {
+        let address = entry.split_once(['=', ':']).filter(|(name, _)| !name.is_empty());
+        if !address.is_some_and(|(_, address)| is_host_address(address)) {
+            let value = entry.chars().take(200).collect();
+            return Err(SpecError::Value { field: "entry of --add-host", value });
+        }
+    }
+    for server in &spec.dns {
+        if server.parse::<std::net::IpAddr>().is_err() {
+            let value = server.chars().take(100).collect();
+            return Err(SpecError::Value { field: "DNS address", value });
+        }
+    }
+    let own = OwnNamespaces::of(spec);
+    sysctls(spec, own)?;
+    cgroup_path(spec.cgroup_parent.as_deref(), "id")?;
+    for (namespace, mode, allowed) in [
+        ("PID", &spec.pid_mode, &["", "host", "private"][..]),
+        ("IPC", &spec.ipc_mode, &["", "host", "none", "private", "shareable"]),
+        ("UTS", &spec.uts_mode, &["", "host"]),
+        ("cgroup namespace", &spec.cgroupns_mode, &["", "host", "private"]),
+    ] {
+        if !allowed.contains(&mode.as_str()) {
+            let mode = mode.chars().take(100).collect();
+            return Err(SpecError::NamespaceMode { namespace, mode });
+        }
+    }
+    if !own.uts && spec.hostname.is_some() {
+        return Err(SpecError::Conflict("hostname and the UTS mode"));
+    }
+    if let NetworkMode::Container(_) = spec.network {
+        let other = "port publishing and the container type network mode";
+        if !spec.ports.is_empty() || spec.publish_all {
+            return Err(SpecError::Conflict(other));
+        }
+        if spec.hostname.is_some() {
+            return Err(SpecError::Conflict("hostname and the network mode"));
+        }
+    }
+    if spec.auto_remove && spec.restart != gantry_model::restart::RestartPolicy::No {
+        return Err(SpecError::Conflict("--restart and --rm"));
+    }
+    if let Some(folder) = &spec.working_dir
+        && !folder.starts_with('/')
+        && !folder.is_empty()
+    {
+        return Err(SpecError::Value { field: "working directory (it must be absolute)", value: folder.clone() });
+    }
+    if spec.hostname.as_ref().is_some_and(|name| name.is_empty() || name.len() > 64) {
+        let value = spec.hostname.clone().unwrap_or_default();
+        return Err(SpecError::Value { field: "hostname", value });
+    }
+    if spec.oom_score_adj.is_some_and(|adjust| !(-1000..=1000).contains(&adjust)) {
+        return Err(SpecError::Resources(format!(
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
+            spec.oom_score_adj.unwrap_or_default()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether a text is an address that `/etc/hosts` takes.
+fn is_host_address(text: &str) -> bool {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare == "host-gateway" || bare.parse::<std::net::IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests;

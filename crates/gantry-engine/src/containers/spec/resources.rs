@@ -1,0 +1,237 @@
+//! Limits: from flags to the document, by Docker's rules.
+
+use gantry_model::container::Resources;
+use oci_spec::runtime::{
+    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType,
+};
+use gantry_model::ulimit::Ulimit;
+
+use super::SpecError;
+
+const LEAST_MEMORY: u64 = 6 << 20;
+/// Period of the CPU quota that `--cpus` is told in, in microseconds.
+const PERIOD: u64 = 100_000;
+const BILLION: u64 = 1_000_000_000;
+
+/// What the document says of limits; `cpus` is the number there are.
+pub(crate) fn decide(wanted: &Resources, cpus: u64) -> Result<LinuxResources, SpecError> {
+    let mut resources = LinuxResources::default();
+    resources.set_devices(None);
+    resources.set_memory(memory(wanted)?);
+    resources.set_cpu(cpu(wanted, cpus)?);
+    if let Some(limit) = wanted.pids_limit.filter(|limit| *limit > 0) {
+        let mut pids = LinuxPids::default();
+        pids.set_limit(limit);
+        resources.set_pids(Some(pids));
+    }
+    if let Some(weight) = wanted.blkio_weight.filter(|weight| *weight != 0) {
+        if !(10..=1000).contains(&weight) {
+            return Err(invalid("Range of blkio weight is from 10 to 1000"));
+        }
+        let mut block = LinuxBlockIo::default();
+        block.set_weight(Some(weight));
+        resources.set_block_io(Some(block));
+    }
+    Ok(resources)
+}
+
+fn invalid(text: impl Into<String>) -> SpecError {
+    SpecError::Resources(text.into())
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
+    let limit = wanted.memory.filter(|limit| *limit > 0);
+    let swap = wanted.memory_swap.filter(|swap| *swap != 0);
+    if limit.is_some_and(|limit| limit < LEAST_MEMORY) {
+        return Err(invalid("Minimum memory limit allowed is 6MB"));
+    }
+    if limit.is_none() && swap.is_some_and(|swap| swap > 0) {
+        return Err(invalid("You should always set the Memory limit when using Memoryswap limit, see usage"));
+    }
+    if let (Some(limit), Some(swap)) = (limit, swap)
+        && swap > 0
+        && swap < signed(limit)
+    {
+        return Err(invalid("Minimum memoryswap limit should be larger than memory limit, see usage"));
+    }
+    let reservation = wanted.memory_reservation.filter(|reservation| *reservation > 0);
+    if let (Some(limit), Some(reservation)) = (limit, reservation)
+        && reservation > limit
+    {
+        return Err(invalid(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+        ));
+    }
+    if reservation.is_some_and(|reservation| reservation < LEAST_MEMORY) {
+        return Err(invalid("Minimum memory reservation allowed is 6MB"));
+    }
+    if limit.is_none() && reservation.is_none() && !wanted.oom_kill_disable {
+        return Ok(None);
+    }
+    let mut memory = LinuxMemory::default();
+    memory.set_limit(limit.map(signed));
+    memory.set_reservation(reservation.map(signed));
+    // As much swap as memory unless something else was said.
+    memory.set_swap(swap.or_else(|| limit.map(|limit| signed(limit.saturating_mul(2)))));
+    memory.set_disable_oom_killer(wanted.oom_kill_disable.then_some(true));
+    Ok(Some(memory))
+}
+
+fn cpu(wanted: &Resources, cpus: u64) -> Result<Option<LinuxCpu>, SpecError> {
+    let mut cpu = LinuxCpu::default();
+    let mut any = false;
+    if let Some(nano) = wanted.nano_cpus.filter(|nano| *nano > 0) {
+        if wanted.cpu_period.is_some_and(|period| period > 0) {
+            return Err(invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set"));
+        }
+        if wanted.cpu_quota.is_some_and(|quota| quota > 0) {
+            return Err(invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set"));
+        }
+        if nano < BILLION / 100 || nano > cpus * BILLION {
+            return Err(invalid(format!(
+                "Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
+            )));
+        }
+        cpu.set_period(Some(PERIOD));
+        cpu.set_quota(Some(signed(nano / (BILLION / PERIOD))));
+        any = true;
+    }
+    if let Some(period) = wanted.cpu_period.filter(|period| *period > 0) {
+        if !(1000..=1_000_000).contains(&period) {
+            return Err(invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"));
+        }
+        cpu.set_period(Some(period));
+        any = true;
+    }
+    if let Some(quota) = wanted.cpu_quota.filter(|quota| *quota > 0) {
+        if quota < 1000 {
+            return Err(invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
+        }
+        cpu.set_quota(Some(quota));
+        any = true;
+    }
+    if let Some(shares) = wanted.cpu_shares.filter(|shares| *shares > 0) {
+        cpu.set_shares(Some(shares));
+        any = true;
+    }
+    if let Some(set) = wanted.cpuset_cpus.as_ref().filter(|set| !set.is_empty()) {
+        cpu.set_cpus(Some(set.clone()));
+        any = true;
+    }
+    if let Some(set) = wanted.cpuset_mems.as_ref().filter(|set| !set.is_empty()) {
+        cpu.set_mems(Some(set.clone()));
+        any = true;
+    }
+    Ok(any.then_some(cpu))
+}
+
+/// Limits of processes.
+pub(crate) fn rlimits(wanted: &[Ulimit]) -> Result<Vec<PosixRlimit>, SpecError> {
+    let mut limits: Vec<PosixRlimit> = Vec::new();
+    for ulimit in wanted {
+        let typ = rlimit_type(&ulimit.name)
+            .ok_or_else(|| invalid(format!("invalid ulimit type: {}", ulimit.name)))?;
+        let limit = PosixRlimitBuilder::default()
+            .typ(typ)
+            .soft(ulimit.soft.unwrap_or(u64::MAX))
+            .hard(ulimit.hard.unwrap_or(u64::MAX))
+            .build()
+            .map_err(|error| invalid(error.to_string()))?;
+        limits.retain(|seen| seen.typ() != typ);
+        limits.push(limit);
+    }
+    Ok(limits)
+}
+
+fn rlimit_type(name: &str) -> Option<PosixRlimitType> {
+    Some(match name {
+        "core" => PosixRlimitType::RlimitCore,
+        "cpu" => PosixRlimitType::RlimitCpu,
+        "data" => PosixRlimitType::RlimitData,
+        "fsize" => PosixRlimitType::RlimitFsize,
+        "locks" => PosixRlimitType::RlimitLocks,
+        "memlock" => PosixRlimitType::RlimitMemlock,
+        "msgqueue" => PosixRlimitType::RlimitMsgqueue,
+        "nice" => PosixRlimitType::RlimitNice,
+        "nofile" => PosixRlimitType::RlimitNofile,
+        "nproc" => PosixRlimitType::RlimitNproc,
+        "rss" => PosixRlimitType::RlimitRss,
+        "rtprio" => PosixRlimitType::RlimitRtprio,
+        "rttime" => PosixRlimitType::RlimitRttime,
+        "sigpending" => PosixRlimitType::RlimitSigpending,
+        "stack" => PosixRlimitType::RlimitStack,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(wanted: &Resources) -> String {
+        match decide(wanted, 2) {
+            Ok(resources) => serde_json::to_string(&resources).unwrap(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn limits_are_dockers() {
+        let base = Resources::default;
+        for (wanted, want) in [
+            (base(), "{}"),
+            (
+                Resources { memory: Some(64 << 20), ..base() },
+                r#"{"memory":{"limit":67108864,"swap":134217728}}"#,
+            ),
+            (
+                Resources { memory: Some(64 << 20), memory_swap: Some(-1), ..base() },
+                r#"{"memory":{"limit":67108864,"swap":-1}}"#,
+            ),
+            (Resources { memory: Some(1 << 20), ..base() }, "Minimum memory limit allowed is 6MB"),
+            (
+                Resources { memory: Some(64 << 20), memory_swap: Some(32 << 20), ..base() },
+                "Minimum memoryswap limit should be larger than memory limit, see usage",
+            ),
+            (
+                Resources { nano_cpus: Some(1_500_000_000), ..base() },
+                r#"{"cpu":{"quota":150000,"period":100000}}"#,
+            ),
+            (
+                Resources { nano_cpus: Some(3_000_000_000), ..base() },
+                "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
+            ),
+            (
+                Resources { nano_cpus: Some(BILLION), cpu_quota: Some(5000), ..base() },
+                "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
+            ),
+            (Resources { pids_limit: Some(100), ..base() }, r#"{"pids":{"limit":100}}"#),
+            (Resources { pids_limit: Some(-1), ..base() }, "{}"),
+            (
+                Resources { cpuset_cpus: Some("0".into()), cpu_shares: Some(512), ..base() },
+                r#"{"cpu":{"shares":512,"cpus":"0"}}"#,
+            ),
+            (
+                Resources { blkio_weight: Some(5), ..base() },
+                "Range of blkio weight is from 10 to 1000",
+            ),
+        ] {
+            assert_eq!(json(&wanted), want);
+        }
+    }
+
+    #[test]
+    fn the_last_limit_of_a_name_counts() {
+        let parsed: Vec<Ulimit> =
+            ["nofile=10", "core=-1", "nofile=20:30"].map(|text| text.parse().unwrap()).into();
+        let limits = rlimits(&parsed).unwrap();
+        assert_eq!(limits.len(), 2);
+        assert_eq!((limits[1].soft(), limits[1].hard()), (20, 30));
+        assert_eq!(limits[0].hard(), u64::MAX);
+    }
+}

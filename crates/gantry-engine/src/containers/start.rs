@@ -1,0 +1,393 @@
+//! Starting a container: from its document to a supervisor.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use gantry_model::container::NetworkMode;
+use gantry_model::port::{ContainerPort, PortMapping, Protocol};
+use gantry_model::record::Status;
+use gantry_model::{ContainerId, ContainerRecord, ContainerSpec};
+use gantry_network::{DnsOptions, Reach, host_resolv_conf, resolv_conf};
+use gantry_supervisor::client::{Session, spawn};
+use gantry_supervisor::launch::{self, HostsFile, Launch, Overlay, Settings, Stdin};
+use gantry_supervisor::log::LogSettings;
+use gantry_supervisor::protocol::{Attach, WindowSize};
+use oci_spec::runtime::LinuxSeccomp;
+
+use super::error::{ContainerError, file};
+use super::folders::{Folders, resolve};
+use super::merged_root::{MergedRoot, top_first};
+use super::removal::removal_of;
+use super::spec::security::{SeccompChoice, Security};
+use super::spec::{self, Facts, capabilities, devices, seccomp, security};
+use super::status::{is_live, observe, supervisor_lives};
+use super::{Containers, host, user};
+
+/// Most bytes of `/etc/passwd` and `/etc/group` that are looked at.
+pub(super) const MAX_USERS: u64 = 4 << 20;
+/// Signal that asks a container to stop when nobody says otherwise.
+const SIGTERM: i32 = 15;
+/// Seconds a container has after it.
+const STOP_TIMEOUT: i64 = 10;
+
+/// What a start is given beside the container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StartOptions {
+    /// Streams this client wants; `None` only starts it.
+    pub attach: Option<Attach>,
+    /// Size of the terminal.
+    pub window: Option<WindowSize>,
+}
+
+/// A container on its way: [`Session::started`] says whether it runs.
+#[derive(Debug)]
+pub struct Begun {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: String,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// The connection to its supervisor.
+    pub session: Session,
+}
+
+/// A container about to be started.
+struct Ready<'a> {
+    record: &'a ContainerRecord,
+    folders: &'a Folders,
+    lock: File,
+    lowers: Vec<PathBuf>,
+}
+
+impl Containers<'_> {
+    /// Creates a container and starts it. Ask the session whether it [started](Session::started);
+    /// a container whose start failed stays, created, unless it is removed at its end.
+    ///
+    /// # Errors
+    /// [`ContainerError`] when it could not be created, or not be tried to start.
+    pub fn run(&self, spec: &ContainerSpec, options: StartOptions) -> Result<Begun, ContainerError> {
+        let prepared = self.prepare(spec, false)?;
+        let ready = Ready {
+            record: &prepared.record,
+            folders: &prepared.folders,
+            lock: prepared.lock,
+            lowers: prepared.lowers,
+        };
+        let session = self.launch(ready, options)?;
+        let ContainerRecord { id, name, .. } = prepared.record;
+        Ok(Begun { id, name, warnings: prepared.warnings, session })
+    }
+
+    /// Starts a container that is there. Ask the session whether it [started](Session::started).
+    ///
+    /// # Errors
+    /// [`ContainerError::AlreadyRunning`] and others.
+    pub fn start(&self, name: &str, options: StartOptions) -> Result<Begun, ContainerError> {
+        let id = resolve(self.engine, name)?;
+        let folders = Folders::of(self.engine, &id);
+        let not_found = || ContainerError::NotFound { name: name.to_owned() };
+        let record = folders.record()?.ok_or_else(not_found)?;
+        let seen = observe(self.engine, &record)?.ok_or_else(not_found)?;
+        if is_live(seen.status) {
+            return Err(match seen.status {
+                Status::Paused => ContainerError::Running {
+                    action: "start",
+                    name: name.to_owned(),
+                    status: "paused",
+                    advice: "try unpause instead",
+                },
+                _ => ContainerError::AlreadyRunning { name: name.to_owned() },
+            });
+        }
+        let alive = || {
+            gantry_supervisor::state::read(&folders.folder).is_ok_and(|seen| {
+                is_live(seen.status) && supervisor_lives(&seen, id.as_str())
+            })
+        };
+        let lock = match folders.lock_unless(alive)? {
+            Some(lock) => lock,
+            None if alive() => {
+                return Err(ContainerError::AlreadyRunning { name: name.to_owned() });
+            }
+            None => return Err(ContainerError::Busy { name: name.to_owned() }),
+        };
+        // Removed while this command waited.
+        let record = folders.record()?.ok_or_else(not_found)?;
+        let lowers = self.engine.store()?.layers().lowers(&record.layers)?;
+        let ready = Ready { record: &record, folders: &folders, lock, lowers };
+        let session = self.launch(ready, options)?;
+        Ok(Begun { id, name: record.name, warnings: Vec::new(), session })
+    }
+
+    fn launch(&self, ready: Ready<'_>, options: StartOptions) -> Result<Session, ContainerError> {
+        let Ready { record, folders, lock, lowers } = ready;
+        let launch = self.launch_document(record, folders, lowers, options)?;
+        Ok(spawn(&launch, &lock)?)
+    }
+
+    fn launch_document(
+        &self,
+        record: &ContainerRecord,
+        folders: &Folders,
+        lowers: Vec<PathBuf>,
+        options: StartOptions,
+    ) -> Result<Launch, ContainerError> {
+        let spec = &record.spec;
+        let upper = folders.upper();
+        let user = self.user(record, &upper, &lowers)?;
+        let security = security::parse(&spec.security_opt)?;
+        let capabilities = capabilities::decide(
+            &spec.cap_add,
+            &spec.cap_drop,
+            spec.privileged,
+            &host::capabilities(),
+        )?;
+        let mut own_devices = Vec::new();
+        for device in &spec.devices {
+            own_devices.extend(devices::resolve(&devices::parse(device)?)?);
+        }
+        let host_devices = if spec.privileged {
+            devices::all_of_host().map_err(file("list", Path::new("/dev")))?
+        } else {
+            Vec::new()
+        };
+        let host_name = host::name();
+        let network = self.network(record, folders, &host_name)?;
+        let config = spec::translate(&Facts {
+            record,
+            user: &user,
+            capabilities: &capabilities,
+            security: &security,
+            seccomp: own_seccomp(spec, &security, folders, &capabilities)?,
+            devices: &own_devices,
+            host_devices,
+            files: network.files,
+            foreign_network: network.namespace,
+            host_name: &host_name,
+            cpus: host::cpus(),
+        })?;
+        Ok(Launch {
+            version: launch::VERSION,
+            config: Box::new(config),
+            overlay: Overlay { lowers, upper, work: folders.work() },
+            default_seccomp: security.seccomp == SeccompChoice::Default && !spec.privileged,
+            init: spec.init,
+            strict_rlimits: !spec.ulimits.is_empty(),
+            window: options.window,
+            attach: options.attach,
+            settings: self.settings(record, folders, network.launch)?,
+        })
+    }
+
+    fn settings(
+        &self,
+        record: &ContainerRecord,
+        folders: &Folders,
+        network: launch::Network,
+    ) -> Result<Settings, ContainerError> {
+        let spec = &record.spec;
+        let log = &self.engine.config().log;
+        Ok(Settings {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            stdin: match (spec.interactive, spec.stdin_once) {
+                (false, _) => Stdin::Closed,
+                (true, false) => Stdin::Open,
+                (true, true) => Stdin::Once,
+            },
+            terminal: spec.tty,
+            log: Some(LogSettings {
+                path: folders.log(),
+                max_size: (log.max_size > 0).then_some(log.max_size),
+                max_files: log.max_files.max(1),
+            }),
+            network,
+            restart: spec.restart,
+            stop_signal: stop_signal(record)?,
+            stop_timeout: spec.stop_timeout.unwrap_or(STOP_TIMEOUT),
+            removal: spec.auto_remove.then(|| removal_of(self.engine, record)),
+            folder: folders.folder.clone(),
+            run_folder: folders.run_folder.clone(),
+            run_root: self.engine.run_root().to_owned(),
+        })
+    }
+
+    /// Who the container's process runs as, by the container's own files.
+    fn user(
+        &self,
+        record: &ContainerRecord,
+        upper: &Path,
+        lowers: &[PathBuf],
+    ) -> Result<user::ResolvedUser, ContainerError> {
+        let root = MergedRoot::open(top_first(upper, lowers)).map_err(file("open", upper))?;
+        let read = |path: &'static str| -> Result<Vec<u8>, ContainerError> {
+            let found = root.read(Path::new(path), MAX_USERS);
+            Ok(found.map_err(file("read the container's", Path::new(path)))?.unwrap_or_default())
+        };
+        let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
+        Ok(user::resolve(&record.process.user, &record.spec.group_add, &passwd, &group)?)
+    }
+}
+
+/// The filter of a profile file, as kept at creation.
+fn own_seccomp(
+    spec: &ContainerSpec,
+    security: &Security,
+    folders: &Folders,
+    capabilities: &[String],
+) -> Result<Option<LinuxSeccomp>, ContainerError> {
+    if !matches!(security.seccomp, SeccompChoice::File(_)) || spec.privileged {
+        return Ok(None);
+    }
+    let path = folders.seccomp_profile();
+    let text = host::read_limited(&path, seccomp::MAX).map_err(file("read", &path))?;
+    let kernel = gantry_sys::system::kernel_version();
+    Ok(Some(seccomp::parse(&text, seccomp::Target { capabilities, kernel })?))
+}
+
+/// The signal that asks a container to stop.
+pub(super) fn stop_signal(record: &ContainerRecord) -> Result<i32, ContainerError> {
+    match record.process.stop_signal.as_deref().filter(|signal| !signal.is_empty()) {
+        None => Ok(SIGTERM),
+        Some(signal) => super::signal_number(signal),
+    }
+}
+
+/// What a container's network needs.
+struct NetworkFacts {
+    launch: launch::Network,
+    namespace: Option<PathBuf>,
+    files: Vec<(&'static str, PathBuf)>,
+}
+
+const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+                         fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\n\
+                         ff02::2\tip6-allrouters\n";
+
+impl Containers<'_> {
+    fn network(
+        &self,
+        record: &ContainerRecord,
+        folders: &Folders,
+        host_name: &str,
+    ) -> Result<NetworkFacts, ContainerError> {
+        let spec = &record.spec;
+        if let NetworkMode::Container(other) = &spec.network {
+            return self.shared_network(other);
+        }
+        let name = spec::hostname(record, host_name);
+        write(&folders.hostname(), format!("{name}\n").as_bytes())?;
+        write_resolv_conf(spec, folders)?;
+        let head = hosts_head(spec);
+        let own_names = match &spec.domainname {
+            Some(domain) if !domain.is_empty() => format!("{name}.{domain} {name}"),
+            _ => name.to_owned(),
+        };
+        let launch = match &spec.network {
+            NetworkMode::Bridge => {
+                let config = &self.engine.config().network;
+                // Its content follows when the address is known.
+                write(&folders.hosts(), b"")?;
+                launch::Network::Bridge {
+                    ports: ports(record),
+                    hostname: name.to_owned(),
+                    subnet: config.subnet.clone(),
+                    mtu: config.mtu,
+                    hosts: HostsFile { path: folders.hosts(), head, names: own_names },
+                }
+            }
+            NetworkMode::Host => {
+                let hosts = fs::read("/etc/hosts").unwrap_or_default();
+                let further = add_hosts(spec, "127.0.0.1");
+                write(&folders.hosts(), &[hosts, further.into_bytes()].concat())?;
+                launch::Network::Foreign
+            }
+            NetworkMode::None | NetworkMode::Container(_) => {
+                write(&folders.hosts(), head.as_bytes())?;
+                launch::Network::Loopback
+            }
+        };
+        let files = vec![
+            ("/etc/resolv.conf", folders.resolv_conf()),
+            ("/etc/hostname", folders.hostname()),
+            ("/etc/hosts", folders.hosts()),
+        ];
+        Ok(NetworkFacts { launch, namespace: None, files })
+    }
+
+    /// The namespace and the files of another container, which must run.
+    fn shared_network(&self, other: &str) -> Result<NetworkFacts, ContainerError> {
+        let (record, seen) = self.look(other)?;
+        let pid = seen
+            .pid
+            .filter(|_| is_live(seen.status))
+            .ok_or_else(|| ContainerError::NotRunning { name: other.to_owned() })?;
+        let folders = Folders::of(self.engine, &record.id);
+        let files = vec![
+            ("/etc/resolv.conf", folders.resolv_conf()),
+            ("/etc/hostname", folders.hostname()),
+            ("/etc/hosts", folders.hosts()),
+        ];
+        Ok(NetworkFacts {
+            launch: launch::Network::Foreign,
+            namespace: Some(PathBuf::from(format!("/proc/{pid}/ns/net"))),
+            files: files.into_iter().filter(|(_, source)| source.exists()).collect(),
+        })
+    }
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), ContainerError> {
+    fs::write(path, text).map_err(file("write", path))
+}
+
+/// The first lines of `/etc/hosts`; the address `host-gateway` is known later.
+fn hosts_head(spec: &ContainerSpec) -> String {
+    let mut head = LOCALHOST.to_owned();
+    head.push_str(&add_hosts(spec, "host-gateway"));
+    head
+}
+
+fn add_hosts(spec: &ContainerSpec, gateway: &str) -> String {
+    let mut lines = String::new();
+    for entry in &spec.add_hosts {
+        // `name:address` or `name=address`; an address may hold colons.
+        if let Some((name, address)) = entry.split_once(['=', ':']) {
+            let address = address.trim_start_matches('[').trim_end_matches(']');
+            let address = if address == "host-gateway" { gateway } else { address };
+            lines.push_str(&format!("{address}\t{name}\n"));
+        }
+    }
+    lines
+}
+
+fn write_resolv_conf(spec: &ContainerSpec, folders: &Folders) -> Result<(), ContainerError> {
+    let host = host_resolv_conf().map_err(file("read", Path::new("/etc/resolv.conf")))?;
+    let own = DnsOptions {
+        servers: spec.dns.clone(),
+        search: spec.dns_search.clone(),
+        options: spec.dns_options.clone(),
+    };
+    let reach = match spec.network {
+        NetworkMode::Bridge => Reach::Bridge,
+        _ => Reach::Host,
+    };
+    let conf = resolv_conf(&host, &own, reach);
+    write(&folders.resolv_conf(), conf.text.as_bytes())
+}
+
+/// The ports to publish: those asked for, and with `--publish-all` all that are exposed.
+fn ports(record: &ContainerRecord) -> Vec<PortMapping> {
+    let spec = &record.spec;
+    let mut all = spec.ports.clone();
+    if spec.publish_all {
+        let exposed = record.process.exposed_ports.keys();
+        for port in exposed.filter_map(|text| text.parse::<ContainerPort>().ok()) {
+            let known = all.iter().any(|mapping| mapping.container == port);
+            if !known && port.protocol != Protocol::Sctp {
+                all.push(PortMapping { host_ip: None, host_port: 0, container: port });
+            }
+        }
+    }
+    all
+}

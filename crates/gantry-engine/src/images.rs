@@ -1,0 +1,56 @@
+//! Images of an installation.
+//!
+//! One file per verb: [`pull`], [`push`], [`list`], [`inspect`], [`history`], [`name`] (tag),
+//! [`remove`], [`prune`], [`save`], [`load`], [`import`]. They return facts; the command line
+//! says them in Docker's words.
+
+mod archive;
+mod change;
+mod document;
+mod error;
+pub mod history;
+pub mod import;
+pub mod inspect;
+pub mod list;
+pub mod load;
+mod name;
+mod parallel;
+mod pattern;
+pub mod progress;
+pub mod prune;
+pub mod pull;
+pub mod push;
+mod registry;
+pub mod remove;
+pub mod save;
+mod select;
+mod spool;
+
+pub use archive::ArchiveError;
+pub use change::ChangeError;
+pub use error::ImageError;
+pub use history::HistoryRow;
+pub use import::ImportOptions;
+pub use inspect::ImageDocument;
+pub use list::{ImageFilters, ImageRow};
+pub use load::Loaded;
+pub use progress::{LayerPhase, LayerProgress, Transfer};
+pub use prune::{PruneOptions, Pruned};
+pub use pull::{PullOptions, PullPolicy, Pulled};
+pub use push::Pushed;
+pub use remove::{RemoveOptions, Removed};
+pub use save::ArchiveKind;
+
+use crate::Engine;
+
+/// The handle of images.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    engine: &'a Engine,
+}
+
+impl<'a> Images<'a> {
+    pub(crate) const fn new(engine: &'a Engine) -> Self {
+        Self { engine }
+    }
+}

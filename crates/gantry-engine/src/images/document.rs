@@ -1,0 +1,108 @@
+//! Documents that Gantry makes: configurations of imported images, manifests, indexes.
+
+use std::collections::BTreeMap;
+
+use gantry_model::image::{Descriptor, ImageConfig, Manifest};
+use gantry_model::{Digest, media_type};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+/// Most bytes of a configuration or manifest that are read.
+pub(crate) const DOCUMENT_LIMIT: u64 = 8 << 20;
+
+/// The two families of media types; they differ in nothing else that matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Docker's schema 2.
+    Docker,
+    /// OCI.
+    Oci,
+}
+
+impl Family {
+    pub(crate) fn of(manifest_type: &str) -> Self {
+        match manifest_type {
+            media_type::OCI_MANIFEST | media_type::OCI_INDEX => Self::Oci,
+            _ => Self::Docker,
+        }
+    }
+
+    pub(crate) const fn manifest(self) -> &'static str {
+        match self {
+            Self::Docker => media_type::DOCKER_MANIFEST,
+            Self::Oci => media_type::OCI_MANIFEST,
+        }
+    }
+
+    const fn config(self) -> &'static str {
+        match self {
+            Self::Docker => media_type::DOCKER_CONFIG,
+            Self::Oci => media_type::OCI_CONFIG,
+        }
+    }
+
+    pub(crate) const fn gzip_layer(self) -> &'static str {
+        match self {
+            Self::Docker => media_type::DOCKER_LAYER_GZIP,
+            Self::Oci => media_type::OCI_LAYER_GZIP,
+        }
+    }
+
+    /// The type of this family for a layer of that type; `None` when the family has none.
+    pub(crate) fn layer(self, other: &str) -> Option<&'static str> {
+        use media_type::Compression::{Gzip, None as Plain, Zstd};
+        match (self, media_type::layer_compression(other)?) {
+            (_, Gzip) => Some(self.gzip_layer()),
+            (Self::Docker, Plain) => Some(media_type::DOCKER_LAYER),
+            (Self::Oci, compression) => Some(compression.oci_layer()),
+            (Self::Docker, Zstd) => None,
+        }
+    }
+}
+
+/// A document and what points to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The digest of some bytes.
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
+    Digest::from_bytes(Sha256::digest(bytes).into())
+}
+
+/// Serialises something of ours.
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("documents have string keys and no failing parts")
+}
+
+/// A manifest of a configuration and layers.
+pub(crate) fn manifest(family: Family, config: &[u8], layers: Vec<Descriptor>) -> Document {
+    let config = Descriptor::new(family.config(), digest(config), config.len() as u64);
+    let bytes = json(&Manifest {
+        schema_version: 2,
+        media_type: family.manifest().to_owned(),
+        artifact_type: None,
+        config,
+        layers,
+        subject: None,
+        annotations: BTreeMap::new(),
+    });
+    let descriptor = Descriptor::new(family.manifest(), digest(&bytes), bytes.len() as u64);
+    Document { descriptor, bytes }
+}
+
+/// The time now as configurations have it.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+/// A configuration read from outside.
+pub(crate) fn parse_config(bytes: &[u8]) -> Result<ImageConfig, String> {
+    let config: ImageConfig = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    if config.rootfs.kind != "layers" {
+        return Err("its root file system is not made of layers".to_owned());
+    }
+    Ok(config)
+}

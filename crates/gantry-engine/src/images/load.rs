@@ -1,0 +1,158 @@
+//! Reading images from an archive: Docker's layout, old and new, and OCI's.
+
+mod docker;
+mod oci;
+
+use std::fs::File;
+use std::io::BufReader;
+
+use gantry_model::image::Descriptor;
+use gantry_model::{Digest, Platform, Reference};
+use gantry_store::{Lease, NewImage, UnpackOptions};
+
+use super::archive::{Archive, ArchiveError, Section};
+use super::progress::{LayerPhase, LayerProgress, Transfer};
+use super::{ImageError, Images, document, parallel, spool};
+
+/// How to load.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The platform to take out of indexes; the host's by default.
+    pub platform: Option<Platform>,
+}
+
+/// One image that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The image.
+    pub id: Digest,
+    /// The names it got.
+    pub references: Vec<Reference>,
+    /// Names that another image had until now.
+    pub taken: Vec<(Reference, Digest)>,
+}
+
+/// An image in an archive.
+struct Found {
+    config: Vec<u8>,
+    /// Manifests and indexes that it has there.
+    documents: Vec<Vec<u8>>,
+    layers: Vec<FoundLayer>,
+    references: Vec<Reference>,
+}
+
+/// A layer in an archive.
+struct FoundLayer {
+    name: String,
+    diff_id: Digest,
+    content: Section,
+    /// Digest and size that the bytes in the archive must have, where it says so.
+    blob: Option<Descriptor>,
+}
+
+impl Images<'_> {
+    /// Reads all images of an archive, which may be a pipe and compressed by gzip or zstd.
+    ///
+    /// # Errors
+    /// [`ImageError::Archive`] and what is wrong with the images.
+    pub fn load(
+        &self,
+        input: File,
+        options: &LoadOptions,
+        transfer: &dyn Transfer,
+    ) -> Result<Vec<Loaded>, ImageError> {
+        let store = self.store()?;
+        let file = spool::seekable(input, &store.root().join("ingest"))?;
+        let archive = Archive::index(file)?;
+        let found = if archive.has(docker::MANIFEST) {
+            docker::find(&archive)?
+        } else if archive.has(oci::INDEX) {
+            oci::find(&archive, options.platform.as_ref())?
+        } else {
+            return Err(ArchiveError::NoImages.into());
+        };
+        let lease = store.lease()?;
+        let mut loaded = Vec::new();
+        for image in found {
+            loaded.push(self.take_in(image, &lease, transfer)?);
+        }
+        Ok(loaded)
+    }
+
+    fn take_in(
+        &self,
+        image: Found,
+        lease: &Lease,
+        transfer: &dyn Transfer,
+    ) -> Result<Loaded, ImageError> {
+        let store = self.store()?;
+        let ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+        transfer.begin("", "", &ids);
+        let mut jobs: Vec<FoundLayer> = Vec::new();
+        for layer in image.layers {
+            let here = lease.layer(&layer.diff_id)?;
+            let twice = jobs.iter().any(|job| job.diff_id == layer.diff_id);
+            if here {
+                tell(transfer, &layer, LayerPhase::AlreadyExists, 0);
+            } else if !twice {
+                jobs.push(layer);
+            }
+        }
+        parallel::each(jobs, 2, |layer, _stop| self.unpack(&layer, transfer))?;
+        let mut blobs = Vec::new();
+        for document in &image.documents {
+            blobs.push(store.blobs().put(document)?);
+        }
+        let id = document::digest(&image.config);
+        let mut taken = Vec::new();
+        for reference in &image.references {
+            if let Some(before) = store.images().find(reference)?
+                && before != id
+            {
+                taken.push((reference.clone(), before));
+            }
+        }
+        store.images().put(&NewImage {
+            config: &image.config,
+            blobs,
+            tags: image.references.clone(),
+            digests: Vec::new(),
+        })?;
+        Ok(Loaded { id, references: image.references, taken })
+    }
+
+    fn unpack(&self, layer: &FoundLayer, transfer: &dyn Transfer) -> Result<(), ImageError> {
+        tell(transfer, layer, LayerPhase::Extracting, 0);
+        let progress = |read| tell(transfer, layer, LayerPhase::Extracting, read);
+        let options = UnpackOptions {
+            blob: layer.blob.as_ref().map(|blob| (blob.digest, blob.size)),
+            diff_id: Some(layer.diff_id),
+            progress: Some(&progress),
+            ..UnpackOptions::default()
+        };
+        let content = BufReader::with_capacity(256 << 10, layer.content.clone());
+        self.store()?
+            .layers()
+            .unpack(content, &options)
+            .map_err(|source| ImageError::Unpack { layer: layer.name.clone(), source })?;
+        tell(transfer, layer, LayerPhase::PullComplete, layer.content.size());
+        Ok(())
+    }
+}
+
+fn tell(transfer: &dyn Transfer, layer: &FoundLayer, phase: LayerPhase, current: u64) {
+    let total = Some(layer.content.size());
+    transfer.layer(LayerProgress { id: layer.diff_id, phase, current, total });
+}
+
+/// The diff IDs of a configuration that must have so many layers.
+fn diff_ids(name: &str, config: &[u8], layers: usize) -> Result<Vec<Digest>, ArchiveError> {
+    let malformed = |reason: String| ArchiveError::Document { name: name.to_owned(), reason };
+    let config = document::parse_config(config).map_err(malformed)?;
+    let diff_ids = config.rootfs.diff_ids;
+    if diff_ids.len() != layers {
+        let reason = format!("it has {} diff IDs, the manifest {layers} layers", diff_ids.len());
+        return Err(malformed(reason));
+    }
+    Ok(diff_ids)
+}

@@ -1,0 +1,49 @@
+//! Names of images: finding by a name, giving one (`tag`).
+
+use gantry_model::{Digest, Reference};
+use gantry_store::{Image, StoreError};
+
+use super::{ImageError, Images};
+
+impl<'a> Images<'a> {
+    pub(crate) fn store(&self) -> Result<&'a gantry_store::Store, StoreError> {
+        self.engine.store()
+    }
+
+    /// The image a person means by a name, a digest, an id or the beginning of one.
+    ///
+    /// # Errors
+    /// [`ImageError::NotFound`] when there is none.
+    pub fn resolve(&self, name: &str) -> Result<Image, ImageError> {
+        let id = self.id(name)?;
+        Ok(self.store()?.images().image(&id)?)
+    }
+
+    /// The id of the image a person means.
+    ///
+    /// # Errors
+    /// [`ImageError::NotFound`] when there is none.
+    pub fn id(&self, name: &str) -> Result<Digest, ImageError> {
+        self.store()?.images().resolve_id(name)?.ok_or_else(|| {
+            let name = match name.parse::<Reference>() {
+                Ok(reference) => reference.familiar(),
+                Err(_) => name.to_owned(),
+            };
+            ImageError::NotFound { name }
+        })
+    }
+
+    /// Gives the image `source` the name `target`, which it takes from any other image.
+    ///
+    /// # Errors
+    /// [`ImageError::NotFound`] when there is no image `source`, [`ImageError::ByDigest`] when
+    /// the new name has a digest.
+    pub fn tag(&self, source: &str, target: &Reference) -> Result<(), ImageError> {
+        if target.digest().is_some() {
+            return Err(ImageError::ByDigest { verb: "tag", reference: target.clone() });
+        }
+        let id = self.id(source)?;
+        self.store()?.images().tag(target, &id)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! Removing names, and images with their last name.
+
+use gantry_model::{Digest, Reference};
+use gantry_store::{CollectPolicy, Image, RepoDigest};
+
+use super::{ImageError, Images};
+use crate::roots::ContainerUse;
+
+/// How to remove.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RemoveOptions {
+    /// Also when a stopped container uses it, or when it has several names.
+    pub force: bool,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Names that are gone, as people write them.
+    pub untagged: Vec<String>,
+    /// The image and then the layers that are gone.
+    pub deleted: Vec<Digest>,
+    /// Bytes of disk set free.
+    pub bytes: u64,
+}
+
+/// What a removal comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    tags: Vec<Reference>,
+    digests: Vec<RepoDigest>,
+    image: bool,
+}
+
+/// Docker's rules: a name goes alone while the image has others; with its last name the image
+/// goes, unless a container needs it; an id takes all names of one repository.
+fn plan(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> Result<Plan, ImageError> {
+    let mut used = uses.iter().filter(|used| used.image_id == image.id);
+    let running = uses.iter().find(|used| used.image_id == image.id && used.running);
+    let short = image.id.short();
+    let repositories = || {
+        let tags = image.tags.iter().map(Reference::name);
+        tags.chain(image.digests.iter().map(|d| d.repository.clone()))
+    };
+    let first = repositories().next();
+    let single =
+        image.tags.len() <= 1 && repositories().all(|repository| Some(repository) == first);
+    let all = || Plan { tags: image.tags.clone(), digests: image.digests.clone(), image: true };
+
+    if is_id(&image.id, name) {
+        if let Some(container) = running {
+            let container = container.id.short().to_owned();
+            return Err(ImageError::UsedByRunning { id: short, container });
+        }
+        if !force && let Some(container) = used.next() {
+            let container = container.id.short().to_owned();
+            return Err(ImageError::UsedByStopped { id: short, container });
+        }
+        if !force && !single {
+            return Err(ImageError::SeveralNames { id: short });
+        }
+        return Ok(all());
+    }
+
+    let reference: Reference = name.parse()?;
+    if single && !force && let Some(container) = used.next() {
+        return Err(ImageError::NameUsed {
+            name: name.to_owned(),
+            container: container.id.short().to_owned(),
+            id: short,
+        });
+    }
+    let mut plan = names_of(image, &reference);
+    let left = image.tags.len() + image.digests.len() > plan.tags.len() + plan.digests.len();
+    // What a running container stands on stays, without a name.
+    plan.image = !left && running.is_none();
+    Ok(plan)
+}
+
+/// The name itself, and with the last tag of a repository the digests there.
+fn names_of(image: &Image, reference: &Reference) -> Plan {
+    let mut plan = Plan::default();
+    if let Some(digest) = reference.digest() {
+        let named = |d: &&RepoDigest| d.repository == reference.name() && d.digest == *digest;
+        plan.digests = image.digests.iter().filter(named).cloned().collect();
+        return plan;
+    }
+    plan.tags.push(reference.clone());
+    let others = image.tags.iter().any(|t| t != reference && t.name() == reference.name());
+    if !others {
+        let same = |d: &&RepoDigest| d.repository == reference.name();
+        plan.digests = image.digests.iter().filter(same).cloned().collect();
+    }
+    plan
+}
+
+fn is_id(id: &Digest, name: &str) -> bool {
+    let hex = name.strip_prefix("sha256:").unwrap_or(name);
+    !hex.is_empty() && id.hex().starts_with(&hex.to_ascii_lowercase())
+}
+
+impl Images<'_> {
+    /// Removes a name, and with its last name the image.
+    ///
+    /// # Errors
+    /// [`ImageError::NotFound`], and the conflicts with containers and further names.
+    pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<Removed, ImageError> {
+        let id = self.id(name)?;
+        let store = self.store()?;
+        let image = store.images().image(&id)?;
+        // `1234` may be the beginning of an id as well as a name: a name goes first.
+        let by_name = name.parse().ok().map(|r: Reference| store.images().find(&r)).transpose()?;
+        let written = match by_name {
+            Some(Some(_)) => name.to_owned(),
+            _ => id.to_string(),
+        };
+        let plan = plan(&image, &written, &self.engine.container_uses()?, options.force)?;
+        let mut removed = Removed::default();
+        for tag in &plan.tags {
+            store.images().untag(tag)?;
+            removed.untagged.push(tag.familiar());
+        }
+        for digest in &plan.digests {
+            store.images().remove_digest(&digest.repository, &digest.digest)?;
+            if let Ok(name) = digest.repository.parse::<Reference>() {
+                removed.untagged.push(name.with_digest(digest.digest).familiar());
+            }
+        }
+        if plan.image {
+            store.images().remove(&id)?;
+            removed.deleted.push(id);
+            let collected = store.collect(&self.engine.roots()?, &CollectPolicy::default())?;
+            removed.deleted.extend(collected.layers);
+            removed.bytes = collected.bytes;
+        }
+        Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gantry_model::ContainerId;
+
+    fn image(tags: &[&str], digests: &[&str]) -> Image {
+        let digest = Digest::from_bytes([7; 32]);
+        Image {
+            id: digest,
+            config: gantry_model::image::ImageConfig::default(),
+            layers: Vec::new(),
+            tags: tags.iter().map(|t| t.parse().unwrap()).collect(),
+            digests: digests
+                .iter()
+                .map(|r| RepoDigest { repository: (*r).to_owned(), digest, media_type: String::new() })
+                .collect(),
+            blobs: Vec::new(),
+            stored: 0,
+        }
+    }
+
+    fn used(running: bool) -> ContainerUse {
+        ContainerUse {
+            id: ContainerId::from_random([9; 32]),
+            name: "c".to_owned(),
+            image_id: Digest::from_bytes([7; 32]),
+            layers: Vec::new(),
+            image_name: String::new(),
+            running,
+        }
+    }
+
+    fn said(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> String {
+        match plan(image, name, uses, force) {
+            Ok(plan) => format!("{} {} {}", plan.tags.len(), plan.digests.len(), plan.image),
+            Err(error) => error.to_string().split(" - ").next().unwrap().replace('"', ""),
+        }
+    }
+
+    #[test]
+    fn names_and_ids_as_docker_removes_them() {
+        let one = image(&["a:1"], &["docker.io/library/a"]);
+        let two = image(&["a:1", "a:2"], &["docker.io/library/a"]);
+        let wide = image(&["a:1", "b:1"], &[]);
+        let bare = image(&[], &[]);
+        let (idle, busy) = ([used(false)], [used(true)]);
+        for (image, name, uses, force, want) in [
+            (&one, "a:1", &[][..], false, "1 1 true"),
+            (&two, "a:1", &[], false, "1 0 false"),
+            (&two, "0707", &[], false, "conflict: unable to delete 070707070707 (must be forced)"),
+            (&two, "0707", &[], true, "2 1 true"),
+            (&one, "0707", &[], false, "1 1 true"),
+            (&wide, "a:1", &[], false, "1 0 false"),
+            (&wide, "sha256:07", &[], false, "conflict: unable to delete 070707070707 (must be forced)"),
+            (&bare, "07", &[], false, "0 0 true"),
+            (&one, "a:1", &idle, false, "conflict: unable to remove repository reference a:1 (must force)"),
+            (&one, "a:1", &idle, true, "1 1 true"),
+            (&one, "a:1", &busy, true, "1 1 false"),
+            (&two, "a:1", &idle, false, "1 0 false"),
+            (&one, "07", &idle, false, "conflict: unable to delete 070707070707 (must be forced)"),
+            (&one, "07", &busy, true, "conflict: unable to delete 070707070707 (cannot be forced)"),
+        ] {
+            assert_eq!(said(image, name, uses, force), want, "{name} {force}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_a_name_too() {
+        let both = image(&["a:1"], &["docker.io/library/a"]);
+        let name = format!("a@{}", both.id);
+        assert_eq!(said(&both, &name, &[], false), "0 1 false");
+        let only = image(&[], &["docker.io/library/a"]);
+        assert_eq!(said(&only, &name, &[], false), "0 1 true");
+    }
+}

@@ -1,0 +1,92 @@
+//! The cgroup of a container as its caller keeps it.
+
+use std::path::{Path, PathBuf};
+
+use gantry_sys::cgroup::{Cgroup, CgroupError, Directory, Stats};
+use serde::{Deserialize, Serialize};
+
+/// The cgroup of a container: serializable, so that a later process can count, freeze, kill and
+/// remove what an earlier one made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupHandle {
+    path: PathBuf,
+    directories: Vec<CgroupDirectory>,
+}
+
+/// One directory in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct CgroupDirectory {
+    /// v1: the controllers of the hierarchy; v2: `None`.
+    controllers: Option<Vec<String>>,
+    path: PathBuf,
+}
+
+impl CgroupHandle {
+    pub(crate) fn of(cgroup: &Cgroup) -> CgroupHandle {
+        CgroupHandle {
+            path: cgroup.path().to_owned(),
+            directories: cgroup
+                .directories()
+                .iter()
+                .map(|directory| CgroupDirectory {
+                    controllers: directory.controllers.clone(),
+                    path: directory.path.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    /// The cgroup itself.
+    pub fn open(&self) -> Cgroup {
+        Cgroup::from_directories(
+            self.path.clone(),
+            self.directories
+                .iter()
+                .map(|directory| Directory {
+                    controllers: directory.controllers.clone(),
+                    path: directory.path.clone(),
+                })
+                .collect(),
+        )
+    }
+
+    /// The path of the cgroup as the document named it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Kills every process of the cgroup.
+    pub fn kill_all(&self) -> Result<(), CgroupError> {
+        self.open().kill_all()
+    }
+
+    /// Stops every process of the cgroup until [`CgroupHandle::thaw`].
+    pub fn freeze(&self) -> Result<(), CgroupError> {
+        self.open().freeze()
+    }
+
+    /// Lets the processes of the cgroup go on.
+    pub fn thaw(&self) -> Result<(), CgroupError> {
+        self.open().thaw()
+    }
+
+    /// How many processes of the cgroup the out-of-memory killer has killed; 0 when nobody counts.
+    pub fn oom_kills(&self) -> u64 {
+        self.open().oom_kills()
+    }
+
+    /// The process IDs in the cgroup, its children included.
+    pub fn pids(&self) -> Result<Vec<i32>, CgroupError> {
+        self.open().pids()
+    }
+
+    /// What the container has used.
+    pub fn stats(&self) -> Stats {
+        self.open().stats()
+    }
+
+    /// Removes the cgroup with its children. One that is gone already is no error.
+    pub fn remove(&self) -> Vec<CgroupError> {
+        self.open().remove()
+    }
+}

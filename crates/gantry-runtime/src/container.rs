@@ -1,0 +1,465 @@
+//! The life of a container: created, running, ended.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use gantry_sys::cgroup::{Cgroup, CgroupError, Layout};
+use gantry_sys::process::{self, Exit, Fork, Namespace, Process};
+use gantry_sys::seccomp::Filter;
+
+use crate::cgroup::CgroupHandle;
+use crate::error::{PrepareError, StartError};
+use crate::exit::ExitStatus;
+use crate::init;
+use crate::launch::{Launch, Namespaces};
+use crate::observe::observe;
+use crate::plan::{self, NamespacePlan, Plan};
+use crate::protocol::{Channel, Order, Report};
+
+/// Makes the namespaces, the cgroup and the root file system of a container, and stops just before
+/// its command. `prepare` runs once, while the child is already mounting: the place for setting up
+/// the network.
+pub fn create<E: Into<PrepareError>>(
+    launch: &Launch<'_>,
+    prepare: impl FnOnce(&Namespaces<'_>) -> Result<(), E>,
+) -> Result<Created, StartError> {
+    let observed = observe();
+    let plan = plan::plan(launch, &observed)?;
+    let cgroup = make_cgroup(&plan, observed.cgroups.as_ref())?;
+    let mut created = match fork(launch, &plan, cgroup.as_ref()) {
+        Ok(created) => created,
+        Err(error) => {
+            if let Some(cgroup) = cgroup {
+                cgroup.remove();
+            }
+            return Err(error);
+        }
+    };
+    // From here on dropping `created` undoes everything.
+    let (process, channel) = created.parts();
+    let network = match &plan.namespaces.id_maps {
+        Some(maps) => process::write_id_maps(process.pid(), &maps.uids, &maps.gids)
+            .map_err(parent_failed("map the IDs of the user namespace"))
+            .and_then(|()| tell(channel, Order::Mapped))
+            .and_then(|()| network_namespace(process, &plan.namespaces)),
+        None => network_namespace(process, &plan.namespaces),
+    };
+    if let Some(cgroup) = &cgroup {
+        cgroup
+            .join(process.pid(), cgroup.v2().is_some())
+            .map_err(|source| StartError::Cgroup { source })?;
+    }
+    // Before it is answered, the child has nothing to tell but its failure; and then it needs no
+    // network any more.
+    let failed = channel.has_report();
+    // Even if this side has failed, the child's report may say more.
+    tell(channel, Order::Joined).ok();
+    let prepared = network.and_then(|network| {
+        if failed {
+            return Ok(());
+        }
+        let namespaces = Namespaces {
+            pid: process.pid(),
+            network: network.as_fd(),
+        };
+        prepare(&namespaces).map_err(|error| StartError::Prepare {
+            source: error.into(),
+        })
+    });
+    created.expect_ready(prepared)?;
+    created.seccomp = plan.process.seccomp;
+    Ok(created)
+}
+
+fn parent_failed(action: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::Parent { action, source }
+}
+
+fn make_cgroup(plan: &Plan, layout: Option<&Layout>) -> Result<Option<Cgroup>, StartError> {
+    let Some(wanted) = &plan.cgroup else {
+        return Ok(None);
+    };
+    let failed = |source| StartError::Cgroup { source };
+    let layout = layout.ok_or_else(|| failed(CgroupError::NotMounted))?;
+    Cgroup::create(layout, &wanted.path, &wanted.settings)
+        .map(Some)
+        .map_err(failed)
+}
+
+/// Makes the child, which begins at once.
+fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Created, StartError> {
+    let failed = parent_failed("make the process of the container");
+    let (ours, theirs) = Channel::pair().map_err(&failed)?;
+    let mut ours = Some(ours);
+    let id_maps = id_maps(plan)?;
+    let directory = cgroup
+        .and_then(Cgroup::open_v2)
+        .transpose()
+        .map_err(parent_failed("open the cgroup"))?;
+    let joined = match plan.namespaces.join_path(Namespace::Pid) {
+        Some(path) => {
+            let file = File::open(path).map_err(parent_failed("open the PID namespace"))?;
+            Some(JoinedPid::enter(&file).map_err(parent_failed("join the PID namespace"))?)
+        }
+        None => None,
+    };
+    let request = Fork {
+        namespaces: plan.namespaces.new,
+        cgroup: directory.as_ref().map(AsFd::as_fd),
+    };
+    let birth = init::Birth {
+        id: launch.id,
+        plan,
+        channel: &theirs,
+        stdio: &launch.stdio,
+        parent: std::process::id().cast_signed(),
+        id_maps: &id_maps,
+    };
+    let process = request
+        .run(|| {
+            // The parent's end must be the parent's alone.
+            drop(ours.take());
+            init::container(&birth)
+        })
+        .map_err(failed)?;
+    drop(joined);
+    drop(theirs);
+    Ok(Created {
+        inner: Some(Inner {
+            process,
+            channel: ours.expect("taken only in the child"),
+            terminal: None,
+            cgroup: cgroup.map(CgroupHandle::of),
+        }),
+        seccomp: None,
+    })
+}
+
+/// The user namespaces of ID-mapped mounts. They are made here, because the child's idea of process
+/// IDs is not the one of the `/proc` it sees at first.
+fn id_maps(plan: &Plan) -> Result<Vec<Option<OwnedFd>>, StartError> {
+    plan.mounts
+        .iter()
+        .map(|mount| match &mount.id_map {
+            Some((maps, _)) => process::user_namespace(&maps.uids, &maps.gids)
+                .map(Some)
+                .map_err(parent_failed("make the ID mapping of a mount")),
+            None => Ok(None),
+        })
+        .collect()
+}
+
+/// As long as it lives, children begin in another PID namespace; and nobody there may look into
+/// them, which are copies of this process.
+pub(crate) struct JoinedPid {
+    own: File,
+    was_dumpable: bool,
+}
+
+impl JoinedPid {
+    pub(crate) fn enter(namespace: impl AsFd) -> io::Result<JoinedPid> {
+        let own = File::open("/proc/self/ns/pid")?;
+        let was_dumpable = process::is_dumpable()?;
+        process::set_dumpable(false)?;
+        let joined = JoinedPid { own, was_dumpable };
+        process::join(namespace, Namespace::Pid)?;
+        Ok(joined)
+    }
+}
+
+impl Drop for JoinedPid {
+    fn drop(&mut self) {
+        // Going back to one's own namespace needs no more privilege than leaving it did.
+        process::join(&self.own, Namespace::Pid).ok();
+        process::set_dumpable(self.was_dumpable).ok();
+    }
+}
+
+fn tell(channel: &Channel, order: Order) -> Result<(), StartError> {
+    channel
+        .order(order)
+        .map_err(parent_failed("talk to the container's first process"))
+}
+
+/// The network namespace the container will run in.
+fn network_namespace(process: &Process, plan: &NamespacePlan) -> Result<File, StartError> {
+    let file = match plan.join_path(Namespace::Network) {
+        Some(path) => File::open(path),
+        None => File::open(format!("/proc/{}/ns/net", process.pid())),
+    };
+    file.map_err(parent_failed("open the network namespace"))
+}
+
+#[derive(Debug)]
+struct Inner {
+    process: Process,
+    channel: Channel,
+    terminal: Option<OwnedFd>,
+    cgroup: Option<CgroupHandle>,
+}
+
+/// A container whose command waits to be executed. Dropping it kills and reaps it and removes its
+/// cgroup.
+#[derive(Debug)]
+pub struct Created {
+    /// `None` only after [`Created::start`].
+    inner: Option<Inner>,
+    seccomp: Option<Filter>,
+}
+
+impl Created {
+    fn inner(&self) -> &Inner {
+        self.inner.as_ref().expect("start consumes the container")
+    }
+
+    fn parts(&self) -> (&Process, &Channel) {
+        let inner = self.inner();
+        (&inner.process, &inner.channel)
+    }
+
+    /// The process ID of the container's first process, seen from the caller.
+    pub fn pid(&self) -> i32 {
+        self.inner().process.pid()
+    }
+
+    /// The pidfd of the container's first process.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.inner().process.as_fd()
+    }
+
+    /// The cgroup of the container, when it has one of its own.
+    pub fn cgroup(&self) -> Option<&CgroupHandle> {
+        self.inner().cgroup.as_ref()
+    }
+
+    /// The compiled seccomp filter of the container, for later [`exec()`](crate::exec())s.
+    pub fn seccomp(&self) -> Option<&Filter> {
+        self.seccomp.as_ref()
+    }
+
+    /// Takes the master side of the terminal.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.inner.as_mut()?.terminal.take()
+    }
+
+    /// Waits until the child has everything ready. Of two failures the child's comes first, unless
+    /// it is only that this side has gone.
+    fn expect_ready(&mut self, prepared: Result<(), StartError>) -> Result<(), StartError> {
+        prepared?;
+        let Some(inner) = &mut self.inner else {
+            return Ok(());
+        };
+        let (report, terminal) = next_report(&inner.channel, &inner.process)?;
+        match report {
+            Report::Ready => {
+                inner.terminal = terminal;
+                Ok(())
+            }
+            other => Err(failure(other)),
+        }
+    }
+
+    /// Lets the command execute, and returns when it has begun or failed to.
+    pub fn start(mut self) -> Result<Running, StartError> {
+        let (process, channel) = self.parts();
+        tell(channel, Order::Go)?;
+        await_execution(channel, process)?;
+        let inner = self.inner.take().expect("start consumes the container");
+        Ok(Running {
+            process: inner.process,
+            terminal: inner.terminal,
+            cgroup: inner.cgroup,
+        })
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.take() else {
+            return;
+        };
+        // Nothing can be told from here; what stays shows in the next check of the system.
+        inner.process.signal(KILL).ok();
+        inner.process.wait().ok();
+        if let Some(cgroup) = &inner.cgroup {
+            cgroup.remove();
+        }
+    }
+}
+
+const KILL: i32 = rustix::process::Signal::KILL.as_raw();
+
+/// The next report of a child that must not end yet.
+fn next_report(
+    channel: &Channel,
+    process: &Process,
+) -> Result<(Report, Option<OwnedFd>), StartError> {
+    let report = channel
+        .next_report()
+        .map_err(parent_failed("hear from the container's first process"))?;
+    report.ok_or_else(|| ended(process))
+}
+
+/// What became of a child that said nothing. It is killed, so that this never waits long.
+fn ended(process: &Process) -> StartError {
+    process.signal(KILL).ok();
+    let ended = match process.wait() {
+        Ok(Exit::Code(code)) => format!("it exited with code {code}"),
+        Ok(Exit::Signal { signal, .. }) => {
+            let name = gantry_sys::signal::name(signal).unwrap_or_else(|| signal.to_string());
+            format!("it was ended by {name}")
+        }
+        Err(error) => error.to_string(),
+    };
+    StartError::ChildEnded { ended }
+}
+
+/// What the child says has failed.
+fn failure(report: Report) -> StartError {
+    match report {
+        Report::Failed(failure) => failure.into(),
+        Report::CommandNotFound { command, reason } => {
+            StartError::CommandNotFound { command, reason }
+        }
+        Report::CannotInvoke { command, reason } => StartError::CannotInvoke { command, reason },
+        Report::Ready | Report::Executing => StartError::ChildEnded {
+            ended: "it spoke out of turn".to_owned(),
+        },
+    }
+}
+
+/// Waits until the command has begun to execute, or has failed to.
+fn await_execution(channel: &Channel, process: &Process) -> Result<(), StartError> {
+    match next_report(channel, process)?.0 {
+        Report::Executing => {}
+        other => return Err(failure(other)),
+    }
+    // The connection ends with the execution.
+    let last = channel
+        .next_report()
+        .map_err(parent_failed("hear from the container's first process"))?;
+    match last {
+        None => Ok(()),
+        Some((report, _)) => Err(failure(report)),
+    }
+}
+
+/// A process that has begun to execute. Dropping it does nothing to the process.
+#[derive(Debug)]
+pub struct Running {
+    process: Process,
+    terminal: Option<OwnedFd>,
+    cgroup: Option<CgroupHandle>,
+}
+
+impl Running {
+    /// An exec'd process: waits until it executes. On failure nothing of it is left.
+    pub(crate) fn exec(
+        process: Process,
+        channel: &Channel,
+        joined: Result<(), StartError>,
+    ) -> Result<Running, StartError> {
+        let started = joined
+            .and_then(|()| next_report(channel, &process))
+            .and_then(|(report, terminal)| match report {
+                Report::Ready => Ok(terminal),
+                other => Err(failure(other)),
+            })
+            .and_then(|terminal| {
+                tell(channel, Order::Go)?;
+                await_execution(channel, &process)?;
+                Ok(terminal)
+            });
+        match started {
+            Ok(terminal) => Ok(Running {
+                process,
+                terminal,
+                cgroup: None,
+            }),
+            Err(error) => {
+                process.signal(KILL).ok();
+                process.wait().ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// The process ID, seen from the caller.
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// The pidfd: readable when the process has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
+    }
+
+    /// The cgroup of the container, when it has one of its own; `None` for an exec'd process.
+    pub fn cgroup(&self) -> Option<&CgroupHandle> {
+        self.cgroup.as_ref()
+    }
+
+    /// Takes the master side of the terminal.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// Sends a signal to the process. One that has ended already is no error.
+    pub fn kill(&self, signal: i32) -> io::Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Waits until the process has ended, and reaps it.
+    pub fn wait(&self) -> io::Result<ExitStatus> {
+        self.process.wait().map(ExitStatus::from)
+    }
+
+    /// Reaps the process if it has ended.
+    pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        Ok(self.process.try_wait()?.map(ExitStatus::from))
+    }
+
+    /// Whether the out-of-memory killer has killed a process of the container.
+    pub fn oom_killed(&self) -> bool {
+        self.cgroup
+            .as_ref()
+            .is_some_and(|cgroup| cgroup.oom_kills() > 0)
+    }
+
+    /// Kills every process of the container: through its cgroup if it has one, else its first
+    /// process, which takes the others of its PID namespace along.
+    pub fn kill_all(&self) -> Result<(), CgroupError> {
+        match &self.cgroup {
+            Some(cgroup) => cgroup.kill_all(),
+            None => self.kill(KILL).map_err(|source| CgroupError::Io {
+                action: "kill",
+                path: format!("process {}", self.pid()).into(),
+                source,
+            }),
+        }
+    }
+
+    /// Removes the cgroup. Call it after the end of the container.
+    pub fn cleanup(&self) -> Vec<CgroupError> {
+        self.cgroup
+            .as_ref()
+            .map(CgroupHandle::remove)
+            .unwrap_or_default()
+    }
+}
+
+impl From<Exit> for ExitStatus {
+    fn from(exit: Exit) -> ExitStatus {
+        match exit {
+            Exit::Code(code) => ExitStatus::Exited { code },
+            Exit::Signal {
+                signal,
+                core_dumped,
+            } => ExitStatus::Signaled {
+                signal,
+                core_dumped,
+            },
+        }
+    }
+}

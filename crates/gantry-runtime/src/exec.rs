@@ -1,0 +1,141 @@
+//! One more process in a running container.
+
+use std::convert::Infallible;
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use gantry_sys::capability;
+use gantry_sys::cgroup::Cgroup;
+use gantry_sys::path::Directory;
+use gantry_sys::process::{self, Fork, Namespace, NamespaceSet};
+use gantry_sys::seccomp::Filter;
+use oci_spec::runtime::Process;
+
+use crate::cgroup::CgroupHandle;
+use crate::container::{JoinedPid, Running};
+use crate::error::{StartError, Step};
+use crate::init::{self, OrFail, Streams};
+use crate::launch::Stdio;
+use crate::plan::{self, ProcessPlan};
+use crate::protocol::{Channel, Failure, Order};
+
+/// The container a process is to join.
+#[derive(Debug, Clone, Copy)]
+pub struct ExecTarget<'a> {
+    /// The pidfd of the container's first process.
+    pub pidfd: BorrowedFd<'a>,
+    /// The process ID of the container's first process, seen from the caller.
+    pub pid: i32,
+    /// The cgroup of the container.
+    pub cgroup: Option<&'a CgroupHandle>,
+    /// The seccomp filter of the container ([`crate::Created::seccomp`], `Filter::from_bytes`).
+    pub seccomp: Option<&'a Filter>,
+    /// Kill the process when the caller's thread dies.
+    pub die_with_parent: bool,
+}
+
+/// Starts `process` in all the namespaces and the cgroup of a running container, and returns when
+/// its command has begun to execute or failed to. `process.terminal` is ignored in favour of
+/// `stdio`.
+pub fn exec(
+    target: &ExecTarget<'_>,
+    process: &Process,
+    stdio: Stdio<'_>,
+) -> Result<Running, StartError> {
+    let mut plan = plan::process(process, capability::last_supported())?;
+    plan.seccomp = target.seccomp.cloned();
+    let failed = |action| move |source| StartError::Parent { action, source };
+    let (ours, theirs) = Channel::pair().map_err(failed("make a connection"))?;
+    let mut ours = Some(ours);
+    let cgroup = target.cgroup.map(CgroupHandle::open);
+    let directory = cgroup
+        .as_ref()
+        .and_then(Cgroup::open_v2)
+        .transpose()
+        .map_err(failed("open the cgroup of the container"))?;
+    let namespaces = namespaces_of(target.pid).map_err(failed("look at the container"))?;
+    let joined =
+        JoinedPid::enter(target.pidfd).map_err(failed("join the container's PID namespace"))?;
+    let parent = std::process::id().cast_signed();
+    let request = Fork {
+        namespaces: NamespaceSet::EMPTY,
+        cgroup: directory.as_ref().map(AsFd::as_fd),
+    };
+    let child = request
+        .run(|| {
+            // The parent's end must be the parent's alone.
+            drop(ours.take());
+            let Err(failure) = join(target, namespaces, &plan, &theirs, &stdio, parent);
+            init::fail(&theirs, failure)
+        })
+        .map_err(failed("make a process"))?;
+    drop(joined);
+    drop(theirs);
+    let ours = ours.expect("taken only in the child");
+    let in_cgroup = match &cgroup {
+        Some(cgroup) => cgroup
+            .join(child.pid(), directory.is_some())
+            .map_err(|source| StartError::Cgroup { source }),
+        None => Ok(()),
+    };
+    // Should the child be gone already, then its report says why.
+    ours.order(Order::Joined).ok();
+    Running::exec(child, &ours, in_cgroup)
+}
+
+/// The namespaces to join: all that differ from this process's own. Joining one's own user
+/// namespace is an error, joining any other of one's own only costs time.
+fn namespaces_of(pid: i32) -> std::io::Result<NamespaceSet> {
+    let candidates = [
+        Namespace::User,
+        Namespace::Mount,
+        Namespace::Pid,
+        Namespace::Network,
+        Namespace::Ipc,
+        Namespace::Uts,
+        Namespace::Cgroup,
+    ];
+    let mut differing = NamespaceSet::EMPTY;
+    for kind in candidates {
+        let name = kind.file_name();
+        let own = fs::read_link(format!("/proc/self/ns/{name}"))?;
+        if own != fs::read_link(format!("/proc/{pid}/ns/{name}"))? {
+            differing.insert(kind);
+        }
+    }
+    Ok(differing)
+}
+
+fn join(
+    target: &ExecTarget<'_>,
+    namespaces: NamespaceSet,
+    plan: &ProcessPlan,
+    channel: &Channel,
+    stdio: &Stdio<'_>,
+    parent: i32,
+) -> Result<Infallible, Failure> {
+    let parent = target.die_with_parent.then_some(parent);
+    init::begin(parent)?;
+    let streams = Streams::keep(stdio)?;
+    init::own_process_files(plan)?;
+    // The cgroup namespace must be joined from inside the cgroup, as the first process made it.
+    channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
+    let mut now = namespaces;
+    now.remove(Namespace::Pid);
+    if !now.is_empty() {
+        process::join_process(target.pidfd, now).or_fail(Step::JoinNamespace)?;
+    }
+    if namespaces.contains(Namespace::User) {
+        init::become_root()?;
+    }
+    let (streams, master) = match stdio {
+        Stdio::Files { .. } => (streams, None),
+        Stdio::Terminal { rows, columns } => {
+            let root = Directory::open("/".as_ref()).or_fail(Step::Terminal)?;
+            let pair = init::open_terminal(&root, (*rows, *columns), plan.uid)?;
+            (Streams::terminal(pair.slave), Some(pair.master))
+        }
+    };
+    init::ready(channel, master)?;
+    init::execute(plan, channel, streams, parent)
+}

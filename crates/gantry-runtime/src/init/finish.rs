@@ -1,0 +1,237 @@
+//! The last steps, which a container's first process and an exec'd one have in common: streams,
+//! limits, directory, user, capabilities, seccomp, and the command itself.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use gantry_sys::capability::{self, Capability, Set};
+use gantry_sys::path::Directory;
+use gantry_sys::process;
+use gantry_sys::{fd, pty, rlimit};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
+
+use super::OrFail;
+use super::command::Command;
+use crate::error::Step;
+use crate::launch::Stdio;
+use crate::plan::ProcessPlan;
+use crate::protocol::{Channel, Failure, Report};
+
+/// The standard streams, waiting to be put into their places.
+#[derive(Debug)]
+pub(crate) enum Streams {
+    /// Three files.
+    Files([OwnedFd; 3]),
+    /// A terminal's slave side.
+    Terminal(OwnedFd),
+    /// A terminal that is still to be opened.
+    Later,
+}
+
+impl Streams {
+    /// Keeps the caller's files out of the way of the numbers they will get.
+    pub(crate) fn keep(stdio: &Stdio<'_>) -> Result<Streams, Failure> {
+        match stdio {
+            Stdio::Terminal { .. } => Ok(Streams::Later),
+            Stdio::Files {
+                stdin,
+                stdout,
+                stderr,
+            } => {
+                let keep = |file| fd::duplicate_above(file, 3).or_fail(Step::Stdio);
+                Ok(Streams::Files([keep(stdin)?, keep(stdout)?, keep(stderr)?]))
+            }
+        }
+    }
+
+    /// A terminal.
+    pub(crate) fn terminal(slave: OwnedFd) -> Streams {
+        Streams::Terminal(slave)
+    }
+
+    /// Starts a session and puts the streams into their places.
+    fn install(self, uid: u32) -> Result<(), Failure> {
+        rustix::process::setsid().or_fail(Step::Session)?;
+        let files: Vec<OwnedFd> = match self {
+            Streams::Later => return Ok(()),
+            Streams::Terminal(slave) => {
+                rustix::process::ioctl_tiocsctty(&slave).or_fail(Step::Terminal)?;
+                let second = slave.try_clone().or_fail(Step::Stdio)?;
+                let third = slave.try_clone().or_fail(Step::Stdio)?;
+                vec![slave, second, third]
+            }
+            Streams::Files(files) => {
+                files.iter().try_for_each(|file| give_to(file, uid))?;
+                files.into()
+            }
+        };
+        for (number, file) in (0..).zip(files) {
+            fd::replace_standard(&file, number).or_fail(Step::Stdio)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives a pipe to the user of the process, so that it can open `/dev/stdout`.
+fn give_to(file: &OwnedFd, uid: u32) -> Result<(), Failure> {
+    let stat = rustix::fs::fstat(file).or_fail(Step::Stdio)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo && stat.st_uid != uid {
+        // It may belong to a user that this namespace does not know; then it stays as it is.
+        rustix::fs::fchown(file, Some(Uid::from_raw(uid)), None).ok();
+    }
+    Ok(())
+}
+
+/// Opens a terminal of the devpts at `/dev/pts` inside `root`, gives it a size and an owner.
+pub(crate) fn open_terminal(
+    root: &Directory,
+    (rows, columns): (u16, u16),
+    uid: u32,
+) -> Result<pty::Pair, Failure> {
+    let at = "/dev/pts";
+    let devpts = root
+        .open_in_root(at, OFlags::PATH | OFlags::DIRECTORY, 0)
+        .or_fail_at(Step::Terminal, at)?;
+    let pair = pty::open(&devpts).or_fail_at(Step::Terminal, at)?;
+    if rows != 0 || columns != 0 {
+        pty::set_size(&pair.master, rows, columns).or_fail_at(Step::Terminal, at)?;
+    }
+    if uid != 0 {
+        rustix::fs::fchown(&pair.slave, Some(Uid::from_raw(uid)), None)
+            .or_fail_at(Step::Terminal, at)?;
+    }
+    Ok(pair)
+}
+
+/// Becomes root of a user namespace this process has just entered.
+pub(crate) fn become_root() -> Result<(), Failure> {
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    // A namespace that was made without the privilege to change groups keeps those it has.
+    match rustix::thread::set_thread_groups(&[]) {
+        Ok(()) | Err(rustix::io::Errno::PERM) => {}
+        Err(errno) => return Err(errno).or_fail(Step::BecomeRoot),
+    }
+    rustix::thread::set_thread_res_gid(gid, gid, gid).or_fail(Step::BecomeRoot)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).or_fail(Step::BecomeRoot)
+}
+
+/// Takes the last steps and executes the command.
+pub(crate) fn execute(
+    plan: &ProcessPlan,
+    channel: &Channel,
+    streams: Streams,
+    parent: Option<i32>,
+) -> Result<Infallible, Failure> {
+    streams.install(plan.uid)?;
+    limits(plan)?;
+    if let Some(persona) = plan.personality {
+        process::set_personality(persona).or_fail(Step::Personality)?;
+    }
+    rustix::process::umask(Mode::from_raw_mode(plan.umask));
+    let command = Command::new(plan);
+    // Root may enter where the user may not, or the other way round.
+    let entered = enter(&plan.cwd);
+    let own = capability::permitted().or_fail(Step::Capabilities)?;
+    capability::limit_bounding(plan.capabilities.bounding).or_fail(Step::Capabilities)?;
+    switch_user(plan)?;
+    if entered.is_err() {
+        enter(&plan.cwd)?;
+    }
+    if plan.no_new_privileges {
+        rustix::thread::set_no_new_privs(true).or_fail(Step::NoNewPrivileges)?;
+    }
+    // A change of the user takes the order to die with the parent away.
+    if let Some(parent) = parent {
+        process::die_with_parent(parent).or_fail(Step::Synchronize)?;
+    }
+    seal(plan, channel, own)?;
+    channel.report(&command.execute(), &[]).ok();
+    process::exit_now(127)
+}
+
+fn limits(plan: &ProcessPlan) -> Result<(), Failure> {
+    for limit in &plan.rlimits {
+        match rlimit::set(limit) {
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied && !plan.strict_rlimits => {}
+            other => other.or_fail_at(Step::Rlimit, limit.resource)?,
+        }
+    }
+    Ok(())
+}
+
+/// Enters the working directory, which must lie inside the root: a descriptor of the host's that
+/// slipped in could lead out (CVE-2024-21626).
+fn enter(path: &Path) -> Result<(), Failure> {
+    rustix::process::chdir(path).or_fail_at(Step::Chdir, path)?;
+    let now = rustix::process::getcwd(Vec::new()).or_fail_at(Step::Chdir, path)?;
+    // The kernel writes "(unreachable)" before a directory outside the root.
+    if now.as_bytes().first() != Some(&b'/') {
+        return Err(rustix::io::Errno::NOENT).or_fail_at(Step::Chdir, path);
+    }
+    Ok(())
+}
+
+pub(super) fn switch_user(plan: &ProcessPlan) -> Result<(), Failure> {
+    let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
+    let groups: Vec<Gid> = plan.groups.iter().copied().map(Gid::from_raw).collect();
+    let name = || format!("{}:{}", plan.uid, plan.gid);
+    capability::keep_across_user_change(true).or_fail(Step::Capabilities)?;
+    match rustix::thread::set_thread_groups(&groups) {
+        // There is nothing to give up, and it may be forbidden.
+        Err(rustix::io::Errno::PERM) if groups.is_empty() => {}
+        other => other.or_fail_at(Step::User, name())?,
+    }
+    rustix::thread::set_thread_res_gid(gid, gid, gid).or_fail_at(Step::User, name())?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).or_fail_at(Step::User, name())?;
+    capability::keep_across_user_change(false).or_fail(Step::Capabilities)
+}
+
+/// Sets the capabilities and loads the seccomp filter.
+fn seal(plan: &ProcessPlan, channel: &Channel, own: Set) -> Result<(), Failure> {
+    // What this process does not have it cannot give.
+    let wanted = &plan.capabilities;
+    let permitted = wanted.permitted.intersection(own);
+    let effective = wanted.effective.intersection(permitted);
+    let inheritable = wanted.inheritable.intersection(own);
+    let ambient = wanted
+        .ambient
+        .intersection(permitted)
+        .intersection(inheritable);
+    // Without no_new_privs, loading a filter needs a capability that the command may not have.
+    let mut loader = Set::EMPTY;
+    if plan.seccomp.is_some() && !plan.no_new_privileges && own.contains(Capability::SYS_ADMIN) {
+        loader.insert(Capability::SYS_ADMIN);
+    }
+    let failed = Step::Capabilities;
+    capability::set(
+        effective.union(loader),
+        permitted.union(loader),
+        inheritable,
+    )
+    .or_fail(failed)?;
+    capability::set_ambient(ambient).or_fail(failed)?;
+    channel
+        .report(&Report::Executing, &[])
+        .or_fail(Step::Synchronize)?;
+    if let Some(filter) = &plan.seccomp {
+        filter.load().or_fail(Step::Seccomp)?;
+    }
+    if !loader.is_empty() {
+        capability::set(effective, permitted, inheritable).or_fail(failed)?;
+    }
+    Ok(())
+}
+
+/// Gives up what the command of the container does not have: for a process of ours that stays.
+pub(super) fn lower(plan: &ProcessPlan) -> Result<(), Failure> {
+    let own = capability::permitted().or_fail(Step::Capabilities)?;
+    capability::limit_bounding(plan.capabilities.bounding).or_fail(Step::Capabilities)?;
+    switch_user(plan)?;
+    let permitted = plan.capabilities.permitted.intersection(own);
+    let effective = plan.capabilities.effective.intersection(permitted);
+    capability::set(effective, permitted, Set::EMPTY).or_fail(Step::Capabilities)?;
+    rustix::thread::set_no_new_privs(true).or_fail(Step::NoNewPrivileges)
+}

@@ -1,0 +1,31 @@
+//! The OCI runtime core: from an OCI runtime-spec document to a running process, and back.
+//!
+//! [`plan`] decides everything without touching the system; the child side applies the plan step by
+//! step inside the new namespaces, and every failing step comes back to the parent as
+//! [`StartError`] with its name, path and errno. [`create`] makes the namespaces and the root file
+//! system, [`Created::start`] lets the process execute, [`exec()`] adds a process to a running
+//! container, [`Running`] is the handle to wait for, signal and clean up.
+//!
+//! The caller of [`create`] and [`exec()`] must be single-threaded: the child is a fork of it.
+//!
+//! This crate never knows images, registries, networks or Dockerfiles, keeps no state file, and
+//! decides no policy: what a container is allowed to do stands in the document it is given.
+
+mod cgroup;
+mod container;
+pub mod defaults;
+mod error;
+mod exec;
+mod exit;
+mod init;
+mod launch;
+mod observe;
+mod plan;
+mod protocol;
+
+pub use cgroup::CgroupHandle;
+pub use container::{Created, Running, create};
+pub use error::{PlanError, PrepareError, StartError, Step};
+pub use exec::{ExecTarget, exec};
+pub use exit::ExitStatus;
+pub use launch::{Launch, Namespaces, OverlayRoot, RootFs, SeccompChoice, Stdio};

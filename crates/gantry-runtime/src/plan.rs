@@ -1,0 +1,203 @@
+//! Everything that is decided before anything is done.
+//!
+//! [`plan`] is pure: the same document, launch and [`Observed`] system give the same [`Plan`].
+
+mod container;
+mod mount;
+mod mount_options;
+mod namespace;
+mod process;
+mod resources;
+mod seccomp;
+
+use std::path::PathBuf;
+
+use gantry_sys::capability::{Capability, Sets};
+use gantry_sys::cgroup::{Layout, Settings};
+use gantry_sys::mount::{Attributes, Propagation};
+use gantry_sys::process::{IdMapping, Namespace, NamespaceSet};
+use gantry_sys::rlimit::Limit;
+use gantry_sys::seccomp::Filter;
+
+use crate::launch::RootFs;
+
+pub(crate) use container::plan;
+pub(crate) use process::process;
+
+/// What the system is like, as far as a decision depends on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Observed {
+    /// The kernel's version.
+    pub kernel: (u32, u32),
+    /// The highest capability the kernel knows.
+    pub last_capability: Capability,
+    /// The mounted cgroup hierarchies.
+    pub cgroups: Option<Layout>,
+}
+
+/// Everything that is to be done to create a container.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub namespaces: NamespacePlan,
+    pub cgroup: Option<CgroupPlan>,
+    pub root: RootPlan,
+    pub mounts: Vec<MountPlan>,
+    /// Whether `/dev` is the container's own, to be filled.
+    pub fill_dev: bool,
+    pub devices: Vec<DevicePlan>,
+    /// Symbolic links in `/dev`: name and target.
+    pub links: Vec<(&'static str, &'static str)>,
+    pub host_name: Option<String>,
+    pub domain_name: Option<String>,
+    /// Kernel parameters: path below `/proc/sys` and value.
+    pub sysctls: Vec<(String, String)>,
+    pub masked: Vec<PathBuf>,
+    pub read_only: Vec<PathBuf>,
+    pub process: ProcessPlan,
+    /// Rows and columns of the terminal, when there is to be one.
+    pub terminal: Option<(u16, u16)>,
+    pub init: bool,
+    pub die_with_parent: bool,
+}
+
+/// The namespaces of a container; those that are in neither list are the caller's own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NamespacePlan {
+    /// To be made together with the child. Without the cgroup namespace.
+    pub new: NamespaceSet,
+    /// To be made when the child is in its cgroup.
+    pub new_cgroup: bool,
+    /// To be joined by the file's path.
+    pub join: Vec<(Namespace, PathBuf)>,
+    /// The mappings of a new user namespace.
+    pub id_maps: Option<IdMaps>,
+}
+
+impl NamespacePlan {
+    /// Whether the container does not share this namespace with its caller.
+    pub(crate) fn separates(&self, namespace: Namespace) -> bool {
+        self.new.contains(namespace) || self.join_path(namespace).is_some()
+    }
+
+    /// The file of a namespace to join.
+    pub(crate) fn join_path(&self, namespace: Namespace) -> Option<&PathBuf> {
+        let found = self.join.iter().find(|(kind, _)| *kind == namespace)?;
+        Some(&found.1)
+    }
+}
+
+/// The mappings of a user namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdMaps {
+    pub uids: Vec<IdMapping>,
+    pub gids: Vec<IdMapping>,
+}
+
+/// The cgroup to make.
+#[derive(Debug, Clone)]
+pub(crate) struct CgroupPlan {
+    pub path: PathBuf,
+    pub settings: Settings,
+}
+
+/// The root file system.
+#[derive(Debug, Clone)]
+pub(crate) struct RootPlan {
+    pub source: RootFs,
+    pub read_only: bool,
+    /// Of every mount there was before; `None` = left as it is.
+    pub propagation: Option<Propagation>,
+    /// Of the container's root mount in the end.
+    pub own_propagation: Option<Propagation>,
+    /// Overlay marks are kept in `user.` attributes.
+    pub user_attributes: bool,
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MountPlan {
+    pub target: PathBuf,
+    pub source: MountSource,
+    pub change: MountChange,
+    /// The same for the mounts below as well.
+    pub change_all: MountChange,
+    pub propagation: Option<(Propagation, bool)>,
+    pub id_map: Option<(IdMaps, bool)>,
+}
+
+/// Attributes to set and to clear.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct MountChange {
+    pub set: Attributes,
+    pub clear: Attributes,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MountSource {
+    /// A file or directory of the host.
+    Bind { path: PathBuf, recursive: bool },
+    /// A file system.
+    FileSystem {
+        fs_type: String,
+        parameters: Vec<(String, Option<String>)>,
+        /// Take the permission bits of the directory that is mounted on.
+        mode_of_target: bool,
+        /// The target must be reached without symbolic links.
+        strict_target: bool,
+    },
+    /// One hierarchy of cgroup version 2: a bind of the container's own directory.
+    CgroupUnified { directory: PathBuf },
+    /// Several hierarchies: a tmpfs with a bind of the container's own directory in each, and a
+    /// link for each controller that shares one.
+    CgroupHierarchies {
+        directories: Vec<(String, PathBuf)>,
+        links: Vec<(String, String)>,
+    },
+}
+
+/// One device node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DevicePlan {
+    pub path: PathBuf,
+    pub kind: DeviceNode,
+    pub major: u32,
+    pub minor: u32,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// In a user namespace nodes cannot be made: the host's is bind-mounted.
+    pub bind: bool,
+}
+
+/// The kind of a device node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeviceNode {
+    Character,
+    Block,
+    Fifo,
+}
+
+/// Everything about the process that is not about the container.
+#[derive(Debug, Clone)]
+pub(crate) struct ProcessPlan {
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: PathBuf,
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub umask: u32,
+    pub capabilities: Sets,
+    pub rlimits: Vec<Limit>,
+    pub strict_rlimits: bool,
+    pub no_new_privileges: bool,
+    pub oom_score_adj: Option<i32>,
+    pub apparmor_profile: Option<String>,
+    pub selinux_label: Option<String>,
+    pub personality: Option<u64>,
+    pub seccomp: Option<Filter>,
+}
+
+#[cfg(test)]
+mod tests;

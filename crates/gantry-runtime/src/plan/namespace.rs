@@ -1,0 +1,101 @@
+//! The namespaces of a document.
+
+use gantry_sys::process::{IdMapping, Namespace};
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType};
+
+use super::{IdMaps, NamespacePlan};
+use crate::error::PlanError;
+
+/// Which namespaces are made and which are joined (OCI runtime-spec, `config-linux.md`,
+/// "Namespaces").
+pub(super) fn namespaces(linux: &Linux) -> Result<NamespacePlan, PlanError> {
+    let mut plan = NamespacePlan::default();
+    let mut seen = Vec::new();
+    for document in linux.namespaces().iter().flatten() {
+        let kind = kind(document.typ());
+        if seen.contains(&kind) {
+            return Err(PlanError::Invalid {
+                field: "linux.namespaces",
+                value: document.typ().to_string(),
+                reason: "is given twice",
+            });
+        }
+        seen.push(kind);
+        match document.path() {
+            Some(path) if !path.as_os_str().is_empty() => plan.join.push((kind, path.clone())),
+            _ if kind == Namespace::Cgroup => plan.new_cgroup = true,
+            _ => plan.new.insert(kind),
+        }
+    }
+    refuse(&plan)?;
+    // The user namespace decides what may be done about the others.
+    plan.join.sort();
+    plan.id_maps = id_maps(linux, &plan)?;
+    Ok(plan)
+}
+
+fn refuse(plan: &NamespacePlan) -> Result<(), PlanError> {
+    let unsupported = |feature: &str| {
+        Err(PlanError::Unsupported {
+            feature: feature.to_owned(),
+        })
+    };
+    if !plan.new.contains(Namespace::Mount) {
+        return unsupported("a container without a new mount namespace");
+    }
+    if plan.separates(Namespace::Time) {
+        return unsupported("a time namespace");
+    }
+    if plan.join_path(Namespace::User).is_some() {
+        return unsupported("joining an existing user namespace at creation");
+    }
+    Ok(())
+}
+
+fn id_maps(linux: &Linux, plan: &NamespacePlan) -> Result<Option<IdMaps>, PlanError> {
+    let mapped = linux.uid_mappings().is_some() || linux.gid_mappings().is_some();
+    if !plan.new.contains(Namespace::User) {
+        return match mapped {
+            true => Err(PlanError::Missing {
+                field: "user namespace for its ID mappings",
+            }),
+            false => Ok(None),
+        };
+    }
+    let maps = IdMaps {
+        uids: mappings(linux.uid_mappings()),
+        gids: mappings(linux.gid_mappings()),
+    };
+    if maps.uids.is_empty() || maps.gids.is_empty() {
+        return Err(PlanError::Missing {
+            field: "ID mappings for its user namespace",
+        });
+    }
+    Ok(Some(maps))
+}
+
+/// The mappings of a document.
+pub(super) fn mappings(document: &Option<Vec<LinuxIdMapping>>) -> Vec<IdMapping> {
+    document
+        .iter()
+        .flatten()
+        .map(|mapping| IdMapping {
+            inside: mapping.container_id(),
+            outside: mapping.host_id(),
+            size: mapping.size(),
+        })
+        .collect()
+}
+
+fn kind(kind: LinuxNamespaceType) -> Namespace {
+    match kind {
+        LinuxNamespaceType::Mount => Namespace::Mount,
+        LinuxNamespaceType::Cgroup => Namespace::Cgroup,
+        LinuxNamespaceType::Uts => Namespace::Uts,
+        LinuxNamespaceType::Ipc => Namespace::Ipc,
+        LinuxNamespaceType::User => Namespace::User,
+        LinuxNamespaceType::Pid => Namespace::Pid,
+        LinuxNamespaceType::Network => Namespace::Network,
+        LinuxNamespaceType::Time => Namespace::Time,
+    }
+}

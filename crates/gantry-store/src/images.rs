@@ -1,0 +1,452 @@
+//! Images, their tags and their digests in repositories.
+//!
+//! An image is named by the digest of its configuration blob. Its layers, manifests and indexes
+//! are referenced by rows, so that a collection knows what belongs to it.
+
+use gantry_model::image::ImageConfig;
+use gantry_model::{Digest, Reference};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use crate::blobs::sha256;
+use crate::database::failed;
+use crate::error::StoreError;
+use crate::lease::Resource;
+use crate::store::{Store, now};
+
+/// Most bytes of a configuration that are read.
+pub const CONFIG_LIMIT: u64 = 8 << 20;
+
+/// `repository@digest`: under which manifest digest a repository holds an image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RepoDigest {
+    /// Registry and repository, canonical (`docker.io/library/busybox`).
+    pub repository: String,
+    /// Digest of the manifest or index.
+    pub digest: Digest,
+    /// Media type of the manifest or index.
+    pub media_type: String,
+}
+
+/// An image that is to be stored.
+#[derive(Debug, Clone, Default)]
+pub struct NewImage<'a> {
+    /// The configuration, byte for byte; every layer it names must be in the store.
+    pub config: &'a [u8],
+    /// Manifests and indexes it came with, already stored as blobs.
+    pub blobs: Vec<Digest>,
+    /// Tags to give it (taken from other images which have them).
+    pub tags: Vec<Reference>,
+    /// Where it is known to exist.
+    pub digests: Vec<RepoDigest>,
+}
+
+/// An image of the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Digest of its configuration.
+    pub id: Digest,
+    /// Its configuration.
+    pub config: ImageConfig,
+    /// Its layers by diff ID, base first.
+    pub layers: Vec<Digest>,
+    /// Its tags, in order of their names.
+    pub tags: Vec<Reference>,
+    /// Where it is known to exist.
+    pub digests: Vec<RepoDigest>,
+    /// Manifests and indexes it came with.
+    pub blobs: Vec<Digest>,
+    /// When it was stored, in seconds since 1970.
+    pub stored: i64,
+}
+
+/// The images of a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    store: &'a Store,
+}
+
+impl<'a> Images<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    /// Stores an image: once this returns, it survives a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] for a malformed configuration, [`StoreError::NoLayer`] and
+    /// [`StoreError::NoBlob`] for what it refers to and the store does not have.
+    pub fn put(&self, image: &NewImage<'_>) -> Result<Digest, StoreError> {
+        let id = sha256(image.config);
+        let config: ImageConfig = serde_json::from_slice(image.config)
+            .map_err(|source| StoreError::Config { id, source })?;
+        if !self.store.blobs().contains(&id)? {
+            self.store.blobs().put(image.config)?;
+        }
+        self.store.layers().sync(&config.rootfs.diff_ids)?;
+        let lock = self.store.lock_shared()?;
+        self.store.hold(&lock, Resource::Image(id))?;
+        for digest in std::iter::once(&id).chain(&image.blobs) {
+            if !self.store.blobs().contains(digest)? {
+                return Err(StoreError::NoBlob { digest: *digest });
+            }
+        }
+        for diff_id in &config.rootfs.diff_ids {
+            if !self.store.layers().contains(diff_id)? {
+                return Err(StoreError::NoLayer { diff_id: *diff_id });
+            }
+        }
+        self.store.database().write("store the image", |transaction| {
+            insert(transaction, &id, &config.rootfs.diff_ids, image)
+                .map_err(failed("store the image"))
+        })?;
+        Ok(id)
+    }
+
+    /// Whether an image of this id is there.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn contains(&self, id: &Digest) -> Result<bool, StoreError> {
+        self.store.database().read("look for an image", |db| {
+            db.prepare_cached("SELECT 1 FROM images WHERE id = ?1")?.exists([id.as_bytes()])
+        })
+    }
+
+    /// Gives an image a tag, which it takes from another image that has it; the id of that.
+    ///
+    /// # Errors
+    /// [`StoreError::NoImage`] when there is no such image.
+    pub fn tag(&self, reference: &Reference, id: &Digest) -> Result<Option<Digest>, StoreError> {
+        let _lock = self.store.lock_shared()?;
+        self.store.database().write("tag the image", |transaction| {
+            let known = transaction
+                .prepare_cached("SELECT 1 FROM images WHERE id = ?1")
+                .and_then(|mut statement| statement.exists([id.as_bytes()]))
+                .map_err(failed("look for the image"))?;
+            if !known {
+                return Err(StoreError::NoImage { name: id.to_string() });
+            }
+            let before = by_tag(transaction, &reference.to_string()).map_err(failed("read the tag"))?;
+            set_tag(transaction, reference, id).map_err(failed("tag the image"))?;
+            Ok(before.filter(|before| before != id))
+        })
+    }
+
+    /// Adds a repository digest to an image.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn add_digest(&self, id: &Digest, digest: &RepoDigest) -> Result<(), StoreError> {
+        self.store.database().write("note a digest of the image", |transaction| {
+            set_digest(transaction, id, digest).map_err(failed("note a digest of the image"))
+        })
+    }
+
+    /// Keeps a manifest or index with an image.
+    ///
+    /// # Errors
+    /// [`StoreError::NoBlob`] when it is not stored.
+    pub fn add_blob(&self, id: &Digest, digest: &Digest) -> Result<(), StoreError> {
+        let _lock = self.store.lock_shared()?;
+        if !self.store.blobs().contains(digest)? {
+            return Err(StoreError::NoBlob { digest: *digest });
+        }
+        self.store.database().write("keep a manifest", |transaction| {
+            set_blob(transaction, id, digest).map_err(failed("keep a manifest"))
+        })
+    }
+
+    /// Takes a tag away; the id of the image that had it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn untag(&self, reference: &Reference) -> Result<Option<Digest>, StoreError> {
+        let name = reference.to_string();
+        self.store.database().write("remove the tag", |transaction| {
+            let remove = || -> rusqlite::Result<Option<Digest>> {
+                let id = by_tag(transaction, &name)?;
+                transaction
+                    .prepare_cached("DELETE FROM tags WHERE reference = ?1")?
+                    .execute([&name])?;
+                Ok(id)
+            };
+            remove().map_err(failed("remove the tag"))
+        })
+    }
+
+    /// Takes a repository digest away; says whether it was there.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn remove_digest(&self, repository: &str, digest: &Digest) -> Result<bool, StoreError> {
+        self.store.database().write("remove a digest of the image", |transaction| {
+            transaction
+                .prepare_cached("DELETE FROM repo_digests WHERE repository = ?1 AND digest = ?2")
+                .and_then(|mut s| s.execute(params![repository, digest.as_bytes()]))
+                .map(|count| count > 0)
+                .map_err(failed("remove a digest of the image"))
+        })
+    }
+
+    /// Removes an image with its tags and digests; its layers and blobs are garbage from now
+    /// on, unless something else refers to them. Says whether it was there.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn remove(&self, id: &Digest) -> Result<bool, StoreError> {
+        self.store.database().write("remove the image", |transaction| {
+            delete(transaction, id).map_err(failed("remove the image"))
+        })
+    }
+
+    /// The id of the image a person means by `name`: a tag, a repository digest, an id or the
+    /// unique prefix of one. `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::AmbiguousId`] when the prefix fits several.
+    pub fn resolve_id(&self, name: &str) -> Result<Option<Digest>, StoreError> {
+        if let Some(id) = name.strip_prefix("sha256:") {
+            return self.by_prefix(id);
+        }
+        if let Ok(reference) = name.parse::<Reference>() {
+            if let Some(id) = self.find(&reference)? {
+                return Ok(Some(id));
+            }
+        }
+        self.by_prefix(name)
+    }
+
+    /// The id of the image that has this tag or repository digest.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn find(&self, reference: &Reference) -> Result<Option<Digest>, StoreError> {
+        self.store.database().read("look for an image", |db| match reference.digest() {
+            Some(digest) => {
+                let found: Option<[u8; 32]> = db
+                    .prepare_cached(
+                        "SELECT image FROM repo_digests WHERE repository = ?1 AND digest = ?2",
+                    )?
+                    .query_row(params![reference.name(), digest.as_bytes()], |row| row.get(0))
+                    .optional()?;
+                Ok(found.map(Digest::from_bytes))
+            }
+            None => by_tag(db, &reference.to_string()),
+        })
+    }
+
+    fn by_prefix(&self, prefix: &str) -> Result<Option<Digest>, StoreError> {
+        let prefix = prefix.to_ascii_lowercase();
+        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let bound = |fill: char| {
+            Digest::from_hex(&format!("{prefix}{}", fill.to_string().repeat(64 - prefix.len())))
+                .expect("64 hexadecimal digits")
+        };
+        let (low, high) = (bound('0'), bound('f'));
+        let ids: Vec<Digest> = self.store.database().read("look for an image", |db| {
+            db.prepare_cached("SELECT id FROM images WHERE id BETWEEN ?1 AND ?2")?
+                .query_map([low.as_bytes(), high.as_bytes()], |row| row.get(0).map(Digest::from_bytes))?
+                .collect()
+        })?;
+        match ids.as_slice() {
+            [] => Ok(None),
+            [id] => Ok(Some(*id)),
+            several => Err(StoreError::AmbiguousId { prefix, count: several.len() }),
+        }
+    }
+
+    /// The image a person means by `name` (see [`Images::resolve_id`]).
+    ///
+    /// # Errors
+    /// [`StoreError::NoImage`] when there is none.
+    pub fn resolve(&self, name: &str) -> Result<Image, StoreError> {
+        match self.resolve_id(name)? {
+            Some(id) => self.image(&id),
+            None => Err(StoreError::NoImage { name: name.to_owned() }),
+        }
+    }
+
+    /// The configuration of an image as it came, verified.
+    ///
+    /// # Errors
+    /// [`StoreError::NoBlob`] when there is none.
+    pub fn config_bytes(&self, id: &Digest) -> Result<Vec<u8>, StoreError> {
+        self.store.blobs().read(id, CONFIG_LIMIT)
+    }
+
+    /// The configuration of an image: all that a start needs, with one file read and no query.
+    ///
+    /// # Errors
+    /// [`StoreError::NoBlob`] when there is none.
+    pub fn config(&self, id: &Digest) -> Result<ImageConfig, StoreError> {
+        serde_json::from_slice(&self.config_bytes(id)?)
+            .map_err(|source| StoreError::Config { id: *id, source })
+    }
+
+    /// Everything about the image of this id.
+    ///
+    /// # Errors
+    /// [`StoreError::NoImage`] when there is none.
+    pub fn image(&self, id: &Digest) -> Result<Image, StoreError> {
+        let rows = self.store.database().read("read an image", |db| rows_of(db, id))?;
+        let Some(rows) = rows else {
+            return Err(StoreError::NoImage { name: id.to_string() });
+        };
+        let config = self.config(id)?;
+        Ok(Image {
+            id: *id,
+            layers: config.rootfs.diff_ids.clone(),
+            config,
+            tags: rows.tags,
+            digests: rows.digests,
+            blobs: rows.blobs,
+            stored: rows.stored,
+        })
+    }
+
+    /// The ids of all images, the newest stored first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn ids(&self) -> Result<Vec<Digest>, StoreError> {
+        self.store.database().read("list images", |db| {
+            db.prepare_cached("SELECT id FROM images ORDER BY created DESC, id")?
+                .query_map([], |row| row.get(0).map(Digest::from_bytes))?
+                .collect()
+        })
+    }
+
+    /// All images, the newest stored first.
+    ///
+    /// # Errors
+    /// When the database or a configuration cannot be read.
+    pub fn list(&self) -> Result<Vec<Image>, StoreError> {
+        self.ids()?.iter().map(|id| self.image(id)).collect()
+    }
+}
+
+struct ImageRows {
+    stored: i64,
+    tags: Vec<Reference>,
+    digests: Vec<RepoDigest>,
+    blobs: Vec<Digest>,
+}
+
+fn rows_of(db: &Connection, id: &Digest) -> rusqlite::Result<Option<ImageRows>> {
+    let id = id.as_bytes();
+    let stored = db
+        .prepare_cached("SELECT created FROM images WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    let Some(stored) = stored else { return Ok(None) };
+    let tags: Vec<String> = db
+        .prepare_cached("SELECT reference FROM tags WHERE image = ?1 ORDER BY reference")?
+        .query_map([id], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let digests = db
+        .prepare_cached(
+            "SELECT repository, digest, media_type FROM repo_digests WHERE image = ?1
+             ORDER BY repository, digest",
+        )?
+        .query_map([id], |row| {
+            Ok(RepoDigest {
+                repository: row.get(0)?,
+                digest: Digest::from_bytes(row.get(1)?),
+                media_type: row.get(2)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let blobs = db
+        .prepare_cached("SELECT digest FROM image_blobs WHERE image = ?1")?
+        .query_map([id], |row| row.get(0).map(Digest::from_bytes))?
+        .collect::<rusqlite::Result<_>>()?;
+    // Only canonical references are ever written; a row that does not parse names nothing.
+    let tags = tags.iter().filter_map(|tag| tag.parse().ok()).collect();
+    Ok(Some(ImageRows { stored, tags, digests, blobs }))
+}
+
+fn by_tag(db: &Connection, reference: &str) -> rusqlite::Result<Option<Digest>> {
+    let found: Option<[u8; 32]> = db
+        .prepare_cached("SELECT image FROM tags WHERE reference = ?1")?
+        .query_row([reference], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(Digest::from_bytes))
+}
+
+fn set_tag(db: &Connection, reference: &Reference, id: &Digest) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO tags (reference, image, updated) VALUES (?1, ?2, ?3)")?
+        .execute(params![reference.to_string(), id.as_bytes(), now()])?;
+    Ok(())
+}
+
+fn set_digest(db: &Connection, id: &Digest, digest: &RepoDigest) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO repo_digests (repository, digest, media_type, image)
+         VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        digest.repository,
+        digest.digest.as_bytes(),
+        digest.media_type,
+        id.as_bytes()
+    ])?;
+    Ok(())
+}
+
+fn set_blob(db: &Connection, id: &Digest, digest: &Digest) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR IGNORE INTO image_blobs (image, digest) VALUES (?1, ?2)")?
+        .execute([id.as_bytes(), digest.as_bytes()])?;
+    Ok(())
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    id: &Digest,
+    layers: &[Digest],
+    image: &NewImage<'_>,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO images (id, created) VALUES (?1, ?2)")?
+        .execute(params![id.as_bytes(), now()])?;
+    for (position, diff_id) in layers.iter().enumerate() {
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO image_layers (image, position, diff_id) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![
+                id.as_bytes(),
+                i64::try_from(position).unwrap_or(i64::MAX),
+                diff_id.as_bytes()
+            ])?;
+    }
+    for digest in &image.blobs {
+        set_blob(transaction, id, digest)?;
+    }
+    for tag in &image.tags {
+        set_tag(transaction, tag, id)?;
+    }
+    for digest in &image.digests {
+        set_digest(transaction, id, digest)?;
+    }
+    Ok(())
+}
+
+/// Removes the rows of an image; says whether it was there.
+pub(crate) fn delete(transaction: &Transaction<'_>, id: &Digest) -> rusqlite::Result<bool> {
+    for statement in [
+        "DELETE FROM tags WHERE image = ?1",
+        "DELETE FROM repo_digests WHERE image = ?1",
+        "DELETE FROM image_blobs WHERE image = ?1",
+        "DELETE FROM image_layers WHERE image = ?1",
+    ] {
+        transaction.prepare_cached(statement)?.execute([id.as_bytes()])?;
+    }
+    let count =
+        transaction.prepare_cached("DELETE FROM images WHERE id = ?1")?.execute([id.as_bytes()])?;
+    Ok(count > 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! The one store of Gantry: blobs, unpacked layers, images and tags, build records.
+//!
+//! Everything that the builder, the engine and the registry front keep lives here, below one
+//! root folder, shared by any number of processes without a daemon:
+//!
+//! * [`Blobs`]: manifests and configurations, byte for byte, verified while they stream in;
+//! * [`Layers`]: layers unpacked under their diff ID as overlayfs wants them, each with the
+//!   recipe that gives its tar back byte for byte;
+//! * [`Images`] and [`Records`]: what refers to them, in an SQLite database;
+//! * [`Lease`], [`Store::collect`], [`Store::check`], [`Store::usage`]: what keeps, takes away,
+//!   verifies and measures them;
+//! * [`tar`], [`unpack`], [`pack`]: the pieces, usable on any reader and any directory.
+//!
+//! Every change is written aside in `ingest/`, renamed, then recorded in one transaction: a
+//! process killed at any instruction leaves the old state or the new one, and garbage that the
+//! next collection finds.
+//!
+//! This crate never knows HTTP, registries, Dockerfiles or containers.
+
+pub mod blobs;
+pub mod check;
+pub mod collect;
+pub mod compression;
+mod database;
+pub mod error;
+pub mod images;
+mod ingest;
+pub mod layers;
+pub mod lease;
+pub mod limits;
+pub mod pack;
+pub mod records;
+mod store;
+#[cfg(test)]
+mod sample;
+pub mod tar;
+mod tree;
+pub mod unpack;
+pub mod usage;
+
+pub use blobs::{BlobWriter, Blobs};
+pub use check::{CheckOptions, CheckReport, Finding};
+pub use collect::{CollectPolicy, Collected, Roots};
+pub use error::StoreError;
+pub use images::{Image, Images, NewImage, RepoDigest};
+pub use layers::{LayerBlob, LayerDraft, LayerInfo, Layers, UnpackOptions};
+pub use lease::Lease;
+pub use limits::Limits;
+pub use pack::PackError;
+pub use records::{Record, Records};
+pub use store::Store;
+pub use unpack::UnpackError;
+pub use usage::Usage;

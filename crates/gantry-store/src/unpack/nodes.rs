@@ -1,0 +1,343 @@
+//! Making files, directories, links and devices.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::directories::{Known, Missing, Parent};
+use super::error::{UnpackError, show};
+use super::unpacker::Unpacker;
+use super::Tape;
+use crate::limits::Limit;
+use crate::tar::{Entry, EntryKind, Fragment, Reader};
+use crate::tree;
+
+impl Unpacker<'_> {
+    pub(super) fn regular<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        path: &[u8],
+        mut entry: Entry,
+    ) -> Result<(), UnpackError> {
+        let parent = self.parent_of(path)?;
+        let (_, name) = tree::split_last(path);
+        let asked = entry.mode & 0o777;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = self.make(reader, &parent, name, path, |parent, name| {
+            fs::openat(parent, name, flags, Mode::from_raw_mode(asked))
+        })?;
+        let real_path = tree::join(&parent.path, name);
+        let whole = [Fragment { offset: 0, length: entry.size }];
+        let fragments = match &entry.sparse {
+            Some(sparse) => &sparse.fragments[..],
+            None if entry.size == 0 => &[],
+            None => &whole,
+        };
+        self.write_content(reader, &file, fragments, path, &real_path)?;
+        if entry.sparse.is_some() {
+            fs::ftruncate(&file, entry.size).map_err(|e| UnpackError::entry("size", path, e))?;
+        }
+        let data: u64 = fragments.iter().map(|fragment| fragment.length).sum();
+        self.unpacked.content_size += entry.size;
+        self.unpacked.disk_usage += data.next_multiple_of(4096);
+        let metadata = self.metadata_of(&mut entry);
+        self.finish_file(file.as_fd(), &metadata, asked & !self.umask, path)
+    }
+
+    fn write_content<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        file: &OwnedFd,
+        fragments: &[Fragment],
+        path: &[u8],
+        real_path: &[u8],
+    ) -> Result<(), UnpackError> {
+        if fragments.is_empty() {
+            return Ok(());
+        }
+        let failed = |source| UnpackError::entry("write", path, source);
+        reader.source_mut().start_file(real_path, fragments).map_err(failed)?;
+        for fragment in fragments {
+            let mut offset = fragment.offset;
+            let end = fragment.offset + fragment.length;
+            while offset < end {
+                let piece = reader.fill().map_err(UnpackError::archive)?;
+                let want = usize::try_from(end - offset).map_or(piece.len(), |n| n.min(piece.len()));
+                let count = loop {
+                    match rustix::io::pwrite(file, &piece[..want], offset) {
+                        Err(Errno::INTR) => {}
+                        result => break result.map_err(|errno| failed(errno.into()))?,
+                    }
+                };
+                reader.consume(count);
+                offset += count as u64;
+            }
+        }
+        reader.source_mut().end_file();
+        Ok(())
+    }
+
+    pub(super) fn directory<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        path: &[u8],
+        mut entry: Entry,
+    ) -> Result<(), UnpackError> {
+        let metadata = self.metadata_of(&mut entry);
+        let parent = self.parent_of(path)?;
+        let (_, name) = tree::split_last(path);
+        let real_path = tree::join(&parent.path, name);
+        let (mode, made_with) = self.directories.making_mode(entry.mode);
+        let mut opaque = false;
+        let mut existed = false;
+        loop {
+            match fs::mkdirat(parent.fd(), name, mode) {
+                Ok(()) => break,
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(UnpackError::entry("make the directory", path, errno)),
+            }
+            let Some(status) = status_of(&parent, name, path)? else { continue };
+            if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+                existed = true;
+                break;
+            }
+            if self.take_whiteout(&parent, name, &status, path)? {
+                opaque = true;
+                continue;
+            }
+            self.replace(reader, &parent, name, path)?;
+        }
+        self.unpacked.disk_usage += 4096;
+        let known = self
+            .directories
+            .known
+            .entry(real_path)
+            .or_insert_with(|| Known { existed, made_with, ..Known::default() });
+        known.opaque |= opaque;
+        known.metadata = Some(metadata);
+        Ok(())
+    }
+
+    pub(super) fn symlink<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        path: &[u8],
+        mut entry: Entry,
+    ) -> Result<(), UnpackError> {
+        let target = std::mem::take(&mut entry.link);
+        let parent = self.parent_of(path)?;
+        let (_, name) = tree::split_last(path);
+        self.make(reader, &parent, name, path, |parent, name| {
+            fs::symlinkat(&target[..], parent, name)
+        })?;
+        let metadata = self.metadata_of(&mut entry);
+        self.finish_node(&parent, name, &metadata, true, path)
+    }
+
+    pub(super) fn node<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        path: &[u8],
+        mut entry: Entry,
+    ) -> Result<(), UnpackError> {
+        let file_type = match entry.kind {
+            EntryKind::CharacterDevice => FileType::CharacterDevice,
+            EntryKind::BlockDevice => FileType::BlockDevice,
+            _ => FileType::Fifo,
+        };
+        if entry.kind != EntryKind::Fifo {
+            self.devices += 1;
+            if self.devices > self.options.limits.devices {
+                return Err(UnpackError::Limit {
+                    what: Limit::Devices,
+                    limit: self.options.limits.devices,
+                });
+            }
+        }
+        let (major, minor) = entry.device;
+        let device = if entry.kind == EntryKind::Fifo { 0 } else { fs::makedev(major, minor) };
+        let mode = Mode::from_raw_mode(entry.mode);
+        let parent = self.parent_of(path)?;
+        let (_, name) = tree::split_last(path);
+        let mut refused = false;
+        self.make(reader, &parent, name, path, |parent, name| {
+            match fs::mknodat(parent, name, file_type, mode, device) {
+                // Without the right to make devices: as Docker, go on without them.
+                Err(Errno::PERM) if file_type != FileType::Fifo => {
+                    refused = true;
+                    Ok(())
+                }
+                result => result,
+            }
+        })?;
+        if refused {
+            self.unpacked.incomplete = true;
+            return Ok(());
+        }
+        let metadata = self.metadata_of(&mut entry);
+        self.finish_node(&parent, name, &metadata, false, path)
+    }
+
+    pub(super) fn hard_link<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        path: &[u8],
+        target: &[u8],
+    ) -> Result<(), UnpackError> {
+        let target = match self.normalise(target) {
+            Ok(target) if !target.is_empty() => target,
+            Ok(_) | Err(UnpackError::Escape { .. }) => {
+                return Err(UnpackError::LinkEscape { path: show(path), target: show(target) });
+            }
+            Err(error) => return Err(error),
+        };
+        if self.link(reader, path, &target)? {
+            return Ok(());
+        }
+        // In a layer below, or later in this archive.
+        self.unpacked.foreign_links.push((path.to_vec(), target));
+        Ok(())
+    }
+
+    /// Makes a hard link; says whether its target is there.
+    fn link<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        path: &[u8],
+        target: &[u8],
+    ) -> Result<bool, UnpackError> {
+        let (target_parent, target_name) = tree::split_last(target);
+        let Some(source) = self.directories.find(target_parent, path, Missing::Report)? else {
+            return Ok(false);
+        };
+        let failed = |errno| UnpackError::entry("link", path, errno);
+        let Some(status) = status_of(&source, target_name, path)? else { return Ok(false) };
+        if self.options.whiteouts.is_some() && super::directories::is_whiteout(&status) {
+            return Ok(false);
+        }
+        if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+            return Err(UnpackError::LinkEscape { path: show(path), target: show(target) });
+        }
+        let parent = self.parent_of(path)?;
+        let (_, name) = tree::split_last(path);
+        match fs::linkat(source.fd(), target_name, parent.fd(), name, AtFlags::empty()) {
+            Ok(()) => return Ok(true),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        // A link to itself, or to what it is linked to already: nothing to replace.
+        if let Some(there) = status_of(&parent, name, path)? {
+            if (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino) {
+                return Ok(true);
+            }
+        }
+        self.make(reader, &parent, name, path, |parent, name| {
+            fs::linkat(source.fd(), target_name, parent, name, AtFlags::empty())
+        })?;
+        Ok(true)
+    }
+
+    /// Tries the links again whose target was not there when they came.
+    pub(super) fn retry_links<T: Tape>(&mut self, reader: &mut Reader<T>) -> Result<(), UnpackError> {
+        let links = std::mem::take(&mut self.unpacked.foreign_links);
+        for (path, target) in links {
+            let (parent, name) = tree::split_last(&path);
+            // A later entry of the same name stands.
+            if let Some(parent) = self.directories.find(parent, &path, Missing::Report)? {
+                if status_of(&parent, name, &path)?.is_some() {
+                    continue;
+                }
+            }
+            if !self.link(reader, &path, &target)? {
+                self.unpacked.foreign_links.push((path, target));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an entry, replacing what is in its place.
+    fn make<T: Tape, O>(
+        &mut self,
+        reader: &mut Reader<T>,
+        parent: &Parent,
+        name: &[u8],
+        path: &[u8],
+        mut make: impl FnMut(std::os::fd::BorrowedFd<'_>, &[u8]) -> Result<O, Errno>,
+    ) -> Result<O, UnpackError> {
+        loop {
+            match make(parent.fd(), name) {
+                Err(Errno::EXIST) => self.replace(reader, parent, name, path)?,
+                Err(Errno::INTR) => {}
+                result => return result.map_err(|errno| UnpackError::entry("make", path, errno)),
+            }
+        }
+    }
+
+    /// Takes away what is in the place of an entry: a file, or a directory with all below it.
+    fn replace<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        parent: &Parent,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), UnpackError> {
+        let failed = |errno: Errno| UnpackError::entry("replace", path, errno);
+        let real_path = tree::join(&parent.path, name);
+        let Some(status) = status_of(parent, name, path)? else { return Ok(()) };
+        match FileType::from_raw_mode(status.st_mode) {
+            FileType::RegularFile => reader
+                .source_mut()
+                .replace(parent.fd(), name, &real_path)
+                .map_err(|source| UnpackError::entry("replace", path, source)),
+            FileType::Directory => {
+                self.replace_files_below(reader, parent, name, &real_path)?;
+                self.directories.removed(&real_path);
+                tree::remove_tree(parent.fd(), name).map_err(failed)
+            }
+            FileType::Symlink => {
+                self.directories.forget();
+                fs::unlinkat(parent.fd(), name, AtFlags::empty()).map_err(failed)
+            }
+            _ => fs::unlinkat(parent.fd(), name, AtFlags::empty()).map_err(failed),
+        }
+    }
+
+    /// Takes away the regular files below a directory, one by one; bounded by the depth that
+    /// a path may have.
+    fn replace_files_below<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        parent: &Parent,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), UnpackError> {
+        let failed = |errno: Errno| UnpackError::entry("replace", path, errno);
+        let top = tree::open_directory(parent.fd(), name).map_err(failed)?;
+        let mut pending = vec![Vec::new()];
+        while let Some(below) = pending.pop() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let directory = tree::open_beneath(&top, &below, flags).map_err(failed)?;
+            for entry in tree::sorted_entries(&directory).map_err(failed)? {
+                let inner = tree::join(&below, entry.name.as_bytes());
+                match entry.file_type {
+                    FileType::Directory => pending.push(inner),
+                    FileType::RegularFile => reader
+                        .source_mut()
+                        .replace(directory.as_fd(), entry.name.as_bytes(), &tree::join(path, &inner))
+                        .map_err(|source| UnpackError::entry("replace", path, source))?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn status_of(parent: &Parent, name: &[u8], path: &[u8]) -> Result<Option<fs::Stat>, UnpackError> {
+    match fs::statat(parent.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(status) => Ok(Some(status)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(UnpackError::entry("look at", path, errno)),
+    }
+}

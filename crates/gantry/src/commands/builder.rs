@@ -1,0 +1,4 @@
+//! Builds.
+
+pub(crate) mod build;
+pub(crate) mod prune;

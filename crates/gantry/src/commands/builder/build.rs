@@ -1,0 +1,132 @@
+//! Builds an image.
+
+mod bases;
+mod interrupt;
+mod request;
+
+use std::io::Write;
+
+use clap::Args;
+use gantry_build::{BuildError, BuildResult, Builder};
+
+use self::bases::EngineBases;
+use crate::context::Context;
+use crate::failure::{CommandError, Exit, Failure, Outcome};
+use crate::flags::environment;
+use crate::output::progress::build::{BuildDisplay, Mode};
+
+/// The words behind the command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BuildArgs {
+    /// Add a host-to-IP mapping for RUN (host:ip)
+    #[arg(long)]
+    pub(crate) add_host: Vec<String>,
+    /// Set build arguments
+    #[arg(long)]
+    pub(crate) build_arg: Vec<String>,
+    /// Skip image verification; content is always verified
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
+    /// Name of the Dockerfile (default "PATH/Dockerfile")
+    #[arg(short, long)]
+    pub(crate) file: Option<String>,
+    /// Remove intermediate containers; there are none
+    #[arg(long, hide = true)]
+    pub(crate) force_rm: bool,
+    /// Write the image ID to the file
+    #[arg(long)]
+    pub(crate) iidfile: Option<String>,
+    /// Set labels of the image
+    #[arg(long)]
+    pub(crate) label: Vec<String>,
+    /// Load the image into the store; it always is
+    #[arg(long, hide = true)]
+    pub(crate) load: bool,
+    /// Network of RUN ("default", "none", "host")
+    #[arg(long)]
+    pub(crate) network: Option<String>,
+    /// Run every step again
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Platform of the image
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
+    /// Kind of progress output ("auto", "plain", "tty", "quiet") (default "auto")
+    #[arg(long)]
+    pub(crate) progress: Option<String>,
+    /// Look for newer base images
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Print the image ID only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Remove intermediate containers; there are none
+    #[arg(long, hide = true)]
+    pub(crate) rm: bool,
+    /// Name of the image, with a tag after a colon
+    #[arg(short, long)]
+    pub(crate) tag: Vec<String>,
+    /// Stage to build (default the last one)
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// The context.
+    pub(crate) operands: Vec<String>,
+}
+
+pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
+    let progress = args.progress.clone().or_else(|| environment::caller("BUILDKIT_PROGRESS"));
+    let mode = Mode::choose(progress.as_deref(), args.quiet)?;
+    let request = request::translate(&args, context.proxies()?, &environment::caller)?;
+    if let Some(path) = &args.iidfile {
+        forget(path)?;
+    }
+    let engine = context.engine()?;
+    let bases = EngineBases::new(engine);
+    let builder = Builder {
+        store: engine.store()?.clone(),
+        bases: &bases,
+        root: engine.root().to_owned(),
+        run_root: engine.run_root().to_owned(),
+    };
+    let display = BuildDisplay::new(mode, context.ui.color());
+    let built = interrupt::guarded(&request.cancellation, || {
+        display.show(|| gantry_build::build(&builder, &request, &display), Result::is_err)
+    })?;
+    match built {
+        Ok(result) => finish(context, &args, mode, &result),
+        Err(error) => Err(failure(context, error)),
+    }
+}
+
+fn finish(context: &Context, args: &BuildArgs, mode: Mode, result: &BuildResult) -> Outcome {
+    let id = result.image_id.to_string();
+    if let Some(path) = &args.iidfile {
+        std::fs::write(path, &id).map_err(CommandError::file("write the image ID to", path))?;
+    }
+    if mode == Mode::Quiet {
+        context.ui.line(&id)?;
+    }
+    Ok(Exit::SUCCESS)
+}
+
+/// A file left by an earlier build must not be taken for the result of this one.
+fn forget(path: &str) -> Result<(), CommandError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(CommandError::file("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A failure with a place in the Dockerfile is shown with its lines.
+fn failure(context: &Context, error: BuildError) -> Failure {
+    let Some(rendered) = error.rendered().filter(|text| !text.is_empty()) else {
+        return error.into();
+    };
+    drop(std::io::stderr().lock().write_all(rendered.as_bytes()));
+    if context.debug {
+        return error.into();
+    }
+    Failure::Said(1)
+}

@@ -1,0 +1,231 @@
+//! From the flags of `build` to a [`BuildRequest`].
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use gantry_build::{BuildRequest, DockerfileSource, PullPolicy, RunNetwork};
+use gantry_model::{Platform, Reference};
+
+use super::BuildArgs;
+use crate::failure::{CommandError, Failure};
+use crate::flags::environment::Lookup;
+use crate::flags::hosts;
+use crate::flags::value::{FlagError, wrong};
+
+/// Largest Dockerfile that is taken from stdin.
+const MAX_DOCKERFILE: u64 = 4 << 20;
+
+/// What `args` ask for.
+pub(crate) fn translate(
+    args: &BuildArgs,
+    proxies: BTreeMap<String, String>,
+    lookup: Lookup<'_>,
+) -> Result<BuildRequest, Failure> {
+    let context = args.operands.first().map(String::as_str).unwrap_or_default();
+    let (context, dockerfile) = sources(context, args.file.as_deref())?;
+    let mut request = BuildRequest::new(PathBuf::new())
+        .map_err(CommandError::file("prepare", "the build"))?;
+    request.context = context;
+    request.dockerfile = dockerfile;
+    request.tags = tags(&args.tag)?;
+    request.target = args.target.clone().filter(|name| !name.is_empty());
+    request.build_args = build_args(&args.build_arg, lookup);
+    request.proxy_args = proxies;
+    request.labels = labels(&args.label);
+    request.platform = args.platform.as_deref().map(platform).transpose()?;
+    request.no_cache = args.no_cache;
+    request.pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
+    request.network = network(args.network.as_deref())?;
+    request.extra_hosts = extra_hosts(&args.add_host)?;
+    Ok(request)
+}
+
+/// Where the context and the Dockerfile are.
+fn sources(
+    context: &str,
+    file: Option<&str>,
+) -> Result<(Option<PathBuf>, Option<DockerfileSource>), Failure> {
+    if is_remote(context) {
+        return Err(Failure::unsupported(format!(
+            "context {context} is not supported: a context is a local folder yet, clone or download it first"
+        )));
+    }
+    match (context, file) {
+        ("-", Some("-")) => Err(Failure::invalid(
+            "invalid argument: can't use stdin for both build context and dockerfile",
+        )),
+        ("-", Some(_)) => Err(Failure::unsupported(
+            "context - with --file is not supported: a context from STDIN is a Dockerfile alone yet",
+        )),
+        ("-", None) => Ok((None, Some(from_stdin()?))),
+        (folder, Some("-")) => Ok((Some(folder.into()), Some(from_stdin()?))),
+        (folder, Some(path)) => Ok((Some(folder.into()), Some(DockerfileSource::File(path.into())))),
+        (folder, None) => Ok((Some(folder.into()), None)),
+    }
+}
+
+fn is_remote(context: &str) -> bool {
+    ["http://", "https://", "git://", "ssh://", "git@", "github.com/"]
+        .iter()
+        .any(|prefix| context.starts_with(prefix))
+}
+
+fn from_stdin() -> Result<DockerfileSource, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(MAX_DOCKERFILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(CommandError::file("read", "STDIN"))?;
+    if is_archive(&bytes) {
+        return Err(Failure::unsupported(
+            "an archive at STDIN is not supported: a context is a local folder yet, unpack it first",
+        ));
+    }
+    if bytes.len() as u64 > MAX_DOCKERFILE {
+        return Err(Failure::invalid(format!("the Dockerfile at STDIN is larger than {MAX_DOCKERFILE} bytes")));
+    }
+    Ok(DockerfileSource::Inline { name: "Dockerfile".to_owned(), bytes })
+}
+
+/// Whether the bytes are a tar archive, compressed or not.
+fn is_archive(bytes: &[u8]) -> bool {
+    let compressed: [&[u8]; 4] = [&[0x1f, 0x8b], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z'], &[0x28, 0xb5, 0x2f, 0xfd]];
+    compressed.iter().any(|magic| bytes.starts_with(magic))
+        || bytes.get(257..262).is_some_and(|magic| magic == b"ustar")
+}
+
+fn tags(texts: &[String]) -> Result<Vec<Reference>, FlagError> {
+    const FLAG: &str = "-t, --tag";
+    let mut all = Vec::new();
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        let tag: Reference = text.parse().map_err(wrong(FLAG, text))?;
+        if tag.digest().is_some() {
+            return Err(wrong(FLAG, text)("an image cannot be given a digest"));
+        }
+        if !all.contains(&tag) {
+            all.push(tag);
+        }
+    }
+    Ok(all)
+}
+
+/// A name without a value takes the caller's, and is left out where there is none.
+fn build_args(texts: &[String], lookup: Lookup<'_>) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = texts
+        .iter()
+        .filter_map(|text| match text.split_once('=') {
+            Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+            None => lookup(text).map(|value| (text.clone(), value)),
+        })
+        .collect();
+    const EPOCH: &str = "SOURCE_DATE_EPOCH";
+    if let (false, Some(value)) = (all.contains_key(EPOCH), lookup(EPOCH)) {
+        all.insert(EPOCH.to_owned(), value);
+    }
+    all
+}
+
+fn labels(texts: &[String]) -> BTreeMap<String, String> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    texts.iter().map(pair).collect()
+}
+
+fn platform(text: &str) -> Result<Platform, Failure> {
+    if text.contains(',') {
+        return Err(Failure::unsupported(
+            "several platforms are not supported: an image here has one platform yet",
+        ));
+    }
+    let platform: Platform = text.parse().map_err(wrong("--platform", text))?;
+    if Platform::host().rank(&platform).is_none() {
+        return Err(Failure::unsupported(format!(
+            "platform {platform} is not supported: this machine runs {}, and there is no emulation yet",
+            Platform::host()
+        )));
+    }
+    Ok(platform)
+}
+
+fn network(text: Option<&str>) -> Result<RunNetwork, Failure> {
+    match text {
+        None | Some("" | "default" | "bridge") => Ok(RunNetwork::Default),
+        Some("none") => Ok(RunNetwork::None),
+        Some("host") => Ok(RunNetwork::Host),
+        Some(other) => Err(Failure::unsupported(format!(
+            "network mode {other:?} is not supported: default, none and host are there"
+        ))),
+    }
+}
+
+fn extra_hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
+    let mut all = Vec::new();
+    for text in texts {
+        let (name, address) = hosts::split(text).map_err(wrong("--add-host", text))?;
+        let address = address.parse().map_err(|_| {
+            Failure::unsupported(format!("--add-host {text} is not supported: host-gateway is not known in a build yet"))
+        })?;
+        all.push((name, address));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        matches!(name, "USER" | "SOURCE_DATE_EPOCH").then(|| "7".to_owned())
+    }
+
+    #[test]
+    fn build_arguments_take_the_callers_values() {
+        let args = build_args(&["A=1".into(), "USER".into(), "GONE".into(), "B=x=y".into()], &lookup);
+        let got: Vec<String> = args.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(got, ["A=1", "B=x=y", "SOURCE_DATE_EPOCH=7", "USER=7"]);
+        let args = build_args(&["SOURCE_DATE_EPOCH=1".into()], &lookup);
+        assert_eq!(args["SOURCE_DATE_EPOCH"], "1");
+    }
+
+    #[test]
+    fn remote_contexts_are_refused_by_name() {
+        for context in ["https://x.y/z.git", "git@github.com:a/b", "github.com/a/b"] {
+            assert!(sources(context, None).is_err(), "{context}");
+        }
+        let (context, file) = sources("dir", Some("other/Dockerfile")).unwrap();
+        assert_eq!(context, Some("dir".into()));
+        assert_eq!(file, Some(DockerfileSource::File("other/Dockerfile".into())));
+        assert!(sources("-", Some("-")).is_err());
+    }
+
+    #[test]
+    fn archives_are_recognised() {
+        assert!(is_archive(&[0x1f, 0x8b, 8]));
+        let mut tar = vec![0; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        assert!(is_archive(&tar));
+        assert!(!is_archive(b"FROM scratch\n"));
+    }
+
+    #[test]
+    fn other_platforms_are_refused_by_name() {
+        assert!(platform(&Platform::host().to_string()).is_ok());
+        assert!(platform("linux/s390x").is_err());
+        assert!(platform("linux/amd64,linux/arm64").is_err());
+        assert!(platform("/").is_err());
+    }
+
+    #[test]
+    fn tags_are_checked() {
+        assert_eq!(tags(&["a".into(), "a:latest".into(), "b:1".into()]).unwrap().len(), 2);
+        assert!(tags(&["A".into()]).is_err());
+        assert!(network(Some("mine")).is_err());
+        assert_eq!(extra_hosts(&["db:1.2.3.4".into()]).unwrap().len(), 1);
+        assert!(extra_hosts(&["db:host-gateway".into()]).is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Makes a container without starting it.
+
+use clap::Args;
+
+use super::making::{self, CidFile};
+use crate::context::Context;
+use crate::failure::{Exit, Outcome};
+use crate::flags::container::ContainerFlags;
+
+/// The words behind the command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CreateArgs {
+    /// What to make.
+    #[command(flatten)]
+    pub(crate) container: ContainerFlags,
+    /// The image, the command and its arguments.
+    #[arg(trailing_var_arg = true)]
+    pub(crate) operands: Vec<String>,
+}
+
+pub(crate) fn run(context: &Context, args: CreateArgs) -> Outcome {
+    let mut spec = making::specification(context, &args.container, &args.operands)?;
+    let only = &args.container.attach;
+    spec.stdin_once = spec.interactive
+        && (only.is_empty() || only.iter().any(|stream| stream.eq_ignore_ascii_case("stdin")));
+    let file = CidFile::create(args.container.cidfile.as_deref())?;
+    let containers = context.engine()?.containers();
+    let made = making::with_image(context, &args.container, &spec.image, || containers.create(&spec));
+    let created = match made {
+        Ok(created) => created,
+        Err(failure) => {
+            file.map(CidFile::abandon);
+            return Err(failure);
+        }
+    };
+    for warning in &created.warnings {
+        context.ui.warning(warning);
+    }
+    file.map(|file| file.write(&created.id)).transpose()?;
+    context.ui.line(created.id.as_str())?;
+    Ok(Exit::SUCCESS)
+}

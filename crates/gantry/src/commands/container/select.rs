@@ -1,0 +1,192 @@
+//! Which containers `ps` and `container prune` mean: the filters.
+
+use gantry_model::record::Status;
+use gantry_model::{ContainerRecord, ContainerState};
+use jiff::Timestamp;
+
+use super::row::{exposed, mounts_volume};
+use crate::failure::Failure;
+use crate::flags::filter::{Filters, has_label};
+use crate::output::time;
+
+/// The filters of `ps`.
+pub(crate) const FILTERS: &[&str] = &[
+    "ancestor", "before", "exited", "expose", "id", "label", "name", "network", "publish", "since",
+    "status", "volume",
+];
+
+const STATUSES: [&str; 7] =
+    ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+
+/// Containers that others are compared with, by time of creation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bounds {
+    /// Only those created before this one.
+    pub(crate) before: Option<Timestamp>,
+    /// Only those created after this one.
+    pub(crate) since: Option<Timestamp>,
+}
+
+/// Refuses values that no container can have.
+pub(crate) fn check(filters: &Filters) -> Result<(), Failure> {
+    if let Some(status) = filters.values("status").find(|s| !STATUSES.contains(s)) {
+        return Err(Failure::invalid(format!(
+            "invalid filter 'status={status}', the states are {}",
+            STATUSES.join(", ")
+        )));
+    }
+    if let Some(code) = filters.values("exited").find(|code| code.parse::<i32>().is_err()) {
+        return Err(Failure::invalid(format!("invalid filter 'exited={code}', expected a number")));
+    }
+    Ok(())
+}
+
+/// Whether the filters ask for containers that do not run (then `-a` is understood).
+pub(crate) fn reaches_stopped(filters: &Filters) -> bool {
+    ["status", "exited", "before", "since"].iter().any(|name| filters.values(name).next().is_some())
+}
+
+/// Whether a container is meant.
+pub(crate) fn fits(
+    filters: &Filters,
+    bounds: &Bounds,
+    record: &ContainerRecord,
+    state: &ContainerState,
+) -> bool {
+    let created = time::parse(&record.created);
+    filters.any("status", |status| state.status.to_string() == status)
+        && filters.any("exited", |code| {
+            state.status == Status::Exited && code.parse() == Ok(state.exit_code)
+        })
+        && filters.any("id", |id| record.id.as_str().starts_with(id))
+        && filters.any("name", |pattern| name_fits(&record.name, pattern))
+        && filters.all("label", |label| has_label(&record.process.labels, label))
+        && filters.any("ancestor", |name| is_ancestor(record, name))
+        && filters.any("volume", |volume| mounts_volume(record, volume))
+        && filters.any("network", |network| record.spec.network.to_string() == network)
+        && filters.any("publish", |port| publishes(state, port))
+        && filters.any("expose", |port| exposes(record, port))
+        && bounds.before.is_none_or(|limit| created < Some(limit))
+        && bounds.since.is_none_or(|limit| created > Some(limit))
+}
+
+/// Part of the name; `^` and `$` stand for its ends, as most people use Docker's expressions.
+fn name_fits(name: &str, pattern: &str) -> bool {
+    let (start, pattern) = match pattern.strip_prefix('^') {
+        Some(rest) => (true, rest),
+        None => (false, pattern),
+    };
+    let (end, pattern) = match pattern.strip_suffix('$') {
+        Some(rest) => (true, rest),
+        None => (false, pattern),
+    };
+    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
+    match (start, end) {
+        (true, true) => name == pattern,
+        (true, false) => name.starts_with(pattern),
+        (false, true) => name.ends_with(pattern),
+        (false, false) => name.contains(pattern),
+    }
+}
+
+fn is_ancestor(record: &ContainerRecord, name: &str) -> bool {
+    let id = record.image_id.to_string();
+    let hex = id.strip_prefix("sha256:").unwrap_or(&id);
+    let same = |a: &str, b: &str| {
+        let parsed = |t: &str| t.parse::<gantry_model::Reference>().ok();
+        a == b || parsed(a).is_some_and(|a| parsed(b) == Some(a))
+    };
+    same(&record.image_name, name)
+        || id == name
+        || (name.len() >= 4 && hex.starts_with(name.strip_prefix("sha256:").unwrap_or(name)))
+}
+
+fn publishes(state: &ContainerState, port: &str) -> bool {
+    let Ok(wanted) = gantry_model::port::parse_exposed(port) else { return false };
+    let published = state.network.iter().flat_map(|n| &n.ports);
+    published.into_iter().any(|mapping| {
+        wanted.iter().any(|port| {
+            port.protocol == mapping.container.protocol
+                && (port.port == mapping.host_port || port.port == mapping.container.port)
+        })
+    })
+}
+
+fn exposes(record: &ContainerRecord, port: &str) -> bool {
+    let Ok(wanted) = gantry_model::port::parse_exposed(port) else { return false };
+    let all = exposed(record);
+    wanted.iter().any(|port| {
+        all.contains(port) || record.spec.ports.iter().any(|mapping| mapping.container == *port)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gantry_model::container::ContainerSpec;
+    use gantry_model::image::ProcessConfig;
+
+    fn record() -> ContainerRecord {
+        ContainerRecord {
+            version: 1,
+            id: "8d6332d60a9aab9d29015f319aaee8968618e3676fcc7dd3b2f0054fe0772ee2".parse().unwrap(),
+            name: "web-1".into(),
+            created: "2026-11-21T08:20:49.015Z".into(),
+            spec: ContainerSpec::default(),
+            image_id: format!("sha256:{}", "9".repeat(64)).parse().unwrap(),
+            image_name: "busybox".into(),
+            layers: vec![],
+            process: ProcessConfig {
+                labels: [("a".to_owned(), "b".to_owned())].into(),
+                exposed_ports: [("80/tcp".to_owned(), serde_json::json!({}))].into(),
+                ..ProcessConfig::default()
+            },
+            args: vec!["sh".into()],
+            healthcheck: None,
+            mounts: vec![],
+        }
+    }
+
+    fn selected(flags: &[&str]) -> bool {
+        let flags: Vec<String> = flags.iter().map(|f| (*f).to_owned()).collect();
+        let filters = Filters::parse(&flags, FILTERS).unwrap();
+        check(&filters).unwrap();
+        let state = ContainerState { status: Status::Exited, exit_code: 3, ..ContainerState::default() };
+        fits(&filters, &Bounds::default(), &record(), &state)
+    }
+
+    #[test]
+    fn filters_select() {
+        for (flags, want) in [
+            (&[][..], true),
+            (&["status=exited"], true),
+            (&["status=running"], false),
+            (&["status=running", "status=exited"], true),
+            (&["exited=3"], true),
+            (&["exited=0"], false),
+            (&["id=8d63"], true),
+            (&["name=web"], true),
+            (&["name=^web$"], false),
+            (&["name=^/web-1$"], true),
+            (&["label=a"], true),
+            (&["label=a=b", "label=c"], false),
+            (&["ancestor=busybox:latest"], true),
+            (&["ancestor=9999"], true),
+            (&["ancestor=alpine"], false),
+            (&["expose=80"], true),
+            (&["publish=80"], false),
+            (&["network=bridge"], true),
+            (&["volume=x"], false),
+        ] {
+            assert_eq!(selected(flags), want, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        for flag in ["status=gone", "exited=x"] {
+            let filters = Filters::parse(&[flag.to_owned()], FILTERS).unwrap();
+            assert!(check(&filters).is_err(), "{flag}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Images.
+
+pub(crate) mod fetch;
+pub(crate) mod history;
+pub(crate) mod import;
+pub(crate) mod inspect;
+pub(crate) mod load;
+pub(crate) mod ls;
+pub(crate) mod prune;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod rm;
+pub(crate) mod row;
+pub(crate) mod save;
+pub(crate) mod tag;

@@ -1,0 +1,87 @@
+//! Fetching an image with its progress shown: for `pull`, and for `run` and `build` on the way.
+
+use gantry_engine::images::{LayerPhase, LayerProgress, PullOptions, Pulled, Transfer};
+use gantry_model::{Digest, Platform, Reference};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::flags::value::wrong;
+use crate::output::progress::transfer::{Item, TransferDisplay};
+
+/// What is to be fetched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The image.
+    pub(crate) reference: &'a Reference,
+    /// Platform as written; the host's without.
+    pub(crate) platform: Option<&'a str>,
+    /// Whether nothing is shown.
+    pub(crate) quiet: bool,
+}
+
+/// Fetches it, and says on stderr how far it is.
+pub(crate) fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<Pulled, Failure> {
+    let options = PullOptions { platform: platform(wanted.platform)? };
+    let shown = Shown::new(wanted.quiet, "Pulling from");
+    let images = context.engine()?.images();
+    let pulled = images.pull(wanted.reference, &options, &shown);
+    shown.display.finish();
+    Ok(pulled?)
+}
+
+/// The platform that `--platform` names.
+pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    Ok(Some(text.parse().map_err(wrong("--platform", text))?))
+}
+
+/// What a pull came to, in Docker's words.
+pub(crate) fn summary(reference: &Reference, pulled: &Pulled) -> String {
+    let status = match pulled.newer {
+        true => "Downloaded newer image for",
+        false => "Image is up to date for",
+    };
+    format!("Digest: {}\nStatus: {status} {}", pulled.digest, reference.familiar())
+}
+
+/// Shows what becomes known of a transfer.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The display.
+    pub(crate) display: TransferDisplay,
+    verb: &'static str,
+}
+
+impl Shown {
+    /// A display that begins with `verb`.
+    pub(crate) fn new(quiet: bool, verb: &'static str) -> Self {
+        Self { display: TransferDisplay::new(quiet), verb }
+    }
+}
+
+impl Transfer for Shown {
+    fn begin(&self, tag: &str, from: &str, layers: &[Digest]) {
+        self.display.line(&format!("{tag}: {} {from}", self.verb));
+        for layer in layers {
+            self.display.item(Item {
+                id: layer.short(),
+                phase: LayerPhase::Waiting.text().to_owned(),
+                current: 0,
+                total: None,
+            });
+        }
+    }
+
+    fn layer(&self, progress: LayerProgress) {
+        self.display.item(Item {
+            id: progress.id.short(),
+            phase: progress.phase.text().to_owned(),
+            current: progress.current,
+            total: progress.total,
+        });
+    }
+
+    fn warning(&self, text: &str) {
+        self.display.line(&format!("WARNING: {text}"));
+    }
+}

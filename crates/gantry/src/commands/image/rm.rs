@@ -1,0 +1,33 @@
+//! Removes images.
+
+use clap::Args;
+use gantry_engine::images::RemoveOptions;
+
+use crate::commands::each::each;
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// The words behind the command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RmArgs {
+    /// Remove an image that stopped containers use, or that has several names
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Keep untagged parents; Gantry makes none
+    #[arg(long)]
+    pub(crate) no_prune: bool,
+    /// The images.
+    pub(crate) operands: Vec<String>,
+}
+
+pub(crate) fn run(context: &Context, args: RmArgs) -> Outcome {
+    let images = context.engine()?.images();
+    let options = RemoveOptions { force: args.force };
+    each(context, &args.operands, |name| {
+        let removed = images.remove(name, options)?;
+        let mut text: String =
+            removed.untagged.iter().map(|name| format!("Untagged: {name}\n")).collect();
+        text.extend(removed.deleted.iter().map(|id| format!("Deleted: {id}\n")));
+        context.ui.data(&text)
+    })
+}

@@ -1,0 +1,4 @@
+//! Networks.
+
+pub(crate) mod inspect;
+pub(crate) mod ls;

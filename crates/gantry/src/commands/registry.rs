@@ -1,0 +1,4 @@
+//! Registries.
+
+pub(crate) mod login;
+pub(crate) mod logout;

@@ -1,0 +1,10 @@
+//! The installation as a whole.
+
+pub(crate) mod check;
+pub(crate) mod completion;
+pub(crate) mod df;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod man;
+pub(crate) mod prune;
+pub(crate) mod version;

@@ -1,0 +1,11 @@
+//! Flags that several commands share, and what they mean to the engine.
+
+pub(crate) mod container;
+pub(crate) mod detach_keys;
+pub(crate) mod environment;
+pub(crate) mod filter;
+pub(crate) mod hosts;
+pub(crate) mod mounts;
+pub(crate) mod refused;
+pub(crate) mod spec;
+pub(crate) mod value;

@@ -1,0 +1,268 @@
+//! From the flags of `run` and `create` to a [`ContainerSpec`]: pure but for the files that
+//! `--env-file` and `--label-file` name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use gantry_model::container::{ContainerSpec, NetworkMode, Resources};
+use gantry_model::image::Healthcheck;
+use gantry_model::port::{parse_exposed, parse_published};
+use gantry_model::quantity::{parse_bytes, parse_nano_cpus};
+
+use super::container::ContainerFlags;
+use super::environment::{self, Lookup};
+use super::value::{FlagError, wrong};
+use super::{hosts, mounts};
+use crate::failure::Failure;
+use crate::output::time::go_duration;
+
+/// What the flags are read against.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    /// The caller's working folder.
+    pub(crate) folder: &'a Path,
+    /// The caller's environment.
+    pub(crate) environment: Lookup<'a>,
+}
+
+impl std::fmt::Debug for Caller<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// The container that `flags` ask for.
+pub(crate) fn container(
+    flags: &ContainerFlags,
+    image: &str,
+    command: &[String],
+    caller: Caller<'_>,
+) -> Result<ContainerSpec, Failure> {
+    refuse(flags)?;
+    let mut spec = ContainerSpec {
+        image: image.to_owned(),
+        platform: flags.platform.clone(),
+        name: flags.name.clone(),
+        command: command.to_vec(),
+        entrypoint: flags.entrypoint.as_ref().map(|word| entrypoint(word)),
+        env: environment::variables(&flags.env_file, &flags.env, caller.environment)?,
+        working_dir: flags.workdir.clone(),
+        user: flags.user.clone(),
+        group_add: flags.group_add.clone(),
+        hostname: flags.hostname.clone(),
+        domainname: flags.domainname.clone(),
+        interactive: flags.interactive,
+        tty: flags.tty,
+        mounts: mounts::mounts(&flags.volume, &flags.mount, &flags.tmpfs, caller.folder)?,
+        read_only: flags.read_only,
+        shm_size: bytes("--shm-size", flags.shm_size.as_deref())?,
+        publish_all: flags.publish_all,
+        resources: resources(flags)?,
+        privileged: flags.privileged,
+        security_opt: flags.security_opt.clone(),
+        devices: flags.device.clone(),
+        cgroup_parent: flags.cgroup_parent.clone(),
+        init: flags.init,
+        auto_remove: flags.rm,
+        labels: environment::labels(&flags.label_file, &flags.label)?,
+        stop_signal: flags.stop_signal.clone(),
+        stop_timeout: flags.stop_timeout,
+        healthcheck: healthcheck(flags)?,
+        ..ContainerSpec::default()
+    };
+    network(&mut spec, flags)?;
+    isolation(&mut spec, flags)?;
+    Ok(spec)
+}
+
+/// Refuses combinations and values that Docker refuses, or that mean something we do not have.
+fn refuse(flags: &ContainerFlags) -> Result<(), Failure> {
+    let restarts = flags.restart.as_deref().is_some_and(|policy| !matches!(policy, "" | "no"));
+    if flags.rm && restarts {
+        return Err(Failure::invalid("conflicting options: cannot specify both --restart and --rm"));
+    }
+    if !matches!(flags.log_driver.as_deref(), None | Some("" | "json-file")) {
+        return Err(Failure::unsupported(format!(
+            "log driver {:?} is not supported: json-file is the only one yet",
+            flags.log_driver.as_deref().unwrap_or_default()
+        )));
+    }
+    if !matches!(flags.userns.as_deref(), None | Some("" | "host")) {
+        return Err(Failure::unsupported(
+            "flag --userns is not supported: containers have no user namespaces of their own yet",
+        ));
+    }
+    if !matches!(flags.pull.as_str(), "always" | "missing" | "never") {
+        return Err(Failure::invalid(format!(
+            "invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"",
+            flags.pull
+        )));
+    }
+    if flags.oom_score_adj.is_some_and(|adj| !(-1000..=1000).contains(&adj)) {
+        return Err(Failure::invalid("invalid value for --oom-score-adj, range is [-1000, 1000]"));
+    }
+    Ok(())
+}
+
+/// An empty word clears the image's entry point.
+fn entrypoint(word: &str) -> Vec<String> {
+    if word.is_empty() { Vec::new() } else { vec![word.to_owned()] }
+}
+
+fn bytes(flag: &'static str, text: Option<&str>) -> Result<Option<u64>, FlagError> {
+    text.map(|text| parse_bytes(text).map_err(wrong(flag, text))).transpose().map(|size| size.filter(|n| *n > 0))
+}
+
+fn resources(flags: &ContainerFlags) -> Result<Resources, Failure> {
+    let memory_swap = match flags.memory_swap.as_deref() {
+        Some("-1") => Some(-1),
+        text => bytes("--memory-swap", text)?.and_then(|size| i64::try_from(size).ok()),
+    };
+    let nano_cpus = match flags.cpus.as_deref() {
+        Some(text) => Some(parse_nano_cpus(text).map_err(wrong("--cpus", text))?),
+        None => None,
+    };
+    if nano_cpus.is_some_and(|n| n > 0) && (flags.cpu_quota.is_some() || flags.cpu_period.is_some()) {
+        return Err(Failure::invalid(
+            "conflicting options: --cpus and --cpu-period or --cpu-quota cannot both be set",
+        ));
+    }
+    Ok(Resources {
+        memory: bytes("-m, --memory", flags.memory.as_deref())?,
+        memory_reservation: bytes("--memory-reservation", flags.memory_reservation.as_deref())?,
+        memory_swap,
+        nano_cpus: nano_cpus.filter(|n| *n > 0),
+        cpu_shares: flags.cpu_shares.filter(|n| *n > 0),
+        cpu_period: flags.cpu_period.filter(|n| *n > 0),
+        cpu_quota: flags.cpu_quota.filter(|n| *n != 0),
+        cpuset_cpus: flags.cpuset_cpus.clone().filter(|set| !set.is_empty()),
+        cpuset_mems: flags.cpuset_mems.clone().filter(|set| !set.is_empty()),
+        pids_limit: flags.pids_limit.filter(|n| *n != 0),
+        blkio_weight: flags.blkio_weight.filter(|n| *n != 0),
+        oom_kill_disable: flags.oom_kill_disable,
+    })
+}
+
+fn network(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Failure> {
+    spec.network = match flags.network.as_slice() {
+        [] => NetworkMode::Bridge,
+        [one] => one.parse().map_err(wrong("--network", one))?,
+        [_, another, ..] => {
+            return Err(Failure::unsupported(format!(
+                "network {another:?} cannot be added: a container has one network yet"
+            )));
+        }
+    };
+    for text in &flags.publish {
+        spec.ports.extend(parse_published(text).map_err(wrong("-p, --publish", text))?);
+    }
+    for text in &flags.expose {
+        spec.expose.extend(parse_exposed(text).map_err(wrong("--expose", text))?);
+    }
+    for text in &flags.add_host {
+        let (name, address) = hosts::split(text).map_err(wrong("--add-host", text))?;
+        spec.add_hosts.push(format!("{name}:{address}"));
+    }
+    for text in &flags.dns {
+        spec.dns.push(hosts::name_server(text).map_err(wrong("--dns", text))?);
+    }
+    for text in &flags.dns_search {
+        spec.dns_search.push(hosts::search_domain(text).map_err(wrong("--dns-search", text))?);
+    }
+    spec.dns_options.clone_from(&flags.dns_option);
+    Ok(())
+}
+
+fn isolation(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Failure> {
+    for (field, flag, value) in [
+        (&mut spec.pid_mode, "--pid", &flags.pid),
+        (&mut spec.ipc_mode, "--ipc", &flags.ipc),
+        (&mut spec.uts_mode, "--uts", &flags.uts),
+        (&mut spec.cgroupns_mode, "--cgroupns", &flags.cgroupns),
+    ] {
+        let value = value.as_deref().unwrap_or_default();
+        *field = namespace(flag, value)?;
+    }
+    for text in &flags.ulimit {
+        spec.ulimits.push(text.parse().map_err(wrong("--ulimit", text))?);
+    }
+    spec.cap_add = flags.cap_add.iter().map(|name| capability(name)).collect();
+    spec.cap_drop = flags.cap_drop.iter().map(|name| capability(name)).collect();
+    spec.sysctls = map("--sysctl", &flags.sysctl)?;
+    spec.annotations = map("--annotation", &flags.annotation)?;
+    spec.oom_score_adj = flags.oom_score_adj;
+    if let Some(text) = &flags.restart {
+        spec.restart = text.parse().map_err(wrong("--restart", text))?;
+    }
+    Ok(())
+}
+
+/// `host`, a private namespace, or a sentence on why not.
+fn namespace(flag: &'static str, value: &str) -> Result<String, Failure> {
+    let known: &[&str] = match flag {
+        "--ipc" => &["", "host", "none", "private", "shareable"],
+        "--cgroupns" => &["", "host", "private"],
+        _ => &["", "host"],
+    };
+    if known.contains(&value) {
+        return Ok(value.to_owned());
+    }
+    if value.starts_with("container:") {
+        return Err(Failure::unsupported(format!(
+            "{flag} {value} is not supported: this namespace is not shared between containers yet"
+        )));
+    }
+    Err(FlagError {
+        flag,
+        value: value.to_owned(),
+        reason: format!("expected one of {}", known[1..].join(", ")),
+    }
+    .into())
+}
+
+fn capability(name: &str) -> String {
+    let upper = name.trim().to_ascii_uppercase();
+    upper.strip_prefix("CAP_").map_or_else(|| upper.clone(), str::to_owned)
+}
+
+fn map(flag: &'static str, texts: &[String]) -> Result<BTreeMap<String, String>, FlagError> {
+    texts
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(wrong(flag, text)("expected NAME=VALUE")),
+        })
+        .collect()
+}
+
+fn healthcheck(flags: &ContainerFlags) -> Result<Option<Healthcheck>, Failure> {
+    let time = |flag: &'static str, text: &Option<String>| -> Result<i64, FlagError> {
+        let Some(text) = text else { return Ok(0) };
+        go_duration(text)
+            .and_then(|d| i64::try_from(d.as_nanos()).ok())
+            .ok_or_else(|| wrong(flag, text)("invalid duration"))
+    };
+    let check = Healthcheck {
+        test: match flags.health_cmd.as_deref() {
+            Some(command) if !command.is_empty() => vec!["CMD-SHELL".to_owned(), command.to_owned()],
+            _ => Vec::new(),
+        },
+        interval: time("--health-interval", &flags.health_interval)?,
+        timeout: time("--health-timeout", &flags.health_timeout)?,
+        start_period: time("--health-start-period", &flags.health_start_period)?,
+        start_interval: time("--health-start-interval", &flags.health_start_interval)?,
+        retries: flags.health_retries.map_or(0, i64::from),
+    };
+    let given = check != Healthcheck::default();
+    match (flags.no_healthcheck, given) {
+        (true, true) => Err(Failure::invalid("--no-healthcheck conflicts with --health-* options")),
+        (true, false) => {
+            Ok(Some(Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() }))
+        }
+        (false, true) => Ok(Some(check)),
+        (false, false) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! A flag whose value does not parse, in Docker's words.
+
+use gantry_model::{Fault, FaultKind};
+
+/// The value of a flag is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid argument {value:?} for {flag:?} flag: {reason}")]
+pub(crate) struct FlagError {
+    /// The flag as help shows it: `-m, --memory`.
+    pub(crate) flag: &'static str,
+    /// What was given.
+    pub(crate) value: String,
+    /// Why it is wrong.
+    pub(crate) reason: String,
+}
+
+impl Fault for FlagError {
+    fn kind(&self) -> FaultKind {
+        FaultKind::Invalid
+    }
+}
+
+/// For `map_err` on the parsing of a flag's value.
+pub(crate) fn wrong<E: std::fmt::Display>(
+    flag: &'static str,
+    value: &str,
+) -> impl FnOnce(E) -> FlagError {
+    let value = value.chars().take(200).collect();
+    move |error| FlagError { flag, value, reason: error.to_string() }
+}

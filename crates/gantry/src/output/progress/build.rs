@@ -1,0 +1,206 @@
+//! Shows a build on stderr: live on a terminal, as plain lines elsewhere, or not at all.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gantry_build::progress::plain::PlainFormatter;
+use gantry_build::{Event, Progress};
+
+use super::live::{Extent, LiveView};
+use super::screen::Screen;
+use crate::failure::Failure;
+use crate::stream::terminal;
+
+/// Time between two frames of the live view.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// How a build is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The live view.
+    Live,
+    /// One line for everything that happens.
+    Plain,
+    /// Only what went wrong.
+    Quiet,
+}
+
+impl Mode {
+    /// What `--progress` (or `BUILDKIT_PROGRESS`) and `-q` ask for.
+    pub(crate) fn choose(flag: Option<&str>, quiet: bool) -> Result<Self, Failure> {
+        let fits = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
+        match flag {
+            _ if quiet => Ok(Self::Quiet),
+            None | Some("" | "auto") if fits => Ok(Self::Live),
+            None | Some("" | "auto" | "plain") => Ok(Self::Plain),
+            Some("tty") if fits => Ok(Self::Live),
+            Some("tty") => Err(Failure::invalid("--progress=tty needs a terminal at STDERR")),
+            Some("quiet" | "none") => Ok(Self::Quiet),
+            Some("rawjson") => Err(Failure::unsupported("--progress=rawjson is not supported yet, use plain")),
+            Some(other) => Err(Failure::invalid(format!(
+                "invalid progress mode {other:?}, the modes are auto, plain, quiet and tty"
+            ))),
+        }
+    }
+}
+
+/// Takes the events of a build and shows them.
+#[derive(Debug)]
+pub(crate) struct BuildDisplay {
+    mode: Mode,
+    color: bool,
+    start: Instant,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Also kept for the live view: it repeats the last lines of what failed.
+    plain: PlainFormatter,
+    live: LiveView,
+    screen: Screen,
+    warnings: Vec<String>,
+    over: bool,
+}
+
+impl BuildDisplay {
+    /// A display of a build that begins now.
+    pub(crate) fn new(mode: Mode, color: bool) -> Self {
+        let state = State {
+            plain: PlainFormatter::new(),
+            live: LiveView::default(),
+            screen: Screen::default(),
+            warnings: Vec::new(),
+            over: false,
+        };
+        Self { mode, color, start: Instant::now(), state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Runs `work` while the display is kept up to date; `failed` says whether what it gave back
+    /// is a failure, whose last lines are then repeated.
+    pub(crate) fn show<T>(&self, work: impl FnOnce() -> T, failed: impl FnOnce(&T) -> bool) -> T {
+        let result = std::thread::scope(|scope| {
+            if self.mode != Mode::Quiet {
+                scope.spawn(|| self.tick());
+            }
+            // Dropped on a panic too, or the scope would wait for the ticker for ever.
+            let end = End(self);
+            let result = work();
+            drop(end);
+            result
+        });
+        self.close(failed(&result));
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self) {
+        let mut state = self.lock();
+        while !state.over {
+            let (next, _) =
+                self.changed.wait_timeout(state, FRAME).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            let now = self.start.elapsed();
+            match self.mode {
+                Mode::Live => self.draw(&mut state, now),
+                Mode::Plain => {
+                    let mut out = Vec::new();
+                    state.plain.tick(now, &mut out);
+                    write(&out);
+                }
+                Mode::Quiet => {}
+            }
+        }
+    }
+
+    fn draw(&self, state: &mut State, now: Duration) {
+        let (height, width) =
+            terminal::size().map_or((24, 80), |(rows, columns)| (usize::from(rows), usize::from(columns)));
+        let lines = state.live.lines(now, Extent { width, height, color: self.color });
+        write(&state.screen.frame(&lines));
+    }
+
+    fn close(&self, failed: bool) {
+        let mut state = self.lock();
+        if self.mode == Mode::Live {
+            let now = self.start.elapsed();
+            state.live.finish(now);
+            self.draw(&mut state, now);
+        }
+        let mut out = Vec::new();
+        if failed {
+            state.plain.failure_summary(&mut out);
+        }
+        if !state.warnings.is_empty() && self.mode != Mode::Quiet {
+            out.extend_from_slice(format!("\n {} found:\n", plural(state.warnings.len())).as_bytes());
+            for warning in &state.warnings {
+                out.extend_from_slice(warning.as_bytes());
+            }
+        }
+        write(&out);
+    }
+}
+
+fn plural(count: usize) -> String {
+    if count == 1 { "1 warning".to_owned() } else { format!("{count} warnings") }
+}
+
+/// Ends the ticker when the work is over, however it ends.
+struct End<'a>(&'a BuildDisplay);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.lock().over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Progress for BuildDisplay {
+    fn event(&self, event: Event<'_>) {
+        let mut state = self.lock();
+        if let Event::Warning { message, rendered } = event {
+            let text = rendered.map_or_else(|| format!(" - {message}\n"), str::to_owned);
+            state.warnings.push(text);
+            return;
+        }
+        let mut out = Vec::new();
+        state.plain.event(event, &mut out);
+        match self.mode {
+            Mode::Plain => write(&out),
+            Mode::Live => state.live.event(event),
+            Mode::Quiet => {}
+        }
+    }
+}
+
+/// Nobody listening to the progress is no failure of the build.
+fn write(bytes: &[u8]) {
+    if !bytes.is_empty() {
+        drop(io::stderr().lock().write_all(bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_chosen() {
+        assert_eq!(Mode::choose(Some("plain"), true).unwrap(), Mode::Quiet);
+        assert_eq!(Mode::choose(Some("plain"), false).unwrap(), Mode::Plain);
+        assert_eq!(Mode::choose(Some("quiet"), false).unwrap(), Mode::Quiet);
+        assert!(Mode::choose(Some("rawjson"), false).is_err());
+        assert!(Mode::choose(Some("x"), false).is_err());
+    }
+
+    #[test]
+    fn the_work_is_done_and_its_result_given_back() {
+        let display = BuildDisplay::new(Mode::Plain, false);
+        assert_eq!(display.show(|| 7, |_| false), 7);
+    }
+}

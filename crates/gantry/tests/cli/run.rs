@@ -1,0 +1,208 @@
+//! `gantry run`: what goes in, what comes out, and with which exit code.
+
+use std::io::{Read, Write};
+
+use gantry_testkit::environment::wait_for;
+
+use crate::busybox;
+
+#[test]
+fn root_output_streams_and_exit_codes_are_the_commands() {
+    let env = busybox();
+    let answer = env.gantry(["run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((answer.code, answer.stdout.as_str(), answer.stderr.as_str()), (7, "out\n", "err\n"));
+    assert_eq!(env.gantry(["run", "--rm", "busybox", "true"]).ok(), "");
+    assert_eq!(env.gantry(["run", "--rm", "busybox", "sh", "-c", "kill -9 $$"]).code, 137);
+    assert_eq!(env.gantry(["ps", "-aq"]).ok(), "");
+}
+
+#[test]
+fn root_what_cannot_start_says_why_with_dockers_codes() {
+    let env = busybox();
+    let missing = env.gantry(["run", "--rm", "busybox", "nonesuch"]).fails(127);
+    assert!(missing.contains("\"nonesuch\"") && missing.contains("not found"), "{missing}");
+    let folder = env.gantry(["run", "--rm", "busybox", "/etc"]).fails(126);
+    assert!(folder.contains("/etc"), "{folder}");
+    let flag = env.gantry(["run", "--frobnicate", "busybox"]).fails(125);
+    assert!(flag.contains("--frobnicate"), "{flag}");
+    let image = env.gantry(["run", "--pull", "never", "nonesuch"]).fails(125);
+    assert!(image.contains("nonesuch"), "{image}");
+    let user = env.gantry(["run", "--rm", "-u", "nonesuch", "busybox", "true"]).fails(125);
+    assert!(user.contains("nonesuch"), "{user}");
+    assert_eq!(env.gantry(["ps", "-aq"]).ok(), "", "a failed run --rm leaves no container");
+}
+
+#[test]
+fn root_environment_user_folder_and_host_name_arrive() {
+    let env = busybox();
+    let run = |args: &[&str]| {
+        let mut all = vec!["run", "--rm"];
+        all.extend(args);
+        env.gantry(all).ok()
+    };
+    assert_eq!(run(&["-e", "A=1", "-e", "B=x y", "busybox", "sh", "-c", "echo $A-$B"]), "1-x y");
+    let file = env.write("vars", "# comment\nFROM_FILE=yes\n");
+    let file = file.to_str().unwrap();
+    assert_eq!(run(&["--env-file", file, "busybox", "sh", "-c", "echo $FROM_FILE"]), "yes");
+    assert_eq!(run(&["-u", "65534:1", "busybox", "id"]), "uid=65534(nobody) gid=1");
+    assert_eq!(run(&["-u", "nobody", "busybox", "id", "-u"]), "65534");
+    assert_eq!(run(&["-w", "/made/here", "busybox", "pwd"]), "/made/here");
+    assert_eq!(run(&["--hostname", "web1", "busybox", "hostname"]), "web1");
+    assert_eq!(run(&["--hostname", "web1", "busybox", "grep", "-c", "web1", "/etc/hosts"]), "1");
+    assert_eq!(run(&["--entrypoint", "echo", "busybox", "a", "b"]), "a b");
+    assert_eq!(run(&["busybox", "sh", "-c", "echo $HOME $PATH"]), 
+        "/root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+}
+
+#[test]
+fn root_standard_input_is_passed_and_closed() {
+    let env = busybox();
+    let big = vec![b'x'; 3_000_000];
+    let answer = env.gantry_with_input(["run", "--rm", "-i", "busybox", "wc", "-c"], &big);
+    assert_eq!(answer.ok(), "3000000");
+    assert_eq!(env.gantry_with_input(["run", "--rm", "busybox", "wc", "-c"], b"ignored").ok(), "0");
+}
+
+#[test]
+fn root_a_million_lines_arrive_with_their_last_byte() {
+    let env = busybox();
+    let answer = env.gantry(["run", "--name", "many", "busybox", "seq", "1000000"]);
+    let lines = answer.ok();
+    assert_eq!(lines.lines().count(), 1_000_000);
+    assert!(lines.ends_with("\n1000000"));
+    let logged = env.gantry(["logs", "--tail", "2", "many"]).ok();
+    assert_eq!(logged, "999999\n1000000");
+}
+
+#[test]
+fn root_isolation_is_in_place() {
+    let env = busybox();
+    let sh = |flags: &[&str], script: &str| {
+        let mut args = vec!["run", "--rm"];
+        args.extend(flags);
+        args.extend(["busybox", "sh", "-c", script]);
+        env.gantry(args)
+    };
+    assert_eq!(sh(&[], "echo $$").ok(), "1");
+    assert_eq!(sh(&[], "cat /proc/1/comm").ok(), "cat");
+    assert_eq!(sh(&[], "grep CapEff /proc/self/status").ok(), "CapEff:\t00000000a80425fb");
+    assert_eq!(sh(&["--cap-drop", "ALL"], "grep CapEff /proc/self/status").ok(), "CapEff:\t0000000000000000");
+    assert_eq!(sh(&["--cap-drop=ALL", "--cap-add=CHOWN"], "grep CapEff /proc/self/status").ok(), "CapEff:\t0000000000000001");
+    assert_eq!(sh(&[], "grep Seccomp: /proc/self/status").ok(), "Seccomp:\t2");
+    assert_eq!(sh(&["--security-opt", "seccomp=unconfined"], "grep Seccomp: /proc/self/status").ok(), "Seccomp:\t0");
+    assert_eq!(sh(&["--security-opt", "no-new-privileges"], "grep NoNewPrivs /proc/self/status").ok(), "NoNewPrivs:\t1");
+    assert_ne!(sh(&[], "mount -t tmpfs x /mnt").code, 0);
+    assert_ne!(sh(&[], "echo 1 > /proc/sys/kernel/domainname").code, 0);
+    assert_eq!(sh(&[], "wc -c < /proc/kcore").ok(), "0");
+    assert_ne!(sh(&["--read-only"], "touch /x").code, 0);
+    assert_eq!(sh(&["--read-only", "--tmpfs", "/run:size=64k"], "touch /run/x && df -k /run | awk 'END{print $2}'").ok(), "64");
+    assert_eq!(sh(&[], "ls /proc/self/fd | tr '\\n' ' '").ok().trim(), "0 1 2 3", "3 is ls's own");
+    assert_eq!(sh(&["--privileged"], "mkdir -p /mnt && mount -t tmpfs x /mnt && echo yes").ok(), "yes");
+    assert_eq!(sh(&["--ulimit", "nofile=100:200"], "ulimit -n; ulimit -Hn").ok(), "100\n200");
+    assert_eq!(sh(&["--sysctl", "net.ipv4.ip_unprivileged_port_start=80"], "cat /proc/sys/net/ipv4/ip_unprivileged_port_start").ok(), "80");
+    assert_eq!(sh(&[], "df -k /dev/shm | awk 'END{print $2}'").ok(), "65536");
+}
+
+#[test]
+fn root_limits_are_enforced() {
+    let env = busybox();
+    let memory = env.gantry([
+        "run", "--name", "big", "--memory", "20m", "busybox", "sh", "-c", "tail /dev/zero",
+    ]);
+    assert_eq!(memory.code, 137, "{}", memory.stderr);
+    assert_eq!(env.gantry(["inspect", "--format", "{{.State.OOMKilled}}", "big"]).ok(), "true");
+    let forks = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done; wait";
+    let pids = env.gantry(["run", "--rm", "--pids-limit", "6", "busybox", "sh", "-c", forks]);
+    assert!(pids.stderr.contains("can't fork"), "{}", pids.stderr);
+    env.gantry(["run", "-d", "--name", "cpu", "--cpus", "0.5", "busybox", "sleep", "100"]).ok();
+    let inspected = env.gantry(["inspect", "--format", "{{.HostConfig.NanoCpus}}", "cpu"]).ok();
+    assert_eq!(inspected, "500000000");
+}
+
+#[test]
+fn root_init_reaps_and_passes_the_exit_code() {
+    let env = busybox();
+    let script = "(sleep 0.01 &) ; sleep 0.2; ls -d /proc/[0-9]* | wc -l; exit 3";
+    let answer = env.gantry(["run", "--rm", "--init", "busybox", "sh", "-c", script]);
+    assert_eq!(answer.code, 3);
+    // init, sh, ls and wc: the orphan was reaped.
+    assert_eq!(answer.stdout.trim(), "4");
+}
+
+#[test]
+fn root_the_id_file_is_written_once() {
+    let env = busybox();
+    let path = env.work().join("cid");
+    let path = path.to_str().unwrap();
+    env.gantry(["run", "-d", "--cidfile", path, "busybox", "true"]).ok();
+    assert_eq!(std::fs::read_to_string(path).unwrap().len(), 64);
+    let again = env.gantry(["run", "-d", "--cidfile", path, "busybox", "true"]).fails(125);
+    assert!(again.contains(path), "{again}");
+}
+
+#[test]
+fn root_signals_are_forwarded() {
+    let env = busybox();
+    let script = "trap 'echo got; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut child = env.spawn(["run", "--rm", "busybox", "sh", "-c", script]);
+    let mut out = child.stdout.take().unwrap();
+    let mut ready = [0; 6];
+    out.read_exact(&mut ready).unwrap();
+    let kill = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(kill.success());
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("got\n", Some(9)));
+}
+
+#[test]
+fn root_a_terminal_is_one() {
+    let env = busybox();
+    // script(1) gives the client a terminal of its own.
+    let command = format!(
+        "{} run --rm -it busybox sh -c 'test -t 0 && test -t 1 && echo terminal; stty size'",
+        crate::GANTRY
+    );
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &format!("stty rows 33 cols 101; {command}"), "/dev/null"]);
+    for (name, value) in env.command(["x"]).get_envs() {
+        if let Some(value) = value {
+            script.env(name, value);
+        }
+    }
+    let answer = gantry_testkit::environment::answer(script.current_dir(env.work()));
+    assert_eq!(answer.code, 0, "{}", answer.stdout);
+    assert!(answer.stdout.contains("terminal\r\n33 101"), "{:?}", answer.stdout);
+    let no_terminal = env.gantry(["run", "--rm", "-it", "busybox", "true"]).fails(1);
+    assert!(no_terminal.contains("not a TTY"), "{no_terminal}");
+}
+
+#[test]
+fn root_detach_keys_leave_it_running() {
+    let env = busybox();
+    let command = format!("{} run -it --name stays busybox sh", crate::GANTRY);
+    let mut script = std::process::Command::new("script");
+    for (name, value) in env.command(["x"]).get_envs() {
+        if let Some(value) = value {
+            script.env(name, value);
+        }
+    }
+    let mut child = script
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(env.work())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the container runs", || {
+        env.gantry(["ps", "-q", "--filter", "name=stays"]).stdout.trim() != ""
+    });
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"echo $((6*7))\n").unwrap();
+    stdin.flush().unwrap();
+    wait_for("the shell answers", || env.gantry(["logs", "stays"]).stdout.contains("42"));
+    stdin.write_all(b"\x10\x11").unwrap();
+    stdin.flush().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(env.gantry(["inspect", "-f", "{{.State.Running}}", "stays"]).ok(), "true");
+}

@@ -1,0 +1,63 @@
+//! What a running container costs beyond its own processes.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::peer::Bench;
+use crate::{cargo, say};
+
+const CONTAINERS: usize = 10;
+
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    let mut ids = Vec::new();
+    for _ in 0..CONTAINERS {
+        let id = cargo::output(
+            bench
+                .gantry()
+                .args(["run", "--detach", "busybox", "sleep", "1000"]),
+        )?;
+        ids.push(id.trim().to_owned());
+    }
+    let mut sizes = Vec::new();
+    for id in &ids {
+        sizes.push(supervisor_pss(bench, id)?);
+    }
+    sizes.sort_unstable();
+    say(&format!(
+        "supervisor: {} kB proportional set size (median of {CONTAINERS} that run at once)",
+        sizes[sizes.len() / 2]
+    ));
+    for id in &ids[1..] {
+        cargo::output(bench.gantry().args(["rm", "--force", id]))?;
+    }
+    say(&format!(
+        "supervisor: {} kB, one alone",
+        supervisor_pss(bench, &ids[0])?
+    ));
+    cargo::output(bench.gantry().args(["rm", "--force", &ids[0]]))?;
+    Ok(())
+}
+
+fn supervisor_pss(bench: &Bench, id: &str) -> Result<u64> {
+    let path = bench
+        .folder
+        .path()
+        .join(format!("gantry/root/containers/{id}/state.json"));
+    let state: serde_json::Value = serde_json::from_str(&fs::read_to_string(path)?)?;
+    let pid = state["supervisor_pid"]
+        .as_u64()
+        .context("no supervisor in state.json")?;
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    rollup
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("Pss:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .trim()
+                .parse()
+                .ok()
+        })
+        .context("smaps_rollup has no Pss")
+}

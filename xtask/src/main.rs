@@ -1,0 +1,62 @@
+//! The developer's commands: `cargo xtask <command>`.
+//!
+//! `demo` and `test` are the two that a newcomer needs; `check` is what CI holds a change to.
+
+mod bench;
+mod cargo;
+mod check;
+mod demo;
+mod install;
+mod layers;
+mod licences;
+mod packages;
+mod test;
+mod vm;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  demo              build Gantry, then build an image, run it and fetch a page from it
+  test [ARGS]       all tests, fetching what they need (ARGS go to cargo test)
+  check             formatting, lints, layers, licences, tests: what CI holds a change to
+  lints             check without the tests
+  layers            check that every crate depends only on the levels below it
+  licences          check the licences of all dependencies against deny.toml
+  vm                the checks of a machine with cgroup v2 alone, under emulation
+  bench [NAME...]   compare hot paths with the peers found on this machine
+  build             the release binary, static; prints its path
+  install [PREFIX]  the release binary, completions and man pages, below PREFIX (/usr/local)";
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    match command.as_str() {
+        "demo" => demo::run(),
+        "test" => test::run(&rest),
+        "check" => check::run(),
+        "lints" => check::lints(),
+        "layers" => layers::run(),
+        "licences" => licences::run(),
+        "bench" => bench::run(&rest),
+        "vm" => vm::run(),
+        "build" => {
+            let binary = cargo::release_binary()?;
+            say(&binary.display().to_string());
+            Ok(())
+        }
+        "install" => install::run(&rest),
+        _ => bail!("unknown command {command:?}\n\n{USAGE}"),
+    }
+}
+
+/// Prints a line for the developer.
+#[expect(
+    clippy::print_stdout,
+    reason = "xtask is a developer's command, this is its one voice"
+)]
+fn say(line: &str) {
+    println!("{line}");
+}
