@@ -9,7 +9,6 @@ use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_dockerfile::{Dockerfile, SourceFile};
 use gantry_model::Platform;
 
-use crate::base::PullPolicy;
 use crate::error::BuildError;
 use crate::export;
 use crate::graph::{Graph, NodeId, Operation};
@@ -38,7 +37,7 @@ pub fn build(
     let (source, dockerfile) = load_dockerfile(request, &reporter)?;
     let epoch = epoch(request)?;
     let settings = settings(request, epoch);
-    let sources = Sources::new(builder.bases, policy(request), &reporter);
+    let sources = Sources::new(builder.bases, request.pull, &reporter);
     let lowered = lower::lower(&dockerfile, &source, &settings, &sources)?;
     for warning in &lowered.warnings {
         reporter.warning(&warning.message, warning.rendered.as_deref());
@@ -46,6 +45,7 @@ pub fn build(
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let setting = Setting {
         store: builder.store.clone(),
+        lease: builder.store.lease()?,
         root: builder.root.clone(),
         run_root: builder.run_root.clone(),
         no_cache: request.no_cache,
@@ -55,12 +55,18 @@ pub fn build(
         epoch_text: settings.epoch.clone(),
         bridge_used: AtomicBool::new(false),
     };
-    let context = match (&request.context, needs_context(&lowered.graph, lowered.target)) {
+    let context = match (
+        &request.context,
+        needs_context(&lowered.graph, lowered.target),
+    ) {
         (Some(path), true) => Some(open_context(path, request, &setting, &reporter)?),
         _ => None,
     };
-    let stop = Stop::new(request.cancellation.clone())
-        .map_err(|source| BuildError::Io { action: "make", path: PathBuf::from("an eventfd"), source })?;
+    let stop = Stop::new(request.cancellation.clone()).map_err(|source| BuildError::Io {
+        action: "make",
+        path: PathBuf::from("an eventfd"),
+        source,
+    })?;
     let mut solver = Solver::new(&setting, &lowered.graph, &reporter, &source, stop, context);
     let solved = solver.solve(lowered.target);
     if setting.bridge_used.load(Ordering::Relaxed) {
@@ -69,8 +75,14 @@ pub fn build(
     }
     let layers = solved?;
     let tally = solver.tally();
-    let image_id =
-        export::export(&builder.store, lowered.config, lowered.history, &layers, &request.tags, &reporter)?;
+    let image_id = export::export(
+        &builder.store,
+        lowered.config,
+        lowered.history,
+        &layers,
+        &request.tags,
+        &reporter,
+    )?;
     Ok(BuildResult {
         image_id,
         tags: request.tags.clone(),
@@ -78,10 +90,6 @@ pub fn build(
         executed: tally.executed,
         cached: tally.cached,
     })
-}
-
-fn policy(request: &BuildRequest) -> PullPolicy {
-    request.pull
 }
 
 fn settings(request: &BuildRequest, epoch: Option<i64>) -> Settings {
@@ -93,17 +101,31 @@ fn settings(request: &BuildRequest, epoch: Option<i64>) -> Settings {
         target: request.target.clone(),
         network: request.network,
         extra_hosts: request.extra_hosts.clone(),
-        target_platform: request.platform.clone().unwrap_or_else(|| build_platform.clone()),
+        target_platform: request
+            .platform
+            .clone()
+            .unwrap_or_else(|| build_platform.clone()),
         build_platform,
-        epoch: epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).map(|time| time.to_string()),
+        epoch: epoch
+            .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+            .map(|time| time.to_string()),
     }
 }
 
 /// `SOURCE_DATE_EPOCH`, in seconds.
 fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
     const NAME: &str = "SOURCE_DATE_EPOCH";
-    let Some(value) = request.build_args.get(NAME).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let seconds = value.parse::<i64>().ok().filter(|seconds| jiff::Timestamp::from_second(*seconds).is_ok());
+    let Some(value) = request
+        .build_args
+        .get(NAME)
+        .filter(|value| !value.is_empty())
+    else {
+        return Ok(None);
+    };
+    let seconds = value
+        .parse::<i64>()
+        .ok()
+        .filter(|seconds| jiff::Timestamp::from_second(*seconds).is_ok());
     seconds.map(Some).ok_or_else(|| BuildError::Argument {
         name: NAME,
         value: value.clone(),
@@ -112,18 +134,31 @@ fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
 }
 
 fn needs_context(graph: &Graph, target: NodeId) -> bool {
-    graph.needed(target).iter().any(|node| graph.node(*node).operation == Operation::Context)
+    graph
+        .needed(target)
+        .iter()
+        .any(|node| graph.node(*node).operation == Operation::Context)
 }
 
 /// Reads and parses the Dockerfile.
-fn load_dockerfile(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<(SourceFile, Dockerfile), BuildError> {
+fn load_dockerfile(
+    request: &BuildRequest,
+    reporter: &Reporter<'_>,
+) -> Result<(SourceFile, Dockerfile), BuildError> {
     let (name, bytes) = dockerfile_bytes(request)?;
     let vertex = reporter.begin(&format!("[internal] load build definition from {name}"));
-    reporter.bytes(vertex, "transferring dockerfile:", bytes.len() as u64, None, true);
+    reporter.bytes(
+        vertex,
+        "transferring dockerfile:",
+        bytes.len() as u64,
+        None,
+        true,
+    );
     let parse = || -> Result<(SourceFile, Dockerfile), BuildError> {
         let source = SourceFile::from_bytes(name, bytes)
             .map_err(|invalid| BuildError::dockerfile(&invalid.source, &[invalid.diagnostic]))?;
-        let dockerfile = gantry_dockerfile::parse(&source).map_err(|errors| BuildError::dockerfile(&source, &errors))?;
+        let dockerfile = gantry_dockerfile::parse(&source)
+            .map_err(|errors| BuildError::dockerfile(&source, &errors))?;
         check_syntax(&source, &dockerfile)?;
         Ok((source, dockerfile))
     };
@@ -137,36 +172,58 @@ fn load_dockerfile(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<(S
 
 /// Front ends of Docker's own line are this one; another would have to be run.
 fn check_syntax(source: &SourceFile, dockerfile: &Dockerfile) -> Result<(), BuildError> {
-    let Some(syntax) = &dockerfile.directives.syntax else { return Ok(()) };
+    let Some(syntax) = &dockerfile.directives.syntax else {
+        return Ok(());
+    };
     let name = syntax.value.trim();
-    let own = name.parse::<gantry_model::Reference>().is_ok_and(|reference| {
-        reference.registry() == "docker.io"
-            && matches!(reference.repository(), "docker/dockerfile" | "docker/dockerfile-upstream")
-            && reference.tag().is_none_or(|tag| tag == "latest" || tag == "labs" || tag.split(['.', '-']).next() == Some("1"))
-    });
+    let own = name
+        .parse::<gantry_model::Reference>()
+        .is_ok_and(|reference| {
+            reference.registry() == "docker.io"
+                && matches!(
+                    reference.repository(),
+                    "docker/dockerfile" | "docker/dockerfile-upstream"
+                )
+                && reference.tag().is_none_or(|tag| {
+                    tag == "latest" || tag == "labs" || tag.split(['.', '-']).next() == Some("1")
+                })
+        });
     if own {
         return Ok(());
     }
-    let message = format!("the front end {name} is not supported, only docker/dockerfile up to 1.x is");
+    let message =
+        format!("the front end {name} is not supported, only docker/dockerfile up to 1.x is");
     Err(BuildError::unsupported(source, syntax.span, message))
 }
 
 /// The Dockerfile's name and bytes.
 fn dockerfile_bytes(request: &BuildRequest) -> Result<(String, Vec<u8>), BuildError> {
     let path = match (&request.dockerfile, &request.context) {
-        (Some(DockerfileSource::Inline { name, bytes }), _) => return Ok((name.clone(), bytes.clone())),
+        (Some(DockerfileSource::Inline { name, bytes }), _) => {
+            return Ok((name.clone(), bytes.clone()));
+        }
         (Some(DockerfileSource::File(path)), _) => path.clone(),
         (None, Some(context)) => {
             if !context.is_dir() {
-                return Err(BuildError::NoContext { path: context.clone() });
+                return Err(BuildError::NoContext {
+                    path: context.clone(),
+                });
             }
             let usual = context.join("Dockerfile");
             let lower = context.join("dockerfile");
-            if !usual.exists() && lower.exists() { lower } else { usual }
+            if !usual.exists() && lower.exists() {
+                lower
+            } else {
+                usual
+            }
         }
         (None, None) => PathBuf::from("Dockerfile"),
     };
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned();
     match read(&path)? {
         Some(bytes) => Ok((name, bytes)),
         None => Err(BuildError::NoDockerfile { path }),
@@ -175,15 +232,31 @@ fn dockerfile_bytes(request: &BuildRequest) -> Result<(String, Vec<u8>), BuildEr
 
 /// A small file; `None` where there is none.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
-    let failed = |source| BuildError::Io { action: "read", path: path.to_owned(), source };
+    let failed = |source| BuildError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
     let file = match File::open(path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
         other => other.map_err(failed)?,
     };
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(BuildError::DockerfileTooLarge { path: path.display().to_string(), limit: LARGEST });
+        return Err(BuildError::DockerfileTooLarge {
+            path: path.display().to_string(),
+            limit: LARGEST,
+        });
     }
     Ok(Some(bytes))
 }
@@ -213,12 +286,23 @@ fn open_context(
         }
     }
     let (name, bytes) = found.unwrap_or_else(|| (path.join(".dockerignore"), Vec::new()));
-    reporter.bytes(vertex, "transferring context:", bytes.len() as u64, None, true);
-    let ignore = IgnoreFile::parse(&bytes)
-        .map_err(|source| BuildError::IgnoreFile { path: name.display().to_string(), source })?;
+    reporter.bytes(
+        vertex,
+        "transferring context:",
+        bytes.len() as u64,
+        None,
+        true,
+    );
+    let ignore = IgnoreFile::parse(&bytes).map_err(|source| BuildError::IgnoreFile {
+        path: name.display().to_string(),
+        source,
+    })?;
     reporter.done(vertex);
-    let absolute = std::fs::canonicalize(path).map_err(|_| BuildError::NoContext { path: path.to_owned() })?;
+    let absolute = std::fs::canonicalize(path).map_err(|_| BuildError::NoContext {
+        path: path.to_owned(),
+    })?;
     let cache = StatCache::open(&setting.root.join("build/stat"), &absolute);
-    Tree::context(&absolute, ignore, cache, setting.threads)
-        .map_err(|_| BuildError::NoContext { path: path.to_owned() })
+    Tree::context(&absolute, ignore, cache, setting.threads).map_err(|_| BuildError::NoContext {
+        path: path.to_owned(),
+    })
 }

@@ -17,7 +17,7 @@ use gantry_sys::lock::{self, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
-use crate::graph::{Fields, FileOperation, FileSource, Operation};
+use crate::graph::{Fields, FileOperation, FileSource, Operation, RunOperation};
 use crate::ops::copy::Change;
 use crate::solve::Stop;
 use crate::tree::Match;
@@ -59,10 +59,20 @@ pub(crate) fn key_of_definition(kind: &str, operation: &Operation, inputs: &[&[L
 
 /// The key of a `COPY` or `ADD` by the content of what is copied. `base` is left out where the
 /// result does not depend on it.
-pub(crate) fn key_of_files(operation: &FileOperation, change: &Change, base: Option<&[Layer]>, sources: &[Vec<Match>]) -> Key {
+pub(crate) fn key_of_files(
+    operation: &FileOperation,
+    change: &Change,
+    base: Option<&[Layer]>,
+    sources: &[Vec<Match>],
+) -> Key {
     let mut fields = Fields::new("files");
-    fields.text(&operation.destination).flag(operation.unpack).flag(operation.parents);
-    fields.optional(operation.owner.as_deref()).optional(operation.mode.as_deref());
+    fields
+        .text(&operation.destination)
+        .flag(operation.unpack)
+        .flag(operation.parents);
+    fields
+        .optional(operation.owner.as_deref())
+        .optional(operation.mode.as_deref());
     match base {
         Some(layers) => add_layers(fields.number(1), layers),
         None => drop(fields.number(0)),
@@ -96,7 +106,11 @@ fn add_match(fields: &mut Fields, found: &Match, change: &Change, parents: bool)
     use std::os::unix::ffi::OsStrExt;
     let mut first = std::collections::HashMap::new();
     let is_directory = found.top.kind == rustix::fs::FileType::Directory;
-    fields.bytes(if parents { found.top.path.as_bytes() } else { found.name.as_bytes() });
+    fields.bytes(if parents {
+        found.top.path.as_bytes()
+    } else {
+        found.name.as_bytes()
+    });
     fields.flag(is_directory).number(found.below.len() as u64);
     for (number, entry) in found.entries().enumerate() {
         // The directory that was named gives nothing but its content, unless it is copied itself.
@@ -106,27 +120,35 @@ fn add_match(fields: &mut Fields, found: &Match, change: &Change, parents: bool)
         let permissions = change.permissions(entry);
         fields.bytes(found.relative(entry).as_bytes());
         fields.number(u64::from(entry.kind.as_raw_mode()));
-        fields.number(u64::from(permissions.mode)).number(u64::from(permissions.uid)).number(u64::from(permissions.gid));
+        fields
+            .number(u64::from(permissions.mode))
+            .number(u64::from(permissions.uid))
+            .number(u64::from(permissions.gid));
         if let Some(digest) = &entry.digest {
             fields.bytes(digest);
         }
         if let Some(link) = &entry.link {
             fields.bytes(link.as_bytes());
         }
-        if matches!(entry.kind, rustix::fs::FileType::CharacterDevice | rustix::fs::FileType::BlockDevice) {
+        if matches!(
+            entry.kind,
+            rustix::fs::FileType::CharacterDevice | rustix::fs::FileType::BlockDevice
+        ) {
             fields.number(entry.stat.special);
         }
         if entry.stat.links > 1 && entry.digest.is_some() {
-            let original = *first.entry((entry.stat.device, entry.stat.inode)).or_insert(number);
+            let original = *first
+                .entry((entry.stat.device, entry.stat.inode))
+                .or_insert(number);
             fields.number(original as u64);
         }
     }
 }
 
 /// What a copy worked on, one line each, for a later explanation of a miss.
-pub(crate) fn describe_files(sources: &[Vec<Match>], change: &Change) -> String {
+pub(crate) fn describe_files(base: &[Layer], sources: &[Vec<Match>], change: &Change) -> String {
     use std::fmt::Write as _;
-    let mut text = String::new();
+    let mut text = describe_layers(base);
     for entry in sources.iter().flatten().flat_map(Match::entries) {
         let permissions = change.permissions(entry);
         let content = match (&entry.digest, &entry.link) {
@@ -138,11 +160,39 @@ pub(crate) fn describe_files(sources: &[Vec<Match>], change: &Change) -> String 
         let path = entry.path.to_string_lossy();
         let _ = writeln!(
             text,
-            "{kind:x}{:o} {}:{} {content} {path:?}",
+            "file {kind:x}{:o} {}:{} {content} {path:?}",
             permissions.mode, permissions.uid, permissions.gid
         );
     }
     text
+}
+
+/// What a `RUN` worked on, for a later explanation of a miss.
+pub(crate) fn describe_run(base: &[Layer], run: &RunOperation) -> String {
+    use std::fmt::Write as _;
+    let mut text = describe_layers(base);
+    for argument in &run.arguments {
+        let _ = writeln!(text, "argument {argument:?}");
+    }
+    for (name, value) in &run.environment {
+        // A value may be a secret that does not belong into a database: its digest tells whether
+        // it changed.
+        let digest = blake3::hash(value.as_bytes());
+        let _ = writeln!(
+            text,
+            "environment {name:?} {}",
+            hex_encode(&digest.as_bytes()[..8])
+        );
+    }
+    let _ = writeln!(text, "directory {:?}\nuser {:?}", run.directory, run.user);
+    text
+}
+
+fn describe_layers(layers: &[Layer]) -> String {
+    layers
+        .iter()
+        .map(|layer| format!("layer {}\n", layer.diff_id))
+        .collect()
 }
 
 /// The records of one store, and the locks of steps that run.
@@ -154,18 +204,28 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn new(store: Store, run_root: &Path) -> Self {
-        Self { store, locks: run_root.join("build") }
+        Self {
+            store,
+            locks: run_root.join("build"),
+        }
     }
 
     /// The layer that a step made under this key, if the store still has it.
     pub(crate) fn find(&self, key: &Key) -> Result<Option<Layer>, StepError> {
         let record = self.store.records().find(STEP, &key.0)?;
-        // A record that does not parse is no record.
-        Ok(record.and_then(|record| serde_json::from_slice(&record.value).ok()))
+        // A record that does not parse is no record, and one whose layer is lost is of no use.
+        let layer: Option<Layer> =
+            record.and_then(|record| serde_json::from_slice(&record.value).ok());
+        Ok(layer.filter(|layer| self.store.layers().tree(&layer.diff_id).exists()))
     }
 
     /// Records the layer that a step made, under one or several keys.
-    pub(crate) fn record(&self, keys: &[Key], layer: &Layer, inputs: &str) -> Result<(), StepError> {
+    pub(crate) fn record(
+        &self,
+        keys: &[Key],
+        layer: &Layer,
+        inputs: &str,
+    ) -> Result<(), StepError> {
         let value = serde_json::to_vec(layer).expect("a digest and a text are JSON");
         let mut records = Vec::new();
         for key in keys {
@@ -218,7 +278,12 @@ impl Cache {
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
 }
 
 /// Waits for a lock that somebody else has; `None` if the build is stopped before.
@@ -228,14 +293,18 @@ pub(crate) fn wait_for_lock(file: File, kind: Kind, stop: &Stop) -> io::Result<O
     let (send, receive) = mpsc::channel();
     let done = crate::cancel::Cancellation::new()?;
     let waker = done.clone();
-    std::thread::Builder::new().name("step-lock".into()).spawn(move || {
-        let locked = lock::lock(&file, kind).map(|()| file);
-        // Nobody listens any more if the build was stopped.
-        let _sent = send.send(locked);
-        waker.cancel();
-    })?;
+    std::thread::Builder::new()
+        .name("step-lock".into())
+        .spawn(move || {
+            let locked = lock::lock(&file, kind).map(|()| file);
+            // Nobody listens any more if the build was stopped.
+            let _sent = send.send(locked);
+            waker.cancel();
+        })?;
     stop.wait_for(&done)?;
-    receive.try_recv().map_or(Ok(None), |locked| locked.map(Some))
+    receive
+        .try_recv()
+        .map_or(Ok(None), |locked| locked.map(Some))
 }
 
 /// The right to run the step of a key.

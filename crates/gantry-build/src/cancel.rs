@@ -28,7 +28,12 @@ impl Cancellation {
     /// The kernel gives no descriptor.
     pub fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { shared: Arc::new(Shared { set: AtomicBool::new(false), event }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                set: AtomicBool::new(false),
+                event,
+            }),
+        })
     }
 
     /// Sets the switch.
@@ -67,7 +72,10 @@ mod tests {
         assert!(other.is_canceled());
         for _ in 0..2 {
             let mut fds = [PollFd::new(&other, PollFlags::IN)];
-            let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let none = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
             assert_eq!(poll(&mut fds, Some(&none)).unwrap(), 1);
         }
     }

@@ -101,13 +101,13 @@ pub enum BuildError {
         /// The step's name as shown.
         step: String,
         /// Why.
-        source: StepError,
+        source: Box<StepError>,
         /// The instruction with its lines and the reason; empty where it has no place.
         rendered: String,
     },
     /// The store fails.
     #[error("the store failed")]
-    Store(#[from] StoreError),
+    Store(#[source] Box<StoreError>),
     /// The build was cancelled.
     #[error("build canceled")]
     Canceled,
@@ -211,17 +211,49 @@ pub enum StepError {
 }
 
 impl StepError {
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
-        Self::Io { action, path: path.into(), source: source.into() }
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        Self::Io {
+            action,
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+}
+
+impl From<StoreError> for BuildError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
     }
 }
 
 impl From<SelectError> for StepError {
     fn from(error: SelectError) -> Self {
         match error {
-            SelectError::NotFound { path, ignored, similar } => Self::NotFound { path, ignored, similar },
-            SelectError::Pattern(error) => Self::Pattern { pattern: error.pattern },
-            SelectError::File(FileError { action, path, source }) => Self::Io { action, path: path.into(), source },
+            SelectError::NotFound {
+                path,
+                ignored,
+                similar,
+            } => Self::NotFound {
+                path,
+                ignored,
+                similar,
+            },
+            SelectError::Pattern(error) => Self::Pattern {
+                pattern: error.pattern,
+            },
+            SelectError::File(FileError {
+                action,
+                path,
+                source,
+            }) => Self::Io {
+                action,
+                path: path.into(),
+                source,
+            },
         }
     }
 }
@@ -250,9 +282,19 @@ impl Fault for StepError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::NotFound { similar: Some(similar), .. } => vec![format!("did you mean {similar}?")],
-            Self::NotFound { ignored: true, path, .. } => {
-                vec![format!("add !{} to the ignore file to bring it back", path.trim_start_matches('/'))]
+            Self::NotFound {
+                similar: Some(similar),
+                ..
+            } => vec![format!("did you mean {similar}?")],
+            Self::NotFound {
+                ignored: true,
+                path,
+                ..
+            } => {
+                vec![format!(
+                    "add !{} to the ignore file to bring it back",
+                    path.trim_start_matches('/')
+                )]
             }
             Self::Store(error) => error.hints(),
             Self::Start { hints, .. } => hints.clone(),
@@ -264,7 +306,10 @@ impl Fault for StepError {
 impl BuildError {
     /// The Dockerfile is wrong.
     pub(crate) fn dockerfile(source: &SourceFile, diagnostics: &[Diagnostic]) -> Self {
-        let rendered = diagnostics.iter().map(|diagnostic| diagnostic.render(source)).collect();
+        let rendered = diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.render(source))
+            .collect();
         let first = diagnostics.first();
         Self::Dockerfile {
             message: first.map(|first| first.message.clone()).unwrap_or_default(),
@@ -282,9 +327,17 @@ impl BuildError {
     /// A place in the Dockerfile asks for what Gantry cannot do.
     pub(crate) fn unsupported(source: &SourceFile, span: Span, message: impl Into<String>) -> Self {
         match Self::at(source, span, message) {
-            Self::Dockerfile { message, rendered, hints, .. } => {
-                Self::Dockerfile { message, rendered, hints, unsupported: true }
-            }
+            Self::Dockerfile {
+                message,
+                rendered,
+                hints,
+                ..
+            } => Self::Dockerfile {
+                message,
+                rendered,
+                hints,
+                unsupported: true,
+            },
             other => other,
         }
     }
@@ -299,12 +352,17 @@ impl BuildError {
     ) -> Self {
         let mut diagnostic = Diagnostic::error(Code::Arguments, format!("{image}: {error}"), span);
         if let Some(similar) = similar {
-            diagnostic = diagnostic.with_hint(format!("a stage of this Dockerfile is called {similar}"));
+            diagnostic =
+                diagnostic.with_hint(format!("a stage of this Dockerfile is called {similar}"));
         }
         for hint in error.hints() {
             diagnostic = diagnostic.with_hint(hint);
         }
-        Self::BaseImage { image, source: error, rendered: diagnostic.render(source) }
+        Self::BaseImage {
+            image,
+            source: error,
+            rendered: diagnostic.render(source),
+        }
     }
 
     /// The lines of the Dockerfile with a marker, the message and the hints, ready to be shown;
@@ -312,7 +370,9 @@ impl BuildError {
     #[must_use]
     pub fn rendered(&self) -> Option<&str> {
         match self {
-            Self::Dockerfile { rendered, .. } | Self::BaseImage { rendered, .. } | Self::Step { rendered, .. } => {
+            Self::Dockerfile { rendered, .. }
+            | Self::BaseImage { rendered, .. }
+            | Self::Step { rendered, .. } => {
                 Some(rendered.as_str()).filter(|rendered| !rendered.is_empty())
             }
             _ => None,
@@ -323,7 +383,9 @@ impl BuildError {
 impl Fault for BuildError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Dockerfile { unsupported: true, .. } => FaultKind::Unsupported,
+            Self::Dockerfile {
+                unsupported: true, ..
+            } => FaultKind::Unsupported,
             Self::Dockerfile { .. }
             | Self::DockerfileTooLarge { .. }
             | Self::IgnoreFile { .. }
@@ -344,7 +406,9 @@ impl Fault for BuildError {
             Self::BaseImage { source, .. } => source.hints(),
             Self::Target(error) => error.hints(),
             // Already part of the rendered text, where there is one.
-            Self::Step { source, rendered, .. } if rendered.is_empty() => source.hints(),
+            Self::Step {
+                source, rendered, ..
+            } if rendered.is_empty() => source.hints(),
             Self::Store(error) => error.hints(),
             Self::NoDockerfile { .. } => vec!["name another file with -f".to_owned()],
             _ => Vec::new(),

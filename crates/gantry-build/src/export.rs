@@ -22,7 +22,11 @@ pub(crate) fn export(
     config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
     config.history = dated(history, layers);
     if config.created.is_none() {
-        config.created = config.history.iter().rev().find_map(|entry| entry.created.clone());
+        config.created = config
+            .history
+            .iter()
+            .rev()
+            .find_map(|entry| entry.created.clone());
     }
     let bytes = serde_json::to_vec(&config).expect("a configuration is JSON");
     let put = || -> Result<Digest, BuildError> {
@@ -31,7 +35,11 @@ pub(crate) fn export(
         if let Some(id) = present(store, &bytes, tags)? {
             return Ok(id);
         }
-        let image = NewImage { config: &bytes, tags: tags.to_vec(), ..NewImage::default() };
+        let image = NewImage {
+            config: &bytes,
+            tags: tags.to_vec(),
+            ..NewImage::default()
+        };
         Ok(images.put(&image)?)
     };
     match put() {
@@ -79,9 +87,17 @@ fn dated(mut history: Vec<History>, layers: &[Layer]) -> Vec<History> {
             entry.created = layer.and_then(|layer| layer.created.clone());
         }
     }
-    let undated = history.iter().position(|entry| entry.created.is_none()).unwrap_or(history.len());
-    let first_behind = history[undated..].iter().find_map(|entry| entry.created.clone());
-    let last_before = history[..undated].iter().rev().find_map(|entry| entry.created.clone());
+    let undated = history
+        .iter()
+        .position(|entry| entry.created.is_none())
+        .unwrap_or(history.len());
+    let first_behind = history[undated..]
+        .iter()
+        .find_map(|entry| entry.created.clone());
+    let last_before = history[..undated]
+        .iter()
+        .rev()
+        .find_map(|entry| entry.created.clone());
     let mut time = first_behind.or(last_before);
     let mut gap = false;
     for entry in &mut history {
@@ -105,22 +121,40 @@ mod tests {
     use super::*;
 
     fn entry(created: &str, empty_layer: bool) -> History {
-        History { created: (!created.is_empty()).then(|| created.to_owned()), empty_layer, ..History::default() }
+        History {
+            created: (!created.is_empty()).then(|| created.to_owned()),
+            empty_layer,
+            ..History::default()
+        }
     }
 
     fn layer(created: &str) -> Layer {
         let created = (!created.is_empty()).then(|| created.to_owned());
-        Layer { diff_id: Digest::from_bytes([0; 32]), created }
+        Layer {
+            diff_id: Digest::from_bytes([0; 32]),
+            created,
+        }
     }
 
     #[test]
     fn times_of_entries_without_a_layer() {
         for (history, layers, want) in [
             // A base and metadata only: the time of the base.
-            (vec![entry("1", false), entry("", true)], vec![layer("")], vec!["1", "1"]),
+            (
+                vec![entry("1", false), entry("", true)],
+                vec![layer("")],
+                vec!["1", "1"],
+            ),
             // Metadata before the first new layer: its time.
             (
-                vec![entry("1", false), entry("", true), entry("", false), entry("", true), entry("", false), entry("", true)],
+                vec![
+                    entry("1", false),
+                    entry("", true),
+                    entry("", false),
+                    entry("", true),
+                    entry("", false),
+                    entry("", true),
+                ],
                 vec![layer(""), layer("5"), layer("7")],
                 vec!["1", "5", "5", "5", "7", "7"],
             ),
@@ -128,7 +162,10 @@ mod tests {
             (vec![entry("", true)], vec![], vec![""]),
         ] {
             let dated = dated(history, &layers);
-            let times: Vec<&str> = dated.iter().map(|entry| entry.created.as_deref().unwrap_or_default()).collect();
+            let times: Vec<&str> = dated
+                .iter()
+                .map(|entry| entry.created.as_deref().unwrap_or_default())
+                .collect();
             assert_eq!(times, want);
         }
     }

@@ -89,7 +89,11 @@ pub(crate) struct Script {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mount {
     /// Memory.
-    Tmpfs { target: String, size: Option<u64>, read_only: bool },
+    Tmpfs {
+        target: String,
+        size: Option<u64>,
+        read_only: bool,
+    },
     /// A folder that outlives the build.
     Cache(CacheMount),
 }
@@ -185,14 +189,27 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// Adds a node, or finds the equal one that is already there.
-    pub(crate) fn add(&mut self, operation: Operation, inputs: Vec<NodeId>, label: Label) -> NodeId {
-        let below: Vec<Definition> = inputs.iter().map(|input| self.node(*input).definition).collect();
+    pub(crate) fn add(
+        &mut self,
+        operation: Operation,
+        inputs: Vec<NodeId>,
+        label: Label,
+    ) -> NodeId {
+        let below: Vec<Definition> = inputs
+            .iter()
+            .map(|input| self.node(*input).definition)
+            .collect();
         let definition = operation.definition(&below);
         if let Some(known) = self.by_definition.get(&definition) {
             return *known;
         }
         let id = NodeId(self.nodes.len());
-        self.nodes.push(Node { operation, inputs, definition, label });
+        self.nodes.push(Node {
+            operation,
+            inputs,
+            definition,
+            label,
+        });
         self.by_definition.insert(definition, id);
         id
     }
@@ -223,7 +240,10 @@ impl Graph {
                 open.extend(&self.node(id).inputs);
             }
         }
-        (0..self.nodes.len()).map(NodeId).filter(|id| wanted[id.0]).collect()
+        (0..self.nodes.len())
+            .map(NodeId)
+            .filter(|id| wanted[id.0])
+            .collect()
     }
 }
 
@@ -232,15 +252,32 @@ mod tests {
     use super::*;
 
     fn directory(path: &str) -> Operation {
-        Operation::MakeDirectory(MakeDirectory { path: path.into(), user: String::new() })
+        Operation::MakeDirectory(MakeDirectory {
+            path: path.into(),
+            user: String::new(),
+        })
     }
 
     #[test]
     fn equal_work_is_one_node() {
         let mut graph = Graph::default();
         let scratch = graph.add(Operation::Scratch, vec![], Label::default());
-        let first = graph.add(directory("/a"), vec![scratch], Label { name: "x".into(), ..Label::default() });
-        let same = graph.add(directory("/a"), vec![scratch], Label { name: "y".into(), ..Label::default() });
+        let first = graph.add(
+            directory("/a"),
+            vec![scratch],
+            Label {
+                name: "x".into(),
+                ..Label::default()
+            },
+        );
+        let same = graph.add(
+            directory("/a"),
+            vec![scratch],
+            Label {
+                name: "y".into(),
+                ..Label::default()
+            },
+        );
         let other = graph.add(directory("/b"), vec![scratch], Label::default());
         let above = graph.add(directory("/b"), vec![first], Label::default());
         assert_eq!(first, same);

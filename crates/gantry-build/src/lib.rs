@@ -31,8 +31,8 @@ pub mod request;
 pub mod run_step;
 
 pub use base::{BaseImage, BaseImageError, BaseImages, PullPolicy};
+pub use build::build;
 pub use cancel::Cancellation;
 pub use error::{BuildError, StepError};
 pub use progress::{Event, Progress};
-pub use build::build;
 pub use request::{BuildRequest, BuildResult, Builder, DockerfileSource, RunNetwork};

@@ -14,10 +14,13 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use gantry_dockerfile::argument::is_predefined;
 use gantry_dockerfile::ast::InstructionKind;
+use gantry_dockerfile::diagnostic::Code;
+use gantry_dockerfile::lint::{self, Environment, SettingsError, Surroundings};
 use gantry_dockerfile::resolve::{Base, Source};
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
@@ -110,7 +113,9 @@ pub(crate) fn lower(
     images: &dyn Images,
 ) -> Result<Lowered, BuildError> {
     let mut lowering = Lowering::new(dockerfile, source, settings, images)?;
-    let target = dockerfile.target(settings.target.as_deref()).map_err(BuildError::Target)?;
+    let target = dockerfile
+        .target(settings.target.as_deref())
+        .map_err(BuildError::Target)?;
     lowering.need(target);
     lowering.prefetch(target);
     loop {
@@ -124,7 +129,7 @@ pub(crate) fn lower(
             }
         }
     }
-    Ok(lowering.finish(target))
+    lowering.finish(target)
 }
 
 /// Why the lowering of a stage stops.
@@ -152,7 +157,8 @@ struct Lowering<'a> {
     needed: Vec<bool>,
     graph: Graph,
     stages: Vec<Option<StageState>>,
-    warnings: Vec<Warning>,
+    /// Environments of base images by name, for the rules.
+    environments: HashMap<String, Environment>,
     /// Names of build arguments that some `ARG` declared.
     declared: BTreeSet<String>,
 }
@@ -182,12 +188,9 @@ impl<'a> Lowering<'a> {
             needed: vec![false; dockerfile.stages.len()],
             graph: Graph::default(),
             stages: vec![None; dockerfile.stages.len()],
-            warnings: Vec::new(),
+            environments: HashMap::new(),
             declared,
         };
-        for warning in &dockerfile.warnings {
-            lowering.warn(warning);
-        }
         for index in 0..dockerfile.stages.len() {
             let base = lowering.stage_base(index)?;
             lowering.bases.push(base);
@@ -197,7 +200,9 @@ impl<'a> Lowering<'a> {
 
     fn stage_base(&mut self, index: usize) -> Result<StageBase, BuildError> {
         let stage = &self.dockerfile.stages[index];
-        let base = self.globals.word(&stage.base, self.dockerfile.directives.escape);
+        let base = self
+            .globals
+            .word(&stage.base, self.dockerfile.directives.escape);
         let base = base.map_err(|diagnostic| BuildError::dockerfile(self.source, &[diagnostic]))?;
         if base.value.is_empty() {
             let message = format!("base name ({}) should not be blank", stage.base.value);
@@ -209,14 +214,23 @@ impl<'a> Lowering<'a> {
         };
         let name = base.value;
         let base = self.dockerfile.base_of(index, &name);
-        Ok(StageBase { name, platform, base })
+        Ok(StageBase {
+            name,
+            platform,
+            base,
+        })
     }
 
     fn stage_platform(&mut self, word: &gantry_dockerfile::Word) -> Result<Platform, BuildError> {
         let expanded = self.globals.word(word, self.dockerfile.directives.escape);
-        let expanded = expanded.map_err(|diagnostic| BuildError::dockerfile(self.source, &[diagnostic]))?;
+        let expanded =
+            expanded.map_err(|diagnostic| BuildError::dockerfile(self.source, &[diagnostic]))?;
         expanded.value.parse().map_err(|error| {
-            BuildError::at(self.source, word.span, format!("failed to parse platform {}: {error}", expanded.value))
+            BuildError::at(
+                self.source,
+                word.span,
+                format!("failed to parse platform {}: {error}", expanded.value),
+            )
         })
     }
 
@@ -242,11 +256,20 @@ impl<'a> Lowering<'a> {
     /// Every `--from` of a stage.
     fn named_sources(&self, stage: usize) -> impl Iterator<Item = &'a str> + use<'a> {
         let dockerfile = self.dockerfile;
-        dockerfile.stages[stage].instructions.iter().flat_map(|instruction| match &instruction.kind {
-            InstructionKind::Copy(copy) => copy.from.iter().map(|word| word.value.as_str()).collect(),
-            InstructionKind::Run(run) => run.mounts.iter().filter_map(|mount| mount.spec.from()).collect(),
-            _ => Vec::new(),
-        })
+        dockerfile.stages[stage]
+            .instructions
+            .iter()
+            .flat_map(|instruction| match &instruction.kind {
+                InstructionKind::Copy(copy) => {
+                    copy.from.iter().map(|word| word.value.as_str()).collect()
+                }
+                InstructionKind::Run(run) => run
+                    .mounts
+                    .iter()
+                    .filter_map(|mount| mount.spec.from())
+                    .collect(),
+                _ => Vec::new(),
+            })
     }
 
     /// The images that the needed stages name, fetched at once.
@@ -274,21 +297,26 @@ impl<'a> Lowering<'a> {
 
     fn base_request(&self, stage: usize) -> ImageRequest {
         let base = &self.bases[stage];
-        let platform = base.platform.as_ref().unwrap_or(&self.settings.target_platform);
-        ImageRequest { name: base.name.clone(), platform: platform.clone() }
+        let platform = base
+            .platform
+            .as_ref()
+            .unwrap_or(&self.settings.target_platform);
+        ImageRequest {
+            name: base.name.clone(),
+            platform: platform.clone(),
+        }
     }
 
     fn source_request(&self, from: &str) -> ImageRequest {
-        ImageRequest { name: from.to_owned(), platform: self.settings.target_platform.clone() }
+        ImageRequest {
+            name: from.to_owned(),
+            platform: self.settings.target_platform.clone(),
+        }
     }
 
     fn start_again(&mut self) {
         self.graph = Graph::default();
         self.stages = vec![None; self.dockerfile.stages.len()];
-        self.warnings.clear();
-        for warning in &self.dockerfile.warnings {
-            self.warn(warning);
-        }
     }
 
     fn stages_up_to(&mut self, target: usize) -> Result<(), Stop> {
@@ -302,57 +330,97 @@ impl<'a> Lowering<'a> {
     }
 
     /// The image `request` for the place `span`.
-    fn image(&self, request: &ImageRequest, source: &SourceFile, span: Span) -> Result<NamedImage, BuildError> {
+    fn image(
+        &self,
+        request: &ImageRequest,
+        source: &SourceFile,
+        span: Span,
+    ) -> Result<NamedImage, BuildError> {
         self.images.image(request).map_err(|failure| match failure {
-            ImageFailure::Name(error) => {
-                BuildError::at(source, span, format!("failed to parse image name \"{}\": {error}", request.name))
-            }
+            ImageFailure::Name(error) => BuildError::at(
+                source,
+                span,
+                format!("failed to parse image name \"{}\": {error}", request.name),
+            ),
             ImageFailure::Fetch(error) => {
-                let similar = self.dockerfile.similar_stage(&request.name, self.dockerfile.stages.len());
+                let similar = self
+                    .dockerfile
+                    .similar_stage(&request.name, self.dockerfile.stages.len());
                 BuildError::base_image(source, span, request.name.clone(), similar, error)
             }
         })
     }
 
-    fn warn(&mut self, diagnostic: &Diagnostic) {
-        self.warn_in(self.source, diagnostic);
-    }
-
-    fn warn_in(&mut self, source: &SourceFile, diagnostic: &Diagnostic) {
-        let (line, _) = source.lines(diagnostic.span);
-        let warning = Warning {
-            message: format!("{} (line {line})", diagnostic.message),
-            rendered: Some(diagnostic.render(source)),
+    /// What the rules say about the file, and what the client gave for nothing.
+    fn warnings(&self) -> Result<Vec<Warning>, BuildError> {
+        let invalid =
+            |span: Span, error: SettingsError| BuildError::at(self.source, span, error.to_string());
+        let rules = match &self.dockerfile.directives.check {
+            Some(check) => {
+                lint::Settings::parse(&check.value).map_err(|error| invalid(check.span, error))?
+            }
+            None => lint::Settings::default(),
         };
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
+        let surroundings = Surroundings {
+            environment: &|name| self.environments.get(name).cloned(),
+            arguments: &self.globals.arguments(self.settings),
+        };
+        let complaints = lint::check(self.dockerfile, &surroundings, &rules);
+        if rules.error && !complaints.is_empty() {
+            return Err(BuildError::dockerfile(self.source, &complaints));
         }
-    }
-
-    fn finish(mut self, target: usize) -> Lowered {
-        let state = self.stages[target].take().expect("the target is lowered last");
+        let mut warnings: Vec<Warning> = complaints
+            .iter()
+            .map(|complaint| self.warning(complaint))
+            .collect();
         let unused: Vec<&str> = self
             .settings
             .build_args
             .keys()
             .map(String::as_str)
-            .filter(|name| !self.declared.contains(*name) && !gantry_dockerfile::argument::is_predefined(name))
+            .filter(|name| !self.declared.contains(*name) && !is_predefined(name))
             .collect();
         if !unused.is_empty() {
-            let message = format!("one or more build-args [{}] were not consumed", unused.join(" "));
-            self.warnings.push(Warning { message, rendered: None });
+            let message = format!(
+                "one or more build-args [{}] were not consumed",
+                unused.join(" ")
+            );
+            warnings.push(Warning {
+                message,
+                rendered: None,
+            });
         }
+        Ok(warnings)
+    }
+
+    fn warning(&self, complaint: &Diagnostic) -> Warning {
+        let (line, _) = self.source.lines(complaint.span);
+        let rule = match complaint.code {
+            Code::Lint(rule) => format!("{rule}: "),
+            _ => String::new(),
+        };
+        Warning {
+            message: format!("{rule}{} (line {line})", complaint.message),
+            rendered: Some(complaint.render(self.source)),
+        }
+    }
+
+    fn finish(mut self, target: usize) -> Result<Lowered, BuildError> {
+        let warnings = self.warnings()?;
+        let state = self.stages[target]
+            .take()
+            .expect("the target is lowered last");
         let mut config = state.config;
         config.config.labels.extend(self.settings.labels.clone());
         if let Some(epoch) = &self.settings.epoch {
             config.created = Some(epoch.clone());
         }
-        Lowered {
+        Ok(Lowered {
             graph: self.graph,
             target: state.rootfs,
             config,
             history: state.history,
-            warnings: self.warnings,
-        }
+            warnings,
+        })
     }
 }

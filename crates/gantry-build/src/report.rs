@@ -14,7 +14,11 @@ pub(crate) struct Reporter<'p> {
 
 impl<'p> Reporter<'p> {
     pub(crate) fn new(progress: &'p dyn Progress) -> Self {
-        Self { progress, began: Instant::now(), next: AtomicU32::new(0) }
+        Self {
+            progress,
+            began: Instant::now(),
+            next: AtomicU32::new(0),
+        }
     }
 
     fn at(&self) -> Duration {
@@ -36,39 +40,83 @@ impl<'p> Reporter<'p> {
     }
 
     pub(crate) fn started(&self, vertex: VertexId) {
-        self.progress.event(Event::Started { vertex, at: self.at() });
+        self.progress.event(Event::Started {
+            vertex,
+            at: self.at(),
+        });
     }
 
     pub(crate) fn cached(&self, vertex: VertexId) {
-        self.progress.event(Event::Cached { vertex, at: self.at() });
+        self.progress.event(Event::Cached {
+            vertex,
+            at: self.at(),
+        });
     }
 
     pub(crate) fn done(&self, vertex: VertexId) {
-        self.progress.event(Event::Done { vertex, at: self.at() });
+        self.progress.event(Event::Done {
+            vertex,
+            at: self.at(),
+        });
     }
 
     pub(crate) fn failed(&self, vertex: VertexId, message: &str) {
         let message = message.lines().next().unwrap_or_default();
-        self.progress.event(Event::Failed { vertex, message, at: self.at() });
+        self.progress.event(Event::Failed {
+            vertex,
+            message,
+            at: self.at(),
+        });
     }
 
     pub(crate) fn canceled(&self, vertex: VertexId) {
-        self.progress.event(Event::Canceled { vertex, at: self.at() });
+        self.progress.event(Event::Canceled {
+            vertex,
+            at: self.at(),
+        });
     }
 
     pub(crate) fn log(&self, vertex: VertexId, stream: LogStream, bytes: &[u8]) {
-        self.progress.event(Event::Log { vertex, stream, bytes, at: self.at() });
+        self.progress.event(Event::Log {
+            vertex,
+            stream,
+            bytes,
+            at: self.at(),
+        });
     }
 
     /// Bytes that a part of a vertex has moved.
-    pub(crate) fn bytes(&self, vertex: VertexId, name: &str, current: u64, total: Option<u64>, done: bool) {
-        self.progress.event(Event::Status { vertex, name, current, total, unit: Unit::Bytes, done, at: self.at() });
+    pub(crate) fn bytes(
+        &self,
+        vertex: VertexId,
+        name: &str,
+        current: u64,
+        total: Option<u64>,
+        done: bool,
+    ) {
+        self.progress.event(Event::Status {
+            vertex,
+            name,
+            current,
+            total,
+            unit: Unit::Bytes,
+            done,
+            at: self.at(),
+        });
     }
 
     /// A part of a vertex that begins or ends.
     pub(crate) fn part(&self, vertex: VertexId, name: &str, done: bool) {
         let at = self.at();
-        self.progress.event(Event::Status { vertex, name, current: 0, total: None, unit: Unit::None, done, at });
+        self.progress.event(Event::Status {
+            vertex,
+            name,
+            current: 0,
+            total: None,
+            unit: Unit::None,
+            done,
+            at,
+        });
     }
 
     pub(crate) fn warning(&self, message: &str, rendered: Option<&str>) {

@@ -81,7 +81,12 @@ pub(crate) enum Outcome {
     /// The process ended.
     Exited { code: i32 },
     /// It could not be started.
-    Failed { message: String, kind: Kind, hints: Vec<String>, code: i32 },
+    Failed {
+        message: String,
+        kind: Kind,
+        hints: Vec<String>,
+        code: i32,
+    },
 }
 
 /// [`FaultKind`], as it crosses the socket.
@@ -135,6 +140,8 @@ pub fn main() -> ExitCode {
 }
 
 fn serve() -> io::Result<()> {
+    // The command line blocks signals while it builds, and what is blocked is inherited.
+    gantry_sys::signal::reset()?;
     let document = gantry_sys::fd::inherited(DOCUMENT)?;
     let mut text = Vec::new();
     File::from(document).take(LARGEST).read_to_end(&mut text)?;
@@ -144,7 +151,10 @@ fn serve() -> io::Result<()> {
             let outcome = Step::default().run(&request, &control);
             (&control).write_all(&serde_json::to_vec(&outcome)?)
         }
-        Work::Teardown { version: VERSION, run_root } => teardown(&run_root),
+        Work::Teardown {
+            version: VERSION,
+            run_root,
+        } => teardown(&run_root),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }
@@ -155,25 +165,39 @@ fn teardown(run_root: &Path) -> io::Result<()> {
     // Nothing to wait for but the time.
     poll(&mut [], Some(&linger))?;
     let networks = Networks::open(run_root, NetworkConfig::default()).map_err(io::Error::other)?;
-    networks.teardown_if_idle().map(drop).map_err(io::Error::other)
+    networks
+        .teardown_if_idle()
+        .map(drop)
+        .map_err(io::Error::other)
 }
 
 /// Starts a helper that sees to the bridge when this build has left it, and is not waited for.
 pub(crate) fn start_teardown(run_root: &Path) -> io::Result<()> {
-    let work = Work::Teardown { version: VERSION, run_root: run_root.to_owned() };
+    let work = Work::Teardown {
+        version: VERSION,
+        run_root: run_root.to_owned(),
+    };
     let document = gantry_sys::fd::sealed("run-step", &serde_json::to_vec(&work)?)?;
     let null = File::options().read(true).write(true).open("/dev/null")?;
     let process = Spawn {
         image: Image::own()?,
         arguments: &[OsStr::new("gantry"), OsStr::new(ARGUMENT)],
         environment: &[],
-        descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2), (document.as_fd(), DOCUMENT)],
+        descriptors: &[
+            (null.as_fd(), 0),
+            (null.as_fd(), 1),
+            (null.as_fd(), 2),
+            (document.as_fd(), DOCUMENT),
+        ],
         new_session: true,
         die_with_parent: false,
     }
     .start()?;
     // A process that goes on after the build reaps it; one that ends leaves it to init.
-    std::thread::Builder::new().name("bridge".into()).spawn(move || process.wait()).map(drop)
+    std::thread::Builder::new()
+        .name("bridge".into())
+        .spawn(move || process.wait())
+        .map(drop)
 }
 
 /// What a step holds outside of its container.
@@ -208,7 +232,10 @@ impl Step {
     }
 
     fn start(&mut self, request: &Request) -> Result<Running, StartError> {
-        let null = |source| StartError::Parent { action: "duplicate the standard streams", source };
+        let null = |source| StartError::Parent {
+            action: "duplicate the standard streams",
+            source,
+        };
         let [stdin, stdout, stderr] = streams().map_err(null)?;
         let launch = Launch {
             id: &request.id,
@@ -220,7 +247,11 @@ impl Step {
                 // The layer is synced when an image of it is stored, and thrown away otherwise.
                 volatile: true,
             }),
-            stdio: Stdio::Files { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() },
+            stdio: Stdio::Files {
+                stdin: stdin.as_fd(),
+                stdout: stdout.as_fd(),
+                stderr: stderr.as_fd(),
+            },
             seccomp: SeccompChoice::DockerDefault,
             init: false,
             die_with_parent: true,
@@ -242,7 +273,8 @@ impl Step {
                     })?;
                     self.networks = Some(networks);
                     if !request.relay_to.is_empty() {
-                        self.relay = Some(Relay::open(namespaces.network, request.relay_to.clone())?);
+                        self.relay =
+                            Some(Relay::open(namespaces.network, request.relay_to.clone())?);
                     }
                 }
             }
@@ -254,8 +286,15 @@ impl Step {
     /// Waits for the end of the container; ends it when nobody listens any more.
     fn wait(&mut self, running: &Running, control: &UnixStream) -> Outcome {
         loop {
-            let mut fds = vec![PollFd::from_borrowed_fd(running.pidfd(), PollFlags::IN), PollFd::new(control, PollFlags::IN)];
-            fds.extend(self.relay.as_ref().map(|relay| PollFd::new(relay, PollFlags::IN)));
+            let mut fds = vec![
+                PollFd::from_borrowed_fd(running.pidfd(), PollFlags::IN),
+                PollFd::new(control, PollFlags::IN),
+            ];
+            fds.extend(
+                self.relay
+                    .as_ref()
+                    .map(|relay| PollFd::new(relay, PollFlags::IN)),
+            );
             let polled = poll(&mut fds, None);
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             drop(fds);
@@ -279,7 +318,9 @@ impl Step {
                 self.relay = None;
             }
         }
-        let code = running.wait().map_or(KILLED, gantry_runtime::ExitStatus::code);
+        let code = running
+            .wait()
+            .map_or(KILLED, gantry_runtime::ExitStatus::code);
         Outcome::Exited { code }
     }
 }

@@ -1,5 +1,6 @@
 //! Running the graph: what is in the cache is not run, what is independent runs at once.
 
+mod file;
 mod schedule;
 mod step;
 mod stop;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use gantry_dockerfile::SourceFile;
 use gantry_dockerfile::diagnostic::{Code, Diagnostic};
 use gantry_model::Fault;
-use gantry_store::Store;
+use gantry_store::{Lease, Store};
 
 use crate::cache::{Cache, Key, Layer};
 use crate::error::{BuildError, StepError};
@@ -25,6 +26,8 @@ pub(crate) use stop::Stop;
 /// Where things are and what holds for a whole build.
 pub(crate) struct Setting {
     pub(crate) store: Store,
+    /// Keeps the layers of base images as long as the build runs.
+    pub(crate) lease: Lease,
     /// `$ROOT`.
     pub(crate) root: PathBuf,
     /// `$RUN`.
@@ -122,8 +125,11 @@ impl<'s> Solver<'s> {
 
     /// Tells about the steps in the order of the Dockerfile.
     fn announce(&mut self, needed: &[NodeId]) {
-        let mut shown: Vec<NodeId> =
-            needed.iter().copied().filter(|id| !self.graph.node(*id).label.name.is_empty()).collect();
+        let mut shown: Vec<NodeId> = needed
+            .iter()
+            .copied()
+            .filter(|id| !self.graph.node(*id).label.name.is_empty())
+            .collect();
         shown.sort_by_key(|id| self.graph.node(*id).label.position);
         for id in shown {
             let vertex = self.reporter.vertex(&self.graph.node(id).label.name);
@@ -158,14 +164,21 @@ impl<'s> Solver<'s> {
             }
             diagnostic.render(self.source)
         });
-        BuildError::Step { step: label.name.clone(), source: error, rendered }
+        BuildError::Step {
+            step: label.name.clone(),
+            source: Box::new(error),
+            rendered,
+        }
     }
 
     /// Whether a node copies from the context.
     fn copies_context(&self, node: NodeId) -> bool {
         let node = self.graph.node(node);
         matches!(node.operation, Operation::File(_))
-            && node.inputs.get(1).is_some_and(|input| self.graph.node(*input).operation == Operation::Context)
+            && node
+                .inputs
+                .get(1)
+                .is_some_and(|input| self.graph.node(*input).operation == Operation::Context)
     }
 }
 

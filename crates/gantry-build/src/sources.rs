@@ -18,24 +18,47 @@ pub(crate) struct Sources<'s> {
 }
 
 impl<'s> Sources<'s> {
-    pub(crate) fn new(bases: &'s dyn BaseImages, policy: PullPolicy, reporter: &'s Reporter<'s>) -> Self {
-        Self { bases, policy, reporter, known: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(
+        bases: &'s dyn BaseImages,
+        policy: PullPolicy,
+        reporter: &'s Reporter<'s>,
+    ) -> Self {
+        Self {
+            bases,
+            policy,
+            reporter,
+            known: Mutex::new(HashMap::new()),
+        }
     }
 
     fn resolve(&self, request: &ImageRequest) -> Result<NamedImage, ImageFailure> {
         let reference: Reference = request.name.parse().map_err(ImageFailure::Name)?;
-        let vertex = self.reporter.begin(&format!("[internal] load metadata for {reference}"));
+        let vertex = self
+            .reporter
+            .begin(&format!("[internal] load metadata for {reference}"));
         let status = |status: PullStatus| {
-            self.reporter.bytes(vertex, &status.id, status.current, status.total, status.done);
+            self.reporter.bytes(
+                vertex,
+                &status.id,
+                status.current,
+                status.total,
+                status.done,
+            );
         };
-        match self.bases.resolve(&reference, &request.platform, self.policy, &status) {
+        match self
+            .bases
+            .resolve(&reference, &request.platform, self.policy, &status)
+        {
             Ok(image) => {
                 self.reporter.done(vertex);
                 let mut name = reference.to_string();
                 if let (None, Some(digest)) = (reference.digest(), image.manifest) {
                     name.push_str(&format!("@{digest}"));
                 }
-                Ok(NamedImage { reference: name, image })
+                Ok(NamedImage {
+                    reference: name,
+                    image,
+                })
             }
             Err(error) => {
                 self.reporter.failed(vertex, &error.to_string());
@@ -49,9 +72,14 @@ impl Images for Sources<'_> {
     fn prefetch(&self, requests: &[ImageRequest]) {
         let fetch = |request: &ImageRequest| {
             let result = self.resolve(request);
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(request.clone(), result);
+            self.known
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(request.clone(), result);
         };
-        let Some((first, others)) = requests.split_first() else { return };
+        let Some((first, others)) = requests.split_first() else {
+            return;
+        };
         std::thread::scope(|scope| {
             for request in others {
                 scope.spawn(|| fetch(request));

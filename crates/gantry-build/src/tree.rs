@@ -44,7 +44,12 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// The client's context.
-    pub(crate) fn context(path: &Path, ignore: IgnoreFile, cache: StatCache, threads: usize) -> io::Result<Self> {
+    pub(crate) fn context(
+        path: &Path,
+        ignore: IgnoreFile,
+        cache: StatCache,
+        threads: usize,
+    ) -> io::Result<Self> {
         Ok(Self {
             root: Directory::open(path)?,
             name: path.to_owned(),
@@ -85,7 +90,9 @@ impl Tree {
     /// Writes what was learnt about files.
     pub(crate) fn save(&self) {
         if let Some(cache) = &self.cache {
-            let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut cache = cache
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             // Without it the next build reads more than it must; no reason to fail this one.
             let _saved = cache.save();
         }
@@ -160,7 +167,10 @@ impl Facts {
 pub(crate) fn split(path: &OsStr) -> (&OsStr, &OsStr) {
     let bytes = path.as_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (OsStr::from_bytes(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..])),
+        Some(at) => (
+            OsStr::from_bytes(&bytes[..at]),
+            OsStr::from_bytes(&bytes[at + 1..]),
+        ),
         None => (OsStr::new(""), path),
     }
 }

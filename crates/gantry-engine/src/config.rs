@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gantry_model::quantity::parse_bytes;
+use gantry_network::Subnet;
 use serde::Deserialize;
 
 use crate::error::OpenError;
@@ -89,8 +90,7 @@ pub struct Config {
 }
 
 /// How one registry is reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
     /// Asked first, in this order: `http://host:port` or `https://host[:port][/prefix]`.
     pub mirrors: Vec<String>,
@@ -133,9 +133,29 @@ impl Default for Log {
 struct Written {
     root: Option<PathBuf>,
     run_root: Option<PathBuf>,
-    registries: BTreeMap<String, Registry>,
+    registries: BTreeMap<String, WrittenRegistry>,
     network: Network,
     log: WrittenLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct WrittenRegistry {
+    mirrors: Option<Vec<String>>,
+    only_mirrors: Option<bool>,
+    insecure: Option<bool>,
+    ca_file: Option<PathBuf>,
+}
+
+impl Registry {
+    fn apply(&mut self, written: WrittenRegistry) {
+        if let Some(mirrors) = written.mirrors {
+            self.mirrors = mirrors;
+        }
+        self.only_mirrors = written.only_mirrors.unwrap_or(self.only_mirrors);
+        self.insecure = written.insecure.unwrap_or(self.insecure);
+        self.ca_file = written.ca_file.or_else(|| self.ca_file.take());
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -178,7 +198,7 @@ impl Config {
             value: value.to_owned(),
             reason,
         };
-        for mirror in written.registries.values().flat_map(|r| &r.mirrors) {
+        for mirror in written.registries.values().flat_map(|r| r.mirrors.iter().flatten()) {
             if !mirror.starts_with("http://") && !mirror.starts_with("https://") {
                 let reason = "a mirror starts with http:// or https://";
                 return Err(invalid("registries.*.mirrors", mirror, reason));
@@ -198,7 +218,14 @@ impl Config {
         }
         self.root = written.root.or_else(|| self.root.take());
         self.run_root = written.run_root.or_else(|| self.run_root.take());
-        self.registries.extend(written.registries);
+        if let Some(subnet) = &written.network.subnet
+            && subnet.parse::<Subnet>().is_err()
+        {
+            return Err(invalid("network.subnet", subnet, "a subnet is written a.b.c.d/n"));
+        }
+        for (name, registry) in written.registries {
+            self.registries.entry(name).or_default().apply(registry);
+        }
         self.network.subnet = written.network.subnet.or_else(|| self.network.subnet.take());
         self.network.mtu = written.network.mtu.or(self.network.mtu);
         Ok(())
@@ -222,14 +249,15 @@ mod tests {
         let config = applied(&[
             "root = \"/one\"\nrun-root = \"/run/one\"\n[log]\nmax-size = \"1m\"\nmax-files = 2\n\
              [registries.\"docker.io\"]\nmirrors = [\"http://a\"]\n[registries.\"b.io\"]\ninsecure = true\n",
-            "root = \"/two\"\n[log]\nmax-size = \"2m\"\n[registries.\"docker.io\"]\nmirrors = [\"https://c/x\"]\n",
+            "root = \"/two\"\n[log]\nmax-size = \"2m\"\n[registries.\"docker.io\"]\nmirrors = [\"https://c/x\"]\n\
+             [registries.\"b.io\"]\nonly-mirrors = true\n",
         ])
         .unwrap();
         assert_eq!(config.root.as_deref(), Some(Path::new("/two")));
         assert_eq!(config.run_root.as_deref(), Some(Path::new("/run/one")));
         assert_eq!((config.log.max_size, config.log.max_files), (2 << 20, 2));
         assert_eq!(config.registries["docker.io"].mirrors, ["https://c/x"]);
-        assert!(config.registries["b.io"].insecure);
+        assert!(config.registries["b.io"].insecure && config.registries["b.io"].only_mirrors);
     }
 
     #[test]
@@ -241,6 +269,7 @@ mod tests {
             "[registries.\"docker.io\"]\nmirrors = [\"a.b\"]",
             "[registries.\"docker.io\"]\nmirror = \"http://a\"",
             "root = ",
+            "[network]\nsubnet = \"10.0.0.0\"",
         ] {
             assert!(applied(&[text]).is_err(), "{text}");
         }

@@ -14,6 +14,7 @@ pub mod config;
 pub mod containers;
 mod error;
 pub mod images;
+pub mod networks;
 pub mod roots;
 pub mod system;
 pub mod volumes;
@@ -27,6 +28,7 @@ pub use config::{Config, Surroundings};
 pub use containers::Containers;
 pub use error::OpenError;
 pub use images::Images;
+pub use networks::Networks;
 pub use system::System;
 pub use volumes::Volumes;
 
@@ -108,6 +110,12 @@ impl Engine {
     #[must_use]
     pub const fn containers(&self) -> Containers<'_> {
         Containers::new(self)
+    }
+
+    /// Networks.
+    #[must_use]
+    pub const fn networks(&self) -> Networks<'_> {
+        Networks::new(self)
     }
 
     /// Volumes.

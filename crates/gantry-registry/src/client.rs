@@ -3,7 +3,9 @@
 mod auth;
 mod blob;
 mod challenge;
+mod login;
 mod manifest;
+mod proxy;
 mod push;
 mod transport;
 
@@ -63,6 +65,8 @@ pub(crate) struct Endpoint {
     pub(crate) registry: String,
     /// Whether it stands in for the registry.
     pub(crate) mirror: bool,
+    /// Whether plain HTTP is tried when this one does not answer.
+    pub(crate) trial: bool,
 }
 
 impl Client {
@@ -106,6 +110,7 @@ impl Client {
             prefix: String::new(),
             registry: registry.to_owned(),
             mirror: false,
+            trial: schemes.len() > 1 && *scheme == "https",
         };
         schemes.iter().map(endpoint).collect()
     }
@@ -119,7 +124,13 @@ impl Client {
         mut ask: impl FnMut(&Endpoint) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
         let mut failures = Vec::new();
+        let mut answered = false;
         for endpoint in self.transport.preferred_first(endpoints) {
+            // Who gave an answer over one scheme is not asked again over the other: what it
+            // refused by HTTPS, credentials and all, must not go out in plain.
+            if answered && !endpoint.mirror {
+                continue;
+            }
             match ask(&endpoint) {
                 Ok(answer) => {
                     self.transport.prefer(&endpoint);
@@ -129,7 +140,15 @@ impl Client {
                 Err(error @ (RegistryError::Source { .. } | RegistryError::Settings { .. })) => {
                     return Err(error);
                 }
-                Err(error) => failures.push(error),
+                Err(error) => {
+                    if matches!(error, RegistryError::Unreachable { .. }) {
+                        self.transport.avoid(&endpoint);
+                    } else if !endpoint.mirror {
+                        answered = true;
+                        self.transport.prefer(&endpoint);
+                    }
+                    failures.push(error);
+                }
             }
         }
         // Plain HTTP was tried because HTTPS did not answer: the more telling failure counts.
@@ -164,6 +183,7 @@ fn mirror_endpoint(mirror: &str) -> Endpoint {
         },
         registry: host.to_owned(),
         mirror: true,
+        trial: false,
     }
 }
 

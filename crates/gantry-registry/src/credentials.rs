@@ -1,21 +1,21 @@
 //! Credentials from Docker's `config.json` and its helpers.
 
+mod helper;
+mod keep;
+
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+
+pub use keep::{Kept, forget, keep};
 
 use crate::error::RegistryError;
 use crate::secret::Secret;
 
 /// The key under which Docker keeps Docker Hub's credentials.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
-
-/// Most that a helper may answer.
-const HELPER_LIMIT: u64 = 1 << 20;
 
 /// A name and password, or an identity token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl DockerConfig {
         let helper = keys.iter().find_map(|key| self.cred_helpers.get(key));
         let store = Some(&self.creds_store).filter(|name| !name.is_empty());
         if let Some(name) = helper.or(store)
-            && let Some(found) = ask_helper(name, &keys[0])?
+            && let Some(found) = helper::get(name, &keys[0])?
         {
             return Ok(Some(found));
         }
@@ -148,61 +148,6 @@ fn decode(stored: &StoredAuth, registry: &str) -> Result<Option<Credentials>, Re
     Ok(Some(Credentials::Basic {
         user: stored.username.clone(),
         password: Secret::new(stored.password.clone()),
-    }))
-}
-
-/// Asks `docker-credential-NAME get` (the docker-credential-helpers protocol).
-fn ask_helper(name: &str, server: &str) -> Result<Option<Credentials>, RegistryError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        username: String,
-        secret: String,
-    }
-    let helper = format!("docker-credential-{name}");
-    let failed = |reason: String| RegistryError::CredentialHelper {
-        helper: helper.clone(),
-        reason,
-    };
-    if name.contains('/') {
-        return Err(failed("its name has a slash".to_owned()));
-    }
-    let mut child = Command::new(&helper)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    let mut stdin = child.stdin.take().expect("stdin is a pipe");
-    let asked = stdin.write_all(server.as_bytes());
-    drop(stdin);
-    let mut text = String::new();
-    let stdout = child.stdout.take().expect("stdout is a pipe");
-    let read = stdout.take(HELPER_LIMIT).read_to_string(&mut text);
-    let status = child.wait().map_err(|error| failed(error.to_string()))?;
-    if !status.success() {
-        if text.contains("credentials not found") {
-            return Ok(None);
-        }
-        return Err(failed(
-            text.lines()
-                .next()
-                .unwrap_or("it gave no reason")
-                .to_owned(),
-        ));
-    }
-    asked
-        .and(read.map(drop))
-        .map_err(|error| failed(error.to_string()))?;
-    let answer: Answer = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    Ok(Some(if answer.username == "<token>" {
-        Credentials::IdentityToken(Secret::new(answer.secret))
-    } else {
-        Credentials::Basic {
-            user: answer.username,
-            password: Secret::new(answer.secret),
-        }
     }))
 }
 

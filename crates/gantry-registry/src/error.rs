@@ -180,7 +180,7 @@ impl Fault for RegistryError {
             Self::Unauthorized { endpoint, .. } => {
                 let host = endpoint.split("://").nth(1).unwrap_or(endpoint);
                 vec![format!(
-                    "the repository may be private or not exist; `docker login {host}` stores credentials"
+                    "the repository may be private or not exist; `gantry login {host}` stores credentials"
                 )]
             }
             Self::Unreachable { reason, .. }

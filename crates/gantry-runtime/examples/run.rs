@@ -121,7 +121,7 @@ fn spec(command: Vec<String>) -> Result<Spec, Failure> {
         .set_masked_paths(strings(defaults::MASKED_PATHS))
         .set_readonly_paths(strings(defaults::READONLY_PATHS))
         .set_resources(Some(resources))
-        .set_cgroups_path(Some(format!("/gantry-run/{}", std::process::id()).into()));
+        .set_cgroups_path(Some(format!("/gantry-run-{}", std::process::id()).into()));
     spec.set_linux(Some(linux));
     Ok(spec)
 }

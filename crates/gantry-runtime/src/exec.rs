@@ -117,6 +117,7 @@ fn join(
     let parent = target.die_with_parent.then_some(parent);
     init::begin(parent)?;
     let streams = Streams::keep(stdio)?;
+    streams.close_others(channel, [target.pidfd])?;
     init::own_process_files(plan)?;
     // The cgroup namespace must be joined from inside the cgroup, as the first process made it.
     channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;

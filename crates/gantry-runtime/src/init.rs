@@ -22,7 +22,7 @@ use std::path::Path;
 use gantry_sys::mount;
 use gantry_sys::path::Directory;
 use gantry_sys::process::{self, Namespace, NamespaceSet};
-use gantry_sys::{fd, pty, signal};
+use gantry_sys::{pty, signal};
 
 use crate::error::Step;
 use crate::launch::Stdio;
@@ -107,6 +107,9 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         false => None,
     };
     let streams = Streams::keep(stdio)?;
+    let kept = id_maps.iter().flatten().map(AsFd::as_fd);
+    let kept = kept.chain(null.iter().map(AsFd::as_fd));
+    streams.close_others(channel, kept)?;
     if plan.namespaces.id_maps.is_some() {
         channel.wait_for(Order::Mapped).or_fail(Step::Synchronize)?;
         become_root()?;
@@ -167,7 +170,7 @@ pub(crate) fn begin(parent: Option<i32>) -> Result<(), Failure> {
     if let Some(parent) = parent {
         process::die_with_parent(parent).or_fail(Step::Synchronize)?;
     }
-    fd::close_on_exec_from(3).or_fail(Step::Synchronize)
+    Ok(())
 }
 
 /// Names this process for those who look at a list of processes.

@@ -1,6 +1,6 @@
 //! The OCI runtime core: from an OCI runtime-spec document to a running process, and back.
 //!
-//! [`plan`] decides everything without touching the system; the child side applies the plan step by
+//! A plan decides everything without touching the system; the child side applies the plan step by
 //! step inside the new namespaces, and every failing step comes back to the parent as
 //! [`StartError`] with its name, path and errno. [`create`] makes the namespaces and the root file
 //! system, [`Created::start`] lets the process execute, [`exec()`] adds a process to a running

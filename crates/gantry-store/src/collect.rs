@@ -121,7 +121,8 @@ impl Store {
             return Ok(collected);
         }
         forget(self, &doomed)?;
-        let hidden = hide(self, &lock, &doomed)?;
+        let mut hidden = hide(self, &lock, &doomed)?;
+        hidden.extend(hide_fixups(self, &lock)?);
         drop(lock);
         drop(hidden);
         Ok(collected)
@@ -319,6 +320,29 @@ fn hide(store: &Store, _lock: &StoreLock, doomed: &Doomed) -> Result<Vec<IngestE
         match rustix::fs::unlinkat(blobs, digest.hex(), AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(errno) => return Err(StoreError::io("remove", store.blobs().path(digest), errno)),
+        }
+    }
+    Ok(hidden)
+}
+
+/// Moves the fixups of chains out of sight that have lost a layer.
+fn hide_fixups(store: &Store, _lock: &StoreLock) -> Result<Vec<IngestEntry>, StoreError> {
+    let path = store.root().join("fixups");
+    let failed = |errno| StoreError::io("list", &path, errno);
+    let fixups = tree::open_directory(store.directory(), "fixups").map_err(failed)?;
+    let mut hidden = Vec::new();
+    for entry in tree::sorted_entries(&fixups).map_err(failed)? {
+        let name = entry.name.to_string_lossy().into_owned();
+        let list = std::fs::read_to_string(path.join(&name).join("layers")).unwrap_or_default();
+        let mut whole = !list.is_empty();
+        for line in list.lines() {
+            whole &= match line.parse() {
+                Ok(diff_id) => store.layers().contains(&diff_id)?,
+                Err(_) => false,
+            };
+        }
+        if !whole {
+            hidden.extend(store.ingest()?.take(&fixups, &name)?);
         }
     }
     Ok(hidden)

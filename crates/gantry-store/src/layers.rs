@@ -22,6 +22,8 @@ use std::path::PathBuf;
 use gantry_model::Digest;
 use gantry_model::media_type::Compression;
 use rusqlite::{Connection, OptionalExtension, params};
+use rustix::fs::{self, Access, AtFlags};
+use rustix::io::Errno;
 
 pub use draft::LayerDraft;
 pub use replay::LayerTar;
@@ -163,8 +165,18 @@ impl<'a> Layers<'a> {
         match found {
             // Written in an earlier boot and never known to be on the disk: does not count.
             Some((_, Some(boot))) if boot != self.store.boot()? => Ok(None),
-            Some((row, _)) => Ok(Some(row)),
-            None => Ok(None),
+            // Nor does one whose folder was deleted: making it again heals it.
+            Some((row, _)) if self.has_tree(diff_id)? => Ok(Some(row)),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn has_tree(&self, diff_id: &Digest) -> Result<bool, StoreError> {
+        let tree = format!("{}/fs", diff_id.hex());
+        match fs::accessat(self.store.layers_directory()?, tree, Access::EXISTS, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(StoreError::io("look for", self.folder(diff_id), errno)),
         }
     }
 

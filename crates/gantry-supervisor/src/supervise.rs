@@ -85,6 +85,9 @@ enum Phase {
 #[derive(Debug)]
 struct Supervisor {
     settings: Settings,
+    /// The bridge, for a container that is on it; one handle for life, because closing it
+    /// waits for the kernel.
+    networks: Option<gantry_network::Networks>,
     state: ContainerState,
     phase: Phase,
     run: Option<Run>,
@@ -148,6 +151,7 @@ impl Supervisor {
             settings, attach, ..
         } = &launch;
         let mut supervisor = Self {
+            networks: start::networks(settings),
             settings: settings.clone(),
             state: crate::state::read(&settings.folder)?,
             phase: Phase::Running,

@@ -129,7 +129,7 @@ impl House {
         fs::copy("/bin/busybox", layer.join("bin/busybox")).expect("package busybox-static");
         for applet in [
             "sh", "cat", "echo", "true", "false", "sleep", "seq", "stty", "tty", "ps", "kill",
-            "hostname", "ip", "head", "tail", "id", "env", "yes", "wc", "dd", "grep",
+            "hostname", "ls", "ip", "head", "tail", "id", "env", "yes", "wc", "dd", "grep",
         ] {
             symlink("busybox", layer.join("bin").join(applet)).unwrap();
         }
@@ -173,6 +173,12 @@ impl House {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let here = self.folder.path().to_str().unwrap();
         assert!(!mounts.contains(here), "mounts are left:\n{mounts}");
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
+            let parent = hierarchy.unwrap().path().join("gantry-test");
+            eventually("the cgroups are gone", || {
+                !parent.exists() || fs::remove_dir(&parent).is_ok()
+            });
+        }
     }
 }
 
@@ -198,6 +204,7 @@ impl<'a> Container<'a> {
         let mut spec = Spec::default();
         let mut root = Root::default();
         root.set_path("rootfs".into());
+        root.set_readonly(None);
         spec.set_root(Some(root));
         spec.set_hostname(Some("box".into()));
         spec.set_process(Some(process(&wanted.command, wanted.terminal)));
@@ -333,7 +340,7 @@ impl Heard {
     }
 }
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 fn wait_readable(session: &Session, until: Instant) {
     let left = until.saturating_duration_since(Instant::now());
@@ -385,7 +392,7 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn exit_codes_and_output(house: &House) {
-    for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -9 $$", 137), ("kill -TERM $$; exit 3", 3)] {
+    for (script, code) in [("exit 0", 0), ("exit 42", 42), ("sh -c 'kill -9 $$'; exit $?", 137), ("kill -TERM $$; exit 3", 3)] {
         let (container, mut session) = house.run(&Wanted { command: shell(script), ..Wanted::default() });
         assert_eq!(listen(&mut session).exit.code, code, "{script}");
         let state = container.state();
@@ -545,7 +552,7 @@ fn stop_while_restarting(house: &House) {
     let (container, _session) = house.run(&wanted);
     eventually("it restarts", || container.state().restart_count >= 2);
     eventually("it waits", || container.state().status == Status::Restarting);
-    drop(container.connect().stop(None, None));
+    container.connect().stop(None, None).unwrap();
     eventually("it stopped", || container.state().status == Status::Exited);
     assert!(matches!(Session::connect(&container.run_folder), Err(ClientError::NotRunning)));
 }

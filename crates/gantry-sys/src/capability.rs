@@ -1,5 +1,6 @@
 //! Capabilities (capabilities(7)): names, sets, and what a thread does with them.
 
+use std::fmt;
 use std::io;
 use std::str::FromStr;
 
@@ -104,8 +105,15 @@ impl FromStr for Capability {
 }
 
 /// A set of capabilities.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Set(u64);
+
+impl fmt::Debug for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.iter().map(Capability::name).collect();
+        write!(f, "[{}]", names.join(","))
+    }
+}
 
 impl Set {
     /// None.

@@ -7,8 +7,10 @@
 mod devices;
 mod group;
 mod layout;
+mod processes;
 mod settings;
 mod stats;
+mod tree;
 
 use std::io;
 use std::path::PathBuf;

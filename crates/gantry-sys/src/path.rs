@@ -34,6 +34,9 @@ pub struct Entry {
 /// How often `openat2` is tried again when a rename elsewhere made it give up (`EAGAIN`).
 const ATTEMPTS: usize = 128;
 
+/// How many directories a removal keeps open at once.
+const OPEN_LEVELS: usize = 32;
+
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
@@ -344,8 +347,8 @@ impl Directory {
         )?)
     }
 
-    /// Removes an entry and all below it; what is not there is no error. Links are not followed
-    /// and depth is bounded by memory alone.
+    /// Removes an entry and all below it; what is not there is no error. Links are not followed,
+    /// and no depth is too deep.
     ///
     /// # Errors
     /// The kernel's.
@@ -360,24 +363,11 @@ impl Directory {
                 ) => {}
             Err(error) => return Err(error),
         }
-        let mut open = vec![(self.directory_beneath(name)?, name.to_owned())];
-        while let Some((here, _)) = open.last() {
-            let mut deeper = None;
-            for entry in here.entries()? {
-                if entry.kind == FileType::Directory || here.remove_entry(&entry.name).is_err() {
-                    deeper = Some((here.directory_beneath(&entry.name)?, entry.name));
-                    break;
-                }
-            }
-            if let Some(next) = deeper {
-                open.push(next);
-                continue;
-            }
-            let (_, emptied) = open.pop().expect("the loop saw it");
-            let parent = open.last().map_or(self, |(directory, _)| directory);
-            parent.remove_directory(&emptied)?;
-        }
-        Ok(())
+        let top = self.directory_beneath(name)?;
+        let mut moved = 0;
+        // What is too deep for descriptors is moved up beside the first level, and found there.
+        while remove_contents(&top, &mut moved)? {}
+        self.remove_directory(name)
     }
 
     /// What the entry `name` itself is.
@@ -486,6 +476,39 @@ impl Directory {
     }
 }
 
+/// Removes what is in `top`; says whether something was moved up into it meanwhile.
+fn remove_contents(top: &Directory, moved: &mut u64) -> io::Result<bool> {
+    let before = *moved;
+    let mut open = vec![(top.try_clone()?, OsString::new(), top.entries()?)];
+    while let Some((here, _, left)) = open.last_mut() {
+        let Some(entry) = left.pop() else {
+            let (_, emptied, _) = open.pop().expect("the loop saw it");
+            if let Some((parent, _, _)) = open.last() {
+                parent.remove_directory(&emptied)?;
+            }
+            continue;
+        };
+        if entry.kind != FileType::Directory {
+            match here.remove_entry(&entry.name) {
+                Ok(()) => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let child = here.directory_beneath(&entry.name)?;
+        let entries = child.entries()?;
+        if open.len() < OPEN_LEVELS || entries.is_empty() {
+            open.push((child, entry.name, entries));
+            continue;
+        }
+        *moved += 1;
+        let (here, _, _) = open.last().expect("the loop saw it");
+        top.rename_from(here, &entry.name, OsStr::new(&format!(".deep-{moved}")))?;
+    }
+    Ok(*moved > before)
+}
+
 /// The names of a path, without empty ones and `.`.
 pub fn components(path: &OsStr) -> impl Iterator<Item = &OsStr> {
     path.as_bytes()
@@ -543,6 +566,22 @@ mod tests {
         root.remove_all(name("t")).unwrap();
         assert!(!folder.path().join("t").exists());
         assert!(folder.path().join("keep/file").exists());
+    }
+
+    #[test]
+    fn trees_deeper_than_descriptors_reach_go_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Directory::open(folder.path()).unwrap();
+        root.make_directory(name("t"), 0o755).unwrap();
+        let mut here = root.directory_beneath("t").unwrap();
+        for _ in 0..3000 {
+            here.make_directory(name("d"), 0o755).unwrap();
+            drop(here.create_file(name("f"), 0o644).unwrap());
+            here = here.directory_beneath("d").unwrap();
+        }
+        drop(here);
+        root.remove_all(name("t")).unwrap();
+        assert!(!folder.path().join("t").exists());
     }
 
     #[test]

@@ -222,6 +222,25 @@ mod tests {
         assert_eq!(mounts[1].super_options, "rw");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_table_parses_to_something(table in proptest::collection::vec(0u8.., 0..400)) {
+            parse_mountinfo(&table);
+        }
+
+        #[test]
+        fn escaped_names_come_back(name in "[ -~\\t\\n]{0,40}") {
+            let escaped: String = name
+                .bytes()
+                .map(|byte| match byte {
+                    b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}"),
+                    other => char::from(other).to_string(),
+                })
+                .collect();
+            proptest::prop_assert_eq!(unescape(escaped.as_bytes()), OsString::from(name));
+        }
+    }
+
     #[test]
     fn status_parses() {
         let status = "Name:\tx\nCapEff:\t00ff\nNSpid:\t10\t1\n";

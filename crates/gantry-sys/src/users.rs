@@ -83,6 +83,14 @@ mod tests {
         assert_eq!(users[1].home, "");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_parses_to_something(text in proptest::collection::vec(0u8.., 0..400)) {
+            parse_passwd(&text).count();
+            parse_group(&text).count();
+        }
+    }
+
     #[test]
     fn group_lines() {
         let text = b"wheel:x:10:root,joe\nempty:x:11:\nnone:x:12\nbad:x:y:\n";

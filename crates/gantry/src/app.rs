@@ -40,10 +40,19 @@ fn name(program: &OsStr) -> &'static str {
 fn run(ui: &Ui, words: &[OsString], codes: &mut Codes) -> Outcome {
     let (global, wants_help) = global::parse(ui.program(), words)?;
     if global.version {
-        ui.line(&format!("Gantry version {}, build {}", crate::commands::system::version::VERSION, crate::commands::system::version::BUILD))?;
+        ui.line(&format!(
+            "Gantry version {}, build {}",
+            crate::commands::system::version::VERSION,
+            crate::commands::system::version::BUILD
+        ))?;
         return Ok(Exit::SUCCESS);
     }
-    let spelt: Vec<&str> = global.words.iter().map_while(|w| w.to_str()).take(3).collect();
+    let spelt: Vec<&str> = global
+        .words
+        .iter()
+        .map_while(|w| w.to_str())
+        .take(3)
+        .collect();
     if let ["help", topic @ ..] = spelt.as_slice() {
         return show_help(ui, topic);
     }
@@ -75,7 +84,12 @@ fn dispatch(
             if shorthand {
                 ui.status("Flag shorthand -h has been deprecated, use --help");
             }
-            ui.data(&help::command(ui.program(), command, spelling, terminal::width()))?;
+            ui.data(&help::command(
+                ui.program(),
+                command,
+                spelling,
+                terminal::width(),
+            ))?;
             Ok(Exit::SUCCESS)
         }
     }

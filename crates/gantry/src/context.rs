@@ -43,13 +43,19 @@ impl Context {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::open(self.root.clone(), self.run_root.clone(), self.surroundings())?;
+        let engine = Engine::open(
+            self.root.clone(),
+            self.run_root.clone(),
+            self.surroundings(),
+        )?;
         Ok(self.engine.get_or_init(|| engine))
     }
 
     /// The proxy variables of Docker's `config.json`.
     pub(crate) fn proxies(&self) -> Result<BTreeMap<String, String>, Failure> {
-        Ok(docker_config::proxies(self.surroundings().docker_config_file().as_deref())?)
+        Ok(docker_config::proxies(
+            self.surroundings().docker_config_file().as_deref(),
+        )?)
     }
 
     /// What the engine is told of the caller's environment.
@@ -73,10 +79,20 @@ impl Context {
 
 /// Variables that concern proxies and certificates.
 const NETWORK: [&str; 10] = [
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY",
-    "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
 ];
 
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }

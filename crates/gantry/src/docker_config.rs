@@ -52,17 +52,30 @@ struct Proxies {
 
 /// The proxy variables that containers and builds get, both in capitals and not.
 pub(crate) fn proxies(path: Option<&Path>) -> Result<BTreeMap<String, String>, DockerConfigError> {
-    let Some(path) = path else { return Ok(BTreeMap::new()) };
+    let Some(path) = path else {
+        return Ok(BTreeMap::new());
+    };
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error)
-            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
         {
             return Ok(BTreeMap::new());
         }
-        Err(source) => return Err(DockerConfigError::Read { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(DockerConfigError::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
-    parse(&text).map_err(|source| DockerConfigError::Parse { path: path.to_owned(), source })
+    parse(&text).map_err(|source| DockerConfigError::Parse {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, serde_json::Error> {
@@ -70,7 +83,9 @@ fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, serde_json::Error> {
         return Ok(BTreeMap::new());
     }
     let mut written: Written = serde_json::from_slice(text)?;
-    let Some(proxies) = written.proxies.remove("default") else { return Ok(BTreeMap::new()) };
+    let Some(proxies) = written.proxies.remove("default") else {
+        return Ok(BTreeMap::new());
+    };
     let named = [
         ("HTTP_PROXY", proxies.http_proxy),
         ("HTTPS_PROXY", proxies.https_proxy),
@@ -81,7 +96,12 @@ fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, serde_json::Error> {
     Ok(named
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
-        .flat_map(|(name, value)| [(name.to_lowercase(), value.clone()), (name.to_owned(), value)])
+        .flat_map(|(name, value)| {
+            [
+                (name.to_lowercase(), value.clone()),
+                (name.to_owned(), value),
+            ]
+        })
         .collect())
 }
 

@@ -28,12 +28,12 @@ pub(crate) fn code(codes: Codes, failure: &Failure) -> u8 {
         Failure::Usage(usage) => usage.code,
         Failure::Said(code) => *code,
         Failure::BrokenPipe => BROKEN_PIPE,
-        Failure::Fault(report) => match (codes, report.kind) {
+        Failure::Fault(report) => report.code.unwrap_or(match (codes, report.kind) {
             (Codes::Run | Codes::Start, FaultKind::CommandNotFound) => 127,
             (Codes::Run | Codes::Start, FaultKind::CannotInvoke) => 126,
             (Codes::Run, _) => 125,
             (Codes::Start | Codes::Plain, _) => 1,
-        },
+        }),
     }
 }
 
@@ -48,6 +48,7 @@ mod tests {
             causes: Vec::new(),
             hints: Vec::new(),
             kind,
+            code: None,
         }))
     }
 
@@ -64,6 +65,9 @@ mod tests {
             assert_eq!(code(codes, &fault(kind)), want, "{codes:?} {kind:?}");
         }
         assert_eq!(code(Codes::Run, &Failure::BrokenPipe), 141);
-        assert_eq!(code(Codes::Run, &CommandError::Invalid("x".into()).into()), 125);
+        assert_eq!(
+            code(Codes::Run, &CommandError::Invalid("x".into()).into()),
+            125
+        );
     }
 }

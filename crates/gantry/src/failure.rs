@@ -47,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) hints: Vec<String>,
     /// The kind, which decides the exit code.
     pub(crate) kind: FaultKind,
+    /// The exit code where Docker has one of its own for it.
+    pub(crate) code: Option<u8>,
 }
 
 impl Report {
@@ -63,7 +65,13 @@ impl Report {
             next = cause.source();
         }
         let (message, causes) = fold(message, causes);
-        Self { message, causes, hints: fault.hints(), kind: fault.kind() }
+        Self {
+            message,
+            causes,
+            hints: fault.hints(),
+            kind: fault.kind(),
+            code: None,
+        }
     }
 }
 
@@ -151,7 +159,11 @@ impl CommandError {
         path: impl std::fmt::Display,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_string();
-        move |source| Self::File { action, path, source }
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
     }
 }
 
@@ -175,6 +187,14 @@ impl Failure {
         CommandError::Unsupported(message.into()).into()
     }
 
+    /// The same failure with this exit code.
+    pub(crate) fn with_code(mut self, code: u8) -> Self {
+        if let Self::Fault(report) = &mut self {
+            report.code = Some(code);
+        }
+        self
+    }
+
     /// The kind of the failure, where it has one.
     pub(crate) fn kind(&self) -> Option<FaultKind> {
         match self {
@@ -191,7 +211,9 @@ mod tests {
     #[test]
     fn causes_are_said_once() {
         let error = CommandError::file("read", "/x")(io::Error::other("disk on fire"));
-        let Failure::Fault(report) = Failure::from(error) else { panic!("a fault") };
+        let Failure::Fault(report) = Failure::from(error) else {
+            panic!("a fault")
+        };
         assert_eq!(report.message, "cannot read /x: disk on fire");
         assert_eq!(report.causes, Vec::<String>::new());
     }
@@ -199,7 +221,9 @@ mod tests {
     #[test]
     fn long_causes_get_lines_of_their_own() {
         let error = CommandError::file("read", "/x")(io::Error::other("y".repeat(200)));
-        let Failure::Fault(report) = Failure::from(error) else { panic!("a fault") };
+        let Failure::Fault(report) = Failure::from(error) else {
+            panic!("a fault")
+        };
         assert_eq!(report.message, "cannot read /x");
         assert_eq!(report.causes.len(), 1);
     }

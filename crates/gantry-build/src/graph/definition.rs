@@ -97,15 +97,25 @@ impl Operation {
                 for source in &file.sources {
                     match source {
                         FileSource::Path(path) => fields.number(0).text(path),
-                        FileSource::Inline { name, content } => fields.number(1).text(name).text(content),
+                        FileSource::Inline { name, content } => {
+                            fields.number(1).text(name).text(content)
+                        }
                     };
                 }
-                fields.text(&file.destination).optional(file.owner.as_deref()).optional(file.mode.as_deref());
-                fields.flag(file.unpack).list(file.exclude.iter().map(String::as_str));
+                fields
+                    .text(&file.destination)
+                    .optional(file.owner.as_deref())
+                    .optional(file.mode.as_deref());
+                fields
+                    .flag(file.unpack)
+                    .list(file.exclude.iter().map(String::as_str));
                 fields.flag(file.parents).flag(file.link);
             }
             Self::MakeDirectory(directory) => {
-                fields.text("directory").text(&directory.path).text(&directory.user);
+                fields
+                    .text("directory")
+                    .text(&directory.path)
+                    .text(&directory.user);
             }
         }
     }
@@ -113,7 +123,17 @@ impl Operation {
 
 fn describe_run(fields: &mut Fields, run: &RunOperation) {
     // Destructured, so that a new field cannot be forgotten. Proxies are left out on purpose.
-    let RunOperation { arguments, environment, directory, user, network, script, mounts, extra_hosts, proxies: _ } = run;
+    let RunOperation {
+        arguments,
+        environment,
+        directory,
+        user,
+        network,
+        script,
+        mounts,
+        extra_hosts,
+        proxies: _,
+    } = run;
     fields.list(arguments.iter().map(String::as_str));
     fields.number(environment.len() as u64);
     for (name, value) in environment {
@@ -139,17 +159,32 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
 
 fn describe_mount(fields: &mut Fields, mount: &Mount) {
     match mount {
-        Mount::Tmpfs { target, size, read_only } => {
-            fields.number(0).text(target).number(size.unwrap_or_default()).flag(*read_only);
+        Mount::Tmpfs {
+            target,
+            size,
+            read_only,
+        } => {
+            fields
+                .number(0)
+                .text(target)
+                .number(size.unwrap_or_default())
+                .flag(*read_only);
         }
         Mount::Cache(cache) => {
-            fields.number(1).text(&cache.id).text(&cache.target).flag(cache.read_only);
+            fields
+                .number(1)
+                .text(&cache.id)
+                .text(&cache.target)
+                .flag(cache.read_only);
             fields.number(match cache.sharing {
                 CacheSharing::Shared => 0,
                 CacheSharing::Private => 1,
                 CacheSharing::Locked => 2,
             });
-            fields.number(u64::from(cache.mode)).number(u64::from(cache.uid)).number(u64::from(cache.gid));
+            fields
+                .number(u64::from(cache.mode))
+                .number(u64::from(cache.uid))
+                .number(u64::from(cache.gid));
         }
     }
 }

@@ -11,7 +11,10 @@ use super::history::{quoted, quoted_list, quoted_number};
 pub(super) fn config(instruction: &Instruction) -> Healthcheck {
     let command = match instruction {
         Instruction::None => {
-            return Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() };
+            return Healthcheck {
+                test: vec!["NONE".to_owned()],
+                ..Healthcheck::default()
+            };
         }
         Instruction::Command(command) => command,
     };
@@ -105,6 +108,9 @@ mod tests {
     #[test]
     fn none() {
         let check = config(&Instruction::None);
-        assert_eq!(history(&check), r#"HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'}"#);
+        assert_eq!(
+            history(&check),
+            r#"HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'}"#
+        );
     }
 }

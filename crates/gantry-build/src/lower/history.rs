@@ -23,13 +23,18 @@ pub(super) fn metadata(text: String, epoch: Option<&str>) -> History {
 
 /// An entry of an instruction that makes a layer.
 pub(super) fn layer(text: String, epoch: Option<&str>) -> History {
-    History { empty_layer: false, ..metadata(text, epoch) }
+    History {
+        empty_layer: false,
+        ..metadata(text, epoch)
+    }
 }
 
 /// `RUN |2 A=1 B=2 /bin/sh -c make # buildkit`
 pub(super) fn run(arguments: &[String], scope: &Scope) -> String {
-    let declared: Vec<String> =
-        scope.arguments().map(|(name, value)| format!("{name}={}", value.unwrap_or_default())).collect();
+    let declared: Vec<String> = scope
+        .arguments()
+        .map(|(name, value)| format!("{name}={}", value.unwrap_or_default()))
+        .collect();
     let mut text = String::from("RUN ");
     if !declared.is_empty() {
         let _ = write!(text, "|{} {} ", declared.len(), declared.join(" "));
@@ -107,20 +112,32 @@ mod tests {
         for (text, want) in [
             ("plain", r#""plain""#),
             ("a \"b\" \\", r#""a \"b\" \\""#),
-            ("tab\tnew\nbell\u{7}esc\u{1b}", r#""tab\tnew\nbell\aesc\x1b""#),
+            (
+                "tab\tnew\nbell\u{7}esc\u{1b}",
+                r#""tab\tnew\nbell\aesc\x1b""#,
+            ),
             ("héllo 世界", "\"héllo 世界\""),
             ("\u{a0}\u{feff}\u{7f}", r#""\u00a0\ufeff\x7f""#),
             ("😀", "\"😀\""),
         ] {
             assert_eq!(quoted(text), want);
         }
-        assert_eq!(quoted_list(&["sh".into(), "-c".into(), "x y".into()]), r#"["sh" "-c" "x y"]"#);
+        assert_eq!(
+            quoted_list(&["sh".into(), "-c".into(), "x y".into()]),
+            r#"["sh" "-c" "x y"]"#
+        );
         assert_eq!(quoted_list(&[]), "[]");
     }
 
     #[test]
     fn numbers_as_characters() {
-        for (number, want) in [(0, r"'\x00'"), (3, r"'\x03'"), (10, r"'\n'"), (39, r"'\''"), (65, "'A'")] {
+        for (number, want) in [
+            (0, r"'\x00'"),
+            (3, r"'\x03'"),
+            (10, r"'\n'"),
+            (39, r"'\''"),
+            (65, "'A'"),
+        ] {
             assert_eq!(quoted_number(number), want);
         }
     }
@@ -132,6 +149,9 @@ mod tests {
         assert_eq!(run(&shell, &scope), "RUN /bin/sh -c true # buildkit");
         scope.declare_argument("A", Some("1".to_owned()));
         scope.declare_argument("B", None);
-        assert_eq!(run(&shell, &scope), "RUN |2 A=1 B= /bin/sh -c true # buildkit");
+        assert_eq!(
+            run(&shell, &scope),
+            "RUN |2 A=1 B= /bin/sh -c true # buildkit"
+        );
     }
 }

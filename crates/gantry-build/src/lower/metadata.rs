@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use gantry_dockerfile::ast::{ArgDeclaration, CommandLine, KeyValue};
-use gantry_dockerfile::expand::expand_declaration;
 use gantry_dockerfile::{InstructionKind, SourceFile, Word, port};
 use serde_json::{Map, Value};
 
+use super::scope::default;
 use super::stage::{Place, StageState};
 use super::{Lowering, Stop, healthcheck, history};
 use crate::error::BuildError;
@@ -22,20 +22,8 @@ impl Lowering<'_> {
         let config = &mut state.config.config;
         let text = match kind {
             InstructionKind::Env(pairs) => env(state, pairs),
-            InstructionKind::Label(pairs) => {
-                for pair in pairs {
-                    config.labels.insert(pair.key.value.clone(), pair.value.value.clone());
-                }
-                pairs_text("LABEL", pairs)
-            }
-            InstructionKind::Cmd(line) => {
-                let arguments = line.arguments(&shell(config.shell.as_deref()));
-                let text = format!("CMD {}", history::quoted_list(&arguments));
-                config.cmd = Some(arguments).filter(|arguments| !arguments.is_empty());
-                config.args_escaped = true;
-                state.has_command = true;
-                text
-            }
+            InstructionKind::Label(pairs) => label(state, pairs),
+            InstructionKind::Cmd(line) => command(state, line),
             InstructionKind::Entrypoint(line) => entrypoint(state, line),
             InstructionKind::Healthcheck(check) => {
                 let check = healthcheck::config(check);
@@ -58,27 +46,12 @@ impl Lowering<'_> {
                 config.shell = Some(shell);
                 text
             }
-            InstructionKind::StopSignal(signal) => {
-                if !is_signal(&signal.value) {
-                    return Err(place.error_at(signal.span, format!("invalid signal: {}", signal.value)));
-                }
-                config.stop_signal = Some(signal.value.clone());
-                format!("STOPSIGNAL {}", signal.value)
-            }
+            InstructionKind::StopSignal(signal) => stop_signal(state, signal, place)?,
             InstructionKind::User(user) => {
                 config.user.clone_from(&user.value);
                 format!("USER {}", user.value)
             }
-            InstructionKind::Volume(paths) => {
-                let paths = values(paths);
-                if paths.iter().any(String::is_empty) {
-                    return Err(place.error("VOLUME specified can not be an empty string"));
-                }
-                for path in &paths {
-                    config.volumes.insert(path.clone(), Value::Object(Map::new()));
-                }
-                format!("VOLUME [{}]", paths.join(" "))
-            }
+            InstructionKind::Volume(paths) => volume(state, paths, place)?,
             InstructionKind::Arg(_)
             | InstructionKind::Add(_)
             | InstructionKind::Copy(_)
@@ -98,13 +71,19 @@ impl Lowering<'_> {
     ) -> Result<(), Stop> {
         let mut shown = Vec::new();
         for declaration in declarations {
-            let (declaration, _unset) =
-                expand_declaration(declaration, &state.scope, self.dockerfile.directives.escape)
-                    .map_err(|diagnostic| BuildError::dockerfile(source, &[diagnostic]))?;
-            let name = declaration.name.value;
-            let default = declaration.default.map(|default| default.value);
-            let given = self.settings.build_args.get(&name).or_else(|| self.settings.proxy_args.get(&name)).cloned();
-            let value = given.or(default).or_else(|| self.globals.value(&name).map(str::to_owned));
+            let name = declaration.name.value.clone();
+            let given = self
+                .settings
+                .build_args
+                .get(&name)
+                .or_else(|| self.settings.proxy_args.get(&name))
+                .cloned();
+            let value = match given {
+                Some(given) => Some(given),
+                None => default(declaration, &state.scope, self.dockerfile.directives.escape)
+                    .map_err(|diagnostic| BuildError::dockerfile(source, &[diagnostic]))?
+                    .or_else(|| self.globals.value(&name).map(str::to_owned)),
+            };
             shown.push(match &value {
                 Some(value) => format!("{name}={value}"),
                 None => name.clone(),
@@ -130,7 +109,10 @@ fn values(words: &[Word]) -> Vec<String> {
 }
 
 fn pairs_text(keyword: &str, pairs: &[KeyValue]) -> String {
-    let pairs: Vec<String> = pairs.iter().map(|pair| format!("{}={}", pair.key.value, pair.value.value)).collect();
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|pair| format!("{}={}", pair.key.value, pair.value.value))
+        .collect();
     format!("{keyword} {}", pairs.join(" "))
 }
 
@@ -140,12 +122,53 @@ fn env(state: &mut StageState, pairs: &[KeyValue]) -> String {
         state.scope.set_environment(name.clone(), value.clone());
         let entry = format!("{name}={value}");
         let list = &mut state.config.config.env;
-        match list.iter_mut().find(|known| known.split('=').next() == Some(name)) {
+        match list
+            .iter_mut()
+            .find(|known| known.split('=').next() == Some(name))
+        {
             Some(known) => *known = entry,
             None => list.push(entry),
         }
     }
     pairs_text("ENV", pairs)
+}
+
+fn label(state: &mut StageState, pairs: &[KeyValue]) -> String {
+    let labels = &mut state.config.config.labels;
+    for pair in pairs {
+        labels.insert(pair.key.value.clone(), pair.value.value.clone());
+    }
+    pairs_text("LABEL", pairs)
+}
+
+fn command(state: &mut StageState, line: &CommandLine) -> String {
+    let config = &mut state.config.config;
+    let arguments = line.arguments(&shell(config.shell.as_deref()));
+    let text = format!("CMD {}", history::quoted_list(&arguments));
+    config.cmd = Some(arguments).filter(|arguments| !arguments.is_empty());
+    config.args_escaped = true;
+    state.has_command = true;
+    text
+}
+
+fn stop_signal(state: &mut StageState, signal: &Word, place: &Place<'_>) -> Result<String, Stop> {
+    if !is_signal(&signal.value) {
+        return Err(place.error_at(signal.span, format!("invalid signal: {}", signal.value)));
+    }
+    state.config.config.stop_signal = Some(signal.value.clone());
+    Ok(format!("STOPSIGNAL {}", signal.value))
+}
+
+fn volume(state: &mut StageState, paths: &[Word], place: &Place<'_>) -> Result<String, Stop> {
+    let paths = values(paths);
+    if paths.iter().any(String::is_empty) {
+        return Err(place.error("VOLUME specified can not be an empty string"));
+    }
+    let volumes = &mut state.config.config.volumes;
+    for path in &paths {
+        volumes.insert(path.clone(), Value::Object(Map::new()));
+    }
+    Ok(format!("VOLUME [{}]", paths.join(" ")))
 }
 
 fn entrypoint(state: &mut StageState, line: &CommandLine) -> String {
@@ -163,11 +186,16 @@ fn entrypoint(state: &mut StageState, line: &CommandLine) -> String {
 fn expose(state: &mut StageState, words: &[Word], place: &Place<'_>) -> Result<String, Stop> {
     let mut ports = BTreeSet::new();
     for word in words {
-        let parsed = port::parse(&word.value).map_err(|error| place.error_at(word.span, error.to_string()))?;
+        let parsed = port::parse(&word.value)
+            .map_err(|error| place.error_at(word.span, error.to_string()))?;
         ports.extend(parsed.names());
     }
     for name in &ports {
-        state.config.config.exposed_ports.insert(name.clone(), Value::Object(Map::new()));
+        state
+            .config
+            .config
+            .exposed_ports
+            .insert(name.clone(), Value::Object(Map::new()));
     }
     let names: Vec<String> = ports.into_iter().collect();
     Ok(format!("EXPOSE [{}]", names.join(" ")))
@@ -176,19 +204,27 @@ fn expose(state: &mut StageState, words: &[Word], place: &Place<'_>) -> Result<S
 /// Whether Docker takes this for a signal: a number, or a name with or without `SIG`.
 fn is_signal(text: &str) -> bool {
     const NAMES: [&str; 36] = [
-        "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
-        "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU",
-        "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
+        "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT",
+        "KILL", "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM",
+        "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+        "RTMIN", "RTMAX",
     ];
     if let Ok(number) = text.parse::<u8>() {
         return (1..=64).contains(&number);
     }
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    let offset = |rest: &str, most: u8| rest.parse::<u8>().is_ok_and(|number| (1..=most).contains(&number));
+    let offset = |rest: &str, most: u8| {
+        rest.parse::<u8>()
+            .is_ok_and(|number| (1..=most).contains(&number))
+    };
     NAMES.contains(&name)
-        || name.strip_prefix("RTMIN+").is_some_and(|rest| offset(rest, 15))
-        || name.strip_prefix("RTMAX-").is_some_and(|rest| offset(rest, 14))
+        || name
+            .strip_prefix("RTMIN+")
+            .is_some_and(|rest| offset(rest, 15))
+        || name
+            .strip_prefix("RTMAX-")
+            .is_some_and(|rest| offset(rest, 14))
 }
 
 #[cfg(test)]
@@ -197,7 +233,15 @@ mod tests {
 
     #[test]
     fn signals() {
-        for good in ["9", "64", "SIGTERM", "term", "SIGRTMIN+3", "RTMAX-14", "SIGUSR1"] {
+        for good in [
+            "9",
+            "64",
+            "SIGTERM",
+            "term",
+            "SIGRTMIN+3",
+            "RTMAX-14",
+            "SIGUSR1",
+        ] {
             assert!(is_signal(good), "{good}");
         }
         for bad in ["", "0", "65", "SIG", "NOPE", "SIGRTMIN+16", "-1", "1.0"] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gantry_dockerfile::argument::Scope;
-use gantry_dockerfile::ast::{Escape, InstructionKind};
+use gantry_dockerfile::ast::{ArgDeclaration, Escape, InstructionKind};
 use gantry_dockerfile::expand::{expand_declaration, expand_word};
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Variables, Word};
 use gantry_model::Platform;
@@ -31,13 +31,16 @@ impl Globals {
         }
         let mut declared = BTreeSet::new();
         for instruction in &dockerfile.meta_args {
-            let InstructionKind::Arg(declarations) = &instruction.kind else { continue };
+            let InstructionKind::Arg(declarations) = &instruction.kind else {
+                continue;
+            };
             for declaration in declarations {
-                let (declaration, _unset) = expand_declaration(declaration, &scope, dockerfile.directives.escape)
-                    .map_err(|diagnostic| BuildError::dockerfile(source, &[diagnostic]))?;
-                let name = declaration.name.value;
-                let default = declaration.default.map(|default| default.value);
-                let value = settings.build_args.get(&name).cloned().or(default);
+                let name = declaration.name.value.clone();
+                let value = match settings.build_args.get(&name) {
+                    Some(given) => Some(given.clone()),
+                    None => default(declaration, &scope, dockerfile.directives.escape)
+                        .map_err(|diagnostic| BuildError::dockerfile(source, &[diagnostic]))?,
+                };
                 if let Some(value) = value {
                     scope.set_environment(name.clone(), value);
                 }
@@ -52,10 +55,32 @@ impl Globals {
         self.scope.value(name)
     }
 
+    /// What the client gives and the builder sets.
+    pub(super) fn arguments(&self, settings: &Settings) -> Vec<(String, String)> {
+        let given = settings
+            .build_args
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        let own = platform_arguments(settings)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        own.chain(given).collect()
+    }
+
     /// A word of a `FROM`, variables replaced.
     pub(super) fn word(&self, word: &Word, escape: Escape) -> Result<Word, Diagnostic> {
         expand_word(word, &self.scope, escape).map(|expanded| expanded.word)
     }
+}
+
+/// The default of an `ARG`, variables replaced.
+pub(super) fn default(
+    declaration: &ArgDeclaration,
+    variables: &dyn Variables,
+    escape: Escape,
+) -> Result<Option<String>, Diagnostic> {
+    let (expanded, _unset) = expand_declaration(declaration, variables, escape)?;
+    Ok(expanded.default.map(|default| default.value))
 }
 
 fn platform_arguments(settings: &Settings) -> Vec<(&'static str, String)> {
@@ -72,6 +97,12 @@ fn platform_arguments(settings: &Settings) -> Vec<(&'static str, String)> {
         ("TARGETOSVERSION", String::new()),
         ("TARGETARCH", target.architecture.clone()),
         ("TARGETVARIANT", variant(target)),
-        ("TARGETSTAGE", settings.target.clone().unwrap_or_else(|| "default".to_owned())),
+        (
+            "TARGETSTAGE",
+            settings
+                .target
+                .clone()
+                .unwrap_or_else(|| "default".to_owned()),
+        ),
     ]
 }

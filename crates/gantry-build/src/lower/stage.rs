@@ -3,7 +3,7 @@
 use gantry_dockerfile::argument::Scope;
 use gantry_dockerfile::resolve::Base;
 use gantry_dockerfile::{
-    Diagnostic, Instruction, InstructionKind, SourceFile, expand_instruction, parse_trigger,
+    Instruction, InstructionKind, SourceFile, expand_instruction, parse_trigger,
 };
 use gantry_model::image::{History, ImageConfig};
 
@@ -59,12 +59,20 @@ impl Place<'_> {
     }
 
     /// A part of the instruction is wrong.
-    pub(super) fn error_at(&self, span: gantry_dockerfile::Span, message: impl Into<String>) -> Stop {
+    pub(super) fn error_at(
+        &self,
+        span: gantry_dockerfile::Span,
+        message: impl Into<String>,
+    ) -> Stop {
         BuildError::at(self.source, span, message).into()
     }
 
     /// The instruction asks for what Gantry cannot do.
-    pub(super) fn unsupported(&self, span: gantry_dockerfile::Span, message: impl Into<String>) -> Stop {
+    pub(super) fn unsupported(
+        &self,
+        span: gantry_dockerfile::Span,
+        message: impl Into<String>,
+    ) -> Stop {
         BuildError::unsupported(self.source, span, message).into()
     }
 }
@@ -76,7 +84,11 @@ impl Lowering<'_> {
         let triggers = std::mem::take(&mut state.config.config.on_build);
         let stage = &self.dockerfile.stages[index];
         let external = usize::from(self.bases[index].base == Base::External);
-        let steps = stage.instructions.iter().filter(|instruction| display::is_step(instruction)).count();
+        let steps = stage
+            .instructions
+            .iter()
+            .filter(|instruction| display::is_step(instruction))
+            .count();
         state.numbering = Numbering {
             stage: self.stage_title(index),
             number: state.numbering.number,
@@ -97,7 +109,10 @@ impl Lowering<'_> {
         if self.dockerfile.stages.len() == 1 {
             return None;
         }
-        let name = self.dockerfile.stages[index].name.as_ref().map(|name| name.value.clone());
+        let name = self.dockerfile.stages[index]
+            .name
+            .as_ref()
+            .map(|name| name.value.clone());
         Some(name.unwrap_or_else(|| format!("stage-{index}")))
     }
 
@@ -110,10 +125,19 @@ impl Lowering<'_> {
                 for (name, value) in environment(&state.config) {
                     state.scope.set_environment(name, value);
                 }
-                Ok(StageState { index, has_command: false, numbering, position: 0, ..state })
+                Ok(StageState {
+                    index,
+                    has_command: false,
+                    numbering,
+                    position: 0,
+                    ..state
+                })
             }
             Base::Scratch => {
-                let platform = self.bases[index].platform.as_ref().unwrap_or(&self.settings.target_platform);
+                let platform = self.bases[index]
+                    .platform
+                    .as_ref()
+                    .unwrap_or(&self.settings.target_platform);
                 let mut config = ImageConfig {
                     architecture: platform.architecture.clone(),
                     os: platform.os.clone(),
@@ -121,7 +145,9 @@ impl Lowering<'_> {
                     ..ImageConfig::default()
                 };
                 config.config.working_dir = "/".to_owned();
-                let rootfs = self.graph.add(Operation::Scratch, Vec::new(), Label::default());
+                let rootfs = self
+                    .graph
+                    .add(Operation::Scratch, Vec::new(), Label::default());
                 Ok(Self::begin(index, config, rootfs))
             }
             Base::External => self.image_state(index),
@@ -139,9 +165,18 @@ impl Lowering<'_> {
         config.config.other.clear();
         config.created = None;
         complete_history(&mut config.history, layers.len());
+        self.environments
+            .insert(self.bases[index].name.clone(), environment(&config));
         // The label is set when the numbering is known.
-        let operation = Operation::Image(ImageSource { reference: named.reference.clone(), layers });
-        let label = Label { name: format!("FROM {}", named.reference), span: Some(span), position: (index, 0) };
+        let operation = Operation::Image(ImageSource {
+            reference: named.reference.clone(),
+            layers,
+        });
+        let label = Label {
+            name: format!("FROM {}", named.reference),
+            span: Some(span),
+            position: (index, 0),
+        };
         let rootfs = self.graph.add(operation, Vec::new(), label);
         Ok(Self::begin(index, config, rootfs))
     }
@@ -151,14 +186,20 @@ impl Lowering<'_> {
         if self.bases[index].base != Base::External {
             return;
         }
-        let Operation::Image(image) = &self.graph.node(state.rootfs).operation else { return };
+        let Operation::Image(image) = &self.graph.node(state.rootfs).operation else {
+            return;
+        };
         let name = state.numbering.next(&format!("FROM {}", image.reference));
         // Two stages on one image share its node: the first one gives the name.
         self.graph.rename(state.rootfs, (index, 0), name);
     }
 
     fn begin(index: usize, mut config: ImageConfig, rootfs: NodeId) -> StageState {
-        let has_path = config.config.env.iter().any(|entry| entry.starts_with("PATH="));
+        let has_path = config
+            .config
+            .env
+            .iter()
+            .any(|entry| entry.starts_with("PATH="));
         if !has_path {
             config.config.env.push(format!("PATH={DEFAULT_PATH}"));
         }
@@ -199,11 +240,14 @@ impl Lowering<'_> {
             return self.arguments(state, declarations, source);
         }
         let expanded = expand_instruction(written, &state.scope, escape);
-        let expanded = expanded.map_err(|diagnostic| BuildError::dockerfile(source, &[diagnostic]))?;
-        for name in &expanded.unset {
-            self.undefined(source, written, name);
-        }
-        let place = Place { instruction: &expanded.instruction, text, source, trigger };
+        let expanded =
+            expanded.map_err(|diagnostic| BuildError::dockerfile(source, &[diagnostic]))?;
+        let place = Place {
+            instruction: &expanded.instruction,
+            text,
+            source,
+            trigger,
+        };
         let rootfs = state.rootfs;
         match &expanded.instruction.kind {
             InstructionKind::Run(run) => self.run(state, run, &place)?,
@@ -216,20 +260,18 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn undefined(&mut self, source: &SourceFile, instruction: &Instruction, name: &str) {
-        let code = gantry_dockerfile::diagnostic::Code::Expansion;
-        let message = format!("usage of undefined variable '${name}'");
-        self.warn_in(source, &Diagnostic::warning(code, message, instruction.span));
-    }
-
     /// Records an instruction without a layer.
     pub(super) fn record(&self, state: &mut StageState, text: String) {
-        state.history.push(history::metadata(text, self.settings.epoch.as_deref()));
+        state
+            .history
+            .push(history::metadata(text, self.settings.epoch.as_deref()));
     }
 
     /// Records an instruction with a layer.
     pub(super) fn record_layer(&self, state: &mut StageState, text: String) {
-        state.history.push(history::layer(text, self.settings.epoch.as_deref()));
+        state
+            .history
+            .push(history::layer(text, self.settings.epoch.as_deref()));
     }
 }
 
@@ -253,6 +295,9 @@ fn complete_history(history: &mut Vec<History>, layers: usize) {
         described = 0;
     }
     for _ in described..layers {
-        history.push(History { comment: "layer without a history".to_owned(), ..History::default() });
+        history.push(History {
+            comment: "layer without a history".to_owned(),
+            ..History::default()
+        });
     }
 }

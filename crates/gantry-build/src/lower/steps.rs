@@ -8,13 +8,18 @@ use gantry_dockerfile::{Word, mode, owner};
 use super::stage::{Place, StageState};
 use super::{Lowering, Stop, history, metadata};
 use crate::graph::{
-    CacheMount, CacheSharing, FileOperation, FileSource, ImageSource, Label, MakeDirectory, Mount, Network, NodeId,
-    Operation, RunOperation, Script,
+    CacheMount, CacheSharing, FileOperation, FileSource, ImageSource, Label, MakeDirectory, Mount,
+    Network, NodeId, Operation, RunOperation, Script,
 };
 use crate::request::RunNetwork;
 
 impl Lowering<'_> {
-    pub(super) fn run(&mut self, state: &mut StageState, run: &Run, place: &Place<'_>) -> Result<(), Stop> {
+    pub(super) fn run(
+        &mut self,
+        state: &mut StageState,
+        run: &Run,
+        place: &Place<'_>,
+    ) -> Result<(), Stop> {
         if run.security == ast::Security::Insecure {
             let message = "RUN --security=insecure is not supported";
             return Err(place.unsupported(place.instruction.span, message));
@@ -27,9 +32,10 @@ impl Lowering<'_> {
         let (arguments, script): (Vec<String>, Option<Script>) = match run.program() {
             RunProgram::Shell(script) => (in_shell(script), None),
             RunProgram::Exec(arguments) => (arguments, None),
-            RunProgram::Script { name, content } => {
-                (in_shell(format!("/dev/pipes/{name}")), Some(Script { name, content }))
-            }
+            RunProgram::Script { name, content } => (
+                in_shell(format!("/dev/pipes/{name}")),
+                Some(Script { name, content }),
+            ),
         };
         if arguments.is_empty() {
             return Err(place.error("RUN requires a command"));
@@ -42,7 +48,9 @@ impl Lowering<'_> {
         let environment = state.scope.variables();
         let operation = RunOperation {
             arguments,
-            environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            environment: environment
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             directory: clean(&absolute(&state.config.config.working_dir, "/")),
             user: state.config.config.user.clone(),
             network: self.network(run),
@@ -52,7 +60,11 @@ impl Lowering<'_> {
             proxies: self.proxies(),
         };
         let label = state.label(&place.text, place);
-        state.rootfs = self.graph.add(Operation::Run(Box::new(operation)), vec![state.rootfs], label);
+        state.rootfs = self.graph.add(
+            Operation::Run(Box::new(operation)),
+            vec![state.rootfs],
+            label,
+        );
         self.record_layer(state, text);
         Ok(())
     }
@@ -68,12 +80,24 @@ impl Lowering<'_> {
     /// Proxy variables that reach every process without an `ARG`.
     fn proxies(&self) -> Vec<(String, String)> {
         let value = |name: &str| {
-            self.settings.build_args.get(name).or_else(|| self.settings.proxy_args.get(name)).cloned()
+            self.settings
+                .build_args
+                .get(name)
+                .or_else(|| self.settings.proxy_args.get(name))
+                .cloned()
         };
-        PROXY_ARGUMENTS.iter().filter_map(|name| value(name).map(|value| ((*name).to_owned(), value))).collect()
+        PROXY_ARGUMENTS
+            .iter()
+            .filter_map(|name| value(name).map(|value| ((*name).to_owned(), value)))
+            .collect()
     }
 
-    pub(super) fn copy(&mut self, state: &mut StageState, copy: &Copy, place: &Place<'_>) -> Result<(), Stop> {
+    pub(super) fn copy(
+        &mut self,
+        state: &mut StageState,
+        copy: &Copy,
+        place: &Place<'_>,
+    ) -> Result<(), Stop> {
         let from = match &copy.from {
             Some(from) => Some(self.source_node(state, from, place)?),
             None => None,
@@ -94,19 +118,29 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    pub(super) fn add(&mut self, state: &mut StageState, add: &Add, place: &Place<'_>) -> Result<(), Stop> {
+    pub(super) fn add(
+        &mut self,
+        state: &mut StageState,
+        add: &Add,
+        place: &Place<'_>,
+    ) -> Result<(), Stop> {
         for source in &add.sources {
             if let CopySource::Path(path) = source
                 && let Some(what) = remote(&path.value)
             {
-                return Err(place.unsupported(path.span, format!("ADD from {what} is not supported")));
+                return Err(
+                    place.unsupported(path.span, format!("ADD from {what} is not supported"))
+                );
             }
         }
         if let Some(checksum) = &add.checksum {
             return Err(place.unsupported(checksum.span, "ADD --checksum is not supported"));
         }
         if add.keep_git_dir.is_some() {
-            return Err(place.unsupported(place.instruction.span, "ADD --keep-git-dir is not supported"));
+            return Err(place.unsupported(
+                place.instruction.span,
+                "ADD --keep-git-dir is not supported",
+            ));
         }
         let operation = FileOperation {
             sources: add.sources.iter().map(file_source).collect(),
@@ -133,16 +167,30 @@ impl Lowering<'_> {
         place: &Place<'_>,
     ) {
         let mut inputs = vec![state.rootfs];
-        if operation.sources.iter().any(|source| matches!(source, FileSource::Path(_))) {
-            inputs.push(from.unwrap_or_else(|| self.graph.add(Operation::Context, Vec::new(), Label::default())));
+        if operation
+            .sources
+            .iter()
+            .any(|source| matches!(source, FileSource::Path(_)))
+        {
+            inputs.push(from.unwrap_or_else(|| {
+                self.graph
+                    .add(Operation::Context, Vec::new(), Label::default())
+            }));
         }
         let label = state.label(&place.text, place);
-        state.rootfs = self.graph.add(Operation::File(Box::new(operation)), inputs, label);
+        state.rootfs = self
+            .graph
+            .add(Operation::File(Box::new(operation)), inputs, label);
         self.record_layer(state, text);
     }
 
     /// What `--from` means: the root file system of a stage or of an image.
-    fn source_node(&mut self, state: &StageState, from: &Word, place: &Place<'_>) -> Result<NodeId, Stop> {
+    fn source_node(
+        &mut self,
+        state: &StageState,
+        from: &Word,
+        place: &Place<'_>,
+    ) -> Result<NodeId, Stop> {
         let resolved = self.dockerfile.source_of(state.index, &from.value);
         match resolved.map_err(|error| place.error_at(from.span, error.to_string()))? {
             Source::Stage(stage) => {
@@ -150,17 +198,34 @@ impl Lowering<'_> {
                 Ok(below.rootfs)
             }
             Source::External => {
-                let named = self.image(&self.source_request(&from.value), place.source, from.span)?;
+                let named =
+                    self.image(&self.source_request(&from.value), place.source, from.span)?;
                 let name = format!("FROM {}", named.reference);
                 let layers = named.image.config.rootfs.diff_ids;
-                let operation = Operation::Image(ImageSource { reference: named.reference, layers });
+                let operation = Operation::Image(ImageSource {
+                    reference: named.reference,
+                    layers,
+                });
                 let span = (!place.trigger).then_some(place.instruction.span);
-                Ok(self.graph.add(operation, Vec::new(), Label { name, span, position: (state.index, 0) }))
+                Ok(self.graph.add(
+                    operation,
+                    Vec::new(),
+                    Label {
+                        name,
+                        span,
+                        position: (state.index, 0),
+                    },
+                ))
             }
         }
     }
 
-    fn destination(&self, state: &StageState, word: &Word, place: &Place<'_>) -> Result<String, Stop> {
+    fn destination(
+        &self,
+        state: &StageState,
+        word: &Word,
+        place: &Place<'_>,
+    ) -> Result<String, Stop> {
         let written = &word.value;
         if written.is_empty() {
             return Err(place.error_at(word.span, "the destination is empty"));
@@ -190,7 +255,12 @@ impl Lowering<'_> {
 
 /// A mount of a `RUN`, its target made absolute.
 fn mount_of(state: &StageState, mount: &ast::Mount, place: &Place<'_>) -> Result<Mount, Stop> {
-    let refuse = |what: &str| Err(place.unsupported(mount.text.span, format!("RUN --mount={what} is not supported")));
+    let refuse = |what: &str| {
+        Err(place.unsupported(
+            mount.text.span,
+            format!("RUN --mount={what} is not supported"),
+        ))
+    };
     let directory = absolute(&state.config.config.working_dir, "/");
     let target = |path: &str| clean(&absolute(path, &directory));
     match &mount.spec {
@@ -227,9 +297,10 @@ fn mount_of(state: &StageState, mount: &ast::Mount, place: &Place<'_>) -> Result
 fn file_source(source: &CopySource) -> FileSource {
     match source {
         CopySource::Path(path) => FileSource::Path(path.value.clone()),
-        CopySource::Inline(heredoc) => {
-            FileSource::Inline { name: heredoc.name.clone(), content: heredoc.content.clone() }
-        }
+        CopySource::Inline(heredoc) => FileSource::Inline {
+            name: heredoc.name.clone(),
+            content: heredoc.content.clone(),
+        },
     }
 }
 
@@ -251,13 +322,17 @@ fn file_history(keyword: &str, operation: &FileOperation, destination: &str) -> 
 }
 
 fn checked_owner(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String>, Stop> {
-    let Some(word) = word.filter(|word| !word.value.is_empty()) else { return Ok(None) };
+    let Some(word) = word.filter(|word| !word.value.is_empty()) else {
+        return Ok(None);
+    };
     owner::parse(&word.value).map_err(|error| place.error_at(word.span, error.to_string()))?;
     Ok(Some(word.value.clone()))
 }
 
 fn checked_mode(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String>, Stop> {
-    let Some(word) = word.filter(|word| !word.value.is_empty()) else { return Ok(None) };
+    let Some(word) = word.filter(|word| !word.value.is_empty()) else {
+        return Ok(None);
+    };
     mode::parse(&word.value).map_err(|error| place.error_at(word.span, error.to_string()))?;
     Ok(Some(word.value.clone()))
 }
@@ -266,11 +341,16 @@ fn checked_mode(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String>
 fn remote(path: &str) -> Option<&'static str> {
     let lower = path.to_ascii_lowercase();
     let web = lower.starts_with("http://") || lower.starts_with("https://");
-    let repository = |path: &str| path.ends_with(".git") || path.contains(".git#") || path.contains(".git?");
+    let repository =
+        |path: &str| path.ends_with(".git") || path.contains(".git#") || path.contains(".git?");
     if lower.starts_with("git://") || lower.starts_with("ssh://") || lower.starts_with("git@") {
         Some("a git repository")
     } else if web {
-        Some(if repository(&lower) { "a git repository" } else { "a URL" })
+        Some(if repository(&lower) {
+            "a git repository"
+        } else {
+            "a URL"
+        })
     } else {
         None
     }
@@ -304,7 +384,12 @@ mod tests {
 
     #[test]
     fn paths() {
-        for (path, want) in [("/", "/"), ("//a//b/", "/a/b"), ("/a/./../..//c", "/c"), ("", "/")] {
+        for (path, want) in [
+            ("/", "/"),
+            ("//a//b/", "/a/b"),
+            ("/a/./../..//c", "/c"),
+            ("", "/"),
+        ] {
             assert_eq!(clean(path), want);
         }
     }
@@ -312,7 +397,10 @@ mod tests {
     #[test]
     fn remote_sources() {
         assert_eq!(remote("https://example.org/x.tar.gz"), Some("a URL"));
-        assert_eq!(remote("https://example.org/x.git#v1"), Some("a git repository"));
+        assert_eq!(
+            remote("https://example.org/x.git#v1"),
+            Some("a git repository")
+        );
         assert_eq!(remote("git@example.org:a/b.git"), Some("a git repository"));
         assert_eq!(remote("./http/x"), None);
         assert_eq!(remote("x.git"), None);

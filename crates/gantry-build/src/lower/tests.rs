@@ -8,7 +8,7 @@ use std::path::Path;
 use gantry_dockerfile::{SourceFile, parse};
 use gantry_model::image::{History, ImageConfig, RootFs};
 use gantry_model::{Digest, Platform};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::*;
 use crate::base::BaseImage;
@@ -21,18 +21,32 @@ impl Images for OneBase {
     fn prefetch(&self, _requests: &[ImageRequest]) {}
 
     fn image(&self, request: &ImageRequest) -> Result<NamedImage, ImageFailure> {
-        let reference: gantry_model::Reference = request.name.parse().map_err(ImageFailure::Name)?;
+        let reference: gantry_model::Reference =
+            request.name.parse().map_err(ImageFailure::Name)?;
         let mut config = ImageConfig {
             architecture: "amd64".into(),
             os: "linux".into(),
-            history: vec![History { comment: "Imported from -".into(), ..History::default() }],
-            rootfs: RootFs { diff_ids: vec![Digest::from_bytes([7; 32])], ..RootFs::default() },
+            history: vec![History {
+                comment: "Imported from -".into(),
+                ..History::default()
+            }],
+            rootfs: RootFs {
+                diff_ids: vec![Digest::from_bytes([7; 32])],
+                ..RootFs::default()
+            },
             ..ImageConfig::default()
         };
         config.config.on_build.clone_from(&self.triggers);
         config.config.cmd = Some(vec!["sh".into()]);
-        let image = BaseImage { id: Digest::from_bytes([1; 32]), manifest: None, config };
-        Ok(NamedImage { reference: reference.to_string(), image })
+        let image = BaseImage {
+            id: Digest::from_bytes([1; 32]),
+            manifest: None,
+            config,
+        };
+        Ok(NamedImage {
+            reference: reference.to_string(),
+            image,
+        })
     }
 }
 
@@ -51,7 +65,9 @@ fn settings(flags: &str) -> Settings {
     let mut flags = flags.lines().filter(|line| !line.is_empty());
     while let Some(flag) = flags.next() {
         let value = flags.next().unwrap();
-        let pair = value.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let pair = value
+            .split_once('=')
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         match flag {
             "--build-arg" => settings.build_args.extend(pair),
             "--label" => settings.labels.extend(pair),
@@ -65,7 +81,9 @@ fn settings(flags: &str) -> Settings {
 fn lowered_with(text: &str, flags: &str, triggers: &[&str]) -> Result<Lowered, BuildError> {
     let source = SourceFile::new("Dockerfile", text);
     let dockerfile = parse(&source).map_err(|errors| BuildError::dockerfile(&source, &errors))?;
-    let images = OneBase { triggers: triggers.iter().map(|&text| text.to_owned()).collect() };
+    let images = OneBase {
+        triggers: triggers.iter().map(|&text| text.to_owned()).collect(),
+    };
     lower(&dockerfile, &source, &settings(flags), &images)
 }
 
@@ -74,9 +92,18 @@ fn lowered(text: &str, flags: &str) -> Result<Lowered, BuildError> {
 }
 
 fn names(lowered: &Lowered) -> Vec<&str> {
-    let mut nodes: Vec<_> = lowered.graph.needed(lowered.target).into_iter().map(|id| lowered.graph.node(id)).collect();
+    let mut nodes: Vec<_> = lowered
+        .graph
+        .needed(lowered.target)
+        .into_iter()
+        .map(|id| lowered.graph.node(id))
+        .collect();
     nodes.sort_by_key(|node| node.label.position);
-    nodes.iter().map(|node| node.label.name.as_str()).filter(|name| !name.is_empty()).collect()
+    nodes
+        .iter()
+        .map(|node| node.label.name.as_str())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 fn image_json(lowered: &Lowered) -> Value {
@@ -94,7 +121,8 @@ fn configurations_and_histories_are_those_of_buildkit() {
         let case = case.unwrap().path();
         let text = fs::read_to_string(case.join("Dockerfile")).unwrap();
         let flags = fs::read_to_string(case.join("flags")).unwrap();
-        let want: Value = serde_json::from_slice(&fs::read(case.join("image.json")).unwrap()).unwrap();
+        let want: Value =
+            serde_json::from_slice(&fs::read(case.join("image.json")).unwrap()).unwrap();
         let lowered = lowered(&text, &flags).unwrap_or_else(|error| panic!("{case:?}: {error:?}"));
         let have = image_json(&lowered);
         let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();
@@ -124,14 +152,22 @@ fn steps_are_named_and_numbered() {
 
 #[test]
 fn stages_that_nobody_needs_are_not_looked_at() {
-    let text = "FROM not/a:image:at:all AS broken\nRUN x\nFROM busybox AS wanted\nRUN y\nFROM broken\n";
+    let text =
+        "FROM not/a:image:at:all AS broken\nRUN x\nFROM busybox AS wanted\nRUN y\nFROM broken\n";
     let lowered = lowered(text, "--target\nwanted").unwrap();
-    assert_eq!(names(&lowered), ["[wanted 1/2] FROM docker.io/library/busybox:latest", "[wanted 2/2] RUN y"]);
+    assert_eq!(
+        names(&lowered),
+        [
+            "[wanted 1/2] FROM docker.io/library/busybox:latest",
+            "[wanted 2/2] RUN y"
+        ]
+    );
 }
 
 #[test]
 fn equal_stages_are_built_once() {
-    let text = "FROM busybox AS a\nRUN same\nFROM busybox AS b\nRUN same\nFROM a\nCOPY --from=b /x /\n";
+    let text =
+        "FROM busybox AS a\nRUN same\nFROM busybox AS b\nRUN same\nFROM a\nCOPY --from=b /x /\n";
     let lowered = lowered(text, "").unwrap();
     assert_eq!(lowered.graph.needed(lowered.target).len(), 3);
 }
@@ -158,43 +194,115 @@ fn triggers_of_the_base_come_first_and_reach_stages() {
 fn times_come_from_the_epoch() {
     let source = SourceFile::new("Dockerfile", "FROM scratch\nCOPY a /\nLABEL x=y\n");
     let dockerfile = parse(&source).unwrap();
-    let settings = Settings { epoch: Some("1970-01-01T00:00:01Z".into()), ..settings("") };
-    let lowered = lower(&dockerfile, &source, &settings, &OneBase { triggers: Vec::new() }).unwrap();
-    assert!(lowered.history.iter().all(|entry| entry.created.as_deref() == Some("1970-01-01T00:00:01Z")));
-    assert_eq!(lowered.config.created.as_deref(), Some("1970-01-01T00:00:01Z"));
+    let settings = Settings {
+        epoch: Some("1970-01-01T00:00:01Z".into()),
+        ..settings("")
+    };
+    let lowered = lower(
+        &dockerfile,
+        &source,
+        &settings,
+        &OneBase {
+            triggers: Vec::new(),
+        },
+    )
+    .unwrap();
+    assert!(
+        lowered
+            .history
+            .iter()
+            .all(|entry| entry.created.as_deref() == Some("1970-01-01T00:00:01Z"))
+    );
+    assert_eq!(
+        lowered.config.created.as_deref(),
+        Some("1970-01-01T00:00:01Z")
+    );
 }
 
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     for (instruction, message) in [
-        ("RUN --security=insecure x", "RUN --security=insecure is not supported"),
-        ("RUN --mount=type=secret,id=a x", "RUN --mount=type=secret is not supported"),
-        ("RUN --mount=type=ssh x", "RUN --mount=type=ssh is not supported"),
-        ("RUN --device=vendor.com/class=name x", "RUN --device is not supported"),
-        ("ADD https://example.org/x /", "ADD from a URL is not supported"),
-        ("ADD https://example.org/x.git /", "ADD from a git repository is not supported"),
-        ("ADD --checksum=sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d a /", "ADD --checksum is not supported"),
-        ("ADD --keep-git-dir=true a /", "ADD --keep-git-dir is not supported"),
+        (
+            "RUN --security=insecure x",
+            "RUN --security=insecure is not supported",
+        ),
+        (
+            "RUN --mount=type=secret,id=a x",
+            "RUN --mount=type=secret is not supported",
+        ),
+        (
+            "RUN --mount=type=ssh x",
+            "RUN --mount=type=ssh is not supported",
+        ),
+        (
+            "RUN --device=vendor.com/class=name x",
+            "RUN --device is not supported",
+        ),
+        (
+            "ADD https://example.org/x /",
+            "ADD from a URL is not supported",
+        ),
+        (
+            "ADD https://example.org/x.git /",
+            "ADD from a git repository is not supported",
+        ),
+        (
+            "ADD --checksum=sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d a /",
+            "ADD --checksum is not supported",
+        ),
+        (
+            "ADD --keep-git-dir=true a /",
+            "ADD --keep-git-dir is not supported",
+        ),
     ] {
         let error = lowered(&format!("FROM busybox\n{instruction}\n"), "").unwrap_err();
         assert_eq!(error.to_string(), message, "{instruction}");
-        let BuildError::Dockerfile { rendered, unsupported, .. } = &error else { panic!("{error:?}") };
+        let BuildError::Dockerfile {
+            rendered,
+            unsupported,
+            ..
+        } = &error
+        else {
+            panic!("{error:?}")
+        };
         assert!(*unsupported, "{instruction}");
-        assert!(rendered.contains(&format!(">>> {instruction}")), "{rendered}");
+        assert!(
+            rendered.contains(&format!(">>> {instruction}")),
+            "{rendered}"
+        );
     }
 }
 
 #[test]
 fn what_is_wrong_is_shown_with_its_line() {
     for (text, message) in [
-        ("FROM $NOTHING\n", "base name ($NOTHING) should not be blank"),
-        ("FROM busybox\nSTOPSIGNAL SIGNOPE\n", "invalid signal: SIGNOPE"),
-        ("FROM busybox\nCOPY --chmod=9 a b\n", "invalid chmod parameter: '9'"),
-        ("FROM busybox\nCOPY --from=5 a b\n", "invalid stage index 5: there are 1 stages, the first is 0"),
+        (
+            "FROM $NOTHING\n",
+            "base name ($NOTHING) should not be blank",
+        ),
+        (
+            "FROM busybox\nSTOPSIGNAL SIGNOPE\n",
+            "invalid signal: SIGNOPE",
+        ),
+        (
+            "FROM busybox\nCOPY --chmod=9 a b\n",
+            "invalid chmod parameter: '9'",
+        ),
+        (
+            "FROM busybox\nCOPY --from=5 a b\n",
+            "invalid stage index 5: there are 1 stages, the first is 0",
+        ),
         ("FROM busybox\nEXPOSE x\n", "invalid containerPort: x"),
     ] {
         let error = lowered(text, "").unwrap_err();
-        let BuildError::Dockerfile { rendered, unsupported, .. } = &error else { panic!("{error:?}") };
+        let BuildError::Dockerfile {
+            rendered,
+            unsupported,
+            ..
+        } = &error
+        else {
+            panic!("{error:?}")
+        };
         assert!(!unsupported);
         assert!(rendered.contains(">>>"), "{rendered}");
         assert!(rendered.contains(message), "{text}: {rendered}");
@@ -203,7 +311,15 @@ fn what_is_wrong_is_shown_with_its_line() {
 
 #[test]
 fn unused_arguments_are_a_warning() {
-    let lowered = lowered("ARG A\nFROM busybox\nARG B\n", "--build-arg\nA=1\n--build-arg\nB=1\n--build-arg\nC=1\n--build-arg\nHTTP_PROXY=x").unwrap();
-    let messages: Vec<&str> = lowered.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    let lowered = lowered(
+        "ARG A\nFROM busybox\nARG B\n",
+        "--build-arg\nA=1\n--build-arg\nB=1\n--build-arg\nC=1\n--build-arg\nHTTP_PROXY=x",
+    )
+    .unwrap();
+    let messages: Vec<&str> = lowered
+        .warnings
+        .iter()
+        .map(|warning| warning.message.as_str())
+        .collect();
     assert_eq!(messages, ["one or more build-args [C] were not consumed"]);
 }

@@ -33,7 +33,10 @@ pub(crate) struct Archive<'a> {
 }
 
 /// The archive that a match is, if it is one.
-pub(crate) fn recognise<'a>(tree: &'a Tree, found: &'a Match) -> Result<Option<Archive<'a>>, StepError> {
+pub(crate) fn recognise<'a>(
+    tree: &'a Tree,
+    found: &'a Match,
+) -> Result<Option<Archive<'a>>, StepError> {
     if found.top.kind != FileType::RegularFile {
         return Ok(None);
     }
@@ -41,12 +44,17 @@ pub(crate) fn recognise<'a>(tree: &'a Tree, found: &'a Match) -> Result<Option<A
     let failed = |source| StepError::io("read", tree.shown(path), source);
     let mut file = tree.open_file(path).map_err(failed)?;
     let mut head = Vec::new();
-    file.by_ref().take(8).read_to_end(&mut head).map_err(failed)?;
+    file.by_ref()
+        .take(8)
+        .read_to_end(&mut head)
+        .map_err(failed)?;
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     if let Some(name) = unknown_compression(&head) {
         return Err(StepError::Archive {
             path: tree.shown(path),
-            reason: format!("it is compressed with {name}, which is not supported; use COPY to keep it as it is"),
+            reason: format!(
+                "it is compressed with {name}, which is not supported; use COPY to keep it as it is"
+            ),
         });
     }
     if !is_tar(&file) {
@@ -69,7 +77,9 @@ fn unknown_compression(head: &[u8]) -> Option<&'static str> {
 
 /// Whether a stream, decompressed, begins as an archive does.
 fn is_tar(file: &File) -> bool {
-    let Ok(decoder) = Decoder::new(file, None) else { return false };
+    let Ok(decoder) = Decoder::new(file, None) else {
+        return false;
+    };
     let mut reader = tar::Reader::new(BufReader::new(decoder), &Limits::default());
     matches!(reader.next_entry(), Ok(Some(_)))
 }
@@ -90,26 +100,34 @@ impl Archive<'_> {
         layer.forget_times_below(&place.path);
         let root = mount(workshop, draft, lowers)?;
         let shown = self.tree.shown(&self.found.top.path);
-        let target = root
-            .directory_beneath(&place.path)
-            .map_err(|source| StepError::io("open", PathBuf::from("/").join(&place.path), source))?;
+        let target = root.directory_beneath(&place.path).map_err(|source| {
+            StepError::io("open", PathBuf::from("/").join(&place.path), source)
+        })?;
         let options = Options {
             whiteouts: None,
-            owners: change.owner.map_or(Owners::Archived, |(uid, gid)| Owners::Fixed(uid, gid)),
+            owners: change
+                .owner
+                .map_or(Owners::Archived, |(uid, gid)| Owners::Fixed(uid, gid)),
             limits: Limits::default(),
         };
         let failed = |source| StepError::io("read", &shown, source);
         let decoder = Decoder::new(&self.file, None).map_err(failed)?;
-        unpack::into_directory(target.as_fd(), BufReader::new(decoder), &options).map_err(|error| {
-            StepError::Archive { path: shown.clone(), reason: chain(&error) }
-        })?;
+        unpack::into_directory(target.as_fd(), BufReader::new(decoder), &options).map_err(
+            |error| StepError::Archive {
+                path: shown.clone(),
+                reason: chain(&error),
+            },
+        )?;
         // What was unpacked must be what the key of the step speaks of.
         self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
         let digest = digest_of(&self.file).map_err(failed)?;
         if self.found.top.digest == Some(digest) {
             return Ok(Changed::new());
         }
-        Err(StepError::Archive { path: shown, reason: "it changed while it was read".to_owned() })
+        Err(StepError::Archive {
+            path: shown,
+            reason: "it changed while it was read".to_owned(),
+        })
     }
 }
 
@@ -126,14 +144,22 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The layer over those below, writable, mounted nowhere.
-fn mount(workshop: &Workshop<'_>, draft: &LayerDraft, lowers: &[Digest]) -> Result<Directory, StepError> {
+fn mount(
+    workshop: &Workshop<'_>,
+    draft: &LayerDraft,
+    lowers: &[Digest],
+) -> Result<Directory, StepError> {
     let mut below = view::top_first(workshop.store.layers().lowers(lowers)?);
     if below.is_empty() {
         create(workshop.empty)?;
         below.push(workshop.empty.to_owned());
     }
-    let overlay =
-        Overlay { lowers: &below, upper: Some((draft.upper(), draft.work())), volatile: false, user_attributes: false };
+    let overlay = Overlay {
+        lowers: &below,
+        upper: Some((draft.upper(), draft.work())),
+        volatile: false,
+        user_attributes: false,
+    };
     let mount = overlay.mount(Attributes::NONE).map_err(StepError::Mount)?;
     Ok(Directory::from(OwnedFd::from(mount)))
 }

@@ -16,8 +16,8 @@ use gantry_sys::path::Directory;
 use rustix::fs::{FileType, OFlags};
 
 use super::layer::{Here, LayerWriter, MakeRoomError, Permissions, absolute, timespec};
-use crate::solve::Stop;
 use crate::error::StepError;
+use crate::solve::Stop;
 use crate::tree::{Entry, Match, Tree, content_digest, copy_and_digest, join, split};
 
 /// How what is copied is changed on the way.
@@ -36,11 +36,17 @@ pub(crate) struct Change {
 impl Change {
     /// The permissions of a copy.
     pub(crate) fn permissions(&self, entry: &Entry) -> Permissions {
-        let kept = if self.keep_owners { (entry.stat.uid, entry.stat.gid) } else { (0, 0) };
+        let kept = if self.keep_owners {
+            (entry.stat.uid, entry.stat.gid)
+        } else {
+            (0, 0)
+        };
         let (uid, gid) = self.owner.unwrap_or(kept);
         let is_directory = entry.kind == FileType::Directory;
         let mode = match &self.mode {
-            Some(mode) if entry.kind != FileType::Symlink => mode.apply(entry.stat.mode, is_directory),
+            Some(mode) if entry.kind != FileType::Symlink => {
+                mode.apply(entry.stat.mode, is_directory)
+            }
             _ => entry.stat.mode,
         };
         Permissions { mode, uid, gid }
@@ -49,7 +55,10 @@ impl Change {
     /// The permissions of a directory that is made on the way.
     pub(crate) fn made(&self) -> Permissions {
         let (uid, gid) = self.owner.unwrap_or((0, 0));
-        let mode = self.mode.as_ref().map_or(0o755, |mode| mode.apply(0o755, true));
+        let mode = self
+            .mode
+            .as_ref()
+            .map_or(0o755, |mode| mode.apply(0o755, true));
         Permissions { mode, uid, gid }
     }
 }
@@ -75,7 +84,12 @@ pub(crate) type Changed = Vec<(OsString, [u8; 32])>;
 
 impl Copier<'_> {
     /// Copies one match to `destination` (absolute; a directory where it ends with `/`).
-    pub(crate) fn copy(&self, layer: &mut LayerWriter, found: &Match, destination: &str) -> Result<Changed, StepError> {
+    pub(crate) fn copy(
+        &self,
+        layer: &mut LayerWriter,
+        found: &Match,
+        destination: &str,
+    ) -> Result<Changed, StepError> {
         let made = self.change.made();
         let target = self.target(layer, found, destination, &made)?;
         let mut jobs = Vec::new();
@@ -87,11 +101,19 @@ impl Copier<'_> {
             for entry in &found.below {
                 let path = join(&target, found.relative(entry));
                 if entry.kind == FileType::Directory {
-                    layer.put_directory(&path, &self.change.permissions(entry), entry.stat.modified)?;
+                    layer.put_directory(
+                        &path,
+                        &self.change.permissions(entry),
+                        entry.stat.modified,
+                    )?;
                     continue;
                 }
                 let (parent, name) = split(&path);
-                let job = Job { entry, parent: parent.to_owned(), name: name.to_owned() };
+                let job = Job {
+                    entry,
+                    parent: parent.to_owned(),
+                    name: name.to_owned(),
+                };
                 let known = (entry.stat.links > 1 && entry.kind == FileType::RegularFile)
                     .then_some((entry.stat.device, entry.stat.inode));
                 match known.and_then(|key| first.get(&key)) {
@@ -107,10 +129,16 @@ impl Copier<'_> {
         } else {
             let (parent, name) = split(&target);
             if name.is_empty() {
-                return Err(StepError::OverDirectory { path: "/".to_owned() });
+                return Err(StepError::OverDirectory {
+                    path: "/".to_owned(),
+                });
             }
             layer.make_all(parent, &made)?;
-            jobs.push(Job { entry: &found.top, parent: parent.to_owned(), name: name.to_owned() });
+            jobs.push(Job {
+                entry: &found.top,
+                parent: parent.to_owned(),
+                name: name.to_owned(),
+            });
         }
         // Files of one directory after one another: its descriptors are opened once.
         jobs.sort_by(|one, other| one.parent.cmp(&other.parent));
@@ -138,10 +166,18 @@ impl Copier<'_> {
         layer.make_all(&place.path, made)?;
         let place = layer.resolve(destination)?;
         let into = found.top.kind != FileType::Directory && place.kind == Some(FileType::Directory);
-        if found.top.kind == FileType::Directory && place.kind.is_some_and(|kind| kind != FileType::Directory) {
-            return Err(StepError::NonDirectory { path: absolute(&place.path) });
+        if found.top.kind == FileType::Directory
+            && place.kind.is_some_and(|kind| kind != FileType::Directory)
+        {
+            return Err(StepError::NonDirectory {
+                path: absolute(&place.path),
+            });
         }
-        Ok(if into { join(&place.path, &found.name) } else { place.path })
+        Ok(if into {
+            join(&place.path, &found.name)
+        } else {
+            place.path
+        })
     }
 
     /// `--parents`: the directories that lead to the match are copied, too.
@@ -156,7 +192,11 @@ impl Copier<'_> {
         layer.make_all(&place.path, made)?;
         let parent = found.top.parent().to_owned();
         let mut path = OsString::new();
-        for name in parent.to_string_lossy().split('/').filter(|name| !name.is_empty()) {
+        for name in parent
+            .to_string_lossy()
+            .split('/')
+            .filter(|name| !name.is_empty())
+        {
             path = join(&path, OsStr::new(name));
             let facts = self
                 .tree
@@ -171,13 +211,25 @@ impl Copier<'_> {
                 link: None,
                 digest: None,
             };
-            layer.put_directory(&join(&place.path, &path), &self.change.permissions(&entry), entry.stat.modified)?;
+            layer.put_directory(
+                &join(&place.path, &path),
+                &self.change.permissions(&entry),
+                entry.stat.modified,
+            )?;
         }
         let target = join(&join(&place.path, &parent), found.top.name());
         if found.top.kind == FileType::Directory && !found.top.path.is_empty() {
-            layer.put_directory(&target, &self.change.permissions(&found.top), found.top.stat.modified)?;
+            layer.put_directory(
+                &target,
+                &self.change.permissions(&found.top),
+                found.top.stat.modified,
+            )?;
         }
-        Ok(if found.top.path.is_empty() { place.path } else { target })
+        Ok(if found.top.path.is_empty() {
+            place.path
+        } else {
+            target
+        })
     }
 
     fn run(&self, layer: &LayerWriter, jobs: &[Job<'_>]) -> Result<Changed, StepError> {
@@ -187,14 +239,27 @@ impl Copier<'_> {
         let changed = Mutex::new(Vec::new());
         let can_clone = AtomicBool::new(true);
         let work = || {
-            let mut writer = Writer { copier: self, layer, here: None, from: None, can_clone: &can_clone };
+            let mut writer = Writer {
+                copier: self,
+                layer,
+                here: None,
+                from: None,
+                can_clone: &can_clone,
+            };
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
-                let Some(batch) = jobs.get(start..(start + BATCH).min(jobs.len())).filter(|batch| !batch.is_empty()) else {
+                let Some(batch) = jobs
+                    .get(start..(start + BATCH).min(jobs.len()))
+                    .filter(|batch| !batch.is_empty())
+                else {
                     return;
                 };
                 for job in batch {
-                    let result = if self.stop.is_stopped() { Err(StepError::Canceled) } else { writer.put(job) };
+                    let result = if self.stop.is_stopped() {
+                        Err(StepError::Canceled)
+                    } else {
+                        writer.put(job)
+                    };
                     match result {
                         Ok(None) => {}
                         Ok(Some(digest)) => changed
@@ -202,7 +267,10 @@ impl Copier<'_> {
                             .unwrap_or_else(PoisonError::into_inner)
                             .push((job.entry.path.clone(), digest)),
                         Err(error) => {
-                            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                            failed
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .get_or_insert(error);
                             next.store(jobs.len(), Ordering::Relaxed);
                             return;
                         }
@@ -230,7 +298,9 @@ impl Copier<'_> {
         make_room(&here, job)?;
         let (from, name) = split(original);
         let from = layer.here(from).map_err(failed)?;
-        here.upper.make_link(&from.upper, name, &job.name).map_err(failed)
+        here.upper
+            .make_link(&from.upper, name, &job.name)
+            .map_err(failed)
     }
 }
 
@@ -257,9 +327,12 @@ struct Writer<'w> {
 impl Writer<'_> {
     /// Makes one entry; the digest of a regular file if it is not the expected one.
     fn put(&mut self, job: &Job<'_>) -> Result<Option<[u8; 32]>, StepError> {
-        let target = |source| StepError::io("write", absolute(&join(&job.parent, &job.name)), source);
+        let target =
+            |source| StepError::io("write", absolute(&join(&job.parent, &job.name)), source);
         self.open(job)?;
-        let Some((_, here)) = &self.here else { return Ok(None) };
+        let Some((_, here)) = &self.here else {
+            return Ok(None);
+        };
         make_room(here, job)?;
         let permissions = self.copier.change.permissions(job.entry);
         let name = job.name.as_os_str();
@@ -269,12 +342,20 @@ impl Writer<'_> {
             FileType::Symlink => {
                 let link = job.entry.link.as_deref().unwrap_or_default();
                 here.upper.make_symlink(link, name).map_err(target)?;
-                here.upper.set_owner(name, permissions.uid, permissions.gid).map_err(target)?;
+                here.upper
+                    .set_owner(name, permissions.uid, permissions.gid)
+                    .map_err(target)?;
             }
             kind => {
-                here.upper.make_node(name, kind, 0o600, job.entry.stat.special).map_err(target)?;
-                here.upper.set_owner(name, permissions.uid, permissions.gid).map_err(target)?;
-                here.upper.set_mode(name, permissions.mode).map_err(target)?;
+                here.upper
+                    .make_node(name, kind, 0o600, job.entry.stat.special)
+                    .map_err(target)?;
+                here.upper
+                    .set_owner(name, permissions.uid, permissions.gid)
+                    .map_err(target)?;
+                here.upper
+                    .set_mode(name, permissions.mode)
+                    .map_err(target)?;
             }
         }
         here.upper.set_times(name, time, time).map_err(target)?;
@@ -283,38 +364,60 @@ impl Writer<'_> {
 
     /// Opens the directories of a job unless they are open already.
     fn open(&mut self, job: &Job<'_>) -> Result<(), StepError> {
-        if self.here.as_ref().is_none_or(|(path, _)| *path != job.parent) {
+        if self
+            .here
+            .as_ref()
+            .is_none_or(|(path, _)| *path != job.parent)
+        {
             let here = self.layer.here(&job.parent);
-            let here = here.map_err(|source| StepError::io("open", absolute(&job.parent), source))?;
+            let here =
+                here.map_err(|source| StepError::io("open", absolute(&job.parent), source))?;
             self.here = Some((job.parent.clone(), here));
         }
         let parent = job.entry.parent();
         if self.from.as_ref().is_none_or(|(path, _)| path != parent) {
             let from = self.copier.tree.root().directory_beneath(parent);
-            let from = from.map_err(|source| StepError::io("open", self.copier.tree.shown(parent), source))?;
+            let from = from
+                .map_err(|source| StepError::io("open", self.copier.tree.shown(parent), source))?;
             self.from = Some((parent.to_owned(), from));
         }
         Ok(())
     }
 
-    fn regular(&self, job: &Job<'_>, permissions: &Permissions) -> Result<Option<[u8; 32]>, StepError> {
+    fn regular(
+        &self,
+        job: &Job<'_>,
+        permissions: &Permissions,
+    ) -> Result<Option<[u8; 32]>, StepError> {
         let source = |error| StepError::io("read", self.copier.tree.shown(&job.entry.path), error);
         let target = |error| StepError::io("write", absolute(&join(&job.parent, &job.name)), error);
-        let (Some((_, here)), Some((_, from))) = (&self.here, &self.from) else { return Ok(None) };
+        let (Some((_, here)), Some((_, from))) = (&self.here, &self.from) else {
+            return Ok(None);
+        };
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let read = File::from(from.open_entry(job.entry.name(), flags).map_err(source)?);
         let metadata = read.metadata().map_err(source)?;
         if !metadata.is_file() {
-            return Err(source(io::Error::other("the file was replaced while it was copied")));
+            return Err(source(io::Error::other(
+                "the file was replaced while it was copied",
+            )));
         }
         let mut write = File::from(here.upper.create_file(&job.name, 0o600).map_err(target)?);
-        let digest = self.fill(&read, &metadata, job.entry, &mut write).map_err(target)?;
+        let digest = self
+            .fill(&read, &metadata, job.entry, &mut write)
+            .map_err(target)?;
         finish_file(&read, &write, permissions, job.entry.stat.modified).map_err(target)?;
         Ok((job.entry.digest != Some(digest)).then_some(digest))
     }
 
     /// Puts the content in, by sharing blocks where that is possible.
-    fn fill(&self, read: &File, metadata: &std::fs::Metadata, entry: &Entry, write: &mut File) -> io::Result<[u8; 32]> {
+    fn fill(
+        &self,
+        read: &File,
+        metadata: &std::fs::Metadata,
+        entry: &Entry,
+        write: &mut File,
+    ) -> io::Result<[u8; 32]> {
         let size = metadata.len();
         if size > 0 && self.can_clone.load(Ordering::Relaxed) {
             match rustix::fs::ioctl_ficlone(&*write, read) {
@@ -327,7 +430,10 @@ impl Writer<'_> {
             }
         }
         if entry.stat.blocks * 512 < size {
-            let mut sparse = Sparse { file: write, end: 0 };
+            let mut sparse = Sparse {
+                file: write,
+                end: 0,
+            };
             let digest = copy_and_digest(read, size, &mut sparse)?;
             let end = sparse.end;
             write.set_len(end)?;
@@ -339,20 +445,35 @@ impl Writer<'_> {
 
 /// Owner, mode, attributes and times of a copied file. Owner first: changing it takes special bits
 /// and capabilities away.
-fn finish_file(read: &File, write: &File, permissions: &Permissions, modified: (i64, u32)) -> io::Result<()> {
+fn finish_file(
+    read: &File,
+    write: &File,
+    permissions: &Permissions,
+    modified: (i64, u32),
+) -> io::Result<()> {
     use rustix::fs::{Gid, Mode, Timestamps, Uid};
-    let (uid, gid) = (Uid::from_raw(permissions.uid), Gid::from_raw(permissions.gid));
+    let (uid, gid) = (
+        Uid::from_raw(permissions.uid),
+        Gid::from_raw(permissions.gid),
+    );
     rustix::fs::fchown(write, Some(uid), Some(gid))?;
     rustix::fs::fchmod(write, Mode::from_raw_mode(permissions.mode))?;
     for (name, value) in crate::tree::attributes(read)? {
         use std::os::unix::ffi::OsStrExt;
         match gantry_sys::xattr::set(write, OsStr::from_bytes(&name), &value) {
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOTSUP.raw_os_error()) => {}
+            Err(error)
+                if error.raw_os_error() == Some(rustix::io::Errno::NOTSUP.raw_os_error()) => {}
             other => other?,
         }
     }
     let time = timespec(modified);
-    rustix::fs::futimens(write, &Timestamps { last_access: time, last_modification: time })?;
+    rustix::fs::futimens(
+        write,
+        &Timestamps {
+            last_access: time,
+            last_modification: time,
+        },
+    )?;
     Ok(())
 }
 
@@ -366,7 +487,8 @@ impl Write for Sparse<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for block in bytes.chunks(4096) {
             if block.iter().all(|byte| *byte == 0) {
-                self.file.seek(SeekFrom::Start(self.end + block.len() as u64))?;
+                self.file
+                    .seek(SeekFrom::Start(self.end + block.len() as u64))?;
             } else {
                 self.file.write_all(block)?;
             }
@@ -377,5 +499,80 @@ impl Write for Sparse<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancellation;
+    use crate::tree::StatCache;
+    use gantry_dockerfile::ignore::IgnoreFile;
+    use std::fs;
+
+    #[test]
+    fn a_file_that_changed_since_it_was_hashed_is_noticed() {
+        let (context, layer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (name, content) in [("same", "1"), ("other", "before"), ("grown", "short")] {
+            fs::write(context.path().join(name), content).unwrap();
+        }
+        let nothing = || IgnoreFile::from_patterns([]).unwrap();
+        let cache = StatCache::open(layer.path(), context.path());
+        let tree = Tree::context(context.path(), nothing(), cache, 2).unwrap();
+        let found = tree.select(".", &nothing()).unwrap();
+        fs::write(context.path().join("other"), "after!").unwrap();
+        fs::write(context.path().join("grown"), "much longer").unwrap();
+        let upper = layer.path().join("upper");
+        fs::create_dir(&upper).unwrap();
+        let mut writer = LayerWriter::new(Directory::open(&upper).unwrap(), None, None).unwrap();
+        let stop = Stop::new(Cancellation::new().unwrap()).unwrap();
+        let copier = Copier {
+            tree: &tree,
+            change: Change::default(),
+            threads: 2,
+            stop: &stop,
+        };
+        let mut changed = copier.copy(&mut writer, &found[0], "/x/").unwrap();
+        writer.finish().unwrap();
+        changed.sort();
+        let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
+        assert_eq!(
+            changed,
+            [
+                ("grown".into(), digest("much longer")),
+                ("other".into(), digest("after!"))
+            ]
+        );
+        assert_eq!(fs::read_to_string(upper.join("x/other")).unwrap(), "after!");
+        assert_eq!(
+            fs::read_to_string(upper.join("x/grown")).unwrap(),
+            "much longer"
+        );
+    }
+
+    #[test]
+    fn a_stopped_build_copies_nothing() {
+        let (context, layer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(context.path().join("f"), "1").unwrap();
+        let nothing = || IgnoreFile::from_patterns([]).unwrap();
+        let cache = StatCache::open(layer.path(), context.path());
+        let tree = Tree::context(context.path(), nothing(), cache, 2).unwrap();
+        let found = tree.select("f", &nothing()).unwrap();
+        let mut writer =
+            LayerWriter::new(Directory::open(layer.path()).unwrap(), None, None).unwrap();
+        let switch = Cancellation::new().unwrap();
+        let stop = Stop::new(switch.clone()).unwrap();
+        switch.cancel();
+        let copier = Copier {
+            tree: &tree,
+            change: Change::default(),
+            threads: 1,
+            stop: &stop,
+        };
+        assert!(matches!(
+            copier.copy(&mut writer, &found[0], "/x"),
+            Err(StepError::Canceled)
+        ));
+        assert!(!layer.path().join("x").exists());
     }
 }

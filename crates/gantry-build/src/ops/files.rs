@@ -39,8 +39,11 @@ pub(crate) struct Made {
 
 /// The files that the sources of an operation mean.
 pub(crate) fn select(operation: &FileOperation, tree: &Tree) -> Result<Vec<Vec<Match>>, StepError> {
-    let exclude = IgnoreFile::from_patterns(operation.exclude.iter().map(String::as_str))
-        .map_err(|error| StepError::Pattern { pattern: error.to_string() })?;
+    let exclude = IgnoreFile::from_patterns(operation.exclude.iter().map(String::as_str)).map_err(
+        |error| StepError::Pattern {
+            pattern: error.to_string(),
+        },
+    )?;
     let mut selected = Vec::new();
     for source in &operation.sources {
         if let FileSource::Path(pattern) = source {
@@ -66,14 +69,26 @@ pub(crate) fn change(
         }
     };
     // It was checked when the Dockerfile was lowered.
-    let mode = operation.mode.as_deref().and_then(|text| mode::parse(text).ok());
-    Ok((Change { owner, mode, keep_owners, parents: operation.parents }, unknown))
+    let mode = operation
+        .mode
+        .as_deref()
+        .and_then(|text| mode::parse(text).ok());
+    Ok((
+        Change {
+            owner,
+            mode,
+            keep_owners,
+            parents: operation.parents,
+        },
+        unknown,
+    ))
 }
 
 impl Workshop<'_> {
     fn draft(&self) -> Result<(LayerDraft, Directory), StepError> {
         let draft = self.store.layers().draft()?;
-        let upper = Directory::open(draft.upper()).map_err(|source| StepError::io("open", draft.upper(), source))?;
+        let upper = Directory::open(draft.upper())
+            .map_err(|source| StepError::io("open", draft.upper(), source))?;
         Ok((draft, upper))
     }
 
@@ -99,15 +114,26 @@ impl Workshop<'_> {
                     self.inline(&mut layer, name, content, &operation.destination, change)?;
                 }
                 (FileSource::Path(_), Some(tree)) => {
-                    let copier =
-                        Copier { tree, change: change.clone(), threads: self.threads, stop: self.stop };
+                    let copier = Copier {
+                        tree,
+                        change: change.clone(),
+                        threads: self.threads,
+                        stop: self.stop,
+                    };
                     for found in selected.next().into_iter().flatten() {
                         if operation.unpack
                             && let Some(archive) = archive::recognise(tree, found)?
                         {
-                            changed.extend(archive.unpack(self, &mut layer, &draft, lowers, operation, change)?);
+                            changed.extend(
+                                archive
+                                    .unpack(self, &mut layer, &draft, lowers, operation, change)?,
+                            );
                         } else {
-                            changed.extend(copier.copy(&mut layer, found, &operation.destination)?);
+                            changed.extend(copier.copy(
+                                &mut layer,
+                                found,
+                                &operation.destination,
+                            )?);
                         }
                     }
                 }
@@ -116,7 +142,10 @@ impl Workshop<'_> {
         }
         layer.finish()?;
         let info = draft.commit()?;
-        Ok(Made { diff_id: info.diff_id, changed })
+        Ok(Made {
+            diff_id: info.diff_id,
+            changed,
+        })
     }
 
     /// A file whose content stands in the Dockerfile.
@@ -135,23 +164,42 @@ impl Workshop<'_> {
         layer.make_all(&place.path, &made)?;
         let place = layer.resolve(destination)?;
         let into = place.kind == Some(FileType::Directory);
-        let path = if into { join(&place.path, name.as_ref()) } else { place.path };
+        let path = if into {
+            join(&place.path, name.as_ref())
+        } else {
+            place.path
+        };
         let (parent, name) = split(&path);
         let failed = |source| StepError::io("write", absolute(&path), source);
         let here = layer.here(parent).map_err(failed)?;
         here.make_room(name).map_err(|error| match error {
-            MakeRoomError::Directory => StepError::OverDirectory { path: absolute(&path) },
+            MakeRoomError::Directory => StepError::OverDirectory {
+                path: absolute(&path),
+            },
             MakeRoomError::Io(source) => failed(source),
         })?;
         let mut file = File::from(here.upper.create_file(name, 0o600).map_err(failed)?);
         file.write_all(content.as_bytes()).map_err(failed)?;
-        let mode = change.mode.as_ref().map_or(0o644, |mode| mode.apply(0o644, false));
+        let mode = change
+            .mode
+            .as_ref()
+            .map_or(0o644, |mode| mode.apply(0o644, false));
         let finish = || -> std::io::Result<()> {
-            rustix::fs::fchown(&file, Some(Uid::from_raw(made.uid)), Some(Gid::from_raw(made.gid)))?;
+            rustix::fs::fchown(
+                &file,
+                Some(Uid::from_raw(made.uid)),
+                Some(Gid::from_raw(made.gid)),
+            )?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
             if let Some(epoch) = self.epoch {
                 let time = super::layer::timespec(epoch);
-                rustix::fs::futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
+                rustix::fs::futimens(
+                    &file,
+                    &Timestamps {
+                        last_access: time,
+                        last_modification: time,
+                    },
+                )?;
             }
             Ok(())
         };
@@ -159,18 +207,29 @@ impl Workshop<'_> {
     }
 
     /// Makes the layer of a `WORKDIR`.
-    pub(crate) fn make_directory(&self, operation: &MakeDirectory, lower: Option<Directory>) -> Result<Made, StepError> {
+    pub(crate) fn make_directory(
+        &self,
+        operation: &MakeDirectory,
+        lower: Option<Directory>,
+    ) -> Result<Made, StepError> {
         let (draft, upper) = self.draft()?;
         let owner = identity::resolve(&operation.user, lower.as_ref())?;
         let failed = |source| StepError::io("prepare", draft.upper(), source);
         let mut layer = LayerWriter::new(upper, lower, self.epoch).map_err(failed)?;
         let place = layer.resolve(&operation.path)?;
-        let permissions = super::layer::Permissions { mode: 0o755, uid: owner.uid, gid: owner.gid };
+        let permissions = super::layer::Permissions {
+            mode: 0o755,
+            uid: owner.uid,
+            gid: owner.gid,
+        };
         if place.kind != Some(rustix::fs::FileType::Directory) {
             layer.make_all(&place.path, &permissions)?;
         }
         layer.finish()?;
         let info = draft.commit()?;
-        Ok(Made { diff_id: info.diff_id, changed: Vec::new() })
+        Ok(Made {
+            diff_id: info.diff_id,
+            changed: Vec::new(),
+        })
     }
 }

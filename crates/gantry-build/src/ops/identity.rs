@@ -21,17 +21,20 @@ pub(crate) struct Owner {
 /// Whether numbers alone say who it is.
 pub(crate) fn is_numeric(text: &str) -> bool {
     let number = |identity: &Option<Identity>| !matches!(identity, Some(Identity::Name(_)));
-    text.is_empty() || owner::parse(text).is_ok_and(|owner| number(&owner.user) && number(&owner.group))
+    text.is_empty()
+        || owner::parse(text).is_ok_and(|owner| number(&owner.user) && number(&owner.group))
 }
 
 /// Who `user[:group]` is. As in BuildKit, a name that the files do not know is root.
 pub(crate) fn resolve(text: &str, root: Option<&Directory>) -> Result<Owner, StepError> {
     let mut found = Owner::default();
-    let Ok(owner) = owner::parse(text) else { return Ok(found) };
+    let Ok(owner) = owner::parse(text) else {
+        return Ok(found);
+    };
     let read = |path: &str| match root {
-        Some(root) => {
-            view::read(root, path, LARGEST).map_err(|source| StepError::io("read", path, source)).map(Option::unwrap_or_default)
-        }
+        Some(root) => view::read(root, path, LARGEST)
+            .map_err(|source| StepError::io("read", path, source))
+            .map(Option::unwrap_or_default),
         None => Ok(Vec::new()),
     };
     match owner.user {
@@ -75,9 +78,9 @@ pub(crate) struct ProcessUser {
 /// has the groups it is a member of, and a home.
 pub(crate) fn process_user(text: &str, root: Option<&Directory>) -> Result<ProcessUser, StepError> {
     let read = |path: &str| match root {
-        Some(root) => {
-            view::read(root, path, LARGEST).map_err(|source| StepError::io("read", path, source)).map(Option::unwrap_or_default)
-        }
+        Some(root) => view::read(root, path, LARGEST)
+            .map_err(|source| StepError::io("read", path, source))
+            .map(Option::unwrap_or_default),
         None => Ok(Vec::new()),
     };
     let (user, group) = match text.split_once(':') {
@@ -89,19 +92,30 @@ pub(crate) fn process_user(text: &str, root: Option<&Directory>) -> Result<Proce
     let passwd = read("/etc/passwd")?;
     let known = parse_passwd(&passwd).find(|entry| entry.name == user || Some(entry.uid) == id);
     let mut found = match (&known, id) {
-        (Some(entry), _) => {
-            ProcessUser { uid: entry.uid, gid: entry.gid, groups: Vec::new(), home: entry.home.clone() }
-        }
-        (None, Some(uid)) => ProcessUser { uid, ..ProcessUser::default() },
+        (Some(entry), _) => ProcessUser {
+            uid: entry.uid,
+            gid: entry.gid,
+            groups: Vec::new(),
+            home: entry.home.clone(),
+        },
+        (None, Some(uid)) => ProcessUser {
+            uid,
+            ..ProcessUser::default()
+        },
         (None, None) => {
-            return Err(StepError::UnknownUser { what: "user", name: user.to_owned(), file: "passwd file" });
+            return Err(StepError::UnknownUser {
+                what: "user",
+                name: user.to_owned(),
+                file: "passwd file",
+            });
         }
     };
     let groups = read("/etc/group")?;
     match (group, &known) {
         (Some(wanted), _) => {
             let id = number(wanted);
-            let known = parse_group(&groups).find(|entry| entry.name == wanted || Some(entry.gid) == id);
+            let known =
+                parse_group(&groups).find(|entry| entry.name == wanted || Some(entry.gid) == id);
             let gid = known.map(|entry| entry.gid).or(id);
             found.gid = gid.ok_or_else(|| StepError::UnknownUser {
                 what: "group",
@@ -115,6 +129,10 @@ pub(crate) fn process_user(text: &str, root: Option<&Directory>) -> Result<Proce
         }
         (None, None) => {}
     }
+    // The main group is one of the supplementary ones, too: without it a set-group-ID program could
+    // give up the right to what is denied to the group (CVE-2022-36109).
+    found.groups.retain(|gid| *gid != found.gid);
+    found.groups.insert(0, found.gid);
     if found.home.is_empty() {
         found.home.push('/');
     }
@@ -134,7 +152,11 @@ mod tests {
     fn names_come_from_the_root_file_system() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("etc")).unwrap();
-        std::fs::write(folder.path().join("etc/passwd"), "root:x:0:0::/:\nnode:x:1000:1001::/home:/bin/sh\n").unwrap();
+        std::fs::write(
+            folder.path().join("etc/passwd"),
+            "root:x:0:0::/:\nnode:x:1000:1001::/home:/bin/sh\n",
+        )
+        .unwrap();
         std::fs::write(folder.path().join("etc/group"), "root:x:0:\nstaff:x:50:\n").unwrap();
         let root = Directory::open(folder.path()).unwrap();
         for (text, uid, gid, unknown) in [
@@ -152,6 +174,8 @@ mod tests {
             assert_eq!(owner.unknown, unknown, "{text}");
         }
         assert_eq!(resolve("node", None).unwrap().unknown, ["node"]);
-        assert!(is_numeric("5:6") && is_numeric("") && !is_numeric("node") && !is_numeric("5:staff"));
+        assert!(
+            is_numeric("5:6") && is_numeric("") && !is_numeric("node") && !is_numeric("5:staff")
+        );
     }
 }

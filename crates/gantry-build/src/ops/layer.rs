@@ -56,20 +56,38 @@ pub(crate) struct Here {
 
 impl LayerWriter {
     /// A writer into an empty upper directory.
-    pub(crate) fn new(upper: Directory, lower: Option<Directory>, epoch: Option<(i64, u32)>) -> io::Result<Self> {
+    pub(crate) fn new(
+        upper: Directory,
+        lower: Option<Directory>,
+        epoch: Option<(i64, u32)>,
+    ) -> io::Result<Self> {
         if let Some(lower) = &lower {
             // The root of the new layer is the root of the merged file system.
             let facts = Facts::new(&lower.status()?);
-            set_permissions(&upper, &Permissions { mode: facts.mode, uid: facts.uid, gid: facts.gid })?;
+            set_permissions(
+                &upper,
+                &Permissions {
+                    mode: facts.mode,
+                    uid: facts.uid,
+                    gid: facts.gid,
+                },
+            )?;
         } else {
-            set_permissions(&upper, &Permissions { mode: 0o755, uid: 0, gid: 0 })?;
+            set_permissions(
+                &upper,
+                &Permissions {
+                    mode: 0o755,
+                    uid: 0,
+                    gid: 0,
+                },
+            )?;
         }
-        Ok(Self { upper, lower, times: BTreeMap::new(), epoch })
-    }
-
-    /// The merged view of the lower layers.
-    pub(crate) fn lower(&self) -> Option<&Directory> {
-        self.lower.as_ref()
+        Ok(Self {
+            upper,
+            lower,
+            times: BTreeMap::new(),
+            epoch,
+        })
     }
 
     /// What is at a path that no link leads through.
@@ -84,11 +102,21 @@ impl LayerWriter {
             match status {
                 // What an archive deleted from the lower layers.
                 Ok(stat) if is_whiteout(&stat) => return Ok(None),
-                Ok(stat) => return Ok(Some((FileType::from_raw_mode(stat.st_mode), Facts::new(&stat), root))),
+                Ok(stat) => {
+                    return Ok(Some((
+                        FileType::from_raw_mode(stat.st_mode),
+                        Facts::new(&stat),
+                        root,
+                    )));
+                }
                 Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
                 // The upper layer has something else in place of a directory: the lower one is hidden.
-                Err(error) if error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => return Ok(None),
-                Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),
+                Err(error) if error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => {
+                    return Ok(None);
+                }
+                Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                    return Ok(None);
+                }
                 Err(error) => return Err(StepError::io("look up", shown(path), error)),
             }
         }
@@ -151,9 +179,15 @@ impl LayerWriter {
     fn make(&mut self, path: &OsStr, new: &Permissions) -> Result<bool, StepError> {
         let failed = |source: io::Error| StepError::io("mkdir", shown(path), source);
         let (permissions, time, created) = match self.find(path)? {
-            Some((FileType::Directory, _, root)) if std::ptr::eq(root, &raw const self.upper) => return Ok(false),
+            Some((FileType::Directory, _, root)) if std::ptr::eq(root, &raw const self.upper) => {
+                return Ok(false);
+            }
             Some((FileType::Directory, facts, _)) => {
-                let permissions = Permissions { mode: facts.mode, uid: facts.uid, gid: facts.gid };
+                let permissions = Permissions {
+                    mode: facts.mode,
+                    uid: facts.uid,
+                    gid: facts.gid,
+                };
                 (permissions, Some(facts.modified), false)
             }
             Some(_) => return Err(failed(Errno::NOTDIR.into())),
@@ -175,7 +209,9 @@ impl LayerWriter {
 
     /// Extended attributes of a directory of the lower layers belong to it in the new layer, too.
     fn copy_attributes(&self, path: &OsStr, made: &Directory) -> io::Result<()> {
-        let Some(lower) = &self.lower else { return Ok(()) };
+        let Some(lower) = &self.lower else {
+            return Ok(());
+        };
         let below = lower.directory_beneath(path)?;
         for name in gantry_sys::xattr::names(&below)? {
             let bytes = name.as_bytes();
@@ -197,7 +233,9 @@ impl LayerWriter {
         if let Some((kind, ..)) = self.find(path)?
             && kind != FileType::Directory
         {
-            return Err(StepError::NonDirectory { path: absolute(path) });
+            return Err(StepError::NonDirectory {
+                path: absolute(path),
+            });
         }
         self.make(path, permissions)?;
         let made = self.upper.directory_beneath(path);
@@ -217,13 +255,17 @@ impl LayerWriter {
     /// Directories at and below a path keep the times they will have.
     pub(crate) fn forget_times_below(&mut self, path: &OsStr) {
         use std::path::Path;
-        self.times.retain(|known, _| !Path::new(known).starts_with(Path::new(path)));
+        self.times
+            .retain(|known, _| !Path::new(known).starts_with(Path::new(path)));
     }
 
     /// Opens a directory of the layer to make entries in it.
     pub(crate) fn here(&self, path: &OsStr) -> io::Result<Here> {
         let upper = self.upper.directory_beneath(path)?;
-        let lower = self.lower.as_ref().and_then(|lower| lower.directory_beneath(path).ok());
+        let lower = self
+            .lower
+            .as_ref()
+            .and_then(|lower| lower.directory_beneath(path).ok());
         Ok(Here { upper, lower })
     }
 
@@ -246,7 +288,9 @@ impl Here {
     /// what a lower layer has there is hidden by what is made.
     pub(crate) fn make_room(&self, name: &OsStr) -> Result<(), MakeRoomError> {
         let is_directory = |directory: &Directory| match directory.status_of(name) {
-            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)),
+            Ok(stat) => Ok(Some(
+                FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+            )),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         };
@@ -287,14 +331,20 @@ fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
 /// Owner first: changing it takes special bits away.
 fn set_permissions(directory: &Directory, permissions: &Permissions) -> io::Result<()> {
     use rustix::fs::{Gid, Mode, Uid};
-    let (uid, gid) = (Uid::from_raw(permissions.uid), Gid::from_raw(permissions.gid));
+    let (uid, gid) = (
+        Uid::from_raw(permissions.uid),
+        Gid::from_raw(permissions.gid),
+    );
     rustix::fs::fchown(directory, Some(uid), Some(gid))?;
     rustix::fs::fchmod(directory, Mode::from_raw_mode(permissions.mode))?;
     Ok(())
 }
 
 pub(crate) fn timespec((seconds, nanoseconds): (i64, u32)) -> Timespec {
-    Timespec { tv_sec: seconds, tv_nsec: i64::from(nanoseconds) }
+    Timespec {
+        tv_sec: seconds,
+        tv_nsec: i64::from(nanoseconds),
+    }
 }
 
 /// The components of a path that mean something; `..` at the root falls away later.

@@ -53,14 +53,16 @@ pub(crate) fn execute(
     let draft = setting.store.layers().draft()?;
     let id = step_id()?;
     let folder = StepFolder(setting.run_root.join("build").join(&id));
-    std::fs::create_dir_all(&folder.0).map_err(|source| StepError::io("create", &folder.0, source))?;
+    std::fs::create_dir_all(&folder.0)
+        .map_err(|source| StepError::io("create", &folder.0, source))?;
     let files = Files::write(&folder.0, operation)?;
     let caches = caches::prepare(&setting.root.join("cache-mounts"), operation, stop)?;
     let spec = document::spec(&id, operation, &user, &files, &caches);
     let stubs = Stubs::of(&spec, lower.as_ref())?;
     let mut lowers = view::top_first(setting.store.layers().lowers(layers)?);
     if lowers.is_empty() {
-        std::fs::create_dir_all(&empty).map_err(|source| StepError::io("create", &empty, source))?;
+        std::fs::create_dir_all(&empty)
+            .map_err(|source| StepError::io("create", &empty, source))?;
         lowers.push(empty.clone());
     }
     adopt_root(draft.upper(), lower.as_ref())?;
@@ -83,7 +85,12 @@ pub(crate) fn execute(
     if operation.network == Network::Bridge {
         setting.bridge_used.store(true, Ordering::Relaxed);
     }
-    helper::run(&Work::Step(Box::new(request)), &operation.arguments, stop, output)?;
+    helper::run(
+        &Work::Step(Box::new(request)),
+        &operation.arguments,
+        stop,
+        output,
+    )?;
     stubs.remove(draft.upper())?;
     let info = draft.commit()?;
     Ok(info.diff_id)
@@ -93,7 +100,10 @@ pub(crate) fn execute(
 fn adopt_root(upper: &Path, lower: Option<&Directory>) -> Result<(), StepError> {
     let failed = |source| StepError::io("prepare", upper, source);
     let upper = Directory::open(upper).map_err(failed)?;
-    let lower = lower.map(Directory::try_clone).transpose().map_err(failed)?;
+    let lower = lower
+        .map(Directory::try_clone)
+        .transpose()
+        .map_err(failed)?;
     super::layer::LayerWriter::new(upper, lower, None).map_err(failed)?;
     Ok(())
 }
@@ -104,7 +114,9 @@ fn step_id() -> Result<String, StepError> {
     let failed = |error: rustix::io::Errno| StepError::io("read", "/dev/urandom", error);
     let mut filled = 0;
     while filled < bytes.len() {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).map_err(failed)?;
+        filled +=
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+                .map_err(failed)?;
     }
     Ok(gantry_model::digest::hex_encode(&bytes))
 }
@@ -126,7 +138,9 @@ impl Files {
         let write = |name: &str, text: &str, mode: u32| {
             let path = folder.join(name);
             std::fs::write(&path, text)
-                .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)))
+                .and_then(|()| {
+                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
+                })
                 .map_err(|source| StepError::io("write", &path, source))
                 .map(|()| path)
         };
@@ -135,11 +149,19 @@ impl Files {
         for (name, address) in &operation.extra_hosts {
             let _ = writeln!(hosts, "{address}\t{name}");
         }
-        let host = host_resolv_conf().map_err(|source| StepError::io("read", "/etc/resolv.conf", source))?;
-        let reach = if operation.network == Network::Bridge { Reach::Bridge } else { Reach::Host };
+        let host = host_resolv_conf()
+            .map_err(|source| StepError::io("read", "/etc/resolv.conf", source))?;
+        let reach = if operation.network == Network::Bridge {
+            Reach::Bridge
+        } else {
+            Reach::Host
+        };
         let resolv = resolv_conf(&host, &DnsOptions::default(), reach);
         let script = match &operation.script {
-            Some(script) => Some((write("script", &script.content, 0o755)?, format!("/dev/pipes/{}", script.name))),
+            Some(script) => Some((
+                write("script", &script.content, 0o755)?,
+                format!("/dev/pipes/{}", script.name),
+            )),
             None => None,
         };
         Ok(Self {

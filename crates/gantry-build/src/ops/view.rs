@@ -17,7 +17,11 @@ use crate::error::StepError;
 
 /// Opens the merged root of a chain of layers, base first; `None` where there is no layer.
 /// `empty` is a path at which an empty directory is kept.
-pub(crate) fn open(store: &Store, layers: &[Digest], empty: &Path) -> Result<Option<Directory>, StepError> {
+pub(crate) fn open(
+    store: &Store,
+    layers: &[Digest],
+    empty: &Path,
+) -> Result<Option<Directory>, StepError> {
     if layers.is_empty() {
         return Ok(None);
     }
@@ -25,8 +29,15 @@ pub(crate) fn open(store: &Store, layers: &[Digest], empty: &Path) -> Result<Opt
     // An overlay to read from has at least two layers.
     fs::create_dir_all(empty).map_err(|source| StepError::io("create", empty, source))?;
     lowers.push(empty.to_owned());
-    let overlay = Overlay { lowers: &lowers, upper: None, volatile: false, user_attributes: false };
-    let mount = overlay.mount(Attributes::READ_ONLY).map_err(StepError::Mount)?;
+    let overlay = Overlay {
+        lowers: &lowers,
+        upper: None,
+        volatile: false,
+        user_attributes: false,
+    };
+    let mount = overlay
+        .mount(Attributes::READ_ONLY)
+        .map_err(StepError::Mount)?;
     Ok(Some(Directory::from(OwnedFd::from(mount))))
 }
 
@@ -34,16 +45,28 @@ pub(crate) fn open(store: &Store, layers: &[Digest], empty: &Path) -> Result<Opt
 /// layer occurs twice, what the upper one says holds, so the lower one is left out.
 pub(crate) fn top_first(base_first: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut seen = std::collections::HashSet::new();
-    base_first.into_iter().rev().filter(|path| seen.insert(path.clone())).collect()
+    base_first
+        .into_iter()
+        .rev()
+        .filter(|path| seen.insert(path.clone()))
+        .collect()
 }
 
 /// Reads a file of a root file system, links followed inside it; `None` where there is none.
 pub(crate) fn read(root: &Directory, path: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
     use rustix::fs::OFlags;
     use std::io::Read;
-    let file = match root.open_in_root(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0) {
+    let file = match root.open_in_root(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0)
+    {
         Ok(file) => fs::File::from(file),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     };
     if !file.metadata()?.is_file() {
@@ -61,6 +84,9 @@ mod tests {
     #[test]
     fn a_layer_that_occurs_twice_counts_where_it_is_highest() {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-        assert_eq!(top_first(paths(&["a", "e", "b", "e"])), paths(&["e", "b", "a"]));
+        assert_eq!(
+            top_first(paths(&["a", "e", "b", "e"])),
+            paths(&["e", "b", "a"])
+        );
     }
 }

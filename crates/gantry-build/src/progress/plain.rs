@@ -18,7 +18,7 @@ const TAIL: usize = 50;
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// Turns events into lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PlainFormatter {
     vertices: HashMap<VertexId, Vertex>,
     /// In the order in which they were first heard of.
@@ -44,11 +44,24 @@ struct Vertex {
     tail: VecDeque<Vec<u8>>,
 }
 
+impl Default for PlainFormatter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PlainFormatter {
     /// A formatter that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { next_number: 1, ..Self::default() }
+        Self {
+            vertices: HashMap::new(),
+            order: Vec::new(),
+            next_number: 1,
+            shown: None,
+            last_output: Duration::ZERO,
+            anything_written: false,
+        }
     }
 
     /// Takes an event, appends the lines that are due to `out`.
@@ -56,15 +69,31 @@ impl PlainFormatter {
         match event {
             Event::Vertex { vertex, name } => {
                 self.order.push(vertex);
-                self.vertices.insert(vertex, Vertex { name: one_line(name), ..Vertex::default() });
+                self.vertices.insert(
+                    vertex,
+                    Vertex {
+                        name: one_line(name),
+                        ..Vertex::default()
+                    },
+                );
             }
             Event::Started { vertex, at } => {
                 if let Some(entry) = self.vertices.get_mut(&vertex) {
                     entry.started = at;
                 }
             }
-            Event::Log { vertex, bytes, at, .. } => self.log(vertex, bytes, at, out),
-            Event::Status { vertex, name, current, total, unit, done, at } => {
+            Event::Log {
+                vertex, bytes, at, ..
+            } => self.log(vertex, bytes, at, out),
+            Event::Status {
+                vertex,
+                name,
+                current,
+                total,
+                unit,
+                done,
+                at,
+            } => {
                 // Without a terminal only the end of a movement is of interest.
                 if done {
                     let line = status_line(name, current, total, unit);
@@ -74,9 +103,18 @@ impl PlainFormatter {
             Event::Cached { vertex, at } => self.end(vertex, "CACHED", at, out),
             Event::Done { vertex, at } => {
                 let started = self.vertices.get(&vertex).map_or(at, |entry| entry.started);
-                self.end(vertex, &format!("DONE {}", seconds(at.saturating_sub(started))), at, out);
+                self.end(
+                    vertex,
+                    &format!("DONE {}", seconds(at.saturating_sub(started))),
+                    at,
+                    out,
+                );
             }
-            Event::Failed { vertex, message, at } => {
+            Event::Failed {
+                vertex,
+                message,
+                at,
+            } => {
                 if let Some(entry) = self.vertices.get_mut(&vertex) {
                     entry.failed = true;
                 }
@@ -97,7 +135,11 @@ impl PlainFormatter {
 
     /// What is repeated at the end of a failed build: the failed vertices with their last lines.
     pub fn failure_summary(&self, out: &mut Vec<u8>) {
-        for entry in self.order.iter().filter_map(|vertex| self.vertices.get(vertex)) {
+        for entry in self
+            .order
+            .iter()
+            .filter_map(|vertex| self.vertices.get(vertex))
+        {
             if !entry.failed {
                 continue;
             }
@@ -110,7 +152,9 @@ impl PlainFormatter {
     }
 
     fn log(&mut self, vertex: VertexId, bytes: &[u8], at: Duration, out: &mut Vec<u8>) {
-        let Some(entry) = self.vertices.get_mut(&vertex) else { return };
+        let Some(entry) = self.vertices.get_mut(&vertex) else {
+            return;
+        };
         entry.partial.extend_from_slice(bytes);
         let mut lines = Vec::new();
         while let Some(end) = line_end(&entry.partial) {
@@ -123,10 +167,13 @@ impl PlainFormatter {
     }
 
     fn log_line(&mut self, vertex: VertexId, line: &[u8], at: Duration, out: &mut Vec<u8>) {
-        let Some(entry) = self.vertices.get_mut(&vertex) else { return };
+        let Some(entry) = self.vertices.get_mut(&vertex) else {
+            return;
+        };
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let mut shown = format!("{:.3} ", at.saturating_sub(entry.started).as_secs_f64()).into_bytes();
+        let mut shown =
+            format!("{:.3} ", at.saturating_sub(entry.started).as_secs_f64()).into_bytes();
         shown.extend_from_slice(text);
         let mut kept = shown.clone();
         kept.push(b'\n');
@@ -138,7 +185,10 @@ impl PlainFormatter {
     }
 
     fn end(&mut self, vertex: VertexId, text: &str, at: Duration, out: &mut Vec<u8>) {
-        let partial = self.vertices.get_mut(&vertex).map(|entry| std::mem::take(&mut entry.partial));
+        let partial = self
+            .vertices
+            .get_mut(&vertex)
+            .map(|entry| std::mem::take(&mut entry.partial));
         if let Some(partial) = partial.filter(|partial| !partial.is_empty()) {
             self.log_line(vertex, &partial, at, out);
         }
@@ -153,12 +203,16 @@ impl PlainFormatter {
 
     /// One line of a vertex: written if the vertex is or can be shown, kept otherwise.
     fn line(&mut self, vertex: VertexId, text: &[u8], at: Duration, out: &mut Vec<u8>) {
-        let Some(entry) = self.vertices.get_mut(&vertex) else { return };
+        let Some(entry) = self.vertices.get_mut(&vertex) else {
+            return;
+        };
         let number = *entry.number.get_or_insert_with(|| {
             self.next_number += 1;
             self.next_number - 1
         });
-        entry.waiting.extend_from_slice(format!("#{number} ").as_bytes());
+        entry
+            .waiting
+            .extend_from_slice(format!("#{number} ").as_bytes());
         entry.waiting.extend_from_slice(text);
         entry.waiting.push(b'\n');
         let free = self.shown.is_none_or(|shown| shown == vertex);
@@ -177,9 +231,13 @@ impl PlainFormatter {
                 out.push(b'\n');
             }
         }
-        let Some(entry) = self.vertices.get_mut(&vertex) else { return };
+        let Some(entry) = self.vertices.get_mut(&vertex) else {
+            return;
+        };
         if self.shown != Some(vertex) {
-            out.extend_from_slice(format!("#{} {}\n", entry.number.unwrap_or_default(), entry.name).as_bytes());
+            out.extend_from_slice(
+                format!("#{} {}\n", entry.number.unwrap_or_default(), entry.name).as_bytes(),
+            );
         }
         out.append(&mut entry.waiting);
         self.anything_written = true;
@@ -272,7 +330,12 @@ mod tests {
     }
 
     fn log(vertex: VertexId, bytes: &[u8], millis: u64) -> Event<'_> {
-        Event::Log { vertex, stream: LogStream::Stdout, bytes, at: at(millis) }
+        Event::Log {
+            vertex,
+            stream: LogStream::Stdout,
+            bytes,
+            at: at(millis),
+        }
     }
 
     fn shown(events: &[Event<'_>]) -> (String, PlainFormatter) {
@@ -287,13 +350,28 @@ mod tests {
     #[test]
     fn one_vertex_after_the_other() {
         let (text, _) = shown(&[
-            Event::Vertex { vertex: A, name: "[1/2] FROM busybox" },
-            Event::Vertex { vertex: B, name: "[2/2] RUN make\nit" },
-            Event::Cached { vertex: A, at: at(1) },
-            Event::Started { vertex: B, at: at(10) },
+            Event::Vertex {
+                vertex: A,
+                name: "[1/2] FROM busybox",
+            },
+            Event::Vertex {
+                vertex: B,
+                name: "[2/2] RUN make\nit",
+            },
+            Event::Cached {
+                vertex: A,
+                at: at(1),
+            },
+            Event::Started {
+                vertex: B,
+                at: at(10),
+            },
             log(B, b"hel", 20),
             log(B, b"lo\r\nrest", 59),
-            Event::Done { vertex: B, at: at(310) },
+            Event::Done {
+                vertex: B,
+                at: at(310),
+            },
         ]);
         assert_eq!(
             text,
@@ -304,15 +382,33 @@ mod tests {
     #[test]
     fn two_at_once_are_kept_apart() {
         let (text, _) = shown(&[
-            Event::Vertex { vertex: A, name: "a" },
-            Event::Vertex { vertex: B, name: "b" },
-            Event::Started { vertex: A, at: at(0) },
-            Event::Started { vertex: B, at: at(0) },
+            Event::Vertex {
+                vertex: A,
+                name: "a",
+            },
+            Event::Vertex {
+                vertex: B,
+                name: "b",
+            },
+            Event::Started {
+                vertex: A,
+                at: at(0),
+            },
+            Event::Started {
+                vertex: B,
+                at: at(0),
+            },
             log(A, b"1\n", 100),
             log(B, b"2\n", 200),
             log(A, b"3\n", 300),
-            Event::Done { vertex: A, at: at(400) },
-            Event::Done { vertex: B, at: at(500) },
+            Event::Done {
+                vertex: A,
+                at: at(400),
+            },
+            Event::Done {
+                vertex: B,
+                at: at(500),
+            },
         ]);
         assert_eq!(
             text,
@@ -323,14 +419,32 @@ mod tests {
     #[test]
     fn a_silent_one_gives_way() {
         let (text, _) = shown(&[
-            Event::Vertex { vertex: A, name: "a" },
-            Event::Vertex { vertex: B, name: "b" },
-            Event::Started { vertex: A, at: at(0) },
-            Event::Started { vertex: B, at: at(0) },
+            Event::Vertex {
+                vertex: A,
+                name: "a",
+            },
+            Event::Vertex {
+                vertex: B,
+                name: "b",
+            },
+            Event::Started {
+                vertex: A,
+                at: at(0),
+            },
+            Event::Started {
+                vertex: B,
+                at: at(0),
+            },
             log(A, b"1\n", 100),
             log(B, b"2\n", 1200),
-            Event::Done { vertex: A, at: at(1300) },
-            Event::Done { vertex: B, at: at(1400) },
+            Event::Done {
+                vertex: A,
+                at: at(1300),
+            },
+            Event::Done {
+                vertex: B,
+                at: at(1400),
+            },
         ]);
         assert_eq!(
             text,
@@ -341,23 +455,50 @@ mod tests {
     #[test]
     fn a_failure_repeats_the_last_lines() {
         let (text, formatter) = shown(&[
-            Event::Vertex { vertex: A, name: "[2/2] RUN false" },
-            Event::Started { vertex: A, at: at(0) },
+            Event::Vertex {
+                vertex: A,
+                name: "[2/2] RUN false",
+            },
+            Event::Started {
+                vertex: A,
+                at: at(0),
+            },
             log(A, b"oh no\n", 100),
-            Event::Failed { vertex: A, message: "exit code: 1", at: at(200) },
+            Event::Failed {
+                vertex: A,
+                message: "exit code: 1",
+                at: at(200),
+            },
         ]);
-        assert_eq!(text, "#1 [2/2] RUN false\n#1 0.100 oh no\n#1 ERROR: exit code: 1\n");
+        assert_eq!(
+            text,
+            "#1 [2/2] RUN false\n#1 0.100 oh no\n#1 ERROR: exit code: 1\n"
+        );
         let mut out = Vec::new();
         formatter.failure_summary(&mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "------\n > [2/2] RUN false:\n0.100 oh no\n------\n");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "------\n > [2/2] RUN false:\n0.100 oh no\n------\n"
+        );
     }
 
     #[test]
     fn numbers_as_people_know_them() {
-        for (count, text) in [(2, "2B"), (789, "789B"), (10_500, "10.50kB"), (1_234_567, "1.23MB")] {
+        for (count, text) in [
+            (2, "2B"),
+            (789, "789B"),
+            (10_500, "10.50kB"),
+            (1_234_567, "1.23MB"),
+        ] {
             assert_eq!(bytes(count), text);
         }
-        assert_eq!(status_line("transferring dockerfile:", 789, None, Unit::Bytes), "transferring dockerfile: 789B done");
-        assert_eq!(status_line("exporting layers", 0, None, Unit::None), "exporting layers done");
+        assert_eq!(
+            status_line("transferring dockerfile:", 789, None, Unit::Bytes),
+            "transferring dockerfile: 789B done"
+        );
+        assert_eq!(
+            status_line("exporting layers", 0, None, Unit::None),
+            "exporting layers done"
+        );
     }
 }

@@ -41,10 +41,21 @@ struct Schedule<'s, 'b> {
 /// Runs the tasks of all needed nodes.
 pub(super) fn run(solver: &Solver<'_>, needed: &[NodeId]) -> Result<(), BuildError> {
     let mut followers: HashMap<Task, Vec<Task>> = HashMap::new();
-    let mut state =
-        State { ready: Vec::new(), waiting: HashMap::new(), running: 0, selecting: 0, failed: None };
+    let mut state = State {
+        ready: Vec::new(),
+        waiting: HashMap::new(),
+        running: 0,
+        selecting: 0,
+        failed: None,
+    };
     for &node in needed {
-        let mut before: Vec<Task> = solver.graph.node(node).inputs.iter().map(|input| Task::Node(*input)).collect();
+        let mut before: Vec<Task> = solver
+            .graph
+            .node(node)
+            .inputs
+            .iter()
+            .map(|input| Task::Node(*input))
+            .collect();
         before.sort_by_key(|task| match task {
             Task::Node(id) | Task::Select(id) => *id,
         });
@@ -65,16 +76,26 @@ pub(super) fn run(solver: &Solver<'_>, needed: &[NodeId]) -> Result<(), BuildErr
     }
     // Taken from the end: earlier nodes first, so that steps begin in the order of the file.
     state.ready.reverse();
-    let context = (state.selecting > 0).then(|| solver.reporter.begin("[internal] load build context"));
-    let threads = solver.setting.parallelism.min(state.ready.len().max(2));
-    let schedule = Schedule { solver, state: Mutex::new(state), changed: Condvar::new(), followers, context };
+    let context =
+        (state.selecting > 0).then(|| solver.reporter.begin("[internal] load build context"));
+    let threads = solver.setting.parallelism.min(needed.len());
+    let schedule = Schedule {
+        solver,
+        state: Mutex::new(state),
+        changed: Condvar::new(),
+        followers,
+        context,
+    };
     std::thread::scope(|scope| {
-        for _ in 1..threads.max(solver.setting.parallelism.min(needed.len())) {
+        for _ in 1..threads {
             scope.spawn(|| schedule.work());
         }
         schedule.work();
     });
-    let state = schedule.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let state = schedule
+        .state
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     match state.failed {
         Some(_) if solver.stop.is_canceled() => Err(BuildError::Canceled),
         Some(error) => Err(error),
@@ -96,7 +117,10 @@ impl Schedule<'_, '_> {
                 if state.running == 0 {
                     return;
                 }
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             };
             state.running += 1;
             drop(state);
@@ -133,7 +157,9 @@ impl Schedule<'_, '_> {
                 match &error {
                     BuildError::Canceled => self.solver.reporter.canceled(vertex),
                     BuildError::Step { source, .. } => {
-                        self.solver.reporter.failed(vertex, &super::full_message(source));
+                        self.solver
+                            .reporter
+                            .failed(vertex, &super::full_message(source));
                     }
                     other => self.solver.reporter.failed(vertex, &other.to_string()),
                 }
@@ -146,8 +172,14 @@ impl Schedule<'_, '_> {
         if matches!(task, Task::Select(_)) {
             state.selecting -= 1;
             if let (0, Some(vertex)) = (state.selecting, self.context) {
-                let read = self.solver.context.as_ref().map_or(0, |context| context.bytes_read());
-                self.solver.reporter.bytes(vertex, "reading context:", read, None, true);
+                let read = self
+                    .solver
+                    .context
+                    .as_ref()
+                    .map_or(0, |context| context.bytes_read());
+                self.solver
+                    .reporter
+                    .bytes(vertex, "reading context:", read, None, true);
                 self.solver.reporter.done(vertex);
             }
         }

@@ -16,7 +16,10 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn new(client: Cancellation) -> io::Result<Self> {
-        Ok(Self { client, failure: Cancellation::new()? })
+        Ok(Self {
+            client,
+            failure: Cancellation::new()?,
+        })
     }
 
     /// A step failed: the others are of no use any more.

@@ -48,7 +48,12 @@ pub(crate) fn copy_and_digest(file: &File, size: u64, to: &mut dyn Write) -> io:
         Ok::<_, io::Error>(())
     })?;
     for (name, value) in attributes(file)? {
-        hasher.update(&[0]).update(&name).update(&[0]).update(&(value.len() as u64).to_le_bytes()).update(&value);
+        hasher
+            .update(&[0])
+            .update(&name)
+            .update(&[0])
+            .update(&(value.len() as u64).to_le_bytes())
+            .update(&value);
     }
     Ok(*hasher.finalize().as_bytes())
 }

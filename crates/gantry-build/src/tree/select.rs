@@ -31,7 +31,11 @@ impl Match {
     /// The path of an entry relative to the directory that was matched.
     pub(crate) fn relative<'e>(&self, entry: &'e Entry) -> &'e OsStr {
         let bytes = entry.path.as_bytes();
-        let skip = if self.top.path.is_empty() { 0 } else { self.top.path.len() + 1 };
+        let skip = if self.top.path.is_empty() {
+            0
+        } else {
+            self.top.path.len() + 1
+        };
         OsStr::from_bytes(bytes.get(skip..).unwrap_or_default())
     }
 
@@ -74,7 +78,11 @@ enum Resolved {
 impl Tree {
     /// What `pattern` means, with the digests of all files. No match of a pattern with wildcards is
     /// no error: such a source is optional.
-    pub(crate) fn select(&self, pattern: &str, exclude: &IgnoreFile) -> Result<Vec<Match>, SelectError> {
+    pub(crate) fn select(
+        &self,
+        pattern: &str,
+        exclude: &IgnoreFile,
+    ) -> Result<Vec<Match>, SelectError> {
         let parsed = SourcePattern::new(pattern).map_err(SelectError::Pattern)?;
         let mut matches = Vec::new();
         for reached in self.reach(&parsed, pattern)? {
@@ -94,16 +102,22 @@ impl Tree {
     /// The paths that fit a pattern, before the last link is followed.
     fn reach(&self, pattern: &SourcePattern, text: &str) -> Result<Vec<OsString>, SelectError> {
         let components = pattern.components();
-        let wild_at = components.iter().position(|component| matches!(component, Component::Wild(_)));
+        let wild_at = components
+            .iter()
+            .position(|component| matches!(component, Component::Wild(_)));
         let mut fixed = OsString::new();
         for component in &components[..wild_at.unwrap_or(components.len())] {
             if let Component::Literal(name) = component {
                 fixed = join(&fixed, OsStr::new(name));
             }
         }
-        let Some(wild_at) = wild_at else { return Ok(vec![fixed]) };
+        let Some(wild_at) = wild_at else {
+            return Ok(vec![fixed]);
+        };
         // Links are followed up to the first wildcard, and no more from there.
-        let Resolved::Found(start) = self.resolve(&fixed)? else { return Ok(Vec::new()) };
+        let Resolved::Found(start) = self.resolve(&fixed)? else {
+            return Ok(Vec::new());
+        };
         let mut reached = vec![start];
         for (number, component) in components[wild_at..].iter().enumerate() {
             let last = wild_at + number + 1 == components.len();
@@ -119,10 +133,17 @@ impl Tree {
     }
 
     /// The children of a directory that fit a component; only directories where more must follow.
-    fn children(&self, directory: &OsStr, component: &Component, last: bool) -> Result<Vec<OsString>, FileError> {
+    fn children(
+        &self,
+        directory: &OsStr,
+        component: &Component,
+        last: bool,
+    ) -> Result<Vec<OsString>, FileError> {
         let failed = |error| FileError::new("open", directory, error);
         let opened = match self.root.directory_beneath(directory) {
-            Err(error) if matches!(error.raw_os_error(), Some(code) if is_absence(code)) => return Ok(Vec::new()),
+            Err(error) if matches!(error.raw_os_error(), Some(code) if is_absence(code)) => {
+                return Ok(Vec::new());
+            }
             other => other.map_err(failed)?,
         };
         let mut found = Vec::new();
@@ -156,7 +177,9 @@ impl Tree {
                 other => other.map_err(|error| FileError::new("open", &done, error))?,
             };
             let entry = match self.entry(&directory, next) {
-                Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(Resolved::Missing),
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                    return Ok(Resolved::Missing);
+                }
                 other => other?,
             };
             match entry.link {
@@ -164,7 +187,11 @@ impl Tree {
                 Some(target) => {
                     links += 1;
                     if links > MOST_LINKS {
-                        return Err(FileError::new("follow the links of", path, rustix::io::Errno::LOOP));
+                        return Err(FileError::new(
+                            "follow the links of",
+                            path,
+                            rustix::io::Errno::LOOP,
+                        ));
                     }
                     if target.as_bytes().starts_with(b"/") {
                         done = OsString::new();
@@ -177,7 +204,12 @@ impl Tree {
     }
 
     /// The match at a resolved path; `None` where it is ignored.
-    fn matched(&self, reached: &OsStr, path: &OsStr, exclude: &IgnoreFile) -> Result<Option<Match>, FileError> {
+    fn matched(
+        &self,
+        reached: &OsStr,
+        path: &OsStr,
+        exclude: &IgnoreFile,
+    ) -> Result<Option<Match>, FileError> {
         let directory = self.directory_of(path)?;
         let top = match self.entry(&directory, path.to_owned()) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -185,9 +217,15 @@ impl Tree {
         };
         let verdict = self.verdict(path);
         let name = split(reached).1.to_owned();
-        let mut found = Match { name, top, below: Vec::new() };
+        let mut found = Match {
+            name,
+            top,
+            below: Vec::new(),
+        };
         if found.top.kind != FileType::Directory {
-            if verdict.is_ignored() || (!exclude.is_empty() && exclude.is_ignored(split(path).1.as_bytes())) {
+            if verdict.is_ignored()
+                || (!exclude.is_empty() && exclude.is_ignored(split(path).1.as_bytes()))
+            {
                 return Ok(None);
             }
             self.hash(std::slice::from_mut(&mut found.top))?;
@@ -200,12 +238,18 @@ impl Tree {
         let mut filters = Vec::new();
         let mut verdicts = Vec::new();
         if !self.ignore.is_empty() {
-            filters.push(Filter { patterns: &self.ignore, skip: 0 });
+            filters.push(Filter {
+                patterns: &self.ignore,
+                skip: 0,
+            });
             verdicts.push(verdict);
         }
         if !exclude.is_empty() {
             let skip = if path.is_empty() { 0 } else { path.len() + 1 };
-            filters.push(Filter { patterns: exclude, skip });
+            filters.push(Filter {
+                patterns: exclude,
+                skip,
+            });
             verdicts.push(exclude.root());
         }
         found.below = self.walk(path, &filters, verdicts)?;
@@ -218,7 +262,9 @@ impl Tree {
 
     fn directory_of(&self, path: &OsStr) -> Result<Directory, FileError> {
         let parent = split(path).0;
-        self.root.directory_beneath(parent).map_err(|error| FileError::new("open", parent, error))
+        self.root
+            .directory_beneath(parent)
+            .map_err(|error| FileError::new("open", parent, error))
     }
 
     /// What the ignore file says of a path.
@@ -255,11 +301,27 @@ impl Tree {
             .root
             .directory_beneath(parent)
             .and_then(|directory| directory.entries())
-            .map(|entries| entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect())
+            .map(|entries| {
+                entries
+                    .into_iter()
+                    .filter_map(|entry| entry.name.into_string().ok())
+                    .collect()
+            })
             .unwrap_or_default();
-        let similar = gantry_dockerfile::suggest::nearest(&name.to_string_lossy(), names.iter().map(String::as_str));
-        let similar = similar.filter(|_| !ignored).map(|near| join(parent, OsStr::new(near)).to_string_lossy().into_owned());
-        SelectError::NotFound { path: format!("/{}", path.to_string_lossy()), ignored, similar }
+        let similar = gantry_dockerfile::suggest::nearest(
+            &name.to_string_lossy(),
+            names.iter().map(String::as_str),
+        );
+        let similar = similar.filter(|_| !ignored).map(|near| {
+            join(parent, OsStr::new(near))
+                .to_string_lossy()
+                .into_owned()
+        });
+        SelectError::NotFound {
+            path: format!("/{}", path.to_string_lossy()),
+            ignored,
+            similar,
+        }
     }
 }
 
@@ -277,5 +339,7 @@ fn names(path: &OsStr) -> impl DoubleEndedIterator<Item = OsString> {
 /// Whether an errno says that there is no directory of that name.
 fn is_absence(code: i32) -> bool {
     use rustix::io::Errno;
-    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|errno| errno.raw_os_error() == code)
+    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
+        .iter()
+        .any(|errno| errno.raw_os_error() == code)
 }

@@ -43,7 +43,13 @@ impl StatCache {
         let path = folder.join(&name.as_str()[..32]);
         let (generation, table) = read(&path).unwrap_or_default();
         let seen = vec![false; table.len() / RECORD];
-        Self { path, table, generation, seen, fresh: Vec::new() }
+        Self {
+            path,
+            table,
+            generation,
+            seen,
+            fresh: Vec::new(),
+        }
     }
 
     /// The digest of a file with these facts, if it is known.
@@ -129,12 +135,22 @@ fn is_settled(facts: &Facts, when: SystemTime) -> bool {
     let newest = facts.modified.max(facts.changed);
     let time = |(seconds, nanoseconds): (i64, u32)| {
         let since = Duration::new(seconds.unsigned_abs(), nanoseconds);
-        if seconds < 0 { SystemTime::UNIX_EPOCH.checked_sub(since) } else { SystemTime::UNIX_EPOCH.checked_add(since) }
+        if seconds < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(since)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(since)
+        }
     };
     // Times without a fraction: the file system may count in seconds, or in pairs of them.
     let coarse = facts.modified.1 == 0 && facts.changed.1 == 0;
-    let rest = if coarse { Duration::from_secs(3) } else { Duration::from_millis(30) };
-    time(newest).and_then(|time| time.checked_add(rest)).is_some_and(|settled| settled < when)
+    let rest = if coarse {
+        Duration::from_secs(3)
+    } else {
+        Duration::from_millis(30)
+    };
+    time(newest)
+        .and_then(|time| time.checked_add(rest))
+        .is_some_and(|settled| settled < when)
 }
 
 fn read(path: &Path) -> Option<(u32, Vec<u8>)> {
@@ -204,12 +220,19 @@ mod tests {
         let context = Path::new("/some/context");
         let mut cache = StatCache::open(folder.path(), context);
         for inode in 0..1000 {
-            cache.remember(&facts(inode * 7 % 1000, 100), &[u8::try_from(inode * 7 % 1000 % 251).unwrap(); 32], at(200, 0));
+            cache.remember(
+                &facts(inode * 7 % 1000, 100),
+                &[u8::try_from(inode * 7 % 1000 % 251).unwrap(); 32],
+                at(200, 0),
+            );
         }
         cache.save().unwrap();
         let mut cache = StatCache::open(folder.path(), context);
         for inode in 0..1000 {
-            assert_eq!(cache.find(&facts(inode, 100)), Some([u8::try_from(inode % 251).unwrap(); 32]));
+            assert_eq!(
+                cache.find(&facts(inode, 100)),
+                Some([u8::try_from(inode % 251).unwrap(); 32])
+            );
         }
         assert_eq!(cache.find(&facts(5, 101)), None, "another time");
         assert_eq!(cache.find(&facts(1000, 100)), None, "another file");
@@ -236,8 +259,15 @@ mod tests {
         assert!(!is_settled(&facts(1, 100), at(100, 5)));
         assert!(!is_settled(&facts(1, 100), at(100, 20_000_000)));
         assert!(is_settled(&facts(1, 100), at(100, 40_000_000)));
-        assert!(!is_settled(&facts(1, 300), at(200, 0)), "a file from the future");
-        let coarse = Facts { modified: (100, 0), changed: (100, 0), ..facts(1, 100) };
+        assert!(
+            !is_settled(&facts(1, 300), at(200, 0)),
+            "a file from the future"
+        );
+        let coarse = Facts {
+            modified: (100, 0),
+            changed: (100, 0),
+            ..facts(1, 100)
+        };
         assert!(!is_settled(&coarse, at(102, 0)));
         assert!(is_settled(&coarse, at(104, 0)));
     }
@@ -252,8 +282,14 @@ mod tests {
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, &bytes).unwrap();
-        assert_eq!(StatCache::open(folder.path(), Path::new("/c")).find(&facts(1, 100)), None);
+        assert_eq!(
+            StatCache::open(folder.path(), Path::new("/c")).find(&facts(1, 100)),
+            None
+        );
         fs::write(&path, b"gnt").unwrap();
-        assert_eq!(StatCache::open(folder.path(), Path::new("/c")).find(&facts(1, 100)), None);
+        assert_eq!(
+            StatCache::open(folder.path(), Path::new("/c")).find(&facts(1, 100)),
+            None
+        );
     }
 }

@@ -12,7 +12,10 @@ struct Context {
 }
 
 fn context(files: &[(&str, &str)]) -> Context {
-    let context = Context { folder: tempfile::tempdir().unwrap(), caches: tempfile::tempdir().unwrap() };
+    let context = Context {
+        folder: tempfile::tempdir().unwrap(),
+        caches: tempfile::tempdir().unwrap(),
+    };
     for (path, content) in files {
         context.write(path, content);
     }
@@ -32,11 +35,25 @@ impl Context {
 
     fn tree(&self, ignore: &str) -> Tree {
         let cache = StatCache::open(self.caches.path(), self.folder.path());
-        Tree::context(self.folder.path(), IgnoreFile::parse(ignore.as_bytes()).unwrap(), cache, 2).unwrap()
+        Tree::context(
+            self.folder.path(),
+            IgnoreFile::parse(ignore.as_bytes()).unwrap(),
+            cache,
+            2,
+        )
+        .unwrap()
     }
 
-    fn select(&self, pattern: &str, ignore: &str, exclude: &[&str]) -> Result<Vec<Match>, SelectError> {
-        self.tree(ignore).select(pattern, &IgnoreFile::from_patterns(exclude.iter().copied()).unwrap())
+    fn select(
+        &self,
+        pattern: &str,
+        ignore: &str,
+        exclude: &[&str],
+    ) -> Result<Vec<Match>, SelectError> {
+        self.tree(ignore).select(
+            pattern,
+            &IgnoreFile::from_patterns(exclude.iter().copied()).unwrap(),
+        )
     }
 
     fn paths(&self, pattern: &str, ignore: &str) -> Vec<String> {
@@ -45,12 +62,22 @@ impl Context {
 }
 
 fn paths(matches: &[Match]) -> Vec<String> {
-    matches.iter().flat_map(Match::entries).map(|entry| entry.path.to_str().unwrap().to_owned()).collect()
+    matches
+        .iter()
+        .flat_map(Match::entries)
+        .map(|entry| entry.path.to_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
 fn patterns_select_files_and_folders() {
-    let context = context(&[("a.txt", "a"), ("b.txt", "b"), ("d/e/f", "f"), ("d/g.txt", "g"), ("x/y.txt", "y")]);
+    let context = context(&[
+        ("a.txt", "a"),
+        ("b.txt", "b"),
+        ("d/e/f", "f"),
+        ("d/g.txt", "g"),
+        ("x/y.txt", "y"),
+    ]);
     for (pattern, want) in [
         ("a.txt", vec!["a.txt"]),
         ("./a.txt", vec!["a.txt"]),
@@ -74,34 +101,93 @@ fn patterns_select_files_and_folders() {
 #[test]
 fn what_is_not_there_is_named_with_what_is_near() {
     let context = context(&[("package.json", ""), ("secret", "")]);
-    let Err(SelectError::NotFound { path, ignored, similar }) = context.select("pakage.json", "", &[]) else { panic!() };
-    assert_eq!((path.as_str(), ignored, similar.as_deref()), ("/pakage.json", false, Some("package.json")));
-    let Err(SelectError::NotFound { ignored, .. }) = context.select("secret", "secret", &[]) else { panic!() };
+    let Err(SelectError::NotFound {
+        path,
+        ignored,
+        similar,
+    }) = context.select("pakage.json", "", &[])
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (path.as_str(), ignored, similar.as_deref()),
+        ("/pakage.json", false, Some("package.json"))
+    );
+    let Err(SelectError::NotFound { ignored, .. }) = context.select("secret", "secret", &[]) else {
+        panic!()
+    };
     assert!(ignored);
-    assert!(matches!(context.select("a/../b[", "", &[]), Err(SelectError::Pattern(_))));
+    assert!(matches!(
+        context.select("a/../b[", "", &[]),
+        Err(SelectError::Pattern(_))
+    ));
 }
 
 #[test]
 fn ignored_files_do_not_exist() {
-    let files = [("a", ""), ("node_modules/x/y", ""), ("logs/1.log", ""), ("logs/keep.log", ""), ("src/b.o", ""), ("src/c", "")];
+    let files = [
+        ("a", ""),
+        ("node_modules/x/y", ""),
+        ("logs/1.log", ""),
+        ("logs/keep.log", ""),
+        ("src/b.o", ""),
+        ("src/c", ""),
+    ];
     let context = context(&files);
     let ignore = "node_modules\nlogs/*\n!logs/keep.log\n**/*.o\n";
-    assert_eq!(context.paths(".", ignore), ["", "a", "logs", "logs/keep.log", "src", "src/c"]);
-    assert_eq!(context.paths("*", ignore), ["a", "logs", "logs/keep.log", "src", "src/c"]);
+    assert_eq!(
+        context.paths(".", ignore),
+        ["", "a", "logs", "logs/keep.log", "src", "src/c"]
+    );
+    assert_eq!(
+        context.paths("*", ignore),
+        ["a", "logs", "logs/keep.log", "src", "src/c"]
+    );
     assert_eq!(context.paths("src/*", ignore), ["src/c"]);
     // An ignored directory comes back for the sake of what is kept in it, and only then.
-    assert_eq!(context.paths(".", "*\n!logs/keep.log"), ["", "logs", "logs/keep.log"]);
-    assert_eq!(context.paths("logs", "logs\n!logs/keep.log"), ["logs", "logs/keep.log"]);
-    assert_eq!(context.paths("*", "logs\n!logs/none"), ["a", "node_modules", "node_modules/x", "node_modules/x/y", "src", "src/b.o", "src/c"]);
+    assert_eq!(
+        context.paths(".", "*\n!logs/keep.log"),
+        ["", "logs", "logs/keep.log"]
+    );
+    assert_eq!(
+        context.paths("logs", "logs\n!logs/keep.log"),
+        ["logs", "logs/keep.log"]
+    );
+    assert_eq!(
+        context.paths("*", "logs\n!logs/none"),
+        [
+            "a",
+            "node_modules",
+            "node_modules/x",
+            "node_modules/x/y",
+            "src",
+            "src/b.o",
+            "src/c"
+        ]
+    );
     assert!(context.select("logs", "logs\n!logs/none", &[]).is_err());
 }
 
 #[test]
 fn exclude_speaks_of_paths_below_the_source() {
-    let context = context(&[("d/a.txt", ""), ("d/b.md", ""), ("d/s/c.md", ""), ("e.md", "")]);
-    assert_eq!(paths(&context.select("d", "", &["**/*.md"]).unwrap()), ["d", "d/a.txt", "d/s"]);
-    assert_eq!(paths(&context.select("d", "", &["s"]).unwrap()), ["d", "d/a.txt", "d/b.md"]);
-    assert_eq!(paths(&context.select("*.md", "", &["e.*"]).unwrap()), Vec::<String>::new());
+    let context = context(&[
+        ("d/a.txt", ""),
+        ("d/b.md", ""),
+        ("d/s/c.md", ""),
+        ("e.md", ""),
+    ]);
+    assert_eq!(
+        paths(&context.select("d", "", &["**/*.md"]).unwrap()),
+        ["d", "d/a.txt", "d/s"]
+    );
+    assert_eq!(
+        paths(&context.select("d", "", &["s"]).unwrap()),
+        ["d", "d/a.txt", "d/b.md"]
+    );
+    assert_eq!(
+        paths(&context.select("*.md", "", &["e.*"]).unwrap()),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -122,20 +208,39 @@ fn links_are_followed_inside_only() {
     assert_eq!(context.paths("absolute", ""), ["etc/hostname"]);
     assert_eq!(context.paths("up", ""), ["etc/hostname"]);
     for outside in ["outside", "magic", "d/dangling"] {
-        assert!(matches!(context.select(outside, "", &[]), Err(SelectError::NotFound { .. })), "{outside}");
+        assert!(
+            matches!(
+                context.select(outside, "", &[]),
+                Err(SelectError::NotFound { .. })
+            ),
+            "{outside}"
+        );
     }
-    assert!(matches!(context.select("loop", "", &[]), Err(SelectError::File(_))));
+    assert!(matches!(
+        context.select("loop", "", &[]),
+        Err(SelectError::File(_))
+    ));
     // In a directory a link is copied, not followed.
     let all = context.select("d", "", &[]).unwrap();
     assert_eq!(all[0].below[0].link.as_deref(), Some(OsStr::new("../f")));
     // A link to something ignored leads nowhere.
-    assert!(matches!(context.select("file", "d", &[]), Err(SelectError::NotFound { .. })));
+    assert!(matches!(
+        context.select("file", "d", &[]),
+        Err(SelectError::NotFound { .. })
+    ));
 }
 
 #[test]
 fn special_files_do_not_hold_up_anything() {
     let context = context(&[("d/f", "x")]);
-    mknodat(CWD, context.path("d/fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    mknodat(
+        CWD,
+        context.path("d/fifo"),
+        FileType::Fifo,
+        Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(context.path("d/socket")).unwrap();
     let found = context.select("d", "", &[]).unwrap();
     assert_eq!(paths(&found), ["d", "d/f", "d/fifo"]);
@@ -146,20 +251,36 @@ fn special_files_do_not_hold_up_anything() {
 fn digests_follow_content_and_are_remembered() {
     let context = context(&[]);
     for number in 0..200 {
-        context.write(&format!("d{}/f{number}", number % 7), &format!("content {number}"));
+        context.write(
+            &format!("d{}/f{number}", number % 7),
+            &format!("content {number}"),
+        );
     }
     let digests = |tree: &Tree| -> BTreeMap<OsString, [u8; 32]> {
-        let found = tree.select(".", &IgnoreFile::from_patterns([]).unwrap()).unwrap();
-        found[0].below.iter().filter_map(|entry| Some((entry.path.clone(), entry.digest?))).collect()
+        let found = tree
+            .select(".", &IgnoreFile::from_patterns([]).unwrap())
+            .unwrap();
+        found[0]
+            .below
+            .iter()
+            .filter_map(|entry| Some((entry.path.clone(), entry.digest?)))
+            .collect()
     };
     let tree = context.tree("");
     let first = digests(&tree);
     assert_eq!(first.len(), 200);
-    assert_eq!(first[OsStr::new("d0/f0")], *blake3::hash(b"content 0").as_bytes());
+    assert_eq!(
+        first[OsStr::new("d0/f0")],
+        *blake3::hash(b"content 0").as_bytes()
+    );
     tree.save();
     context.write("d0/f0", "changed 0");
     fs::set_permissions(context.path("d1/f1"), fs::Permissions::from_mode(0o600)).unwrap();
     let second = digests(&context.tree(""));
-    let changed: Vec<_> = first.iter().filter(|(path, digest)| second[*path] != **digest).map(|(path, _)| path).collect();
+    let changed: Vec<_> = first
+        .iter()
+        .filter(|(path, digest)| second[*path] != **digest)
+        .map(|(path, _)| path)
+        .collect();
     assert_eq!(changed, ["d0/f0"]);
 }

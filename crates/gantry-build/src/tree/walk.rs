@@ -26,7 +26,11 @@ pub(crate) struct FileError {
 
 impl FileError {
     pub(crate) fn new(action: &'static str, path: &OsStr, source: impl Into<io::Error>) -> Self {
-        Self { action, path: path.to_owned(), source: source.into() }
+        Self {
+            action,
+            path: path.to_owned(),
+            source: source.into(),
+        }
     }
 }
 
@@ -66,9 +70,22 @@ struct Walk<'w> {
 
 impl Tree {
     /// Everything below the directory at `path` that no filter hides, in the order of paths.
-    pub(super) fn walk(&self, path: &OsStr, filters: &[Filter<'_>], verdicts: Vec<Verdict>) -> Result<Vec<Entry>, FileError> {
-        let walk = Walk { tree: self, filters, shared: Mutex::default(), changed: Condvar::new() };
-        let first = Task { path: path.to_owned(), verdicts };
+    pub(super) fn walk(
+        &self,
+        path: &OsStr,
+        filters: &[Filter<'_>],
+        verdicts: Vec<Verdict>,
+    ) -> Result<Vec<Entry>, FileError> {
+        let walk = Walk {
+            tree: self,
+            filters,
+            shared: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        let first = Task {
+            path: path.to_owned(),
+            verdicts,
+        };
         let (found, below, hidden) = walk.read(&first)?;
         {
             let mut shared = walk.lock();
@@ -85,7 +102,10 @@ impl Tree {
             }
             walk.work();
         });
-        let shared = walk.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let shared = walk
+            .shared
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = shared.failed {
             return Err(error);
         }
@@ -101,8 +121,14 @@ impl Tree {
     pub(super) fn hash(&self, entries: &mut [Entry]) -> Result<(), FileError> {
         let mut missing: Vec<&mut Entry> = Vec::new();
         {
-            let mut cache = self.cache.as_ref().map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner));
-            for entry in entries.iter_mut().filter(|entry| entry.kind == FileType::RegularFile) {
+            let mut cache = self
+                .cache
+                .as_ref()
+                .map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner));
+            for entry in entries
+                .iter_mut()
+                .filter(|entry| entry.kind == FileType::RegularFile)
+            {
                 entry.digest = cache.as_mut().and_then(|cache| cache.find(&entry.stat));
                 if entry.digest.is_none() {
                     missing.push(entry);
@@ -131,7 +157,10 @@ impl Tree {
             }
             work();
         });
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        failed
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map_or(Ok(()), Err)
     }
 
     fn hash_one(&self, entry: &mut Entry) -> Result<(), FileError> {
@@ -147,7 +176,10 @@ impl Tree {
         if before == after
             && let Some(cache) = &self.cache
         {
-            cache.lock().unwrap_or_else(PoisonError::into_inner).remember(&before, &digest, when);
+            cache
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remember(&before, &digest, when);
         }
         Ok(())
     }
@@ -155,9 +187,16 @@ impl Tree {
     /// Opens a regular file of the tree.
     pub(crate) fn open_file(&self, path: &OsStr) -> io::Result<File> {
         // A FIFO that took the file's place must not hold up the build.
-        let file = File::from(self.root.open_beneath(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0)?);
+        let file = File::from(self.root.open_beneath(
+            path,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+            0,
+        )?);
         if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file was replaced while it was read"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the file was replaced while it was read",
+            ));
         }
         Ok(file)
     }
@@ -165,16 +204,29 @@ impl Tree {
     /// The entry at a path, links not followed.
     pub(super) fn entry(&self, directory: &Directory, path: OsString) -> Result<Entry, FileError> {
         let name = super::split(&path).1;
-        let (name, flags) = if name.is_empty() { (OsStr::new(""), AtFlags::EMPTY_PATH) } else { (name, AtFlags::SYMLINK_NOFOLLOW) };
-        let stat = statat(directory, name, flags).map_err(|error| FileError::new("stat", &path, error))?;
+        let (name, flags) = if name.is_empty() {
+            (OsStr::new(""), AtFlags::EMPTY_PATH)
+        } else {
+            (name, AtFlags::SYMLINK_NOFOLLOW)
+        };
+        let stat =
+            statat(directory, name, flags).map_err(|error| FileError::new("stat", &path, error))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let link = match kind {
-            FileType::Symlink => {
-                Some(directory.read_link(name).map_err(|error| FileError::new("read the link", &path, error))?)
-            }
+            FileType::Symlink => Some(
+                directory
+                    .read_link(name)
+                    .map_err(|error| FileError::new("read the link", &path, error))?,
+            ),
             _ => None,
         };
-        Ok(Entry { path, kind, stat: Facts::new(&stat), link, digest: None })
+        Ok(Entry {
+            path,
+            kind,
+            stat: Facts::new(&stat),
+            link,
+            digest: None,
+        })
     }
 }
 
@@ -201,7 +253,10 @@ impl Walk<'_> {
                     self.changed.notify_all();
                     return;
                 }
-                shared = self.changed.wait(shared).unwrap_or_else(PoisonError::into_inner);
+                shared = self
+                    .changed
+                    .wait(shared)
+                    .unwrap_or_else(PoisonError::into_inner);
             };
             shared.busy += 1;
             drop(shared);
@@ -222,11 +277,17 @@ impl Walk<'_> {
 
     fn read(&self, task: &Task) -> Result<Contents, FileError> {
         let failed = |source| FileError::new("open", &task.path, source);
-        let directory = self.tree.root.directory_beneath(&task.path).map_err(failed)?;
+        let directory = self
+            .tree
+            .root
+            .directory_beneath(&task.path)
+            .map_err(failed)?;
         let (mut found, mut below, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
         for listed in directory.entries().map_err(failed)? {
             let path = join(&task.path, &listed.name);
-            let Some((verdicts, is_hidden)) = self.judge(task, &path, listed.kind) else { continue };
+            let Some((verdicts, is_hidden)) = self.judge(task, &path, listed.kind) else {
+                continue;
+            };
             let entry = match self.tree.entry(&directory, path) {
                 // Gone since the directory was read.
                 Err(error) if error.source.kind() == io::ErrorKind::NotFound => continue,
@@ -239,7 +300,10 @@ impl Walk<'_> {
                 if is_hidden {
                     hidden.push(entry.path.clone());
                 }
-                below.push(Task { path: entry.path.clone(), verdicts });
+                below.push(Task {
+                    path: entry.path.clone(),
+                    verdicts,
+                });
             } else if is_hidden {
                 continue;
             }

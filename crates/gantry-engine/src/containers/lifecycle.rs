@@ -218,37 +218,47 @@ impl Containers<'_> {
         let (record, state) = self.look(name)?;
         if is_live(state.status) {
             if !options.force {
-                let (status, advice) = match state.status {
-                    Status::Paused => {
-                        ("paused", "unpause and stop the container before removing or force remove")
-                    }
-                    Status::Restarting => {
-                        ("restarting", "stop the container before removing or force remove")
-                    }
-                    _ => ("running", "stop the container before removing or force remove"),
-                };
-                let name = name.to_owned();
-                return Err(ContainerError::Running { action: "remove", name, status, advice });
+                return Err(runs(name, state.status));
             }
             self.stop(record.id.as_str(), Some("KILL"), Some(0))?;
         }
-        self.delete(&record, options.volumes)
+        let gone = self.delete(&record, options)?;
+        if !gone {
+            let status = observe(self.engine, &record)?.map(|state| state.status);
+            return Err(runs(name, status.unwrap_or(Status::Running)));
+        }
+        Ok(())
     }
 
-    fn delete(&self, record: &ContainerRecord, volumes: bool) -> Result<(), ContainerError> {
+    /// Removes a container that does not run; false when it was started in the meantime.
+    fn delete(
+        &self,
+        record: &ContainerRecord,
+        options: RemoveOptions,
+    ) -> Result<bool, ContainerError> {
         let folders = Folders::of(self.engine, &record.id);
-        let busy = || ContainerError::Busy { name: record.name.clone() };
-        let Some(lock) = folders.lock_unless(|| false)? else {
+        // Another command may have the lock for a moment; a supervisor that is starting is
+        // stopped when that is wished, or is the end of the wait.
+        let supervised = || match Session::connect(&folders.run_folder) {
+            Ok(mut session) if options.force => {
+                drop(session.stop(Some(SIGKILL), Some(0)));
+                false
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        let Some(lock) = folders.lock_unless(supervised)? else {
             // Its supervisor removed it meanwhile (`--rm`), or it was started again.
-            return if folders.record()?.is_none() { Ok(()) } else { Err(busy()) };
+            return Ok(folders.record()?.is_none());
         };
         let mut removal = removal_of(self.engine, record);
-        if !volumes {
+        if !options.volumes {
             removal.volumes.clear();
         }
         removal.hide()?;
         drop(lock);
-        Ok(removal.delete()?)
+        removal.delete()?;
+        Ok(true)
     }
 
     /// Removes all containers that do not run. `keep` may spare some (filters).
@@ -267,14 +277,10 @@ impl Containers<'_> {
             }
             let folders = Folders::of(self.engine, &record.id);
             let size = crate::volumes::disk_usage(&folders.folder).unwrap_or(0);
-            match self.delete(&record, false) {
-                Ok(()) => {
-                    pruned.reclaimed += size;
-                    pruned.deleted.push(record.id);
-                }
-                // Started or removed by somebody else in the meantime.
-                Err(ContainerError::Busy { .. }) => {}
-                Err(error) => return Err(error),
+            // Not when it was started by somebody else in the meantime.
+            if self.delete(&record, RemoveOptions::default())? {
+                pruned.reclaimed += size;
+                pruned.deleted.push(record.id);
             }
         }
         Ok(pruned)
@@ -293,6 +299,18 @@ impl Containers<'_> {
         }
         Ok(())
     }
+}
+
+/// That a container has to be stopped before it is removed.
+fn runs(name: &str, status: Status) -> ContainerError {
+    let (status, advice) = match status {
+        Status::Paused => {
+            ("paused", "unpause and stop the container before removing or force remove")
+        }
+        Status::Restarting => ("restarting", "stop the container before removing or force remove"),
+        _ => ("running", "stop the container before removing or force remove"),
+    };
+    ContainerError::Running { action: "remove", name: name.to_owned(), status, advice }
 }
 
 /// Whether the supervisor went, or its container, before it could answer.

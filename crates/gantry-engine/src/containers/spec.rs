@@ -212,8 +212,11 @@ pub(crate) fn user(resolved: &ResolvedUser) -> User {
     let mut user = User::default();
     user.set_uid(resolved.uid);
     user.set_gid(resolved.gid);
-    let groups = resolved.groups.clone();
-    user.set_additional_gids((!groups.is_empty()).then_some(groups));
+    // The main group is one of them (CVE-2022-36109): otherwise a process could drop it and
+    // with it a denial that is meant for that group.
+    let mut groups = vec![resolved.gid];
+    groups.extend(resolved.groups.iter().filter(|group| **group != resolved.gid));
+    user.set_additional_gids(Some(groups));
     user
 }
 

@@ -56,7 +56,7 @@ pub struct Begun {
 struct Ready<'a> {
     record: &'a ContainerRecord,
     folders: &'a Folders,
-    lock: File,
+    lock: &'a File,
     lowers: Vec<PathBuf>,
 }
 
@@ -71,10 +71,21 @@ impl Containers<'_> {
         let ready = Ready {
             record: &prepared.record,
             folders: &prepared.folders,
-            lock: prepared.lock,
+            lock: &prepared.lock,
             lowers: prepared.lowers,
         };
-        let session = self.launch(ready, options)?;
+        let session = match self.launch(ready, options) {
+            Ok(session) => session,
+            Err(error) => {
+                if spec.auto_remove {
+                    // What cannot be removed now is found and removed like any other garbage;
+                    // the error that led here is the one to tell.
+                    let removal = removal_of(self.engine, &prepared.record);
+                    drop(removal.hide().and_then(|()| removal.delete()));
+                }
+                return Err(error);
+            }
+        };
         let ContainerRecord { id, name, .. } = prepared.record;
         Ok(Begun { id, name, warnings: prepared.warnings, session })
     }
@@ -115,7 +126,7 @@ impl Containers<'_> {
         // Removed while this command waited.
         let record = folders.record()?.ok_or_else(not_found)?;
         let lowers = self.engine.store()?.layers().lowers(&record.layers)?;
-        let ready = Ready { record: &record, folders: &folders, lock, lowers };
+        let ready = Ready { record: &record, folders: &folders, lock: &lock, lowers };
         let session = self.launch(ready, options)?;
         Ok(Begun { id, name: record.name, warnings: Vec::new(), session })
     }
@@ -123,7 +134,7 @@ impl Containers<'_> {
     fn launch(&self, ready: Ready<'_>, options: StartOptions) -> Result<Session, ContainerError> {
         let Ready { record, folders, lock, lowers } = ready;
         let launch = self.launch_document(record, folders, lowers, options)?;
-        Ok(spawn(&launch, &lock)?)
+        Ok(spawn(&launch, lock)?)
     }
 
     fn launch_document(

@@ -25,8 +25,14 @@ pub(crate) fn is_live(status: Status) -> bool {
 /// would be to take it from those who need it.
 pub(crate) fn supervisor_lives(state: &ContainerState, id: &str) -> bool {
     let Some(pid) = state.supervisor_pid else { return false };
-    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
-    name.is_ok_and(|name| name.trim_end() == format!("gantry:{}", &id[..8]))
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    is_supervisor(&stat, id)
+}
+
+/// Whether a process's `stat` line is that of the living supervisor of this container.
+fn is_supervisor(stat: &str, id: &str) -> bool {
+    let named = format!("(gantry:{}) ", &id[..8]);
+    stat.split_once(&named).is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// What the container is doing. One whose supervisor was killed is cleaned up first, and is
@@ -85,4 +91,23 @@ fn bury(
     seen.network = None;
     seen.finished_at = Some(state::now());
     state::write(&folders.folder, seen).map_err(file("write the state of", &folders.folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_is_told_by_name_and_life() {
+        let id = "0123456789abcdef";
+        for (stat, want) in [
+            ("12 (gantry:01234567) S 1 12", true),
+            ("12 (gantry:01234567) Z 1 12", false),
+            ("12 (gantry:76543210) S 1 12", false),
+            ("12 (sh) S 1 12", false),
+            ("", false),
+        ] {
+            assert_eq!(is_supervisor(stat, id), want, "{stat}");
+        }
+    }
 }

@@ -64,9 +64,9 @@ pub enum ImageError {
         /// The image.
         reference: String,
         /// What was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What it is made for.
-        found: Platform,
+        found: Box<Platform>,
     },
     /// The reference names something that is no image.
     #[error("{reference} is no image that can be run but {what}")]
@@ -112,7 +112,7 @@ pub enum ImageError {
         /// `tag`, `push`.
         verb: &'static str,
         /// The reference.
-        reference: Reference,
+        reference: Box<Reference>,
     },
     /// Removal by id of an image with names in several repositories.
     #[error("conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories")]

@@ -32,7 +32,7 @@ impl Images<'_> {
         if let Some(reference) = &options.reference
             && reference.digest().is_some()
         {
-            return Err(ImageError::ByDigest { verb: "import to", reference: reference.clone() });
+            return Err(ImageError::ByDigest { verb: "import to", reference: Box::new(reference.clone()) });
         }
         let mut process = ProcessConfig::default();
         change::apply(&mut process, &options.changes)?;

@@ -131,7 +131,10 @@ fn document(image: &Image, size: u64, data: BTreeMap<String, String>) -> ImageDo
 /// The `Config` object as Docker 28 writes it: the fields which every image has are there even
 /// when empty (`null` for lists), the others only when they say something.
 pub(crate) fn process_config(config: &ProcessConfig) -> Map<String, Value> {
-    let written = match serde_json::to_value(config) {
+    // What old engines wrote of the container they committed (`Hostname`, `AttachStdin`, …) is no
+    // matter of an image, and Docker shows it no more.
+    let own = ProcessConfig { other: BTreeMap::new(), ..config.clone() };
+    let written = match serde_json::to_value(own) {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
     };
@@ -160,7 +163,7 @@ mod tests {
     fn the_shape_is_dockers() {
         let config: ImageConfig = serde_json::from_str(
             r#"{"architecture":"amd64","os":"linux","created":"2026-01-02T03:04:05Z",
-            "config":{"Cmd":["sh"],"ExposedPorts":{"80/tcp":{}}},"comment":"Imported from -",
+            "config":{"Hostname":"x","Tty":false,"Cmd":["sh"],"ExposedPorts":{"80/tcp":{}}},"comment":"Imported from -",
             "rootfs":{"type":"layers","diff_ids":[]}}"#,
         )
         .unwrap();
@@ -180,6 +183,6 @@ mod tests {
         assert_eq!(value["Config"]["Entrypoint"], Value::Null);
         assert!(value["Config"]["ExposedPorts"]["80/tcp"].is_object());
         assert_eq!(value["RootFS"]["Layers"].as_array().unwrap().len(), 1);
-        assert!(value.get("Variant").is_none());
+        assert!(value.get("Variant").is_none() && value["Config"].get("Tty").is_none());
     }
 }

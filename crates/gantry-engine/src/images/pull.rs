@@ -115,19 +115,18 @@ impl Images<'_> {
     ) -> Result<Image, ImageError> {
         let fits = |found: &Platform| platform.is_none_or(|p| p.rank(found).is_some());
         let reference = name.parse::<Reference>();
-        if policy != PullPolicy::Always || reference.is_err() {
-            if let Some(id) = self.store()?.images().resolve_id(name)? {
-                let image = self.store()?.images().image(&id)?;
-                if fits(&image.config.platform()) {
-                    return Ok(image);
-                }
-                if let (PullPolicy::Never, Some(wanted)) = (policy, platform) {
-                    return Err(ImageError::OtherPlatform {
-                        reference: name.to_owned(),
-                        wanted: wanted.clone(),
-                        found: image.config.platform(),
-                    });
-                }
+        let look = policy != PullPolicy::Always || reference.is_err();
+        if look && let Some(id) = self.store()?.images().resolve_id(name)? {
+            let image = self.store()?.images().image(&id)?;
+            if fits(&image.config.platform()) {
+                return Ok(image);
+            }
+            if let (PullPolicy::Never, Some(wanted)) = (policy, platform) {
+                return Err(ImageError::OtherPlatform {
+                    reference: name.to_owned(),
+                    wanted: Box::new(wanted.clone()),
+                    found: Box::new(image.config.platform()),
+                });
             }
         }
         let reference = reference?;
@@ -245,6 +244,7 @@ impl Images<'_> {
         let wanted = options.platform.clone().unwrap_or_else(Platform::host);
         if wanted.rank(&found).is_none() {
             if options.platform.is_some() {
+                let (wanted, found) = (Box::new(wanted), Box::new(found));
                 let reference = reference.familiar();
                 return Err(ImageError::OtherPlatform { reference, wanted, found });
             }

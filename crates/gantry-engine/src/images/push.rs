@@ -21,6 +21,8 @@ use super::{ImageError, Images, parallel};
 
 /// Uploads at once.
 const CONNECTIONS: usize = 3;
+/// How often an upload that broke off is made.
+const UPLOADS: u32 = 3;
 
 /// What a push came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Images<'_> {
     /// [`ImageError::NothingToPush`] when no image has it; the registry's and the store's.
     pub fn push(&self, reference: &Reference, transfer: &dyn Transfer) -> Result<Pushed, ImageError> {
         let Some(tag) = reference.tag().filter(|_| reference.digest().is_none()) else {
-            return Err(ImageError::ByDigest { verb: "push", reference: reference.clone() });
+            return Err(ImageError::ByDigest { verb: "push", reference: Box::new(reference.clone()) });
         };
         let store = self.store()?;
         let lease = store.lease()?;
@@ -138,23 +140,43 @@ impl Images<'_> {
         }
         tell(transfer, diff_id, LayerPhase::Preparing, 0, None);
         let info = self.store()?.layers().info(diff_id)?;
-        let tar = self.store()?.layers().tar(diff_id)?;
         let total = Some(info.tar_size);
-        let mut counted = Counted {
-            inner: tar,
-            count: 0,
-            tell: |count| tell(transfer, diff_id, LayerPhase::Pushing, count, total),
+        let mut tries = 1;
+        let descriptor = loop {
+            match self.upload(reference, diff_id, family, threads, &|count| {
+                tell(transfer, diff_id, LayerPhase::Pushing, count, total);
+            }) {
+                // The tar can be made again as often as need be.
+                Err(ImageError::Registry(error)) if error.is_temporary() && tries < UPLOADS => {
+                    tries += 1;
+                }
+                result => break result?,
+            }
         };
-        let client = self.client()?;
-        let descriptor = gzip::compressed(&mut counted, threads, |stream| {
-            // The client reads, then asks for the digest: never both at once.
-            let stream = std::cell::RefCell::new(stream);
-            let mut body = SharedStream(&stream);
-            client.push_blob(reference, family.gzip_layer(), &mut body, &mut || stream.borrow().digest())
-        })?;
         self.note(reference, diff_id, &descriptor)?;
         tell(transfer, diff_id, LayerPhase::Pushed, info.tar_size, total);
         Ok(descriptor)
+    }
+
+    /// Makes a layer's tar again, compresses it and sends it, all at once.
+    fn upload(
+        &self,
+        reference: &Reference,
+        diff_id: &Digest,
+        family: Family,
+        threads: usize,
+        tell: &(dyn Fn(u64) + Sync),
+    ) -> Result<Descriptor, ImageError> {
+        let tar = self.store()?.layers().tar(diff_id)?;
+        let mut counted = Counted { inner: tar, count: 0, tell };
+        let client = self.client()?;
+        Ok(gzip::compressed(&mut counted, threads, |stream| {
+            // The client reads, then asks for the digest: never both at once.
+            let stream = std::cell::RefCell::new(stream);
+            let mut body = SharedStream(&stream);
+            let mut digest = || stream.borrow().digest();
+            client.push_blob(reference, family.gzip_layer(), &mut body, &mut digest)
+        })?)
     }
 
     /// A known compressed form that the registry has in this repository, or can take over from
@@ -221,7 +243,7 @@ struct Counted<R, F> {
     tell: F,
 }
 
-impl<R: std::io::Read, F: FnMut(u64)> std::io::Read for Counted<R, F> {
+impl<R: std::io::Read, F: Fn(u64)> std::io::Read for Counted<R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.count += read as u64;

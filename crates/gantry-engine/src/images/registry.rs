@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
-use gantry_registry::credentials::DockerConfig;
-use gantry_registry::{Client, ClientConfig, RegistryError, RegistrySettings};
+use gantry_model::reference::DEFAULT_REGISTRY;
+use gantry_registry::credentials::{self, Credentials, DockerConfig, Kept};
+use gantry_registry::{Client, ClientConfig, RegistryError, RegistrySettings, Secret};
 
 use super::Images;
 use crate::Engine;
@@ -72,5 +74,65 @@ impl Engine {
 impl<'a> Images<'a> {
     pub(crate) fn client(&self) -> Result<&'a Client, RegistryError> {
         self.engine.registry()
+    }
+}
+
+impl Images<'_> {
+    /// Asks a registry whether it accepts a user, and keeps the credentials when it does.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unauthorized`] when it does not; others when it cannot be asked or the
+    /// credentials cannot be kept.
+    pub fn login(
+        &self,
+        registry: &str,
+        user: &str,
+        password: Secret,
+    ) -> Result<Kept, RegistryError> {
+        let registry = registry_name(registry);
+        let credentials = Credentials::Basic { user: user.to_owned(), password };
+        self.client()?.login(&registry, &credentials)?;
+        credentials::keep(&self.docker_config_path()?, &registry, &credentials)
+    }
+
+    /// Forgets the credentials of a registry; says whether there were any.
+    ///
+    /// # Errors
+    /// When they cannot be forgotten.
+    pub fn logout(&self, registry: &str) -> Result<bool, RegistryError> {
+        credentials::forget(&self.docker_config_path()?, &registry_name(registry))
+    }
+
+    fn docker_config_path(&self) -> Result<PathBuf, RegistryError> {
+        self.engine.surroundings.docker_config_file().ok_or_else(|| RegistryError::Settings {
+            what: "Docker's config.json".to_owned(),
+            reason: "there is no home folder and --config was not given".to_owned(),
+        })
+    }
+}
+
+/// The name a registry has in references: without scheme and path, `docker.io` for Docker Hub.
+fn registry_name(written: &str) -> String {
+    let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
+    match rest.split('/').next().unwrap_or_default() {
+        "" | "docker.io" | "index.docker.io" | "registry-1.docker.io" => DEFAULT_REGISTRY.to_owned(),
+        host => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::registry_name;
+
+    #[test]
+    fn registries_are_named_as_in_references() {
+        for (written, want) in [
+            ("", "docker.io"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("ghcr.io", "ghcr.io"),
+            ("http://127.0.0.1:5000/v2/", "127.0.0.1:5000"),
+        ] {
+            assert_eq!(registry_name(written), want);
+        }
     }
 }

@@ -67,21 +67,32 @@ impl Transport {
         call: &Call<'_>,
         headers: &HeaderMap,
     ) -> Result<Option<String>, RegistryError> {
+        let credentials = self.credentials(endpoint)?;
+        self.answer_as(endpoint, call, headers, credentials.as_ref())
+    }
+
+    /// The same as somebody else than the configured user.
+    pub(crate) fn answer_as(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        headers: &HeaderMap,
+        credentials: Option<&Credentials>,
+    ) -> Result<Option<String>, RegistryError> {
         let headers = headers.get_all("WWW-Authenticate").iter();
         let challenges: Vec<Challenge> = headers
             .filter_map(|value| value.to_str().ok())
             .flat_map(Challenge::parse_all)
             .collect();
-        let credentials = self.credentials(endpoint)?;
         if let Some(bearer) = challenges.iter().find(|c| c.scheme == "bearer") {
             return self
-                .token(endpoint, call, bearer, credentials.as_ref())
+                .token(endpoint, call, bearer, credentials)
                 .map(Some);
         }
         let basic = challenges.iter().any(|c| c.scheme == "basic");
         match credentials {
             Some(credentials @ Credentials::Basic { .. }) if basic => {
-                let authorization = basic_value(&credentials);
+                let authorization = basic_value(credentials);
                 self.tokens.keep(endpoint, call.scope, &authorization, None);
                 Ok(Some(authorization))
             }
@@ -126,7 +137,9 @@ impl Transport {
             ..endpoint.clone()
         };
         let scope = call.scope;
-        let form = [("service", service), ("scope", scope)];
+        // One `scope` for each thing (token specification, "Requesting a Token").
+        let mut form = vec![("service", service)];
+        form.extend(scope.split(' ').map(|one| ("scope", one)));
         let (method, address, body, authorization) = match credentials {
             Some(Credentials::IdentityToken(token)) => {
                 let form = [

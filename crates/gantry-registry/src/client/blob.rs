@@ -4,7 +4,8 @@ use std::io::{self, Read};
 
 use gantry_model::Reference;
 use gantry_model::image::Descriptor;
-use ureq::http::Method;
+use ureq::Body;
+use ureq::http::{Method, Response};
 
 use super::manifest::scope;
 use super::transport::{Call, malformed};
@@ -87,6 +88,9 @@ impl Client {
         };
         let response = self.transport.call(endpoint, &call)?;
         let partial = response.status() == 206;
+        if partial && !starts_at(&response, offset) {
+            return Err(malformed(endpoint, what, "another part of it was sent than was asked for"));
+        }
         let announced = response.body().content_length();
         let left = descriptor
             .size
@@ -113,6 +117,17 @@ impl Client {
         }
         Ok(Box::new(body))
     }
+}
+
+/// Whether the `Content-Range` of a partial answer begins at this byte.
+fn starts_at(response: &Response<Body>, offset: u64) -> bool {
+    let range = response.headers().get("Content-Range");
+    let start = range
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().strip_prefix("bytes "))
+        .and_then(|text| text.split('-').next())
+        .and_then(|text| text.trim().parse().ok());
+    start == Some(offset)
 }
 
 impl BlobReader<'_> {

@@ -56,9 +56,20 @@ impl Client {
         self.on_any(&what, self.upstream(reference.registry()), |endpoint| {
             let digest = digest.to_string();
             let wanted = query(&[("mount", &digest), ("from", from_repository)]);
-            let scope = scope(reference, "pull,push");
+            let scope = format!(
+                "{} repository:{from_repository}:pull",
+                scope(reference, "pull,push")
+            );
             let call = self.upload_call(endpoint, reference, &wanted, &what, &scope);
-            let response = self.send_bytes(endpoint, &call, &[])?;
+            let response = match self.send_bytes(endpoint, &call, &[]) {
+                // Nothing there, or not for us: it is uploaded then.
+                Err(
+                    RegistryError::NotFound { .. }
+                    | RegistryError::Unauthorized { .. }
+                    | RegistryError::Refused { .. },
+                ) => return Ok(false),
+                response => response?,
+            };
             let mounted = response.status() == 201;
             if !mounted {
                 self.cancel(endpoint, &response, &what, &scope);

@@ -1,6 +1,6 @@
 //! Requests: connections, certificates, proxies, retries, and errors in the registry's words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::http::{HeaderMap, Method, Request, Response};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy, SendBody};
+use ureq::{Agent, Body, SendBody};
 
 use super::auth::Tokens;
-use super::{ClientConfig, Endpoint};
+use super::{ClientConfig, Endpoint, proxy};
 use crate::error::RegistryError;
 
 /// How often a request that failed for a passing reason is made.
@@ -33,6 +33,7 @@ pub(crate) struct Transport {
     agents: Mutex<HashMap<AgentKey, Agent>>,
     certificates: OnceLock<Arc<Vec<Certificate<'static>>>>,
     preferred: Mutex<HashMap<String, String>>,
+    silent: Mutex<HashSet<String>>,
     pub(crate) tokens: Tokens,
 }
 
@@ -61,6 +62,7 @@ impl Transport {
             agents: Mutex::default(),
             certificates: OnceLock::new(),
             preferred: Mutex::default(),
+            silent: Mutex::default(),
             tokens: Tokens::default(),
         }
     }
@@ -86,7 +88,22 @@ impl Transport {
         {
             endpoints[..=at].rotate_right(1);
         }
+        // Who could not be reached is not waited for again before all others were asked.
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        endpoints.sort_by_key(|endpoint| silent.contains(&endpoint.base));
         endpoints
+    }
+
+    /// Whether it is not known yet if this endpoint exists at all.
+    fn is_trial(&self, endpoint: &Endpoint) -> bool {
+        let preferred = self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
+        endpoint.trial && preferred.get(&endpoint.registry) != Some(&endpoint.base)
+    }
+
+    /// Remembers that this endpoint cannot be reached.
+    pub(crate) fn avoid(&self, endpoint: &Endpoint) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.insert(endpoint.base.clone());
     }
 
     /// Remembers that this endpoint serves its registry.
@@ -109,7 +126,7 @@ impl Transport {
         for _ in 1..ATTEMPTS {
             let wanted = match self.once(endpoint, call) {
                 Err(RegistryError::Busy { retry_after, .. }) => retry_after,
-                Err(failure) if worth_another_try(&failure) => None,
+                Err(failure) if !self.is_trial(endpoint) && worth_another_try(&failure) => None,
                 other => return other,
             };
             std::thread::sleep(wanted.unwrap_or(pause).min(LONGEST_PAUSE));
@@ -190,51 +207,13 @@ impl Transport {
             .timeout_recv_response(Some(SILENCE))
             .timeout_per_read(Some(SILENCE))
             .max_idle_connections_per_host(8)
-            .proxy(self.proxy(key.plain)?);
+            .proxy(proxy::proxy(&self.config.environment, &endpoint.base)?);
         if !key.plain {
             builder = builder.tls_config(self.tls(&endpoint.registry)?);
         }
         let agent = Agent::new_with_config(builder.build());
         agents.insert(key, agent.clone());
         Ok(agent)
-    }
-
-    fn proxy(&self, plain: bool) -> Result<Option<Proxy>, RegistryError> {
-        let variable = |name: &str| {
-            let value = self.config.environment.get(name);
-            value
-                .or_else(|| self.config.environment.get(&name.to_ascii_lowercase()))
-                .filter(|v| !v.is_empty())
-        };
-        let own = if plain { "HTTP_PROXY" } else { "HTTPS_PROXY" };
-        let Some(address) = variable(own).or_else(|| variable("ALL_PROXY")) else {
-            return Ok(None);
-        };
-        let settings = |error: ureq::Error| RegistryError::Settings {
-            what: format!("the proxy {}", super::authority(address)),
-            reason: error.to_string(),
-        };
-        let parsed = Proxy::new(address).map_err(settings)?;
-        let mut builder = Proxy::builder(parsed.protocol())
-            .host(parsed.host())
-            .port(parsed.port());
-        if let Some(user) = parsed.username() {
-            builder = builder.username(user);
-        }
-        if let Some(password) = parsed.password() {
-            builder = builder.password(password);
-        }
-        for host in variable("NO_PROXY")
-            .into_iter()
-            .flat_map(|list| list.split(','))
-        {
-            builder = builder.no_proxy(host.trim());
-        }
-        // A registry on this machine is never asked through a proxy.
-        for host in ["localhost", "127.0.0.1", "[::1]"] {
-            builder = builder.no_proxy(host);
-        }
-        builder.build().map(Some).map_err(settings)
     }
 
     fn tls(&self, registry: &str) -> Result<TlsConfig, RegistryError> {
@@ -263,7 +242,7 @@ impl Transport {
             } else {
                 RootCerts::new_with_certs(&roots)
             })
-            .disable_verification(settings.is_some_and(|s| s.insecure))
+            .disable_verification(settings.is_some_and(|s| s.insecure) || super::is_loopback(registry))
             .build())
     }
 
@@ -297,11 +276,12 @@ fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
 /// Whether a connection that failed may succeed a moment later: not where nobody listens, the
 /// name has no address, or the other side speaks another protocol.
 fn worth_another_try(failure: &RegistryError) -> bool {
-    const LASTING: [&str; 9] = [
+    const LASTING: [&str; 10] = [
         "redirect",
         "refused",
         "certificate",
         "no address",
+        "lookup address",
         "tls",
         "unknownissuer",
         "unreachable",

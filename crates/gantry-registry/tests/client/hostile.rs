@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use gantry_model::image::Descriptor;
 use gantry_model::media_type::OCI_LAYER;
 use gantry_model::{Digest, Reference};
-use gantry_registry::credentials::DockerConfig;
-use gantry_registry::{Client, ClientConfig, RegistryError};
+use gantry_registry::credentials::{Credentials, DockerConfig};
+use gantry_registry::{Client, ClientConfig, RegistryError, Secret};
 use sha2::{Digest as _, Sha256};
 
 /// A server that answers each request by a function of its head; ends with the test's process.
@@ -182,7 +182,8 @@ fn a_broken_connection_is_taken_up_where_it_ended() {
         } else {
             "200 OK"
         };
-        let mut answer = reply(status, "", &served[start..]);
+        let range = format!("Content-Range: bytes {start}-199999/200000\r\n");
+        let mut answer = reply(status, &range, &served[start..]);
         let head_length = answer.len() - (served.len() - start);
         answer.truncate(head_length + (served.len() - start).min(70_000));
         answer
@@ -286,4 +287,86 @@ fn a_busy_registry_is_asked_again() {
         }
     });
     client().resolve(&reference(&server)).unwrap();
+}
+
+#[test]
+fn another_part_than_was_asked_for_is_refused() {
+    let bytes = vec![7_u8; 100_000];
+    let whole = descriptor(&bytes);
+    let server = serve(move |head, _| {
+        if head.contains("Range:") || head.contains("range:") {
+            return reply("206 Partial Content", "Content-Range: bytes 0-99999/100000\r\n", &bytes[50_000..]);
+        }
+        let mut broken = reply("200 OK", "", &bytes);
+        broken.truncate(broken.len() - 50_000);
+        broken
+    });
+    let client = client();
+    let mut blob = client.blob(&reference(&server), &whole).unwrap();
+    let error = blob.read_to_end(&mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("another part"), "{error}");
+}
+
+#[test]
+fn a_registry_is_asked_whether_it_accepts_a_user() {
+    let basic = serve(|head, _| {
+        if head.contains("Basic dTpw") {
+            reply("200 OK", "", b"{}")
+        } else {
+            reply("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", b"")
+        }
+    });
+    let user = |password: &str| Credentials::Basic {
+        user: "u".to_owned(),
+        password: Secret::new(password.to_owned()),
+    };
+    assert!(client().login(&basic.address, &user("p")).is_ok());
+    let error = client().login(&basic.address, &user("q")).unwrap_err();
+    assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");
+    let token = serve(|head, _| {
+        let host = head.lines().find_map(|l| l.to_lowercase().strip_prefix("host: ").map(str::to_owned)).unwrap();
+        if head.contains("Bearer good") {
+            reply("200 OK", "", b"{}")
+        } else if head.starts_with("GET /token") && head.contains("Basic dTpw") {
+            reply("200 OK", "", br#"{"token":"good"}"#)
+        } else if head.starts_with("GET /token") {
+            reply("401 Unauthorized", "", br#"{"errors":[{"code":"UNAUTHORIZED","message":"no such user"}]}"#)
+        } else {
+            let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\"\r\n");
+            reply("401 Unauthorized", &challenge, b"")
+        }
+    });
+    assert!(client().login(&token.address, &user("p")).is_ok());
+    let error = client().login(&token.address, &user("q")).unwrap_err().to_string();
+    assert!(error.contains("no such user"), "{error}");
+}
+
+#[test]
+fn a_refused_mount_is_no_failure_and_asks_for_both_repositories() {
+    let server = serve(|head, _| {
+        let host = head.lines().find_map(|l| l.to_lowercase().strip_prefix("host: ").map(str::to_owned)).unwrap();
+        if head.starts_with("GET /token") {
+            assert!(head.contains("scope=repository%3Aa%2Fb%3Apull%2Cpush&scope=repository%3Aother%3Apull"), "{head}");
+            reply("200 OK", "", br#"{"token":"good"}"#)
+        } else if head.contains("Bearer good") {
+            reply("403 Forbidden", "", b"")
+        } else {
+            let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\"\r\n");
+            reply("401 Unauthorized", &challenge, b"")
+        }
+    });
+    let digest = descriptor(b"x").digest;
+    assert!(!client().mount_blob(&reference(&server), &digest, "other").unwrap());
+}
+
+#[test]
+fn a_refusal_is_not_asked_for_again_in_plain() {
+    // Answers on plain HTTP only; whatever it refuses, it is asked for once.
+    let server = serve(|_, _| reply("403 Forbidden", "", b""));
+    let client = client();
+    for _ in 0..2 {
+        let error = client.resolve(&reference(&server)).unwrap_err();
+        assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");
+    }
+    assert_eq!(server.heads.lock().unwrap().len(), 2);
 }

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use gantry_sys::capability::{self, Capability, Set};
@@ -44,6 +44,23 @@ impl Streams {
                 Ok(Streams::Files([keep(stdin)?, keep(stdout)?, keep(stderr)?]))
             }
         }
+    }
+
+    /// Closes every file but these, the connection to the parent and `others`: what this process
+    /// has inherited is the caller's own and must not come near the container.
+    pub(crate) fn close_others<'a>(
+        &'a self,
+        channel: &'a Channel,
+        others: impl IntoIterator<Item = BorrowedFd<'a>>,
+    ) -> Result<(), Failure> {
+        let mut keep: Vec<BorrowedFd<'a>> = others.into_iter().collect();
+        keep.push(channel.as_fd());
+        match self {
+            Streams::Files(files) => keep.extend(files.iter().map(AsFd::as_fd)),
+            Streams::Terminal(slave) => keep.push(slave.as_fd()),
+            Streams::Later => {}
+        }
+        process::close_everything_but(&keep).or_fail(Step::Synchronize)
     }
 
     /// A terminal.

@@ -107,7 +107,7 @@ fn cgroup_mounts_follow_the_layout() {
             .expect("a plan")
             .mounts
             .into_iter()
-            .find(|mount| mount.target == PathBuf::from("/sys/fs/cgroup"))
+            .find(|mount| mount.target.as_os_str() == "/sys/fs/cgroup")
             .expect("planned")
             .source
     };

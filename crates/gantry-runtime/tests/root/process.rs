@@ -235,13 +235,15 @@ fn root_working_directory() {
         "cannot change the working directory to /bin/sh in the container: not a directory"
     );
     assert_eq!(error.kind(), FaultKind::CannotInvoke);
-    // A descriptor of the host's as working directory (CVE-2024-21626).
+    // A descriptor of the host's as working directory (CVE-2024-21626). The one of the container's
+    // own root is as good as any other path to it.
     for number in 3..12 {
         world.document["process"]["cwd"] = json!(format!("/proc/self/fd/{number}"));
         match world.try_run(&["pwd"]) {
             Err(StartError::Child {
                 step: Step::Chdir, ..
             }) => {}
+            Ok(outcome) if outcome.output == "/\n" => {}
             other => panic!("{other:?}"),
         }
     }

@@ -139,26 +139,22 @@ impl Comparison {
             let status = fs::fstat(&self.root).map_err(|errno| errno.to_string())?;
             return self.compare(b".", entry, &status, Place::File(self.root.as_fd()));
         }
+        if entry.kind == EntryKind::HardLink {
+            return Ok(()); // its content is its target's, which may be in a lower layer
+        }
         let Some(parent) = self.parent(path)? else { return Ok(()) };
         let (_, name) = tree::split_last(path);
         let status = match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(status) => status,
-            // A link to a lower layer, or a device that could not be made.
+            // A device that could not be made.
             Err(Errno::NOENT)
-                if entry.kind == EntryKind::HardLink
-                    || (!self.complete
-                        && matches!(
-                            entry.kind,
-                            EntryKind::CharacterDevice | EntryKind::BlockDevice
-                        )) =>
+                if !self.complete
+                    && matches!(entry.kind, EntryKind::CharacterDevice | EntryKind::BlockDevice) =>
             {
                 return Ok(());
             }
             Err(errno) => return Err(format!("{}: {errno}", Self::show(path))),
         };
-        if entry.kind == EntryKind::HardLink {
-            return Ok(());
-        }
         self.compare(path, entry, &status, Place::Name(parent.as_fd(), name))
     }
 

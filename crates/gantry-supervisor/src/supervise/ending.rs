@@ -8,7 +8,7 @@ use rustix::process::{WaitOptions, wait};
 
 use super::client::Role;
 use super::libc_signal::KILL;
-use super::start::{Run, networks};
+use super::start::Run;
 use super::{INIT, Phase, Supervisor, note};
 use crate::protocol::{Exit, Failure, Reply, chain};
 use crate::state;
@@ -197,7 +197,7 @@ impl Supervisor {
 
     /// Removes the bridge if nobody came in the meantime.
     pub(super) fn tear_down_bridge(&self) {
-        if let Some(networks) = networks(&self.settings)
+        if let Some(networks) = &self.networks
             && let Err(error) = networks.teardown_if_idle()
         {
             note(&format!("network: {}", chain(&error)));

@@ -240,6 +240,7 @@ impl Supervisor {
         self.ended_by_user = true;
         self.state.stopped_by_user = true;
         if matches!(self.phase, Phase::Restarting { .. }) {
+            self.state.status = Status::Exited;
             let exit = crate::protocol::Exit {
                 code: self.state.exit_code,
                 ..Default::default()

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use gantry_model::record::Status;
 use gantry_network::{AttachRequest, Endpoint, LINGER, NetworkConfig, Networks};
-use gantry_runtime::{Created, OverlayRoot, PrepareError, RootFs, Running, SeccompChoice, create};
+use gantry_runtime::{
+    Created, Namespaces, OverlayRoot, PrepareError, RootFs, Running, SeccompChoice, create,
+};
 use gantry_sys::seccomp::Filter;
 
 use super::poller::{Interest, Token};
@@ -38,6 +40,8 @@ pub(super) struct Run {
 pub(super) enum BeginError {
     #[error(transparent)]
     Start(#[from] gantry_runtime::StartError),
+    #[error(transparent)]
+    Refused(Failure),
     #[error("cannot prepare {what} of the container")]
     Prepare {
         what: &'static str,
@@ -50,6 +54,7 @@ impl BeginError {
     fn failure(&self) -> Failure {
         match self {
             Self::Start(error) => Failure::from_fault(error),
+            Self::Refused(failure) => failure.clone(),
             Self::Prepare { .. } => Failure::internal(crate::protocol::chain(self)),
         }
     }
@@ -222,15 +227,22 @@ impl Supervisor {
             die_with_parent: true,
             strict_rlimits: launch.strict_rlimits,
         };
+        let mut refused = None;
         let outcome = create(&request, |namespaces| -> Result<(), PrepareError> {
-            endpoint = join_network(&self.settings, namespaces)?;
+            match self.join_network(namespaces) {
+                Ok(joined) => endpoint = joined,
+                Err(failure) => {
+                    refused = Some(failure.clone());
+                    return Err(failure.into());
+                }
+            }
             Ok(())
         });
         match outcome {
             Ok(created) => Ok((created, endpoint)),
             Err(error) => {
                 self.leave_network(endpoint.is_some());
-                Err(error.into())
+                Err(refused.map_or_else(|| error.into(), BeginError::Refused))
             }
         }
     }
@@ -240,7 +252,7 @@ impl Supervisor {
         if !attached {
             return;
         }
-        let Some(networks) = networks(&self.settings) else {
+        let Some(networks) = &self.networks else {
             return;
         };
         let outcome = networks.detach(self.settings.id.as_str());
@@ -304,38 +316,36 @@ pub(super) fn networks(settings: &Settings) -> Option<Networks> {
     }
 }
 
-fn join_network(
-    settings: &Settings,
-    namespaces: &gantry_runtime::Namespaces<'_>,
-) -> Result<Option<Endpoint>, PrepareError> {
-    match &settings.network {
-        Network::Foreign => Ok(None),
-        Network::Loopback => {
-            gantry_network::loopback_up(namespaces.network)?;
-            Ok(None)
-        }
-        Network::Bridge {
+impl Supervisor {
+    fn join_network(&self, namespaces: &Namespaces<'_>) -> Result<Option<Endpoint>, Failure> {
+        let Network::Bridge { ports, hostname, hosts, .. } = &self.settings.network else {
+            if self.settings.network == Network::Loopback {
+                gantry_network::loopback_up(namespaces.network)
+                    .map_err(|error| Failure::from_fault(&error))?;
+            }
+            return Ok(None);
+        };
+        let networks = self.networks.as_ref().ok_or_else(|| {
+            Failure::internal("the networks of this installation cannot be opened")
+        })?;
+        let request = AttachRequest {
+            endpoint_id: self.settings.id.as_str(),
+            netns: namespaces.network,
+            owner_pid: std::process::id(),
             ports,
             hostname,
-            hosts,
-            ..
-        } => {
-            let networks =
-                networks(settings).ok_or("the networks of this installation cannot be opened")?;
-            let endpoint = networks.attach(&AttachRequest {
-                endpoint_id: settings.id.as_str(),
-                netns: namespaces.network,
-                owner_pid: std::process::id(),
-                ports,
-                hostname,
-                mac: None,
-            })?;
-            for warning in &endpoint.warnings {
-                note(&format!("network: {warning}"));
-            }
-            write_hosts(hosts, &endpoint)?;
-            Ok(Some(endpoint))
+            mac: None,
+        };
+        let endpoint =
+            networks.attach(&request).map_err(|error| Failure::from_fault(&error))?;
+        for warning in &endpoint.warnings {
+            note(&format!("network: {warning}"));
         }
+        if let Err(error) = write_hosts(hosts, &endpoint) {
+            drop(networks.detach(self.settings.id.as_str()));
+            return Err(Failure::internal(format!("cannot write {}: {error}", hosts.path.display())));
+        }
+        Ok(Some(endpoint))
     }
 }
 

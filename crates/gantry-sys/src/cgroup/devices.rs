@@ -51,7 +51,7 @@ impl DeviceAccess {
 }
 
 /// One rule. Of several, the last that matches counts; what no rule matches is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DeviceRule {
     /// Whether the rule allows or refuses.
     pub allow: bool,
@@ -80,6 +80,13 @@ impl DeviceRule {
     /// Whether the rule is about every device.
     fn is_all(&self) -> bool {
         self.kind == DeviceKind::All && self.major.is_none() && self.minor.is_none()
+    }
+}
+
+impl fmt::Debug for DeviceRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.allow { "allow" } else { "deny" };
+        write!(f, "{verb} {self}")
     }
 }
 

@@ -1,13 +1,36 @@
 //! The attributes of a mount, as opposed to those of its file system.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::MountError;
 
 /// Attributes of a mount (mount_setattr(2)).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attributes(u64);
+
+impl fmt::Debug for Attributes {
+    /// With the names that mount options have.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Attributes::READ_ONLY, "ro"),
+            (Attributes::NO_SETUID, "nosuid"),
+            (Attributes::NO_DEVICES, "nodev"),
+            (Attributes::NO_EXECUTE, "noexec"),
+            (Attributes::NO_ACCESS_TIME, "noatime"),
+            (Attributes::STRICT_ACCESS_TIME, "strictatime"),
+            (Attributes::NO_DIRECTORY_ACCESS_TIME, "nodiratime"),
+            (Attributes::ID_MAPPED, "idmap"),
+            (Attributes::NO_SYMLINKS, "nosymfollow"),
+        ];
+        let names = names
+            .iter()
+            .filter(|(attribute, _)| self.contains(*attribute))
+            .map(|(_, name)| *name);
+        write!(f, "[{}]", names.collect::<Vec<_>>().join(","))
+    }
+}
 
 impl Attributes {
     /// None.

@@ -1,14 +1,15 @@
 //! Overlay file systems with any number of layers and any length of path.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::mount::MountFlags;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Change};
 use super::context::FsContext;
 use super::{Mount, MountError};
 
@@ -34,65 +35,115 @@ pub struct Overlay<'a> {
 }
 
 impl Overlay<'_> {
-    /// Makes the file system and a detached mount of it.
+    /// Makes the file system and a detached mount of it. On Linux before 6.8 it is for a moment
+    /// mounted on its own upper directory, and the working directory is for a moment another: call
+    /// it in a mount namespace of one's own, from a process with one thread.
     pub fn mount(&self, attributes: Attributes) -> Result<Mount, MountError> {
         if self.lowers.len() > MOST_LOWERS {
             let source = io::Error::from_raw_os_error(libc::E2BIG);
             return Err(MountError::new("mount more than 500 layers", source));
         }
-        match self.configure(&Lowers::OneByOne) {
-            // Linux before 6.8 knows only the list, which must not be longer than 255 bytes.
-            Err(error) if error.errno() == libc::EINVAL && !self.lowers.is_empty() => {
-                match self.configure(&Lowers::List) {
-                    Ok(context) => context.mount(attributes),
-                    Err(_) => Err(error),
-                }
-            }
-            other => other?.mount(attributes),
+        match self.configure() {
+            Ok(context) => context.mount(attributes),
+            // Layers can be given one by one since Linux 6.8.
+            Err((error, "lowerdir+")) if error.errno() == libc::EINVAL => self.classic(attributes),
+            Err((error, _)) => Err(error),
         }
     }
 
-    fn configure(&self, lowers: &Lowers) -> Result<FsContext, MountError> {
-        let context = FsContext::new(OsStr::new("overlay"))?;
-        context.string("source", OsStr::new("overlay"))?;
+    /// Sets every parameter; on failure says which one failed.
+    fn configure(&self) -> Result<FsContext, (MountError, &'static str)> {
+        let at = |key| move |error| (error, key);
+        let context = FsContext::new(OsStr::new("overlay")).map_err(at("type"))?;
+        let set = |key, value: &OsStr| context.string(key, value).map_err(at(key));
+        set("source", OsStr::new("overlay"))?;
         // Descriptors must stay open until the file system has been made.
         let mut opened = Vec::new();
-        let mut short = |path: &Path| short_name(path, &mut opened);
-        match lowers {
-            Lowers::OneByOne => {
-                for lower in self.lowers {
-                    context.string("lowerdir+", &short(lower)?)?;
-                }
-            }
-            Lowers::List => {
-                let names = self
-                    .lowers
-                    .iter()
-                    .map(|lower| short(lower).map(|name| escape(&name)))
-                    .collect::<Result<Vec<_>, _>>()?;
-                let list = names.join(OsStr::new(":"));
-                context.string("lowerdir", &list)?;
-            }
+        let mut short = |path: &Path, key| short_name(path, &mut opened).map_err(at(key));
+        for lower in self.lowers {
+            set("lowerdir+", &short(lower, "lower")?)?;
         }
         if let Some((upper, work)) = self.upper {
             // These two are unescaped by the kernel, unlike lowerdir+.
-            context.string("upperdir", &escape(&short(upper)?))?;
-            context.string("workdir", &escape(&short(work)?))?;
+            set("upperdir", &escape(&short(upper, "upper")?))?;
+            set("workdir", &escape(&short(work, "work")?))?;
         }
-        if self.volatile {
-            context.flag("volatile")?;
+        for (wanted, key) in [
+            (self.volatile, "volatile"),
+            (self.user_attributes, "userxattr"),
+        ] {
+            if wanted {
+                context.flag(key).map_err(at(key))?;
+            }
         }
-        if self.user_attributes {
-            context.flag("userxattr")?;
-        }
-        context.create()?;
+        context.create().map_err(at("create"))?;
         Ok(context)
+    }
+
+    /// By mount(2), whose options all have to fit into one page: the directories are opened, and
+    /// named by their numbers in `/proc/self/fd`.
+    fn classic(&self, attributes: Attributes) -> Result<Mount, MountError> {
+        let failed = |source: io::Error| MountError::new("mount the layers", source);
+        let upper = self.upper.iter().flat_map(|(upper, work)| [*upper, *work]);
+        let directories = self
+            .lowers
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(upper)
+            .map(open_directory)
+            .collect::<Result<Vec<_>, _>>()?;
+        let numbers: Vec<String> = directories
+            .iter()
+            .map(|directory| directory.as_raw_fd().to_string())
+            .collect();
+        let (lowers, above) = numbers.split_at(self.lowers.len());
+        let mut options = format!("lowerdir={}", lowers.join(":"));
+        if let [upper, work] = above {
+            options += &format!(",upperdir={upper},workdir={work}");
+        }
+        for (wanted, key) in [
+            (self.volatile, ",volatile"),
+            (self.user_attributes, ",userxattr"),
+        ] {
+            if wanted {
+                options += key;
+            }
+        }
+        let options = CString::new(options).map_err(|error| failed(error.into()))?;
+        let place = self.upper.map_or_else(
+            || self.lowers.first().map(PathBuf::as_path),
+            |(upper, _)| Some(upper),
+        );
+        let place = place.ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let here = open_directory(Path::new("."))?;
+        rustix::process::chdir("/proc/self/fd").map_err(|errno| failed(errno.into()))?;
+        let mounted = rustix::mount::mount(
+            "overlay",
+            place,
+            "overlay",
+            MountFlags::empty(),
+            options.as_c_str(),
+        );
+        rustix::process::fchdir(&here).map_err(|errno| failed(errno.into()))?;
+        mounted.map_err(|errno| failed(errno.into()))?;
+        let copy = Mount::copy_of(place, false);
+        super::detach(place)?;
+        let copy = copy?;
+        let change = Change {
+            set: attributes,
+            ..Change::default()
+        };
+        if !change.is_empty() {
+            copy.change(&change, false)?;
+        }
+        Ok(copy)
     }
 }
 
-enum Lowers {
-    OneByOne,
-    List,
+fn open_directory(path: &Path) -> Result<OwnedFd, MountError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| MountError::new("open the layer", errno))
 }
 
 /// The path itself if the kernel takes it, else a short name for the opened directory.
@@ -101,9 +152,7 @@ fn short_name(path: &Path, opened: &mut Vec<OwnedFd>) -> Result<OsString, MountE
     if bytes.len() * 2 <= LONGEST || (bytes.len() <= LONGEST && !needs_escape(bytes)) {
         return Ok(path.as_os_str().to_owned());
     }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(path, flags, Mode::empty())
-        .map_err(|errno| MountError::new("open the layer", errno))?;
+    let directory = open_directory(path)?;
     let name = format!("/proc/self/fd/{}", directory.as_raw_fd());
     opened.push(directory);
     Ok(name.into())
@@ -128,4 +177,65 @@ fn escape(path: &OsStr) -> OsString {
         escaped.push(*byte);
     }
     OsString::from_vec(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What older kernels need, in a thread with a mount namespace and a working directory of its
+    /// own.
+    fn classic_in_its_own_namespace(lowers: &[PathBuf], upper: &Path, work: &Path) {
+        std::thread::scope(|scope| {
+            let checked = scope.spawn(|| {
+                // SAFETY: this new thread shares nothing but memory with the others afterwards.
+                let result = unsafe { libc::unshare(libc::CLONE_FS | libc::CLONE_NEWNS) };
+                assert_eq!(result, 0);
+                crate::mount::change_everything(crate::mount::Propagation::Private)
+                    .expect("private");
+                let before = std::env::current_dir().expect("a directory");
+                let overlay = Overlay {
+                    lowers,
+                    upper: Some((upper, work)),
+                    volatile: false,
+                    user_attributes: false,
+                };
+                let mount = overlay.classic(Attributes::NO_DEVICES).expect("mounted");
+                assert_eq!(std::env::current_dir().expect("a directory"), before);
+                let number = std::os::fd::AsFd::as_fd(&mount).as_raw_fd();
+                let root = PathBuf::from(format!("/proc/self/fd/{number}"));
+                assert_eq!(fs::read_to_string(root.join("top")).expect("read"), "0");
+                assert!(root.join(format!("file{}", lowers.len() - 1)).exists());
+                fs::write(root.join("new"), "x").expect("written");
+                assert!(upper.join("new").exists(), "the place is free again");
+            });
+            checked.join().expect("checked");
+        });
+    }
+
+    #[test]
+    fn root_classic_mount_of_many_layers() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lowers: Vec<PathBuf> = (0..450)
+            .map(|number| folder.path().join(format!("layer:{number}")))
+            .collect();
+        for (number, lower) in lowers.iter().enumerate() {
+            fs::create_dir(lower).expect("a layer");
+            fs::write(lower.join("top"), number.to_string()).expect("a file");
+            fs::write(lower.join(format!("file{number}")), "").expect("a file");
+        }
+        let (upper, work) = (folder.path().join("upper"), folder.path().join("work"));
+        fs::create_dir(&upper).expect("upper");
+        fs::create_dir(&work).expect("work");
+        classic_in_its_own_namespace(&lowers, &upper, &work);
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let escaped = escape(OsStr::new("/a:b,c\\d"));
+        assert_eq!(escaped, "/a\\:b\\,c\\\\d");
+        assert_eq!(escape(OsStr::new("/plain")), "/plain");
+    }
 }

@@ -1,6 +1,6 @@
 //! Namespaces: which there are, joining them, and the user mappings of new ones.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -29,6 +29,18 @@ pub enum Namespace {
 }
 
 impl Namespace {
+    /// All kinds.
+    pub const ALL: [Namespace; 8] = [
+        Namespace::User,
+        Namespace::Mount,
+        Namespace::Pid,
+        Namespace::Network,
+        Namespace::Ipc,
+        Namespace::Uts,
+        Namespace::Cgroup,
+        Namespace::Time,
+    ];
+
     /// The name in `/proc/<pid>/ns`.
     pub fn file_name(self) -> &'static str {
         match self {
@@ -58,8 +70,17 @@ impl Namespace {
 }
 
 /// A set of namespaces.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct NamespaceSet(libc::c_int);
+
+impl fmt::Debug for NamespaceSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members = Namespace::ALL
+            .into_iter()
+            .filter(|kind| self.contains(*kind));
+        f.debug_set().entries(members).finish()
+    }
+}
 
 impl NamespaceSet {
     /// None.

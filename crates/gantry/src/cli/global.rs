@@ -54,7 +54,15 @@ pub(crate) fn parse(program: &str, words: &[OsString]) -> Result<(GlobalArgs, bo
     let mut clap = command();
     let shape = |clap: &clap::Command, error: &clap::Error| {
         let usage = "[OPTIONS] COMMAND [ARG...]".to_owned();
-        Frame { program, spelling: "", usage, arity: Arity::AtLeast(0), words, clap }.shape(error)
+        Frame {
+            program,
+            spelling: "",
+            usage,
+            arity: Arity::AtLeast(0),
+            words,
+            clap,
+        }
+        .shape(error)
     };
     let mut matches = match clap.try_get_matches_from_mut(words) {
         Ok(matches) => matches,

@@ -10,9 +10,17 @@ use super::table::{COMMON, GROUPS};
 
 /// The help of one command.
 pub(crate) fn command(program: &str, command: &Command, spelling: &str, width: usize) -> String {
-    let mut text = format!("Usage:  {program} {}\n\n{}\n", command.usage_line(spelling), command.about);
+    let mut text = format!(
+        "Usage:  {program} {}\n\n{}\n",
+        command.usage_line(spelling),
+        command.about
+    );
     if command.spellings.len() > 1 {
-        let all: Vec<String> = command.spellings.iter().map(|s| format!("{program} {s}")).collect();
+        let all: Vec<String> = command
+            .spellings
+            .iter()
+            .map(|s| format!("{program} {s}"))
+            .collect();
         text.push_str(&format!("\nAliases:\n  {}\n", all.join(", ")));
     }
     let options = options(&prepare(command), width);
@@ -25,11 +33,16 @@ pub(crate) fn command(program: &str, command: &Command, spelling: &str, width: u
 /// The help of a noun.
 pub(crate) fn group(program: &str, group: &Group) -> String {
     let name = group.name;
-    let mut text = format!("Usage:  {program} {name} COMMAND\n\n{}\n\nCommands:\n", group.about);
+    let mut text = format!(
+        "Usage:  {program} {name} COMMAND\n\n{}\n\nCommands:\n",
+        group.about
+    );
     let mut verbs: Vec<(&str, &str)> = children(Some(name)).map(|(c, n)| (n, c.about)).collect();
     verbs.sort_unstable();
     text.push_str(&listed(&verbs));
-    text.push_str(&format!("\nRun '{program} {name} COMMAND --help' for more information on a command.\n"));
+    text.push_str(&format!(
+        "\nRun '{program} {name} COMMAND --help' for more information on a command.\n"
+    ));
     text
 }
 
@@ -39,31 +52,54 @@ pub(crate) fn root(program: &str, width: usize) -> String {
         "Usage:  {program} [OPTIONS] COMMAND\n\nContainers, from Dockerfile to running service, without a daemon\n"
     );
     let all: Vec<(&str, &str)> = children(None).map(|(c, n)| (n, c.about)).collect();
-    let common: Vec<(&str, &str)> =
-        COMMON.iter().filter_map(|name| all.iter().find(|(n, _)| n == name).copied()).collect();
+    let common: Vec<(&str, &str)> = COMMON
+        .iter()
+        .filter_map(|name| all.iter().find(|(n, _)| n == name).copied())
+        .collect();
     text.push_str(&format!("\nCommon Commands:\n{}", listed(&common)));
-    let mut groups: Vec<(&str, &str)> =
-        GROUPS.iter().filter(|g| !g.hidden).map(|g| (g.name, g.about)).collect();
+    let mut groups: Vec<(&str, &str)> = GROUPS
+        .iter()
+        .filter(|g| !g.hidden)
+        .map(|g| (g.name, g.about))
+        .collect();
     groups.sort_unstable();
     text.push_str(&format!("\nManagement Commands:\n{}", listed(&groups)));
-    let mut rest: Vec<(&str, &str)> =
-        all.iter().filter(|(n, _)| !COMMON.contains(n)).copied().collect();
+    let mut rest: Vec<(&str, &str)> = all
+        .iter()
+        .filter(|(n, _)| !COMMON.contains(n))
+        .copied()
+        .collect();
     rest.sort_unstable();
     text.push_str(&format!("\nCommands:\n{}", listed(&rest)));
-    text.push_str(&format!("\nGlobal Options:\n{}", options(&global::command(), width)));
-    text.push_str(&format!("\nRun '{program} COMMAND --help' for more information on a command.\n"));
+    text.push_str(&format!(
+        "\nGlobal Options:\n{}",
+        options(&global::command(), width)
+    ));
+    text.push_str(&format!(
+        "\nRun '{program} COMMAND --help' for more information on a command.\n"
+    ));
     text
 }
 
 fn listed(entries: &[(&str, &str)]) -> String {
-    let width = entries.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(11);
-    entries.iter().map(|(name, about)| format!("  {name:width$} {about}\n")).collect()
+    let width = entries
+        .iter()
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or(0)
+        .max(11);
+    entries
+        .iter()
+        .map(|(name, about)| format!("  {name:width$} {about}\n"))
+        .collect()
 }
 
 /// The flags of a command, one a line, sorted by name.
 fn options(clap: &clap::Command, width: usize) -> String {
-    let mut flags: Vec<&Arg> =
-        clap.get_arguments().filter(|a| !a.is_positional() && !a.is_hide_set()).collect();
+    let mut flags: Vec<&Arg> = clap
+        .get_arguments()
+        .filter(|a| !a.is_positional() && !a.is_hide_set())
+        .collect();
     flags.sort_by_key(|a| a.get_long().unwrap_or_default());
     let left: Vec<String> = flags.iter().map(|a| left_side(a)).collect();
     let indent = left.iter().map(String::len).max().unwrap_or(0) + 3;
@@ -90,10 +126,14 @@ fn left_side(flag: &Arg) -> String {
 
 /// What kind of value a flag takes, in Docker's words; none for a boolean.
 fn value_kind(flag: &Arg) -> Option<&str> {
-    if flag.get_num_args().is_some_and(|n| n.min_values() == 0) || !flag.get_action().takes_values() {
+    if flag.get_num_args().is_some_and(|n| n.min_values() == 0) || !flag.get_action().takes_values()
+    {
         return None;
     }
-    let named = flag.get_value_names().and_then(<[_]>::first).map(|n| n.as_str());
+    let named = flag
+        .get_value_names()
+        .and_then(<[_]>::first)
+        .map(|n| n.as_str());
     // The derive names a value after its field, in capitals.
     match named.filter(|name| name.chars().any(char::is_lowercase)) {
         Some(name) => Some(name),
@@ -114,8 +154,13 @@ fn wrap(text: &str, indent: usize, width: usize) -> String {
     let mut out = String::new();
     let mut rest = text;
     while rest.chars().count() > room + SLOP {
-        let limit = rest.char_indices().nth(room).map_or(rest.len(), |(at, _)| at);
-        let Some(at) = rest[..limit].rfind(' ').filter(|at| *at > 0) else { break };
+        let limit = rest
+            .char_indices()
+            .nth(room)
+            .map_or(rest.len(), |(at, _)| at);
+        let Some(at) = rest[..limit].rfind(' ').filter(|at| *at > 0) else {
+            break;
+        };
         out.push_str(&rest[..at]);
         out.push_str(&margin);
         rest = &rest[at + 1..];
@@ -140,10 +185,25 @@ mod tests {
     #[test]
     fn the_main_helps_read_well() {
         for words in [
-            &[][..], &["run"], &["build"], &["ps"], &["images"], &["exec"], &["logs"], &["inspect"],
-            &["container"], &["image"], &["volume"], &["system"], &["pull"],
+            &[][..],
+            &["run"],
+            &["build"],
+            &["ps"],
+            &["images"],
+            &["exec"],
+            &["logs"],
+            &["inspect"],
+            &["container"],
+            &["image"],
+            &["volume"],
+            &["system"],
+            &["pull"],
         ] {
-            let name = if words.is_empty() { "root".to_owned() } else { words.join("_") };
+            let name = if words.is_empty() {
+                "root".to_owned()
+            } else {
+                words.join("_")
+            };
             insta::assert_snapshot!(format!("help_{name}"), help(words));
         }
     }

@@ -18,7 +18,9 @@ pub(crate) enum Found {
 
 /// Finds what `words` name; they may go on behind the command.
 pub(crate) fn find(program: &str, words: &[&str]) -> Result<Found, UsageError> {
-    let Some(first) = words.first() else { return Ok(Found::Root) };
+    let Some(first) = words.first() else {
+        return Ok(Found::Root);
+    };
     if let Some(found) = exact(first) {
         return Ok(Found::Command(found.0, found.1, 1));
     }
@@ -36,20 +38,30 @@ pub(crate) fn find(program: &str, words: &[&str]) -> Result<Found, UsageError> {
 
 fn exact(spelling: &str) -> Option<(&'static Command, &'static str)> {
     COMMANDS.iter().find_map(|command| {
-        command.spellings.iter().find(|s| **s == spelling).map(|s| (command, *s))
+        command
+            .spellings
+            .iter()
+            .find(|s| **s == spelling)
+            .map(|s| (command, *s))
     })
 }
 
 /// Every command and spelling whose words are `group` and one more; for the root, one word.
-pub(crate) fn children(group: Option<&str>) -> impl Iterator<Item = (&'static Command, &'static str)> {
+pub(crate) fn children(
+    group: Option<&str>,
+) -> impl Iterator<Item = (&'static Command, &'static str)> {
     let prefix = group.map(|g| format!("{g} ")).unwrap_or_default();
-    COMMANDS.iter().filter(|c| !c.hidden).filter_map(move |command| {
-        // A noun lists a command once, under its first name (`ls`, not `list`).
-        let spelling = command.spellings.iter().find(|s| {
-            s.strip_prefix(prefix.as_str()).is_some_and(|rest| !rest.contains(' '))
-        })?;
-        Some((command, &spelling[prefix.len()..]))
-    })
+    COMMANDS
+        .iter()
+        .filter(|c| !c.hidden)
+        .filter_map(move |command| {
+            // A noun lists a command once, under its first name (`ls`, not `list`).
+            let spelling = command.spellings.iter().find(|s| {
+                s.strip_prefix(prefix.as_str())
+                    .is_some_and(|rest| !rest.contains(' '))
+            })?;
+            Some((command, &spelling[prefix.len()..]))
+        })
 }
 
 fn unknown_top(program: &str, word: &str) -> UsageError {
@@ -58,8 +70,7 @@ fn unknown_top(program: &str, word: &str) -> UsageError {
     }
     let nouns = GROUPS.iter().filter(|g| !g.hidden).map(|g| g.name);
     let verbs = children(None).map(|(_, name)| name);
-    let mut error =
-        UsageError::words("", None, format!("unknown command: {program} {word}"));
+    let mut error = UsageError::words("", None, format!("unknown command: {program} {word}"));
     error.suggestion = suggest(word, verbs.chain(nouns)).map(|s| format!("'{s}'"));
     error
 }
@@ -72,8 +83,8 @@ fn unknown_below(program: &str, group: &'static Group, word: &str) -> UsageError
     let usage = Some(format!("{} COMMAND", group.name));
     let message = format!("unknown command: {program} {} {word}", group.name);
     let mut error = UsageError::words(group.name, usage, message);
-    error.suggestion =
-        suggest(word, children(Some(group.name)).map(|(_, name)| name)).map(|s| format!("'{} {s}'", group.name));
+    error.suggestion = suggest(word, children(Some(group.name)).map(|(_, name)| name))
+        .map(|s| format!("'{} {s}'", group.name));
     error
 }
 
@@ -91,12 +102,24 @@ mod tests {
     #[test]
     fn both_forms_are_found() {
         assert_eq!(spelling(&["run", "busybox"]), Some(("run", 1)));
-        assert_eq!(spelling(&["container", "run", "x"]), Some(("container run", 2)));
+        assert_eq!(
+            spelling(&["container", "run", "x"]),
+            Some(("container run", 2))
+        );
         assert_eq!(spelling(&["images"]), Some(("images", 1)));
         assert_eq!(spelling(&["image", "ls"]), Some(("image ls", 2)));
-        assert_eq!(spelling(&["buildx", "build", "."]), Some(("buildx build", 2)));
-        assert!(matches!(find("gantry", &["container"]), Ok(Found::Group(_))));
-        assert!(matches!(find("gantry", &["container", "--help"]), Ok(Found::Group(_))));
+        assert_eq!(
+            spelling(&["buildx", "build", "."]),
+            Some(("buildx build", 2))
+        );
+        assert!(matches!(
+            find("gantry", &["container"]),
+            Ok(Found::Group(_))
+        ));
+        assert!(matches!(
+            find("gantry", &["container", "--help"]),
+            Ok(Found::Group(_))
+        ));
         assert!(matches!(find("gantry", &[]), Ok(Found::Root)));
     }
 
@@ -112,7 +135,10 @@ mod tests {
 
     #[test]
     fn no_two_commands_share_a_spelling() {
-        let mut all: Vec<&str> = COMMANDS.iter().flat_map(|c| c.spellings.iter().copied()).collect();
+        let mut all: Vec<&str> = COMMANDS
+            .iter()
+            .flat_map(|c| c.spellings.iter().copied())
+            .collect();
         let count = all.len();
         all.sort_unstable();
         all.dedup();

@@ -31,9 +31,10 @@ pub(crate) fn prepare(command: &Command) -> clap::Command {
         .disable_version_flag(true)
         .args_override_self(true);
     let built = (command.augment)(base);
-    let shorthand_free =
-        !built.get_arguments().any(|a| a.get_short() == Some('h'));
-    let mut built = built.mut_args(follow_pflag).arg(switch("help").long("help"));
+    let shorthand_free = !built.get_arguments().any(|a| a.get_short() == Some('h'));
+    let mut built = built
+        .mut_args(follow_pflag)
+        .arg(switch("help").long("help"));
     if shorthand_free {
         built = built.arg(switch("help-shorthand").short('h'));
     }
@@ -83,7 +84,14 @@ pub(crate) fn parse(
         Ok(matches) => matches,
         Err(error) => {
             let usage = command.usage_line(spelling);
-            let frame = Frame { program, spelling, usage, arity: command.arity, words, clap: &clap };
+            let frame = Frame {
+                program,
+                spelling,
+                usage,
+                arity: command.arity,
+                words,
+                clap: &clap,
+            };
             return Err(frame.shape(&error));
         }
     };
@@ -98,7 +106,10 @@ pub(crate) fn parse(
         .filter_map(|p| matches.get_raw(p.get_id().as_str()))
         .map(Iterator::count)
         .sum();
-    match command.arity.complaint(&format!("{program} {spelling}"), count) {
+    match command
+        .arity
+        .complaint(&format!("{program} {spelling}"), count)
+    {
         Some(message) => Err(too_many_or_few(command, spelling, message)),
         None => Ok(Parsed::Matches(matches)),
     }
@@ -181,11 +192,18 @@ impl Frame<'_> {
 
     fn missing(&self, argument: &str) -> String {
         let name = flag_name(argument, self.clap);
-        let last = self.words.last().map(|w| w.to_string_lossy().into_owned()).unwrap_or_default();
+        let last = self
+            .words
+            .last()
+            .map(|w| w.to_string_lossy().into_owned())
+            .unwrap_or_default();
         match name.split_once(", ") {
             Some((short, _)) if !last.starts_with("--") => {
                 let short = short.trim_start_matches('-');
-                format!("flag needs an argument: '{short}' in {}", cluster(short, self.words))
+                format!(
+                    "flag needs an argument: '{short}' in {}",
+                    cluster(short, self.words)
+                )
             }
             Some((_, long)) => format!("flag needs an argument: {long}"),
             None => format!("flag needs an argument: {name}"),
@@ -194,15 +212,30 @@ impl Frame<'_> {
 }
 
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ")
+        .to_owned()
 }
 
 fn unknown_flag(argument: &str, words: &[OsString]) -> String {
     if let Some(long) = argument.strip_prefix("--") {
-        return format!("unknown flag: --{}", long.split('=').next().unwrap_or_default());
+        return format!(
+            "unknown flag: --{}",
+            long.split('=').next().unwrap_or_default()
+        );
     }
-    let short = argument.trim_start_matches('-').chars().next().unwrap_or('-').to_string();
-    format!("unknown shorthand flag: '{short}' in {}", cluster(&short, words))
+    let short = argument
+        .trim_start_matches('-')
+        .chars()
+        .next()
+        .unwrap_or('-')
+        .to_string();
+    format!(
+        "unknown shorthand flag: '{short}' in {}",
+        cluster(&short, words)
+    )
 }
 
 /// The word in which the short flag stood.
@@ -218,7 +251,8 @@ fn cluster(short: &str, words: &[OsString]) -> String {
 fn flag_name(argument: &str, clap: &clap::Command) -> String {
     let word = argument.split([' ', '=', '[']).next().unwrap_or(argument);
     let found = clap.get_arguments().find(|a| {
-        a.get_long().is_some_and(|l| word.strip_prefix("--") == Some(l))
+        a.get_long()
+            .is_some_and(|l| word.strip_prefix("--") == Some(l))
             || a.get_short().is_some_and(|s| word == format!("-{s}"))
     });
     match found.map(|a| (a.get_short(), a.get_long())) {
@@ -261,12 +295,28 @@ mod tests {
             ("run --env", "flag needs an argument: --env", 125),
             ("run --name", "flag needs an argument: --name", 125),
             ("run", "'gantry run' requires at least 1 argument", 1),
-            ("container run", "'gantry container run' requires at least 1 argument", 1),
+            (
+                "container run",
+                "'gantry container run' requires at least 1 argument",
+                1,
+            ),
             ("ps extra", "'gantry ps' accepts no arguments", 1),
             ("tag a", "'gantry tag' requires 2 arguments", 1),
-            ("run --rm=maybe busybox", "invalid argument \"maybe\" for \"--rm\" flag: must be true or false", 125),
-            ("run --cpu-shares x busybox", "invalid argument \"x\" for \"-c, --cpu-shares\" flag: invalid digit found in string", 125),
-            ("run --gpus all busybox", "flag --gpus is not supported: GPUs are not added yet, name their devices with --device", 125),
+            (
+                "run --rm=maybe busybox",
+                "invalid argument \"maybe\" for \"--rm\" flag: must be true or false",
+                125,
+            ),
+            (
+                "run --cpu-shares x busybox",
+                "invalid argument \"x\" for \"-c, --cpu-shares\" flag: invalid digit found in string",
+                125,
+            ),
+            (
+                "run --gpus all busybox",
+                "flag --gpus is not supported: GPUs are not added yet, name their devices with --device",
+                125,
+            ),
         ] {
             assert_eq!(error(line), (message.to_owned(), code), "{line}");
         }
@@ -274,18 +324,30 @@ mod tests {
 
     #[test]
     fn what_stands_behind_the_image_is_the_containers() {
-        for line in ["run -it --rm busybox ls -la --rm=x --foo", "run busybox --help", "exec -it web sh -c x"] {
+        for line in [
+            "run -it --rm busybox ls -la --rm=x --foo",
+            "run busybox --help",
+            "exec -it web sh -c x",
+        ] {
             assert!(matches!(read(line), Ok(Parsed::Matches(_))), "{line}");
         }
-        let Ok(Parsed::Matches(matches)) = read("run --rm -- busybox -x -- y") else { panic!("parses") };
+        let Ok(Parsed::Matches(matches)) = read("run --rm -- busybox -x -- y") else {
+            panic!("parses")
+        };
         let words: Vec<&String> = matches.get_many("operands").unwrap().collect();
         assert_eq!(words, ["busybox", "-x", "--", "y"]);
     }
 
     #[test]
     fn help_is_found() {
-        assert!(matches!(read("run --help"), Ok(Parsed::Help { shorthand: false })));
-        assert!(matches!(read("ps -h"), Ok(Parsed::Help { shorthand: true })));
+        assert!(matches!(
+            read("run --help"),
+            Ok(Parsed::Help { shorthand: false })
+        ));
+        assert!(matches!(
+            read("ps -h"),
+            Ok(Parsed::Help { shorthand: true })
+        ));
         assert!(matches!(read("rm web -f"), Ok(Parsed::Matches(_))));
     }
 }

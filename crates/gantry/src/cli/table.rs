@@ -6,13 +6,41 @@ use crate::commands::{builder, container, image, network, registry, system, volu
 
 /// The nouns.
 pub(crate) const GROUPS: &[Group] = &[
-    Group { name: "builder", about: "Manage builds", hidden: false },
-    Group { name: "buildx", about: "Build images as the buildx plugin spells it", hidden: true },
-    Group { name: "container", about: "Manage containers", hidden: false },
-    Group { name: "image", about: "Manage images", hidden: false },
-    Group { name: "network", about: "Manage networks", hidden: false },
-    Group { name: "system", about: "Manage this installation", hidden: false },
-    Group { name: "volume", about: "Manage volumes", hidden: false },
+    Group {
+        name: "builder",
+        about: "Manage builds",
+        hidden: false,
+    },
+    Group {
+        name: "buildx",
+        about: "Build images as the buildx plugin spells it",
+        hidden: true,
+    },
+    Group {
+        name: "container",
+        about: "Manage containers",
+        hidden: false,
+    },
+    Group {
+        name: "image",
+        about: "Manage images",
+        hidden: false,
+    },
+    Group {
+        name: "network",
+        about: "Manage networks",
+        hidden: false,
+    },
+    Group {
+        name: "system",
+        about: "Manage this installation",
+        hidden: false,
+    },
+    Group {
+        name: "volume",
+        about: "Manage volumes",
+        hidden: false,
+    },
 ];
 
 /// The commands people use most, in the order help shows them.

@@ -14,7 +14,11 @@ pub(crate) fn whole() -> clap::Command {
         .mut_arg("words", |arg| arg.hide(true));
     for group in GROUPS.iter().filter(|g| !g.hidden) {
         let below = below(Some(group.name));
-        root = root.subcommand(clap::Command::new(group.name).about(group.about).subcommands(below));
+        root = root.subcommand(
+            clap::Command::new(group.name)
+                .about(group.about)
+                .subcommands(below),
+        );
     }
     root.subcommands(below(None))
 }
@@ -22,7 +26,10 @@ pub(crate) fn whole() -> clap::Command {
 fn below(group: Option<&'static str>) -> Vec<clap::Command> {
     children(group)
         .map(|(command, name)| {
-            prepare(command).no_binary_name(false).name(name).about(command.about)
+            prepare(command)
+                .no_binary_name(false)
+                .name(name)
+                .about(command.about)
         })
         .collect()
 }

@@ -74,7 +74,10 @@ impl Arity {
             Self::AtLeast(n) => format!("'{name}' requires at least {}", words(n)),
             Self::AtMost(n) => format!("'{name}' requires at most {}", words(n)),
             Self::Between(low, high) => {
-                format!("'{name}' requires at least {low} and at most {}", words(high))
+                format!(
+                    "'{name}' requires at least {low} and at most {}",
+                    words(high)
+                )
             }
         })
     }
@@ -126,12 +129,36 @@ mod tests {
     #[test]
     fn arities_complain_as_docker() {
         for (arity, count, want) in [
-            (Arity::Exactly(0), 1, Some("'gantry ps' accepts no arguments")),
-            (Arity::Exactly(1), 0, Some("'gantry ps' requires 1 argument")),
-            (Arity::Exactly(2), 1, Some("'gantry ps' requires 2 arguments")),
-            (Arity::AtLeast(1), 0, Some("'gantry ps' requires at least 1 argument")),
-            (Arity::AtMost(1), 2, Some("'gantry ps' requires at most 1 argument")),
-            (Arity::Between(1, 2), 3, Some("'gantry ps' requires at least 1 and at most 2 arguments")),
+            (
+                Arity::Exactly(0),
+                1,
+                Some("'gantry ps' accepts no arguments"),
+            ),
+            (
+                Arity::Exactly(1),
+                0,
+                Some("'gantry ps' requires 1 argument"),
+            ),
+            (
+                Arity::Exactly(2),
+                1,
+                Some("'gantry ps' requires 2 arguments"),
+            ),
+            (
+                Arity::AtLeast(1),
+                0,
+                Some("'gantry ps' requires at least 1 argument"),
+            ),
+            (
+                Arity::AtMost(1),
+                2,
+                Some("'gantry ps' requires at most 1 argument"),
+            ),
+            (
+                Arity::Between(1, 2),
+                3,
+                Some("'gantry ps' requires at least 1 and at most 2 arguments"),
+            ),
             (Arity::AtLeast(1), 3, None),
         ] {
             assert_eq!(arity.complaint("gantry ps", count).as_deref(), want);

@@ -10,6 +10,12 @@ pub(crate) fn confirm(warning: &str) -> Result<bool, Failure> {
     drop(std::io::stderr().lock().write_all(question.as_bytes()));
     let mut answer = String::new();
     let read = CommandError::file("read", "the answer from STDIN");
-    std::io::stdin().lock().read_line(&mut answer).map_err(read)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(read)?;
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
 }

@@ -20,5 +20,9 @@ pub(crate) fn each(
             }
         }
     }
-    if failed { Err(Failure::Said(1)) } else { Ok(Exit::SUCCESS) }
+    if failed {
+        Err(Failure::Said(1))
+    } else {
+        Ok(Exit::SUCCESS)
+    }
 }

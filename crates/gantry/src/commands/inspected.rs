@@ -23,5 +23,9 @@ pub(crate) fn inspected(
     for failure in &failures {
         context.ui.failure(failure);
     }
-    if failures.is_empty() { Ok(Exit::SUCCESS) } else { Err(Failure::Said(1)) }
+    if failures.is_empty() {
+        Ok(Exit::SUCCESS)
+    } else {
+        Err(Failure::Said(1))
+    }
 }

@@ -12,7 +12,10 @@ pub(crate) struct DetachKeys {
 
 impl Default for DetachKeys {
     fn default() -> Self {
-        Self { keys: DEFAULT.to_vec(), matched: 0 }
+        Self {
+            keys: DEFAULT.to_vec(),
+            matched: 0,
+        }
     }
 }
 
@@ -57,7 +60,9 @@ fn key_code(key: &str) -> Option<u8> {
     if let [byte] = key.as_bytes() {
         return byte.is_ascii().then_some(*byte);
     }
-    let [byte] = key.strip_prefix("ctrl-")?.as_bytes() else { return None };
+    let [byte] = key.strip_prefix("ctrl-")?.as_bytes() else {
+        return None;
+    };
     match byte.to_ascii_lowercase() {
         b @ b'a'..=b'z' => Some(b - b'a' + 1),
         b'@' => Some(0),
@@ -78,7 +83,10 @@ mod tests {
     fn sequences_parse() {
         assert_eq!(DetachKeys::parse("").unwrap().keys, [16, 17]);
         assert_eq!(DetachKeys::parse("ctrl-a,d").unwrap().keys, [1, b'd']);
-        assert_eq!(DetachKeys::parse("ctrl-@,ctrl-[,ctrl-_").unwrap().keys, [0, 27, 31]);
+        assert_eq!(
+            DetachKeys::parse("ctrl-@,ctrl-[,ctrl-_").unwrap().keys,
+            [0, 27, 31]
+        );
         for bad in ["ctrl-", "ctrl-1", "ab", "a,,b", "é"] {
             assert!(DetachKeys::parse(bad).is_err(), "{bad}");
         }

@@ -92,11 +92,22 @@ pub(crate) fn labels(
 }
 
 fn read(path: &str) -> Result<String, FileError> {
-    let failed = |source| FileError::Read { path: path.to_owned(), source };
+    let failed = |source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let text = String::from_utf8(bytes).ok().filter(|t| t.len() as u64 <= MAX_FILE);
-    text.ok_or_else(|| FileError::Text { path: path.to_owned() })
+    File::open(path)
+        .map_err(failed)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    let text = String::from_utf8(bytes)
+        .ok()
+        .filter(|t| t.len() as u64 <= MAX_FILE);
+    text.ok_or_else(|| FileError::Text {
+        path: path.to_owned(),
+    })
 }
 
 fn parse(path: &str, text: &str, lookup: Option<Lookup<'_>>) -> Result<Vec<String>, FileError> {
@@ -107,7 +118,11 @@ fn parse(path: &str, text: &str, lookup: Option<Lookup<'_>>) -> Result<Vec<Strin
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let wrong = |reason| FileError::Line { path: path.to_owned(), line: number + 1, reason };
+        let wrong = |reason| FileError::Line {
+            path: path.to_owned(),
+            line: number + 1,
+            reason,
+        };
         let (name, value) = match line.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (line, None),
@@ -137,23 +152,41 @@ mod tests {
 
     #[test]
     fn files_follow_dockers_rules() {
-        let text = "\u{feff}# remark\n\n  A=1 # not a remark\nB=\"quoted\"\nHOME\nUNSET\nC==x\nD=\n";
+        let text =
+            "\u{feff}# remark\n\n  A=1 # not a remark\nB=\"quoted\"\nHOME\nUNSET\nC==x\nD=\n";
         assert_eq!(
             parse("f", text, Some(&lookup)).unwrap(),
-            ["A=1 # not a remark", "B=\"quoted\"", "HOME=/root", "C==x", "D="]
+            [
+                "A=1 # not a remark",
+                "B=\"quoted\"",
+                "HOME=/root",
+                "C==x",
+                "D="
+            ]
         );
         assert_eq!(parse("f", "HOME\n", None).unwrap(), ["HOME"]);
         for (text, want) in [
             ("=x", "f:1: no variable name on line '=x'"),
             ("\nA B=1", "f:2: variable 'A B' contains whitespaces"),
         ] {
-            assert_eq!(parse("f", text, Some(&lookup)).unwrap_err().to_string(), want);
+            assert_eq!(
+                parse("f", text, Some(&lookup)).unwrap_err().to_string(),
+                want
+            );
         }
     }
 
     #[test]
     fn flags_take_the_callers_values() {
-        let flags = ["A=1".to_owned(), "HOME".to_owned(), "UNSET".to_owned(), "E=".to_owned()];
-        assert_eq!(variables(&[], &flags, &lookup).unwrap(), ["A=1", "HOME=/root", "UNSET", "E="]);
+        let flags = [
+            "A=1".to_owned(),
+            "HOME".to_owned(),
+            "UNSET".to_owned(),
+            "E=".to_owned(),
+        ];
+        assert_eq!(
+            variables(&[], &flags, &lookup).unwrap(),
+            ["A=1", "HOME=/root", "UNSET", "E="]
+        );
     }
 }

@@ -34,7 +34,10 @@ impl Filters {
 
     /// The values given for `name`.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Whether `name` is not filtered by, or one of its values fits.
@@ -50,17 +53,16 @@ impl Filters {
 
     /// The truth given for `name`, if one was.
     pub(crate) fn truth(&self, name: &str) -> Result<Option<bool>, Failure> {
-        let Some(value) = self.values(name).last() else { return Ok(None) };
+        let Some(value) = self.values(name).last() else {
+            return Ok(None);
+        };
         match value {
             "1" | "true" | "True" | "TRUE" | "t" | "T" => Ok(Some(true)),
             "0" | "false" | "False" | "FALSE" | "f" | "F" => Ok(Some(false)),
-            _ => Err(Failure::invalid(format!("invalid filter '{name}={value}', expected true or false"))),
+            _ => Err(Failure::invalid(format!(
+                "invalid filter '{name}={value}', expected true or false"
+            ))),
         }
-    }
-
-    /// Whether nothing is filtered.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -78,7 +80,11 @@ mod tests {
 
     #[test]
     fn filters_parse() {
-        let flags = ["status=running".to_owned(), "status=exited".to_owned(), "name=web".to_owned()];
+        let flags = [
+            "status=running".to_owned(),
+            "status=exited".to_owned(),
+            "name=web".to_owned(),
+        ];
         let filters = Filters::parse(&flags, &["status", "name"]).unwrap();
         assert!(filters.any("status", |v| v == "exited"));
         assert!(!filters.any("name", |v| v == "db"));

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 /// `NAME:ADDRESS` or `NAME=ADDRESS`; the address may be in brackets, or `host-gateway`.
 pub(crate) fn split(text: &str) -> Result<(String, String), String> {
     let bad = || "bad format for add-host, expected NAME:ADDRESS".to_owned();
-    let (name, address) =
-        text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(bad)?;
+    let (name, address) = text
+        .split_once('=')
+        .or_else(|| text.split_once(':'))
+        .ok_or_else(bad)?;
     if name.is_empty() || name.contains(char::is_whitespace) {
         return Err(bad());
     }
@@ -22,9 +24,10 @@ pub(crate) fn split(text: &str) -> Result<(String, String), String> {
 
 /// The address of a name server.
 pub(crate) fn name_server(text: &str) -> Result<String, String> {
-    text.trim().parse::<IpAddr>().map(|a| a.to_string()).map_err(|_| {
-        format!("{text} is not an ip address")
-    })
+    text.trim()
+        .parse::<IpAddr>()
+        .map(|a| a.to_string())
+        .map_err(|_| format!("{text} is not an ip address"))
 }
 
 /// A search domain; `.` alone means none.
@@ -35,7 +38,8 @@ pub(crate) fn search_domain(text: &str) -> Result<String, String> {
             && l.len() <= 63
             && !l.starts_with('-')
             && !l.ends_with('-')
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && l.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     if text == "." || (text.len() <= 255 && text.trim_end_matches('.').split('.').all(label)) {
         Ok(text.to_owned())
@@ -55,13 +59,19 @@ mod tests {
             ("db=10.0.0.1", Ok(("db", "10.0.0.1"))),
             ("db:::1", Ok(("db", "::1"))),
             ("db=[::1]", Ok(("db", "::1"))),
-            ("host.docker.internal:host-gateway", Ok(("host.docker.internal", "host-gateway"))),
+            (
+                "host.docker.internal:host-gateway",
+                Ok(("host.docker.internal", "host-gateway")),
+            ),
             ("db", Err(())),
             (":1.2.3.4", Err(())),
             ("db:nonsense", Err(())),
         ] {
             let got = split(text);
-            let got = got.as_ref().map(|(n, a)| (n.as_str(), a.as_str())).map_err(|_| ());
+            let got = got
+                .as_ref()
+                .map(|(n, a)| (n.as_str(), a.as_str()))
+                .map_err(|_| ());
             assert_eq!(got, want, "{text}");
         }
     }

@@ -26,7 +26,10 @@ pub(crate) fn mounts(
         all.push(MountSpec::parse_tmpfs(text).map_err(wrong("--tmpfs", text))?);
     }
     for (at, mount) in all.iter().enumerate() {
-        if all[..at].iter().any(|earlier| earlier.target == mount.target) {
+        if all[..at]
+            .iter()
+            .any(|earlier| earlier.target == mount.target)
+        {
             return Err(FlagError {
                 flag: "-v, --volume",
                 value: mount.target.clone(),
@@ -80,20 +83,29 @@ mod tests {
     fn relative_paths_are_the_callers() {
         let all = mounts(
             &["./data:/a".into(), "..:/b:ro".into(), "/etc:/c".into()],
-            &["type=bind,src=./x,dst=/d".into(), "type=bind,source=/y,dst=/e".into()],
+            &[
+                "type=bind,src=./x,dst=/d".into(),
+                "type=bind,source=/y,dst=/e".into(),
+            ],
             &["/f:size=1m".into()],
             Path::new("/home/me"),
         )
         .unwrap();
         let sources: Vec<String> = all.iter().take(5).map(source).collect();
-        assert_eq!(sources, ["/home/me/data", "/home", "/etc", "/home/me/x", "/y"]);
+        assert_eq!(
+            sources,
+            ["/home/me/data", "/home", "/etc", "/home/me/x", "/y"]
+        );
         assert!(all[1].read_only);
     }
 
     #[test]
     fn one_target_is_mounted_once() {
         let error = mounts(&["/a:/x".into()], &[], &["/x".into()], Path::new("/")).unwrap_err();
-        assert!(error.to_string().contains("duplicate mount point"), "{error}");
+        assert!(
+            error.to_string().contains("duplicate mount point"),
+            "{error}"
+        );
         let error = mounts(&["rel/path:/x".into()], &[], &[], Path::new("/")).unwrap_err();
         assert!(error.to_string().contains("local volume name"), "{error}");
     }

@@ -2,31 +2,79 @@
 
 /// Flag and why, for `run` and `create`.
 const CONTAINER: &[(&str, &str)] = &[
-    ("--blkio-weight-device", "block IO weights of single devices are not set yet"),
+    (
+        "--blkio-weight-device",
+        "block IO weights of single devices are not set yet",
+    ),
     ("--cpu-rt-period", "real-time CPU limits are not set yet"),
     ("--cpu-rt-runtime", "real-time CPU limits are not set yet"),
-    ("--device-cgroup-rule", "rules for whole classes of devices are not set yet, name each with --device"),
-    ("--device-read-bps", "block IO limits of single devices are not set yet"),
-    ("--device-read-iops", "block IO limits of single devices are not set yet"),
-    ("--device-write-bps", "block IO limits of single devices are not set yet"),
-    ("--device-write-iops", "block IO limits of single devices are not set yet"),
-    ("--gpus", "GPUs are not added yet, name their devices with --device"),
+    (
+        "--device-cgroup-rule",
+        "rules for whole classes of devices are not set yet, name each with --device",
+    ),
+    (
+        "--device-read-bps",
+        "block IO limits of single devices are not set yet",
+    ),
+    (
+        "--device-read-iops",
+        "block IO limits of single devices are not set yet",
+    ),
+    (
+        "--device-write-bps",
+        "block IO limits of single devices are not set yet",
+    ),
+    (
+        "--device-write-iops",
+        "block IO limits of single devices are not set yet",
+    ),
+    (
+        "--gpus",
+        "GPUs are not added yet, name their devices with --device",
+    ),
     ("--ip", "an address cannot be chosen on the default bridge"),
     ("--ip6", "an address cannot be chosen on the default bridge"),
-    ("--isolation", "isolation technologies are a matter of Windows"),
+    (
+        "--isolation",
+        "isolation technologies are a matter of Windows",
+    ),
     ("--kernel-memory", "the kernel no longer has this limit"),
-    ("--link", "links are Docker's legacy way, containers on the default bridge reach each other by address"),
-    ("--link-local-ip", "an address cannot be chosen on the default bridge"),
+    (
+        "--link",
+        "links are Docker's legacy way, containers on the default bridge reach each other by address",
+    ),
+    (
+        "--link-local-ip",
+        "an address cannot be chosen on the default bridge",
+    ),
     ("--log-opt", "options of log drivers are not there yet"),
-    ("--mac-address", "an address cannot be chosen on the default bridge"),
-    ("--memory-swappiness", "swappiness is not set for single containers yet"),
-    ("--net-alias", "aliases need networks of your own, which are not there yet"),
-    ("--network-alias", "aliases need networks of your own, which are not there yet"),
+    (
+        "--mac-address",
+        "an address cannot be chosen on the default bridge",
+    ),
+    (
+        "--memory-swappiness",
+        "swappiness is not set for single containers yet",
+    ),
+    (
+        "--net-alias",
+        "aliases need networks of your own, which are not there yet",
+    ),
+    (
+        "--network-alias",
+        "aliases need networks of your own, which are not there yet",
+    ),
     ("--runtime", "there is one runtime, it is built in"),
     ("--storage-opt", "storage options are not there yet"),
-    ("--use-api-socket", "there is no API socket, there is no daemon"),
+    (
+        "--use-api-socket",
+        "there is no API socket, there is no daemon",
+    ),
     ("--volume-driver", "there is one volume driver, local"),
-    ("--volumes-from", "volumes are not taken from other containers yet, name them with -v"),
+    (
+        "--volumes-from",
+        "volumes are not taken from other containers yet, name them with -v",
+    ),
 ];
 
 /// The same for `build`.
@@ -36,34 +84,64 @@ const BUILD: &[(&str, &str)] = &[
     ("--attest", "attestations are not made yet"),
     ("--build-context", "named contexts are not there yet"),
     ("--builder", "there is one builder, it is built in"),
-    ("--cache-from", "caches are not imported yet, the local cache is used"),
-    ("--cache-to", "caches are not exported yet, the local cache is kept"),
+    (
+        "--cache-from",
+        "caches are not imported yet, the local cache is used",
+    ),
+    (
+        "--cache-to",
+        "caches are not exported yet, the local cache is kept",
+    ),
     ("--call", "there are no other build methods yet"),
     ("--check", "there are no other build methods yet"),
     ("--cgroup-parent", "a cgroup cannot be chosen for RUN yet"),
-    ("--compress", "the context is read in place, there is nothing to compress"),
+    (
+        "--compress",
+        "the context is read in place, there is nothing to compress",
+    ),
     ("--cpu-period", "limits of RUN are not set yet"),
     ("--cpu-quota", "limits of RUN are not set yet"),
     ("--cpu-shares", "limits of RUN are not set yet"),
     ("-c", "limits of RUN are not set yet"),
     ("--cpuset-cpus", "limits of RUN are not set yet"),
     ("--cpuset-mems", "limits of RUN are not set yet"),
-    ("--isolation", "isolation technologies are a matter of Windows"),
+    (
+        "--isolation",
+        "isolation technologies are a matter of Windows",
+    ),
     ("--memory", "limits of RUN are not set yet"),
     ("-m", "limits of RUN are not set yet"),
     ("--memory-swap", "limits of RUN are not set yet"),
-    ("--metadata-file", "the metadata of a build is not written yet, --iidfile is"),
-    ("--no-cache-filter", "the cache cannot be turned off for single stages yet"),
+    (
+        "--metadata-file",
+        "the metadata of a build is not written yet, --iidfile is",
+    ),
+    (
+        "--no-cache-filter",
+        "the cache cannot be turned off for single stages yet",
+    ),
     ("--output", "an image in the store is the only output yet"),
     ("-o", "an image in the store is the only output yet"),
     ("--policy", "policies are not there yet"),
     ("--provenance", "attestations are not made yet"),
-    ("--push", "an image is pushed after the build, by `gantry push`"),
+    (
+        "--push",
+        "an image is pushed after the build, by `gantry push`",
+    ),
     ("--sbom", "attestations are not made yet"),
     ("--secret", "secrets of RUN are not there yet"),
-    ("--security-opt", "security options of RUN are not there yet"),
-    ("--shm-size", "the size of RUN's /dev/shm cannot be chosen yet"),
-    ("--squash", "layers are not squashed, a multi-stage build makes few"),
+    (
+        "--security-opt",
+        "security options of RUN are not there yet",
+    ),
+    (
+        "--shm-size",
+        "the size of RUN's /dev/shm cannot be chosen yet",
+    ),
+    (
+        "--squash",
+        "layers are not squashed, a multi-stage build makes few",
+    ),
     ("--ssh", "SSH agents of RUN are not there yet"),
     ("--ulimit", "limits of RUN are not set yet"),
 ];
@@ -83,8 +161,16 @@ const GLOBAL: &[(&str, &str)] = &[
 
 /// And for the other commands: spelling's last word, flag, why.
 const OTHERS: &[(&str, &str, &str)] = &[
-    ("rm", "--link", "links are Docker's legacy way and are not there"),
-    ("rm", "-l", "links are Docker's legacy way and are not there"),
+    (
+        "rm",
+        "--link",
+        "links are Docker's legacy way and are not there",
+    ),
+    (
+        "rm",
+        "-l",
+        "links are Docker's legacy way and are not there",
+    ),
     ("pull", "--all-tags", "one tag is pulled at a time yet"),
     ("pull", "-a", "one tag is pulled at a time yet"),
     ("push", "--platform", "an image here has one platform"),
@@ -95,13 +181,19 @@ pub(crate) fn reason(spelling: &str, flag: &str) -> Option<String> {
     let verb = spelling.rsplit(' ').next().unwrap_or(spelling);
     let flag = flag.split('=').next().unwrap_or(flag);
     let listed = |table: &[(&str, &'static str)]| {
-        table.iter().find(|(name, _)| *name == flag).map(|(_, why)| *why)
+        table
+            .iter()
+            .find(|(name, _)| *name == flag)
+            .map(|(_, why)| *why)
     };
     let why = match verb {
         "run" | "create" if !spelling.starts_with("volume") => listed(CONTAINER),
         "build" => listed(BUILD),
         "" => listed(GLOBAL),
-        _ => OTHERS.iter().find(|(v, f, _)| *v == verb && *f == flag).map(|(.., why)| *why),
+        _ => OTHERS
+            .iter()
+            .find(|(v, f, _)| *v == verb && *f == flag)
+            .map(|(.., why)| *why),
     }?;
     Some(format!("flag {flag} is not supported: {why}"))
 }
@@ -109,7 +201,10 @@ pub(crate) fn reason(spelling: &str, flag: &str) -> Option<String> {
 /// Why a command of Docker's is not there, if it is one.
 pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
     const COMMANDS: &[(&str, &str)] = &[
-        ("commit", "an image is not made from a container yet, a Dockerfile makes one"),
+        (
+            "commit",
+            "an image is not made from a container yet, a Dockerfile makes one",
+        ),
         ("compose", "Compose is not there yet"),
         ("config", "Swarm is not part of Gantry"),
         ("context", "there is no daemon, so there are no contexts"),
@@ -127,14 +222,20 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         ("stats", "resource usage is not shown yet"),
         ("swarm", "Swarm is not part of Gantry"),
         ("trust", "content trust is not there yet"),
-        ("update", "a container is not changed in place yet, create it anew"),
+        (
+            "update",
+            "a container is not changed in place yet, create it anew",
+        ),
     ];
     let name = match words {
         ["container", verb, ..] => verb,
         [word, ..] => word,
         [] => return None,
     };
-    COMMANDS.iter().find(|(known, _)| known == name).map(|(_, why)| *why)
+    COMMANDS
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, why)| *why)
 }
 
 #[cfg(test)]
@@ -145,7 +246,9 @@ mod tests {
     fn flags_are_refused_by_name() {
         assert_eq!(
             reason("run", "--gpus=all").as_deref(),
-            Some("flag --gpus is not supported: GPUs are not added yet, name their devices with --device")
+            Some(
+                "flag --gpus is not supported: GPUs are not added yet, name their devices with --device"
+            )
         );
         assert!(reason("container create", "--link").is_some());
         assert!(reason("volume create", "--link").is_none());
@@ -160,7 +263,11 @@ mod tests {
             let clap = crate::cli::parse::prepare(command);
             for spelling in command.spellings {
                 for long in clap.get_arguments().filter_map(clap::Arg::get_long) {
-                    assert_eq!(reason(spelling, &format!("--{long}")), None, "{spelling} --{long}");
+                    assert_eq!(
+                        reason(spelling, &format!("--{long}")),
+                        None,
+                        "{spelling} --{long}"
+                    );
                 }
             }
         }

@@ -27,7 +27,9 @@ pub(crate) struct Caller<'a> {
 
 impl std::fmt::Debug for Caller<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Caller").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Caller")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,9 +79,14 @@ pub(crate) fn container(
 
 /// Refuses combinations and values that Docker refuses, or that mean something we do not have.
 fn refuse(flags: &ContainerFlags) -> Result<(), Failure> {
-    let restarts = flags.restart.as_deref().is_some_and(|policy| !matches!(policy, "" | "no"));
+    let restarts = flags
+        .restart
+        .as_deref()
+        .is_some_and(|policy| !matches!(policy, "" | "no"));
     if flags.rm && restarts {
-        return Err(Failure::invalid("conflicting options: cannot specify both --restart and --rm"));
+        return Err(Failure::invalid(
+            "conflicting options: cannot specify both --restart and --rm",
+        ));
     }
     if !matches!(flags.log_driver.as_deref(), None | Some("" | "json-file")) {
         return Err(Failure::unsupported(format!(
@@ -98,19 +105,30 @@ fn refuse(flags: &ContainerFlags) -> Result<(), Failure> {
             flags.pull
         )));
     }
-    if flags.oom_score_adj.is_some_and(|adj| !(-1000..=1000).contains(&adj)) {
-        return Err(Failure::invalid("invalid value for --oom-score-adj, range is [-1000, 1000]"));
+    if flags
+        .oom_score_adj
+        .is_some_and(|adj| !(-1000..=1000).contains(&adj))
+    {
+        return Err(Failure::invalid(
+            "invalid value for --oom-score-adj, range is [-1000, 1000]",
+        ));
     }
     Ok(())
 }
 
 /// An empty word clears the image's entry point.
 fn entrypoint(word: &str) -> Vec<String> {
-    if word.is_empty() { Vec::new() } else { vec![word.to_owned()] }
+    if word.is_empty() {
+        Vec::new()
+    } else {
+        vec![word.to_owned()]
+    }
 }
 
 fn bytes(flag: &'static str, text: Option<&str>) -> Result<Option<u64>, FlagError> {
-    text.map(|text| parse_bytes(text).map_err(wrong(flag, text))).transpose().map(|size| size.filter(|n| *n > 0))
+    text.map(|text| parse_bytes(text).map_err(wrong(flag, text)))
+        .transpose()
+        .map(|size| size.filter(|n| *n > 0))
 }
 
 fn resources(flags: &ContainerFlags) -> Result<Resources, Failure> {
@@ -122,7 +140,8 @@ fn resources(flags: &ContainerFlags) -> Result<Resources, Failure> {
         Some(text) => Some(parse_nano_cpus(text).map_err(wrong("--cpus", text))?),
         None => None,
     };
-    if nano_cpus.is_some_and(|n| n > 0) && (flags.cpu_quota.is_some() || flags.cpu_period.is_some()) {
+    if nano_cpus.is_some_and(|n| n > 0) && (flags.cpu_quota.is_some() || flags.cpu_period.is_some())
+    {
         return Err(Failure::invalid(
             "conflicting options: --cpus and --cpu-period or --cpu-quota cannot both be set",
         ));
@@ -154,20 +173,24 @@ fn network(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Failu
         }
     };
     for text in &flags.publish {
-        spec.ports.extend(parse_published(text).map_err(wrong("-p, --publish", text))?);
+        spec.ports
+            .extend(parse_published(text).map_err(wrong("-p, --publish", text))?);
     }
     for text in &flags.expose {
-        spec.expose.extend(parse_exposed(text).map_err(wrong("--expose", text))?);
+        spec.expose
+            .extend(parse_exposed(text).map_err(wrong("--expose", text))?);
     }
     for text in &flags.add_host {
         let (name, address) = hosts::split(text).map_err(wrong("--add-host", text))?;
         spec.add_hosts.push(format!("{name}:{address}"));
     }
     for text in &flags.dns {
-        spec.dns.push(hosts::name_server(text).map_err(wrong("--dns", text))?);
+        spec.dns
+            .push(hosts::name_server(text).map_err(wrong("--dns", text))?);
     }
     for text in &flags.dns_search {
-        spec.dns_search.push(hosts::search_domain(text).map_err(wrong("--dns-search", text))?);
+        spec.dns_search
+            .push(hosts::search_domain(text).map_err(wrong("--dns-search", text))?);
     }
     spec.dns_options.clone_from(&flags.dns_option);
     Ok(())
@@ -184,7 +207,8 @@ fn isolation(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Fai
         *field = namespace(flag, value)?;
     }
     for text in &flags.ulimit {
-        spec.ulimits.push(text.parse().map_err(wrong("--ulimit", text))?);
+        spec.ulimits
+            .push(text.parse().map_err(wrong("--ulimit", text))?);
     }
     spec.cap_add = flags.cap_add.iter().map(|name| capability(name)).collect();
     spec.cap_drop = flags.cap_drop.iter().map(|name| capability(name)).collect();
@@ -222,7 +246,9 @@ fn namespace(flag: &'static str, value: &str) -> Result<String, Failure> {
 
 fn capability(name: &str) -> String {
     let upper = name.trim().to_ascii_uppercase();
-    upper.strip_prefix("CAP_").map_or_else(|| upper.clone(), str::to_owned)
+    upper
+        .strip_prefix("CAP_")
+        .map_or_else(|| upper.clone(), str::to_owned)
 }
 
 fn map(flag: &'static str, texts: &[String]) -> Result<BTreeMap<String, String>, FlagError> {
@@ -244,7 +270,9 @@ fn healthcheck(flags: &ContainerFlags) -> Result<Option<Healthcheck>, Failure> {
     };
     let check = Healthcheck {
         test: match flags.health_cmd.as_deref() {
-            Some(command) if !command.is_empty() => vec!["CMD-SHELL".to_owned(), command.to_owned()],
+            Some(command) if !command.is_empty() => {
+                vec!["CMD-SHELL".to_owned(), command.to_owned()]
+            }
             _ => Vec::new(),
         },
         interval: time("--health-interval", &flags.health_interval)?,
@@ -255,10 +283,13 @@ fn healthcheck(flags: &ContainerFlags) -> Result<Option<Healthcheck>, Failure> {
     };
     let given = check != Healthcheck::default();
     match (flags.no_healthcheck, given) {
-        (true, true) => Err(Failure::invalid("--no-healthcheck conflicts with --health-* options")),
-        (true, false) => {
-            Ok(Some(Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() }))
-        }
+        (true, true) => Err(Failure::invalid(
+            "--no-healthcheck conflicts with --health-* options",
+        )),
+        (true, false) => Ok(Some(Healthcheck {
+            test: vec!["NONE".to_owned()],
+            ..Healthcheck::default()
+        })),
         (false, true) => Ok(Some(check)),
         (false, false) => Ok(None),
     }

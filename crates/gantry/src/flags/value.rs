@@ -26,5 +26,9 @@ pub(crate) fn wrong<E: std::fmt::Display>(
     value: &str,
 ) -> impl FnOnce(E) -> FlagError {
     let value = value.chars().take(200).collect();
-    move |error| FlagError { flag, value, reason: error.to_string() }
+    move |error| FlagError {
+        flag,
+        value,
+        reason: error.to_string(),
+    }
 }

@@ -85,11 +85,17 @@ mod tests {
 
     #[test]
     fn a_line_without_the_cell_ends_the_column() {
-        assert_eq!(align("a\tb\nplain\nlonger-than-ten\tb\n"), "a         b\nplain\nlonger-than-ten   b\n");
+        assert_eq!(
+            align("a\tb\nplain\nlonger-than-ten\tb\n"),
+            "a         b\nplain\nlonger-than-ten   b\n"
+        );
     }
 
     #[test]
     fn width_is_counted_in_characters() {
-        assert_eq!(align("ééééééééé\tx\nabcdefghi\ty"), "ééééééééé   x\nabcdefghi   y");
+        assert_eq!(
+            align("ééééééééé\tx\nabcdefghi\ty"),
+            "ééééééééé   x\nabcdefghi   y"
+        );
     }
 }

@@ -33,7 +33,8 @@ pub(crate) fn render(
     match format.map(str::trim) {
         None | Some("") if documents.is_empty() => Ok("[]\n".to_owned()),
         None | Some("") => {
-            let shifted = |document: &Document| format!("    {}", document.indented.replace('\n', "\n    "));
+            let shifted =
+                |document: &Document| format!("    {}", document.indented.replace('\n', "\n    "));
             let all: Vec<String> = documents.iter().map(shifted).collect();
             Ok(format!("[\n{}\n]\n", all.join(",\n")))
         }
@@ -60,21 +61,30 @@ mod tests {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Thing {
-        state: serde_json::Value,
+        state: Value,
         id: &'static str,
     }
 
     #[test]
     fn every_format_shows_the_same_documents() {
-        let document = Document::new(&Thing { state: serde_json::json!({"Running": true}), id: "a" });
+        let document = Document::new(&Thing {
+            state: serde_json::json!({"Running": true}),
+            id: "a",
+        });
         let documents = [document.clone(), document];
         assert_eq!(render(None, &[]).unwrap(), "[]\n");
         let one = "    {\n        \"State\": {\n            \"Running\": true\n        },\n        \"Id\": \"a\"\n    }";
-        assert_eq!(render(None, &documents).unwrap(), format!("[\n{one},\n{one}\n]\n"));
+        assert_eq!(
+            render(None, &documents).unwrap(),
+            format!("[\n{one},\n{one}\n]\n")
+        );
         assert_eq!(
             render(Some("json"), &documents[..1]).unwrap(),
             "[{\"State\":{\"Running\":true},\"Id\":\"a\"}]\n"
         );
-        assert_eq!(render(Some("{{.Id}} {{.State.Running}}"), &documents).unwrap(), "a true\na true\n");
+        assert_eq!(
+            render(Some("{{.Id}} {{.State.Running}}"), &documents).unwrap(),
+            "a true\na true\n"
+        );
     }
 }

@@ -20,7 +20,10 @@ fn write(value: &impl Serialize, formatter: impl Formatter) -> String {
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
     match value.serialize(&mut serializer) {
         Ok(()) => String::from_utf8_lossy(&out).into_owned(),
-        Err(error) => format!("{{\"error\":{}}}", serde_json::Value::from(error.to_string())),
+        Err(error) => format!(
+            "{{\"error\":{}}}",
+            serde_json::Value::from(error.to_string())
+        ),
     }
 }
 
@@ -36,7 +39,9 @@ impl<F: Formatter> Formatter for Escaping<F> {
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
             writer.write_all(&rest.as_bytes()[..at])?;
-            let Some(special) = rest[at..].chars().next() else { break };
+            let Some(special) = rest[at..].chars().next() else {
+                break;
+            };
             write!(writer, "\\u{:04x}", u32::from(special))?;
             rest = &rest[at + special.len_utf8()..];
         }
@@ -95,7 +100,13 @@ mod tests {
     #[test]
     fn html_characters_are_escaped() {
         let value = serde_json::json!({"a": "<none> & \u{2028}é", "b": []});
-        assert_eq!(compact(&value), r#"{"a":"\u003cnone\u003e \u0026 \u2028é","b":[]}"#);
-        assert_eq!(indented(&value), "{\n    \"a\": \"\\u003cnone\\u003e \\u0026 \\u2028é\",\n    \"b\": []\n}");
+        assert_eq!(
+            compact(&value),
+            r#"{"a":"\u003cnone\u003e \u0026 \u2028é","b":[]}"#
+        );
+        assert_eq!(
+            indented(&value),
+            "{\n    \"a\": \"\\u003cnone\\u003e \\u0026 \\u2028é\",\n    \"b\": []\n}"
+        );
     }
 }

@@ -28,7 +28,16 @@ pub(crate) struct Row {
 impl Row {
     /// A row with these cells.
     pub(crate) fn new(cells: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        Self { cells: cells.into_iter().collect(), labels: None }
+        Self {
+            cells: cells.into_iter().collect(),
+            labels: None,
+        }
+    }
+
+    /// The row with another text in one cell.
+    pub(crate) fn with(mut self, field: &'static str, text: String) -> Self {
+        self.cells.insert(field, text);
+        self
     }
 
     /// Adds labels: the field `Labels`, and `{{.Label "name"}}` in templates.
@@ -94,7 +103,9 @@ impl Format {
             Self::Table => shape.table.contains(&field),
             Self::Json => true,
             Self::TableOf(text) | Self::Lines(text) => {
-                text.contains(&format!(".{field}")) || text.contains("json .}") || text.contains("json . ")
+                text.contains(&format!(".{field}"))
+                    || text.contains("json .}")
+                    || text.contains("json . ")
             }
         }
     }
@@ -109,12 +120,18 @@ pub(crate) fn render(
     let wrong = |e: TemplateFailure| e.with_fields(shape.fields.iter().map(|(name, _)| *name));
     match format {
         Format::Table => Ok(table(shape, rows)),
-        Format::Json => Ok(rows.iter().map(|row| go_json::compact(&row.cells) + "\n").collect()),
+        Format::Json => Ok(rows
+            .iter()
+            .map(|row| go_json::compact(&row.cells) + "\n")
+            .collect()),
         Format::Lines(text) => body(text, rows).map_err(wrong),
         Format::TableOf(text) => {
-            let headers = template::map(shape.fields.iter().map(|(name, header)| {
-                (*name, Value::String((*header).into()))
-            }));
+            let headers = template::map(
+                shape
+                    .fields
+                    .iter()
+                    .map(|(name, header)| (*name, Value::String((*header).into()))),
+            );
             let head = Template::parse(text, Subject::Header)
                 .and_then(|t| t.execute(&headers))
                 .map_err(wrong)?;
@@ -136,9 +153,18 @@ fn body(text: &str, rows: &[Row]) -> Result<String, TemplateFailure> {
 
 fn table(shape: &Shape, rows: &[Row]) -> String {
     let header = |field: &str| {
-        shape.fields.iter().find(|(name, _)| *name == field).map_or("", |(_, header)| *header)
+        shape
+            .fields
+            .iter()
+            .find(|(name, _)| *name == field)
+            .map_or("", |(_, header)| *header)
     };
-    let mut text = shape.table.iter().map(|f| header(f)).collect::<Vec<_>>().join("\t");
+    let mut text = shape
+        .table
+        .iter()
+        .map(|f| header(f))
+        .collect::<Vec<_>>()
+        .join("\t");
     text.push('\n');
     for row in rows {
         let cells: Vec<&str> = shape.table.iter().map(|field| row.cell(field)).collect();
@@ -153,17 +179,30 @@ mod tests {
     use super::*;
 
     const SHAPE: Shape = Shape {
-        fields: &[("ID", "CONTAINER ID"), ("Names", "NAMES"), ("Ports", "PORTS"), ("Labels", "LABELS")],
+        fields: &[
+            ("ID", "CONTAINER ID"),
+            ("Names", "NAMES"),
+            ("Ports", "PORTS"),
+            ("Labels", "LABELS"),
+        ],
         table: &["ID", "Names"],
     };
 
     fn rows() -> Vec<Row> {
         let labels = BTreeMap::from([("com.x.role".to_owned(), "web".to_owned())]);
         vec![
-            Row::new([("ID", "9774c37abf20".into()), ("Names", "elegant".into()), ("Ports", "1->2".into())])
-                .with_labels(&labels),
-            Row::new([("ID", "a".into()), ("Names", "b".into()), ("Ports", String::new())])
-                .with_labels(&BTreeMap::new()),
+            Row::new([
+                ("ID", "9774c37abf20".into()),
+                ("Names", "elegant".into()),
+                ("Ports", "1->2".into()),
+            ])
+            .with_labels(&labels),
+            Row::new([
+                ("ID", "a".into()),
+                ("Names", "b".into()),
+                ("Ports", String::new()),
+            ])
+            .with_labels(&BTreeMap::new()),
         ]
     }
 
@@ -173,12 +212,18 @@ mod tests {
 
     #[test]
     fn every_format_shows_the_same_rows() {
-        assert_eq!(show("table"), "CONTAINER ID   NAMES\n9774c37abf20   elegant\na              b\n");
+        assert_eq!(
+            show("table"),
+            "CONTAINER ID   NAMES\n9774c37abf20   elegant\na              b\n"
+        );
         assert_eq!(
             show(r"table {{.ID}}\t{{upper .Names}}"),
             "CONTAINER ID   NAMES\n9774c37abf20   ELEGANT\na              B\n"
         );
-        assert_eq!(show(r#"{{.ID}}={{.Label "com.x.role"}}"#), "9774c37abf20=web\na=\n");
+        assert_eq!(
+            show(r#"{{.ID}}={{.Label "com.x.role"}}"#),
+            "9774c37abf20=web\na=\n"
+        );
         assert_eq!(show(r#"table {{.Label "com.x.role"}}"#), "role\nweb\n\n");
         assert_eq!(
             show("json"),
@@ -187,7 +232,11 @@ mod tests {
         );
         assert_eq!(show("{{json .}}"), show("json"));
         assert_eq!(show("{{json .Ports}}"), "\"1->2\"\n\"\"\n");
-        assert!(show("{{.Nope}}").contains("no entry for key \"Nope\""), "{}", show("{{.Nope}}"));
+        assert!(
+            show("{{.Nope}}").contains("no entry for key \"Nope\""),
+            "{}",
+            show("{{.Nope}}")
+        );
     }
 
     #[test]

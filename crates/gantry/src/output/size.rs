@@ -19,7 +19,10 @@ pub(crate) fn binary(bytes: u64) -> String {
 }
 
 fn scaled(bytes: u64, base: f64, digits: usize, units: [&str; 7]) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "four significant digits are shown")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "four significant digits are shown"
+    )]
     let mut value = bytes as f64;
     let mut unit = 0;
     while value >= base && unit < units.len() - 1 {

@@ -20,18 +20,24 @@ pub(crate) struct TemplateFailure {
 impl TemplateFailure {
     fn new(error: &TemplateError) -> Self {
         let message = match error {
-            TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => {
+            TemplateError::Parse { line, message, .. }
+            | TemplateError::Lex { line, message, .. } => {
                 format!("template: :{line}: {message}")
             }
             TemplateError::UndefinedFunction(name) => {
                 format!("template: :1: function {name:?} not defined")
             }
             TemplateError::MissingKey { key } => {
-                format!("template: :1: executing \"\" at <.{key}>: map has no entry for key {key:?}")
+                format!(
+                    "template: :1: executing \"\" at <.{key}>: map has no entry for key {key:?}"
+                )
             }
             other => format!("template: :1: executing \"\": {other}"),
         };
-        Self { message, fields: Vec::new() }
+        Self {
+            message,
+            fields: Vec::new(),
+        }
     }
 
     /// Says which fields there are, when the failure is that of a missing one.
@@ -82,12 +88,17 @@ impl Template {
             Subject::Row => functions(template, true),
             Subject::Document => functions(template, false),
         };
-        template.parse(&call_methods(text)).map(Self).map_err(|e| TemplateFailure::new(&e))
+        template
+            .parse(&call_methods(text))
+            .map(Self)
+            .map_err(|e| TemplateFailure::new(&e))
     }
 
     /// Applies it.
     pub(crate) fn execute(&self, value: &Value) -> Result<String, TemplateFailure> {
-        self.0.execute_to_string(value).map_err(|e| TemplateFailure::new(&e))
+        self.0
+            .execute_to_string(value)
+            .map_err(|e| TemplateFailure::new(&e))
     }
 }
 
@@ -121,7 +132,9 @@ pub(crate) fn from_json(value: &serde_json::Value) -> Value {
         serde_json::Value::String(text) => Value::String(text.as_str().into()),
         serde_json::Value::Array(items) => Value::List(items.iter().map(from_json).collect()),
         serde_json::Value::Object(map) => Value::Map(Arc::new(
-            map.iter().map(|(key, value)| (key.as_str().into(), from_json(value))).collect(),
+            map.iter()
+                .map(|(key, value)| (key.as_str().into(), from_json(value)))
+                .collect(),
         )),
     }
 }
@@ -155,7 +168,9 @@ fn call_methods(text: &str) -> String {
         let before = rest[..at].chars().next_back();
         let argument = rest[at + METHOD.len()..].trim_start().chars().next();
         out.push_str(&rest[..at]);
-        if matches!(before, Some('{' | '(' | ' ' | '-')) && matches!(argument, Some('"' | '`' | '$' | '(')) {
+        if matches!(before, Some('{' | '(' | ' ' | '-'))
+            && matches!(argument, Some('"' | '`' | '$' | '('))
+        {
             out.push_str("call ");
         }
         out.push_str(METHOD);
@@ -170,8 +185,14 @@ type Result2 = gotmpl::Result<Value>;
 fn text(args: &[Value], at: usize) -> gotmpl::Result<String> {
     match args.get(at) {
         Some(Value::String(text)) => Ok(text.to_string()),
-        Some(other) => Err(TemplateError::TypeMismatch { expected: "string", got: other.type_name() }),
-        None => Err(TemplateError::Exec(format!("wrong number of args: want {}", at + 1))),
+        Some(other) => Err(TemplateError::TypeMismatch {
+            expected: "string",
+            got: other.type_name(),
+        }),
+        None => Err(TemplateError::Exec(format!(
+            "wrong number of args: want {}",
+            at + 1
+        ))),
     }
 }
 
@@ -210,7 +231,9 @@ fn functions(template: gotmpl::Template, rows: bool) -> gotmpl::Template {
         })
         .func("join", |args| {
             let Some(Value::List(items)) = args.first() else {
-                return Err(TemplateError::Exec("join wants a list and a separator".to_owned()));
+                return Err(TemplateError::Exec(
+                    "join wants a list and a separator".to_owned(),
+                ));
             };
             let parts: Vec<String> = items.iter().map(ToString::to_string).collect();
             Ok(string(parts.join(&text(args, 1)?)))
@@ -228,20 +251,26 @@ fn functions(template: gotmpl::Template, rows: bool) -> gotmpl::Template {
         })
         .func("truncate", |args| {
             let length = number(args, 1)?;
-            Ok(string(text(args, 0)?.chars().take(length).collect::<String>()))
+            Ok(string(
+                text(args, 0)?.chars().take(length).collect::<String>(),
+            ))
         })
 }
 
 /// The same names for the row of headers: what is shown of a column does not change its name.
 fn header_functions(mut template: gotmpl::Template) -> gotmpl::Template {
-    for name in ["json", "split", "join", "title", "lower", "upper", "pad", "truncate"] {
+    for name in [
+        "json", "split", "join", "title", "lower", "upper", "pad", "truncate",
+    ] {
         template = template.func(name, |args| -> Result2 {
             Ok(args.first().cloned().unwrap_or(Value::Nil))
         });
     }
     // A label's column is named by the label's last part.
     template
-        .func("println", |args| Ok(args.first().cloned().unwrap_or(Value::Nil)))
+        .func("println", |args| {
+            Ok(args.first().cloned().unwrap_or(Value::Nil))
+        })
         .func("call", |args| {
             let label = args.get(1).map(ToString::to_string).unwrap_or_default();
             let last = label.rsplit(['.', '-', '_']).next().unwrap_or_default();
@@ -253,7 +282,11 @@ fn title(text: &str) -> String {
     let mut start = true;
     text.chars()
         .map(|c| {
-            let out = if start { c.to_uppercase().next().unwrap_or(c) } else { c };
+            let out = if start {
+                c.to_uppercase().next().unwrap_or(c)
+            } else {
+                c
+            };
             start = !c.is_alphanumeric() && c != '_' && c != '\'';
             out
         })
@@ -262,8 +295,10 @@ fn title(text: &str) -> String {
 
 /// Data of fields by name.
 pub(crate) fn map<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-    let map: BTreeMap<Arc<str>, Value> =
-        fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
+    let map: BTreeMap<Arc<str>, Value> = fields
+        .into_iter()
+        .map(|(name, value)| (name.into(), value))
+        .collect();
     Value::Map(Arc::new(map))
 }
 
@@ -272,7 +307,9 @@ mod tests {
     use super::*;
 
     fn render(template: &str, json: serde_json::Value) -> String {
-        match Template::parse(template, Subject::Document).and_then(|t| t.execute(&from_json(&json))) {
+        match Template::parse(template, Subject::Document)
+            .and_then(|t| t.execute(&from_json(&json)))
+        {
             Ok(text) => text,
             Err(error) => format!("! {error}"),
         }
@@ -280,17 +317,30 @@ mod tests {
 
     #[test]
     fn dockers_functions_are_there() {
-        let data = serde_json::json!({"A": "a b", "L": ["x", "y"], "N": 3, "M": {"k": "<v>"}, "Z": null});
+        let data =
+            serde_json::json!({"A": "a b", "L": ["x", "y"], "N": 3, "M": {"k": "<v>"}, "Z": null});
         for (template, want) in [
             ("{{json .M}}", r#"{"k":"<v>"}"#),
             ("{{upper .A}} {{lower \"AB\"}} {{title .A}}", "A B ab A B"),
-            ("{{join .L \",\"}} {{index (split \"a-b\" \"-\") 1}}", "x,y b"),
-            ("{{pad \"x\" 2 3}}|{{pad \"\" 2 3}}|{{truncate \"abcdef\" 3}}", "  x   ||abc"),
+            (
+                "{{join .L \",\"}} {{index (split \"a-b\" \"-\") 1}}",
+                "x,y b",
+            ),
+            (
+                "{{pad \"x\" 2 3}}|{{pad \"\" 2 3}}|{{truncate \"abcdef\" 3}}",
+                "  x   ||abc",
+            ),
             ("{{range .L}}[{{.}}]{{end}}{{.N}}{{println}}", "[x][y]3\n"),
             ("{{.M}} {{.L}}", "map[k:<v>] [x y]"),
             ("{{with .Z}}yes{{else}}no{{end}}", "no"),
-            ("{{.B}}", "! template parsing error: template: :1: executing \"\" at <.B>: map has no entry for key \"B\""),
-            ("{{foo}}", "! template parsing error: template: :1: function \"foo\" not defined"),
+            (
+                "{{.B}}",
+                "! template parsing error: template: :1: executing \"\" at <.B>: map has no entry for key \"B\"",
+            ),
+            (
+                "{{foo}}",
+                "! template parsing error: template: :1: function \"foo\" not defined",
+            ),
         ] {
             assert_eq!(render(template, data.clone()), want, "{template}");
         }
@@ -299,13 +349,22 @@ mod tests {
 
     #[test]
     fn escapes_are_resolved_outside_of_actions() {
-        assert_eq!(unescape(r#"a\tb{{join .L "\t"}}\n"#), "a\tb{{join .L \"\\t\"}}\n");
+        assert_eq!(
+            unescape(r#"a\tb{{join .L "\t"}}\n"#),
+            "a\tb{{join .L \"\\t\"}}\n"
+        );
         assert_eq!(unescape("{{.A"), "{{.A");
     }
 
     #[test]
     fn methods_are_called() {
-        assert_eq!(call_methods(r#"{{.Label "a"}} {{.Labels}}"#), r#"{{call .Label "a"}} {{.Labels}}"#);
-        assert_eq!(call_methods(r#"{{json (.Label "a")}}"#), r#"{{json (call .Label "a")}}"#);
+        assert_eq!(
+            call_methods(r#"{{.Label "a"}} {{.Labels}}"#),
+            r#"{{call .Label "a"}} {{.Labels}}"#
+        );
+        assert_eq!(
+            call_methods(r#"{{json (.Label "a")}}"#),
+            r#"{{json (call .Label "a")}}"#
+        );
     }
 }

@@ -40,14 +40,18 @@ pub(crate) fn ago(text: &str, now: Timestamp) -> String {
 
 /// Seconds since the epoch as `docker images` shows a date: `2026-11-21 08:18:42 +0000 UTC`.
 pub(crate) fn go_date(text: &str) -> String {
-    let Some(time) = parse(text) else { return "N/A".to_owned() };
+    let Some(time) = parse(text) else {
+        return "N/A".to_owned();
+    };
     let zoned = time.to_zoned(TimeZone::system());
     zoned.strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
 /// RFC 3339 with seconds in the caller's time zone, as `docker history` shows it.
 pub(crate) fn rfc3339_seconds(text: &str) -> String {
-    let Some(time) = parse(text) else { return String::new() };
+    let Some(time) = parse(text) else {
+        return String::new();
+    };
     let zoned = time.to_zoned(TimeZone::system());
     let offset = zoned.offset();
     if offset.seconds() == 0 {
@@ -71,7 +75,9 @@ fn elapsed(then: Timestamp, now: Timestamp) -> Duration {
 /// without a zone: the caller's), seconds since the epoch, or a Go duration before now.
 pub(crate) fn point(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Some(back) = go_duration(text) {
-        return now.checked_sub(jiff::SignedDuration::try_from(back).ok()?).ok();
+        return now
+            .checked_sub(jiff::SignedDuration::try_from(back).ok()?)
+            .ok();
     }
     if let Ok(time) = text.parse() {
         return Some(time);
@@ -106,7 +112,9 @@ pub(crate) fn go_duration(text: &str) -> Option<Duration> {
         let split = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let value: f64 = rest[..split].parse().ok()?;
         rest = &rest[split..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let unit = match &rest[..end] {
             "ns" => 1e-9,
             "us" | "µs" | "μs" => 1e-6,
@@ -119,7 +127,11 @@ pub(crate) fn go_duration(text: &str) -> Option<Duration> {
         total += value * unit;
         rest = &rest[end..];
     }
-    if text.is_empty() { None } else { Duration::try_from_secs_f64(total).ok() }
+    if text.is_empty() {
+        None
+    } else {
+        Duration::try_from_secs_f64(total).ok()
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +157,11 @@ mod tests {
             (5_184_000, "2 months"),
             (63_072_000, "2 years"),
         ] {
-            assert_eq!(human_duration(Duration::from_secs(seconds)), want, "{seconds}");
+            assert_eq!(
+                human_duration(Duration::from_secs(seconds)),
+                want,
+                "{seconds}"
+            );
         }
     }
 
@@ -178,10 +194,22 @@ mod tests {
     #[test]
     fn points_in_time_parse() {
         let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
-        assert_eq!(point("1h", now), Some("2026-11-21T07:00:00Z".parse().unwrap()));
-        assert_eq!(point("2013-01-02T13:23:37Z", now), Some("2013-01-02T13:23:37Z".parse().unwrap()));
-        assert_eq!(point("1357133017", now), Some("2013-01-02T13:23:37Z".parse().unwrap()));
-        assert_eq!(point("1357133017.5", now), Some("2013-01-02T13:23:37.5Z".parse().unwrap()));
+        assert_eq!(
+            point("1h", now),
+            Some("2026-11-21T07:00:00Z".parse().unwrap())
+        );
+        assert_eq!(
+            point("2013-01-02T13:23:37Z", now),
+            Some("2013-01-02T13:23:37Z".parse().unwrap())
+        );
+        assert_eq!(
+            point("1357133017", now),
+            Some("2013-01-02T13:23:37Z".parse().unwrap())
+        );
+        assert_eq!(
+            point("1357133017.5", now),
+            Some("2013-01-02T13:23:37.5Z".parse().unwrap())
+        );
         assert!(point("2013-01-02", now).is_some());
         assert!(point("2013-01-02T13:23:37", now).is_some());
         assert_eq!(point("nonsense", now), None);

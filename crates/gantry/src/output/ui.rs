@@ -18,7 +18,10 @@ impl Ui {
         let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
             && io::stderr().is_terminal();
-        Self { program: program.to_owned(), color }
+        Self {
+            program: program.to_owned(),
+            color,
+        }
     }
 
     /// The name the program was called by, as messages show it.
@@ -47,7 +50,9 @@ impl Ui {
     /// Data: bytes as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(written)
+        out.write_all(bytes)
+            .and_then(|()| out.flush())
+            .map_err(written)
     }
 
     /// Progress, status and warnings: one line. Nobody listening is no failure.
@@ -71,7 +76,11 @@ impl Ui {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn report_text(&self, report: &Report) -> String {
@@ -89,7 +98,11 @@ impl Ui {
 
     fn usage_text(&self, usage: &UsageError) -> String {
         let mut text = if usage.prefixed {
-            format!("{} {}", self.paint("1;31", &format!("{}:", self.program)), usage.message)
+            format!(
+                "{} {}",
+                self.paint("1;31", &format!("{}:", self.program)),
+                usage.message
+            )
         } else {
             usage.message.clone()
         };
@@ -112,7 +125,10 @@ mod tests {
     use gantry_model::FaultKind;
 
     fn ui() -> Ui {
-        Ui { program: "gantry".into(), color: false }
+        Ui {
+            program: "gantry".into(),
+            color: false,
+        }
     }
 
     #[test]
@@ -122,6 +138,7 @@ mod tests {
             causes: vec!["address already in use".into()],
             hints: vec!["choose another host port".into()],
             kind: FaultKind::Conflict,
+            code: None,
         };
         insta::assert_snapshot!(ui().report_text(&report), @r"
         gantry: cannot publish 127.0.0.1:8080

@@ -10,6 +10,7 @@ use gantry_sys::signal::SignalFd;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::terminal::{self, RawMode};
+use crate::exit;
 use crate::failure::{CommandError, Failure, written};
 use crate::flags::detach_keys::DetachKeys;
 
@@ -46,7 +47,8 @@ impl Streams {
         if self.tty && self.stdin && !terminal::stdin_is_terminal() {
             return Err(Failure::invalid(
                 "cannot attach stdin to a TTY-enabled container because stdin is not a terminal",
-            ));
+            )
+            .with_code(exit::BAD_USAGE));
         }
         Ok(())
     }
@@ -57,10 +59,15 @@ impl Streams {
             true => Some(RawMode::enter()?),
             false => None,
         };
-        let signals = SignalFd::new(&self.watched()).map_err(terminal_failed("watch signals of"))?;
+        let signals =
+            SignalFd::new(&self.watched()).map_err(terminal_failed("watch signals of"))?;
         let mut pump = Pump {
             session,
-            stdin: if self.stdin { Stdin::Open } else { Stdin::Closed },
+            stdin: if self.stdin {
+                Stdin::Open
+            } else {
+                Stdin::Closed
+            },
             typed: Vec::new(),
             streams: self,
         };
@@ -152,7 +159,8 @@ impl Pump<'_> {
                 Event::Pending => return Ok(None),
                 Event::Closed => {
                     return Err(CommandError::Conflict(
-                        "the container's supervisor ended without saying how the process did".to_owned(),
+                        "the container's supervisor ended without saying how the process did"
+                            .to_owned(),
                     )
                     .into());
                 }
@@ -179,7 +187,8 @@ impl Pump<'_> {
     fn wait(&self, signals: &SignalFd) -> Result<Ready, Failure> {
         let input = io::stdin();
         // Reading on while the other side takes nothing would only fill memory.
-        let reads = self.stdin == Stdin::Open && self.typed.is_empty() && self.session.stdin_window() > 0;
+        let reads =
+            self.stdin == Stdin::Open && self.typed.is_empty() && self.session.stdin_window() > 0;
         let mut fds = vec![
             PollFd::new(&*self.session, PollFlags::IN),
             PollFd::new(signals, PollFlags::IN),
@@ -195,7 +204,10 @@ impl Pump<'_> {
             }
         }
         let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
-        Ok(Ready { signals: ready(1), stdin: ready(2) })
+        Ok(Ready {
+            signals: ready(1),
+            stdin: ready(2),
+        })
     }
 
     /// Reads stdin once; says whether the person detached.
@@ -214,14 +226,20 @@ impl Pump<'_> {
             return Ok(false);
         }
         if self.streams.tty {
-            return Ok(self.streams.detach_keys.scan(&chunk[..count], &mut self.typed));
+            return Ok(self
+                .streams
+                .detach_keys
+                .scan(&chunk[..count], &mut self.typed));
         }
         self.typed.extend_from_slice(&chunk[..count]);
         Ok(false)
     }
 
     fn signals(&mut self, signals: &SignalFd) -> Result<Option<End>, Failure> {
-        while let Some(received) = signals.read().map_err(terminal_failed("watch signals of"))? {
+        while let Some(received) = signals
+            .read()
+            .map_err(terminal_failed("watch signals of"))?
+        {
             let signal = received.signal;
             if signal == SIGWINCH {
                 self.resize()?;
@@ -271,7 +289,12 @@ mod tests {
     use super::*;
 
     fn streams(tty: bool, proxy_signals: bool) -> Streams {
-        Streams { stdin: true, tty, proxy_signals, detach_keys: DetachKeys::default() }
+        Streams {
+            stdin: true,
+            tty,
+            proxy_signals,
+            detach_keys: DetachKeys::default(),
+        }
     }
 
     #[test]

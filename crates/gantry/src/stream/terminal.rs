@@ -15,7 +15,10 @@ pub(crate) fn width() -> usize {
 /// Lines and columns of the terminal at stdout, or at stdin.
 pub(crate) fn size() -> Option<(u16, u16)> {
     let of = |fd: rustix::fd::BorrowedFd<'_>| {
-        tcgetwinsize(fd).ok().filter(|s| s.ws_row > 0 && s.ws_col > 0).map(|s| (s.ws_row, s.ws_col))
+        tcgetwinsize(fd)
+            .ok()
+            .filter(|s| s.ws_row > 0 && s.ws_col > 0)
+            .map(|s| (s.ws_row, s.ws_col))
     };
     of(io::stdout().as_fd()).or_else(|| of(io::stdin().as_fd()))
 }
@@ -35,9 +38,11 @@ pub(crate) struct RawMode {
 impl RawMode {
     /// Switches the terminal at stdin to raw mode.
     pub(crate) fn enter() -> Result<Self, CommandError> {
-        let failed = |action| move |errno: rustix::io::Errno| CommandError::Terminal {
-            action,
-            source: errno.into(),
+        let failed = |action| {
+            move |errno: rustix::io::Errno| CommandError::Terminal {
+                action,
+                source: errno.into(),
+            }
         };
         let before = tcgetattr(io::stdin()).map_err(failed("ask"))?;
         let mut raw = before.clone();

@@ -16,18 +16,46 @@ fn build(env: &TestEnv, flags: &[&str]) -> gantry_testkit::Answer {
 fn root_a_dockerfile_becomes_an_image_that_runs() {
     let env = busybox();
     env.write("ctx/app/hello.sh", "#!/bin/sh\necho \"hello $WHO\"\n");
-    env.write("ctx/Dockerfile", "FROM busybox AS base\n\
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox AS base\n\
         ARG VERSION=1\nENV WHO=world-$VERSION\nWORKDIR /app\nCOPY --chmod=755 app/ ./\n\
         RUN echo made > made && ln -s made link\nUSER 1000:1000\nEXPOSE 80/tcp\nLABEL a=b\n\
-        ENTRYPOINT [\"/app/hello.sh\"]\n");
-    let built = build(&env, &["-t", "hello", "-t", "hello:two", "--build-arg", "VERSION=2", "--label", "c=d"]);
+        ENTRYPOINT [\"/app/hello.sh\"]\n",
+    );
+    let built = build(
+        &env,
+        &[
+            "-t",
+            "hello",
+            "-t",
+            "hello:two",
+            "--build-arg",
+            "VERSION=2",
+            "--label",
+            "c=d",
+        ],
+    );
     assert_eq!(built.code, 0, "{}", built.stderr);
-    assert_eq!(env.gantry(["run", "--rm", "hello:two"]).ok(), "hello world-2");
+    assert_eq!(
+        env.gantry(["run", "--rm", "hello:two"]).ok(),
+        "hello world-2"
+    );
     let config = env.json(["inspect", "--format", "{{json .Config}}", "hello"]);
     assert_eq!(config["WorkingDir"], "/app");
     assert_eq!(config["User"], "1000:1000");
     assert_eq!(config["Labels"], serde_json::json!({"a": "b", "c": "d"}));
-    let inside = env.gantry(["run", "--rm", "--entrypoint", "sh", "hello", "-c", "cat link; stat -c '%a %u' hello.sh"]).ok();
+    let inside = env
+        .gantry([
+            "run",
+            "--rm",
+            "--entrypoint",
+            "sh",
+            "hello",
+            "-c",
+            "cat link; stat -c '%a %u' hello.sh",
+        ])
+        .ok();
     assert_eq!(inside, "made\n755 0");
 }
 
@@ -36,20 +64,42 @@ fn root_an_unchanged_build_runs_nothing_and_a_changed_one_only_what_follows() {
     let env = busybox();
     env.write("ctx/a", "1");
     env.write("ctx/b", "1");
-    env.write("ctx/Dockerfile", "FROM busybox\nCOPY a /a\nRUN echo first-ran\nCOPY b /b\nRUN echo second-ran\n");
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox\nCOPY a /a\nRUN echo first-ran\nCOPY b /b\nRUN echo second-ran\n",
+    );
     let first = build(&env, &["-t", "x"]);
-    assert!(first.stderr.contains("first-ran") && first.stderr.contains("second-ran"), "{}", first.stderr);
+    assert!(
+        first.stderr.contains("first-ran") && first.stderr.contains("second-ran"),
+        "{}",
+        first.stderr
+    );
     let id = env.gantry(["images", "-q", "x"]).ok();
     let again = build(&env, &["-t", "x"]);
-    assert_eq!(again.stderr.matches("CACHED").count(), 4, "{}", again.stderr);
+    assert_eq!(
+        again.stderr.matches("CACHED").count(),
+        4,
+        "{}",
+        again.stderr
+    );
     assert_eq!(env.gantry(["images", "-q", "x"]).ok(), id);
     env.write("ctx/b", "2");
     let changed = build(&env, &["-t", "x"]);
-    assert_eq!(changed.stderr.matches("CACHED").count(), 2, "{}", changed.stderr);
+    assert_eq!(
+        changed.stderr.matches("CACHED").count(),
+        2,
+        "{}",
+        changed.stderr
+    );
     // Written again with the same content: only times differ, nothing runs.
     env.write("ctx/b", "2");
     let touched = build(&env, &["-t", "x"]);
-    assert_eq!(touched.stderr.matches("CACHED").count(), 4, "{}", touched.stderr);
+    assert_eq!(
+        touched.stderr.matches("CACHED").count(),
+        4,
+        "{}",
+        touched.stderr
+    );
     let fresh = build(&env, &["--no-cache", "-t", "x"]);
     assert!(fresh.stderr.contains("second-ran"), "{}", fresh.stderr);
 }
@@ -57,9 +107,12 @@ fn root_an_unchanged_build_runs_nothing_and_a_changed_one_only_what_follows() {
 #[test]
 fn root_stages_that_nobody_needs_do_not_run() {
     let env = busybox();
-    env.write("ctx/Dockerfile", "FROM busybox AS one\nRUN echo 1 > /file\n\
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox AS one\nRUN echo 1 > /file\n\
         FROM busybox AS unused\nRUN false\nFROM busybox AS two\nCOPY --from=one /file /from-one\n\
-        COPY --from=busybox /etc/passwd /passwd\nFROM two\nRUN test -s /passwd && cat /from-one\n");
+        COPY --from=busybox /etc/passwd /passwd\nFROM two\nRUN test -s /passwd && cat /from-one\n",
+    );
     let built = build(&env, &["-t", "x"]);
     assert_eq!(built.code, 0, "{}", built.stderr);
     assert!(!built.stderr.contains("RUN false"), "{}", built.stderr);
@@ -67,7 +120,10 @@ fn root_stages_that_nobody_needs_do_not_run() {
     assert_eq!(target.code, 1);
     assert!(target.stderr.contains("exit code: 1"), "{}", target.stderr);
     let misspelt = build(&env, &["--target", "tow"]).fails(1);
-    assert!(misspelt.contains("tow") && misspelt.contains("two"), "{misspelt}");
+    assert!(
+        misspelt.contains("tow") && misspelt.contains("two"),
+        "{misspelt}"
+    );
 }
 
 #[test]
@@ -76,10 +132,23 @@ fn root_the_context_obeys_its_ignore_file() {
     for path in ["keep", "drop", "sub/keep", "sub/drop", ".git/x"] {
         env.write(&format!("ctx/{path}"), path);
     }
-    env.write("ctx/.dockerignore", "**/drop\n.git\nDockerfile\n.dockerignore\n");
+    env.write(
+        "ctx/.dockerignore",
+        "**/drop\n.git\nDockerfile\n.dockerignore\n",
+    );
     env.write("ctx/Dockerfile", "FROM busybox\nCOPY . /c\n");
     build(&env, &["-t", "x"]).ok();
-    let files = || env.gantry(["run", "--rm", "x", "sh", "-c", "cd /c; find . -type f | sort"]).ok();
+    let files = || {
+        env.gantry([
+            "run",
+            "--rm",
+            "x",
+            "sh",
+            "-c",
+            "cd /c; find . -type f | sort",
+        ])
+        .ok()
+    };
     assert_eq!(files(), "./keep\n./sub/keep");
     env.write("ctx/Dockerfile.dockerignore", "*\n!sub/drop\n");
     build(&env, &["-t", "x"]).ok();
@@ -91,13 +160,24 @@ fn root_errors_show_the_line() {
     let env = busybox();
     env.write("ctx/Dockerfile", "FROM busybox\nRUNN echo\n");
     let unknown = build(&env, &[]).fails(1);
-    assert!(unknown.contains("Dockerfile:2") && unknown.contains("RUNN echo") && unknown.contains("RUN"), "{unknown}");
+    assert!(
+        unknown.contains("Dockerfile:2")
+            && unknown.contains("RUNN echo")
+            && unknown.contains("RUN"),
+        "{unknown}"
+    );
     env.write("ctx/Dockerfile", "FROM busybox\nCOPY nonesuch /x\n");
     let missing = build(&env, &[]).fails(1);
-    assert!(missing.contains("nonesuch") && missing.contains("Dockerfile:2"), "{missing}");
+    assert!(
+        missing.contains("nonesuch") && missing.contains("Dockerfile:2"),
+        "{missing}"
+    );
     env.write("ctx/Dockerfile", "FROM busybox\nRUN exit 3\n");
     let failed = build(&env, &[]).fails(1);
-    assert!(failed.contains("exit code: 3") && failed.contains("RUN exit 3"), "{failed}");
+    assert!(
+        failed.contains("exit code: 3") && failed.contains("RUN exit 3"),
+        "{failed}"
+    );
     env.write("ctx/Dockerfile", "FROM busybox\nRUN --device=x true\n");
     let refused = build(&env, &[]).fails(1);
     assert!(refused.contains("--device"), "{refused}");
@@ -118,18 +198,24 @@ fn root_copy_and_add_follow_the_reference() {
         .status()
         .unwrap();
     assert!(pack.success());
-    env.write("ctx/Dockerfile", "FROM busybox\n\
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox\n\
         COPY d/*.txt /texts/\nCOPY d /all\nCOPY d/other /renamed\nADD pack.tar.gz /unpacked/\n\
         COPY pack.tar.gz /packed/\nCOPY --chown=nobody:1 d/other /owned\n\
         RUN ln -s /all /link\nCOPY d/other /link/through\n\
         COPY <<one.sh <<two.txt /docs/\necho $HOME\none.sh\nplain\ntwo.txt\n\
-        RUN <<EOF\nset -e\necho from-heredoc > /heredoc\nEOF\n");
+        RUN <<EOF\nset -e\necho from-heredoc > /heredoc\nEOF\n",
+    );
     let built = build(&env, &["-t", "x"]);
     assert_eq!(built.code, 0, "{}", built.stderr);
     let script = "ls /texts /all /unpacked/d /packed /docs; cat /renamed /all/through /heredoc /docs/two.txt; stat -c '%u:%g %a' /owned";
     let shown = env.gantry(["run", "--rm", "x", "sh", "-c", script]).ok();
-    assert_eq!(shown, "/all:\none.txt\nother\nthrough\ntwo.txt\n\n/docs:\none.sh\ntwo.txt\n\n/packed:\npack.tar.gz\n\n\
-        /texts:\none.txt\ntwo.txt\n\n/unpacked/d:\none.txt\nother\ntwo.txt\n33from-heredoc\nplain\n65534:1 644");
+    assert_eq!(
+        shown,
+        "/all:\none.txt\nother\nthrough\ntwo.txt\n\n/docs:\none.sh\ntwo.txt\n\n/packed:\npack.tar.gz\n\n\
+        /texts:\none.txt\ntwo.txt\n\n/unpacked/d:\none.txt\nother\ntwo.txt\n33from-heredoc\nplain\n65534:1 644"
+    );
 }
 
 #[test]
@@ -138,8 +224,14 @@ fn root_the_layer_of_a_run_holds_what_it_changed_and_nothing_else() {
     env.write("ctx/Dockerfile", "FROM busybox\nRUN mkdir /new && echo x > /new/file && rm /etc/group && rm -r /home && mkdir /home && touch /home/again\n");
     build(&env, &["-t", "x"]).ok();
     let archive = env.work().join("x.tar");
-    env.gantry(["save", "-o", archive.to_str().unwrap(), "x"]).ok();
-    let manifest = std::process::Command::new("tar").args(["-xOf"]).arg(&archive).arg("manifest.json").output().unwrap();
+    env.gantry(["save", "-o", archive.to_str().unwrap(), "x"])
+        .ok();
+    let manifest = std::process::Command::new("tar")
+        .args(["-xOf"])
+        .arg(&archive)
+        .arg("manifest.json")
+        .output()
+        .unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&manifest.stdout).unwrap();
     let layer = manifest[0]["Layers"][1].as_str().unwrap();
     let names = std::process::Command::new("sh")
@@ -158,9 +250,16 @@ fn root_the_layer_of_a_run_holds_what_it_changed_and_nothing_else() {
 fn root_independent_stages_run_at_once() {
     let env = busybox();
     // Each waits for the other's mark on a shared fifo-like file: one after the other hangs.
-    env.write("ctx/Dockerfile", "FROM busybox AS a\nRUN sleep 2; echo a > /a\nFROM busybox AS b\nRUN sleep 2; echo b > /b\n\
-        FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n");
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox AS a\nRUN sleep 2; echo a > /a\nFROM busybox AS b\nRUN sleep 2; echo b > /b\n\
+        FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n",
+    );
     let start = std::time::Instant::now();
     build(&env, &["-t", "x"]).ok();
-    assert!(start.elapsed().as_millis() < 3900, "two independent steps of two seconds took {:?}", start.elapsed());
+    assert!(
+        start.elapsed().as_millis() < 3900,
+        "two independent steps of two seconds took {:?}",
+        start.elapsed()
+    );
 }

@@ -23,7 +23,13 @@ fn peer(program: &str, env: &TestEnv) -> Command {
 
 fn skopeo(env: &TestEnv, args: &[&str]) -> String {
     let mut command = peer("skopeo", env);
-    answer(command.args(["--insecure-policy", "--tmpdir"]).arg(env.work()).args(args)).ok()
+    answer(
+        command
+            .args(["--insecure-policy", "--tmpdir"])
+            .arg(env.work())
+            .args(args),
+    )
+    .ok()
 }
 
 fn config_digest(env: &TestEnv, place: &str) -> String {
@@ -36,7 +42,8 @@ fn built(env: &TestEnv) -> String {
     env.write("ctx/file", "content");
     env.write("ctx/Dockerfile", "FROM busybox\nCOPY file /file\nRUN rm /etc/group && mknod /node c 1 3 && chown 70000:3000000 /file\nCMD [\"cat\", \"/file\"]\n");
     let context = env.work().join("ctx");
-    env.gantry(["build", "-q", "-t", "mine:1", context.to_str().unwrap()]).ok()
+    env.gantry(["build", "-q", "-t", "mine:1", context.to_str().unwrap()])
+        .ok()
 }
 
 #[test]
@@ -62,10 +69,18 @@ fn root_gantry_reads_what_skopeo_writes() {
         other.gantry(["load", "-i", archive.to_str().unwrap()]).ok();
         let found = other.gantry(["images", "-q", "--no-trunc"]).ok();
         // skopeo may rewrite the configuration between Docker's and OCI's form; the layers stay.
-        let layers = |env: &TestEnv, id: &str| env.gantry(["inspect", "-f", "{{json .RootFS.Layers}}", id]).ok();
+        let layers = |env: &TestEnv, id: &str| {
+            env.gantry(["inspect", "-f", "{{json .RootFS.Layers}}", id])
+                .ok()
+        };
         assert_eq!(layers(&other, &found), layers(&env, &id), "{format}");
         assert_eq!(other.gantry(["run", "--rm", &found]).ok(), "content");
-        assert_eq!(other.gantry(["run", "--rm", &found, "stat", "-c", "%u:%g", "/file"]).ok(), "70000:3000000");
+        assert_eq!(
+            other
+                .gantry(["run", "--rm", &found, "stat", "-c", "%u:%g", "/file"])
+                .ok(),
+            "70000:3000000"
+        );
     }
 }
 
@@ -81,7 +96,20 @@ fn root_a_registry_between_them_changes_nothing() {
     let raw = skopeo(&env, &["inspect", "--raw", "--tls-verify=false", &place]);
     assert!(raw.contains(&id), "{raw}");
     let zstd = format!("docker://{}/mine:zstd", registry.address());
-    skopeo(&env, &["copy", "--src-tls-verify=false", "--dest-tls-verify=false", "--dest-compress-format", "zstd", "-f", "oci", &place, &zstd]);
+    skopeo(
+        &env,
+        &[
+            "copy",
+            "--src-tls-verify=false",
+            "--dest-tls-verify=false",
+            "--dest-compress-format",
+            "zstd",
+            "-f",
+            "oci",
+            &place,
+            &zstd,
+        ],
+    );
     let other = TestEnv::new(GANTRY);
     for tag in ["1", "zstd"] {
         let name = format!("{}/mine:{tag}", registry.address());
@@ -103,7 +131,16 @@ fn root_buildah_builds_on_gantrys_image_and_gantry_on_buildahs() {
     run(&["commit", "-q", &container, "oci-archive:back.tar:back:1"]);
     run(&["rm", &container]);
     env.gantry(["load", "-i", "back.tar"]).ok();
-    let shown = env.gantry(["run", "--rm", "back:1", "sh", "-c", "cat /file /from-buildah; test -e /etc/group || echo gone"]).ok();
+    let shown = env
+        .gantry([
+            "run",
+            "--rm",
+            "back:1",
+            "sh",
+            "-c",
+            "cat /file /from-buildah; test -e /etc/group || echo gone",
+        ])
+        .ok();
     assert_eq!(shown, "contentcontentgone");
     run(&["rmi", "-a", "-f"]);
 }

@@ -24,7 +24,11 @@ fn whole(env: &TestEnv) {
     let check = env.gantry(["system", "check"]);
     if check.code != 0 {
         let repaired = env.gantry(["system", "check", "--repair"]);
-        assert_eq!(repaired.code, 0, "{}\n{}\nfirst: {}", repaired.stdout, repaired.stderr, check.stdout);
+        assert_eq!(
+            repaired.code, 0,
+            "{}\n{}\nfirst: {}",
+            repaired.stdout, repaired.stderr, check.stdout
+        );
         let after = env.gantry(["system", "check"]);
         assert_eq!(after.code, 0, "{}\n{}", after.stdout, after.stderr);
     }
@@ -37,14 +41,20 @@ fn root_a_killed_pull_can_be_made_again() {
     env.write("ctx/Dockerfile", "FROM busybox\nRUN seq 400000 > /a\nRUN seq 500000 > /b; for i in $(seq 500); do echo $i > /f$i; done\n");
     let context = env.work().join("ctx");
     let name = format!("{}/big:1", registry.address());
-    env.gantry(["build", "-q", "-t", &name, context.to_str().unwrap()]).ok();
+    env.gantry(["build", "-q", "-t", &name, context.to_str().unwrap()])
+        .ok();
     env.gantry(["push", "-q", &name]).ok();
     let other = TestEnv::new(GANTRY);
     for moment in moments(12, Duration::from_millis(250)) {
         kill_after(other.spawn(["pull", "-q", &name]), moment);
         whole(&other);
         other.gantry(["pull", "-q", &name]).ok();
-        assert_eq!(other.gantry(["run", "--rm", &name, "tail", "-n", "1", "/a"]).ok(), "400000");
+        assert_eq!(
+            other
+                .gantry(["run", "--rm", &name, "tail", "-n", "1", "/a"])
+                .ok(),
+            "400000"
+        );
         other.gantry(["rmi", &name]).ok();
     }
 }
@@ -62,7 +72,10 @@ fn root_a_killed_build_can_be_made_again() {
         kill_after(env.spawn(["build", "-q", "-t", "x", context]), moment);
         whole(&env);
         env.gantry(["build", "-q", "-t", "x", context]).ok();
-        assert_eq!(env.gantry(["run", "--rm", "x", "cat", "/count"]).ok(), "300");
+        assert_eq!(
+            env.gantry(["run", "--rm", "x", "cat", "/count"]).ok(),
+            "300"
+        );
     }
 }
 
@@ -75,7 +88,10 @@ fn root_a_killed_run_leaves_a_container_that_can_be_removed() {
         for id in env.gantry(["ps", "-aq"]).ok().lines() {
             env.gantry(["rm", "-f", id]).ok();
         }
-        assert_eq!(env.gantry(["run", "--rm", "busybox", "echo", "fine"]).ok(), "fine");
+        assert_eq!(
+            env.gantry(["run", "--rm", "busybox", "echo", "fine"]).ok(),
+            "fine"
+        );
     }
 }
 
@@ -85,12 +101,18 @@ fn root_a_killed_prune_removes_whole_things_only() {
     let context = env.work().join("ctx");
     for moment in moments(10, Duration::from_millis(60)) {
         for n in 0..3 {
-            env.write("ctx/Dockerfile", format!("FROM busybox\nRUN seq {n}000 > /x\n"));
+            env.write(
+                "ctx/Dockerfile",
+                format!("FROM busybox\nRUN seq {n}000 > /x\n"),
+            );
             env.gantry(["build", "-q", context.to_str().unwrap()]).ok();
         }
         kill_after(env.spawn(["system", "prune", "-f"]), moment);
         whole(&env);
         env.gantry(["system", "prune", "-f"]).ok();
-        assert_eq!(env.gantry(["run", "--rm", "busybox", "echo", "fine"]).ok(), "fine");
+        assert_eq!(
+            env.gantry(["run", "--rm", "busybox", "echo", "fine"]).ok(),
+            "fine"
+        );
     }
 }

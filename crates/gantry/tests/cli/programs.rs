@@ -13,12 +13,21 @@ use crate::GANTRY;
 /// An installation with `debian:bookworm-slim`.
 fn debian() -> TestEnv {
     let env = TestEnv::new(GANTRY);
-    env.import(&fixture::debian(), "debian:bookworm-slim", &["CMD [\"bash\"]"]);
+    env.import(
+        &fixture::debian(),
+        "debian:bookworm-slim",
+        &["CMD [\"bash\"]"],
+    );
     env
 }
 
 fn copy(from: &Path, to: &Path) {
-    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(from)
+        .arg(to)
+        .status()
+        .unwrap();
     assert!(status.success());
 }
 
@@ -27,11 +36,18 @@ fn get(address: &str, path: &str) -> Option<String> {
     write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned())
 }
 
 fn address(env: &TestEnv, container: &str, port: &str) -> String {
-    env.gantry(["port", container, port]).ok().lines().next().unwrap().to_owned()
+    env.gantry(["port", container, port])
+        .ok()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned()
 }
 
 /// The host's certificates in the context: a proxy may sign anew what the build downloads.
@@ -45,13 +61,21 @@ fn root_a_node_api_in_two_stages() {
     let base = env.work().join("base");
     fs::create_dir_all(&base).unwrap();
     copy(&fixture::node(), &base.join("node"));
-    fs::write(base.join("Dockerfile"), "FROM debian:bookworm-slim\nCOPY node/ /usr/local/\n\
-        RUN groupadd -g 1000 node && useradd -u 1000 -g node -m node\nCMD [\"node\"]\n").unwrap();
-    env.gantry(["build", "-q", "-t", "node:20", base.to_str().unwrap()]).ok();
+    fs::write(
+        base.join("Dockerfile"),
+        "FROM debian:bookworm-slim\nCOPY node/ /usr/local/\n\
+        RUN groupadd -g 1000 node && useradd -u 1000 -g node -m node\nCMD [\"node\"]\n",
+    )
+    .unwrap();
+    env.gantry(["build", "-q", "-t", "node:20", base.to_str().unwrap()])
+        .ok();
 
     let context = env.work().join("api");
-    env.write("api/package.json", r#"{"name":"api","version":"1.0.0","private":true,"main":"server.js",
-        "dependencies":{"is-number":"7.0.0"}}"#);
+    env.write(
+        "api/package.json",
+        r#"{"name":"api","version":"1.0.0","private":true,"main":"server.js",
+        "dependencies":{"is-number":"7.0.0"}}"#,
+    );
     env.write("api/package-lock.json", r#"{"name":"api","version":"1.0.0","lockfileVersion":3,"requires":true,
         "packages":{"":{"name":"api","version":"1.0.0","dependencies":{"is-number":"7.0.0"}},
         "node_modules/is-number":{"version":"7.0.0","license":"MIT","engines":{"node":">=0.12.0"}}}}"#);
@@ -68,11 +92,28 @@ fn root_a_node_api_in_two_stages() {
         HEALTHCHECK --interval=5s --retries=3 CMD node -e \"fetch('http://127.0.0.1:3000/1')\"\n\
         CMD [\"node\", \"server.js\"]\n");
     certificates(&context);
-    let built = env.gantry(["build", "--progress=plain", "-t", "api", context.to_str().unwrap()]);
+    let built = env.gantry([
+        "build",
+        "--progress=plain",
+        "-t",
+        "api",
+        context.to_str().unwrap(),
+    ]);
     assert_eq!(built.code, 0, "{}", built.stderr);
-    env.gantry(["run", "-d", "--name", "api", "-p", "127.0.0.1:0:3000", "api"]).ok();
+    env.gantry([
+        "run",
+        "-d",
+        "--name",
+        "api",
+        "-p",
+        "127.0.0.1:0:3000",
+        "api",
+    ])
+    .ok();
     let address = address(&env, "api", "3000");
-    wait_for("the API answers", || get(&address, "/12").as_deref() == Some("{\"number\":true,\"uid\":1000}"));
+    wait_for("the API answers", || {
+        get(&address, "/12").as_deref() == Some("{\"number\":true,\"uid\":1000}")
+    });
     assert_eq!(env.gantry(["logs", "api"]).ok(), "listening");
     env.gantry(["stop", "api"]).ok();
     assert_eq!(env.gantry(["wait", "api"]).ok(), "0");
@@ -86,7 +127,13 @@ fn root_a_python_service_by_builder_pattern() {
     certificates(&base);
     fs::write(base.join("Dockerfile"), "FROM debian:bookworm-slim\n\
         RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv python3-pip && rm -rf /var/lib/apt/lists/*\n").unwrap();
-    let made = env.gantry(["build", "--progress=plain", "-t", "python:3", base.to_str().unwrap()]);
+    let made = env.gantry([
+        "build",
+        "--progress=plain",
+        "-t",
+        "python:3",
+        base.to_str().unwrap(),
+    ]);
     assert_eq!(made.code, 0, "{}", made.stderr);
 
     let context = env.work().join("service");
@@ -99,23 +146,52 @@ fn root_a_python_service_by_builder_pattern() {
         FROM python:3\nENV PATH=/venv/bin:$PATH\nCOPY --from=builder /venv /venv\nCOPY app.py /app.py\nUSER nobody\n\
         EXPOSE 8000\nCMD [\"python3\", \"/app.py\"]\n");
     certificates(&context);
-    let built = env.gantry(["build", "--progress=plain", "-t", "service", context.to_str().unwrap()]);
+    let built = env.gantry([
+        "build",
+        "--progress=plain",
+        "-t",
+        "service",
+        context.to_str().unwrap(),
+    ]);
     assert_eq!(built.code, 0, "{}", built.stderr);
-    env.gantry(["run", "-d", "--name", "service", "-p", "127.0.0.1:0:8000", "service"]).ok();
+    env.gantry([
+        "run",
+        "-d",
+        "--name",
+        "service",
+        "-p",
+        "127.0.0.1:0:8000",
+        "service",
+    ])
+    .ok();
     let address = address(&env, "service", "8000");
-    wait_for("the service answers", || get(&address, "/").as_deref() == Some("1.16.0"));
+    wait_for("the service answers", || {
+        get(&address, "/").as_deref() == Some("1.16.0")
+    });
 }
 
 #[test]
 fn root_a_compiled_program_in_an_empty_image() {
     let env = debian();
     let context = env.work().join("c");
-    env.write("c/main.c", "#include <stdio.h>\nint main(void) { puts(\"compiled\"); return 3; }\n");
-    env.write("c/Dockerfile", "FROM debian:bookworm-slim AS build\n\
+    env.write(
+        "c/main.c",
+        "#include <stdio.h>\nint main(void) { puts(\"compiled\"); return 3; }\n",
+    );
+    env.write(
+        "c/Dockerfile",
+        "FROM debian:bookworm-slim AS build\n\
         RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev\n\
         COPY main.c .\nRUN gcc -static -O2 -o /program main.c\n\n\
-        FROM scratch\nCOPY --from=build /program /program\nUSER 1000\nENTRYPOINT [\"/program\"]\n");
-    let built = env.gantry(["build", "--progress=plain", "-t", "tiny", context.to_str().unwrap()]);
+        FROM scratch\nCOPY --from=build /program /program\nUSER 1000\nENTRYPOINT [\"/program\"]\n",
+    );
+    let built = env.gantry([
+        "build",
+        "--progress=plain",
+        "-t",
+        "tiny",
+        context.to_str().unwrap(),
+    ]);
     assert_eq!(built.code, 0, "{}", built.stderr);
     let answer = env.gantry(["run", "--rm", "tiny"]);
     assert_eq!((answer.code, answer.stdout.as_str()), (3, "compiled\n"));

@@ -24,7 +24,11 @@ impl Caches {
 }
 
 /// Finds or makes the folders of a step's cache mounts.
-pub(super) fn prepare(root: &Path, operation: &RunOperation, stop: &Stop) -> Result<Caches, StepError> {
+pub(super) fn prepare(
+    root: &Path,
+    operation: &RunOperation,
+    stop: &Stop,
+) -> Result<Caches, StepError> {
     let mut caches = Caches::default();
     for mount in &operation.mounts {
         if let Mount::Cache(cache) = mount {
@@ -35,21 +39,33 @@ pub(super) fn prepare(root: &Path, operation: &RunOperation, stop: &Stop) -> Res
     Ok(caches)
 }
 
-fn folder(root: &Path, cache: &CacheMount, stop: &Stop) -> Result<Option<(PathBuf, File)>, StepError> {
+fn folder(
+    root: &Path,
+    cache: &CacheMount,
+    stop: &Stop,
+) -> Result<Option<(PathBuf, File)>, StepError> {
     let name = blake3::hash(cache.id.as_bytes()).to_hex();
     let name = &name.as_str()[..32];
     let failed = |source: io::Error| StepError::io("prepare the cache", root, source);
     fs::create_dir_all(root).map_err(failed)?;
     let mut number = 0;
     loop {
-        let folder = root.join(if number == 0 { name.to_owned() } else { format!("{name}-{number}") });
+        let folder = root.join(if number == 0 {
+            name.to_owned()
+        } else {
+            format!("{name}-{number}")
+        });
         let guard = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(folder.with_extension("lock"))
             .map_err(failed)?;
-        let kind = if cache.sharing == CacheSharing::Shared { Kind::Shared } else { Kind::Exclusive };
+        let kind = if cache.sharing == CacheSharing::Shared {
+            Kind::Shared
+        } else {
+            Kind::Exclusive
+        };
         let held = if lock::try_lock(&guard, kind).map_err(failed)? {
             guard
         } else if cache.sharing == CacheSharing::Private {

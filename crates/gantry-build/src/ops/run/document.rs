@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use gantry_runtime::defaults;
 use oci_spec::runtime::{
-    Capabilities, Linux, LinuxCapabilities, LinuxNamespaceType, LinuxResources, Mount, Process, Root, Spec,
+    Capabilities, Linux, LinuxCapabilities, LinuxNamespaceType, LinuxResources, Mount, Process,
+    Root, Spec,
 };
 
 use super::caches::Caches;
@@ -25,6 +26,9 @@ pub(super) fn spec(
 ) -> Spec {
     let mut root = Root::default();
     root.set_path(PathBuf::from("rootfs"));
+    root.set_readonly(Some(false));
+    // The type's own default is read-only.
+    root.set_readonly(Some(false));
     let mut document = Spec::default();
     document.set_version(VERSION.to_owned());
     document.set_root(Some(root));
@@ -50,8 +54,11 @@ fn process(operation: &RunOperation, user: &ProcessUser) -> Process {
 
 fn environment(operation: &RunOperation, user: &ProcessUser) -> Vec<String> {
     let set = |name: &str| operation.environment.iter().any(|(known, _)| known == name);
-    let mut environment: Vec<String> =
-        operation.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut environment: Vec<String> = operation
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     for (name, value) in operation.proxies.iter().filter(|(name, _)| !set(name)) {
         environment.push(format!("{name}={value}"));
     }
@@ -67,7 +74,11 @@ fn capabilities(uid: u32) -> LinuxCapabilities {
         .iter()
         .filter_map(|name| name.strip_prefix("CAP_").unwrap_or(name).parse().ok())
         .collect();
-    let held = if uid == 0 { set.clone() } else { Capabilities::new() };
+    let held = if uid == 0 {
+        set.clone()
+    } else {
+        Capabilities::new()
+    };
     let mut capabilities = LinuxCapabilities::default();
     capabilities.set_bounding(Some(set));
     capabilities.set_effective(Some(held.clone()));
@@ -87,7 +98,11 @@ fn mounts(operation: &RunOperation, files: &Files, caches: &Caches) -> Vec<Mount
     let mut folders = caches.folders();
     for mount in &operation.mounts {
         match mount {
-            graph::Mount::Tmpfs { target, size, read_only } => mounts.push(tmpfs(target, *size, *read_only)),
+            graph::Mount::Tmpfs {
+                target,
+                size,
+                read_only,
+            } => mounts.push(tmpfs(target, *size, *read_only)),
             graph::Mount::Cache(cache) => {
                 if let Some(folder) = folders.next() {
                     mounts.push(bind(folder, &cache.target, cache.read_only));

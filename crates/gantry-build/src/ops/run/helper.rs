@@ -39,15 +39,29 @@ pub(super) fn run(
         // The helper ends the container when nobody listens to it any more.
         let _closed = ours.shutdown(std::net::Shutdown::Both);
     }
-    let answer = listened.and_then(|stopped| if stopped { Ok(None) } else { answer(&ours).map(Some) });
+    let answer = listened.and_then(|stopped| {
+        if stopped {
+            Ok(None)
+        } else {
+            answer(&ours).map(Some)
+        }
+    });
     process.wait().map_err(failed)?;
     match answer.map_err(failed)? {
         None => Err(StepError::Canceled),
         Some(Outcome::Exited { code: 0 }) => Ok(()),
         Some(Outcome::Exited { code }) => Err(StepError::Process { command, code }),
-        Some(Outcome::Failed { message, kind, hints, code: _ }) => {
-            Err(StepError::Start { command, message, kind: kind.into(), hints })
-        }
+        Some(Outcome::Failed {
+            message,
+            kind,
+            hints,
+            code: _,
+        }) => Err(StepError::Start {
+            command,
+            message,
+            kind: kind.into(),
+            hints,
+        }),
     }
 }
 
@@ -73,8 +87,17 @@ fn start(work: &Work, out: &OwnedFd, err: &OwnedFd, control: &UnixStream) -> io:
 }
 
 /// Passes output on until both streams end; says whether the build was stopped before.
-fn listen(out: OwnedFd, err: OwnedFd, control: &UnixStream, stop: &Stop, output: &Output<'_>) -> io::Result<bool> {
-    let mut streams = [(LogStream::Stdout, Some(File::from(out))), (LogStream::Stderr, Some(File::from(err)))];
+fn listen(
+    out: OwnedFd,
+    err: OwnedFd,
+    control: &UnixStream,
+    stop: &Stop,
+    output: &Output<'_>,
+) -> io::Result<bool> {
+    let mut streams = [
+        (LogStream::Stdout, Some(File::from(out))),
+        (LogStream::Stderr, Some(File::from(err))),
+    ];
     let mut buffer = vec![0; CHUNK];
     loop {
         let [client, failure] = stop.descriptors();
@@ -82,11 +105,17 @@ fn listen(out: OwnedFd, err: OwnedFd, control: &UnixStream, stop: &Stop, output:
             PollFd::from_borrowed_fd(client, PollFlags::IN),
             PollFd::from_borrowed_fd(failure, PollFlags::IN),
         ];
-        let open: Vec<usize> = (0..streams.len()).filter(|index| streams[*index].1.is_some()).collect();
+        let open: Vec<usize> = (0..streams.len())
+            .filter(|index| streams[*index].1.is_some())
+            .collect();
         if open.is_empty() {
             break;
         }
-        fds.extend(open.iter().filter_map(|index| streams[*index].1.as_ref()).map(|file| PollFd::new(file, PollFlags::IN)));
+        fds.extend(
+            open.iter()
+                .filter_map(|index| streams[*index].1.as_ref())
+                .map(|file| PollFd::new(file, PollFlags::IN)),
+        );
         match poll(&mut fds, None) {
             Err(rustix::io::Errno::INTR) => continue,
             other => other.map_err(io::Error::from)?,
@@ -133,7 +162,10 @@ fn answer(control: &UnixStream) -> io::Result<Outcome> {
     let mut text = Vec::new();
     control.take(ANSWER).read_to_end(&mut text)?;
     if text.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without an answer"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "it ended without an answer",
+        ));
     }
     Ok(serde_json::from_slice(&text)?)
 }

@@ -29,7 +29,10 @@ type Permissions = (u32, u32, u32);
 impl Stubs {
     /// Which mount points of a container its image does not have.
     pub(super) fn of(spec: &Spec, lower: Option<&Directory>) -> Result<Self, StepError> {
-        let mut stubs = Self { missing: BTreeSet::new(), touched: BTreeSet::new() };
+        let mut stubs = Self {
+            missing: BTreeSet::new(),
+            touched: BTreeSet::new(),
+        };
         for mount in spec.mounts().iter().flatten() {
             stubs.add(mount.destination(), lower)?;
         }
@@ -39,7 +42,10 @@ impl Stubs {
     fn add(&mut self, target: &Path, lower: Option<&Directory>) -> Result<(), StepError> {
         let failed = |source| StepError::io("look up", target, source);
         let mut prefix = OsString::new();
-        let mut here = lower.map(Directory::try_clone).transpose().map_err(failed)?;
+        let mut here = lower
+            .map(Directory::try_clone)
+            .transpose()
+            .map_err(failed)?;
         for name in target.components().filter_map(|component| match component {
             std::path::Component::Normal(name) => Some(name),
             _ => None,
@@ -49,7 +55,10 @@ impl Stubs {
             match status {
                 Ok(Some(stat)) => match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => {
-                        here = here.map(|here| here.directory_beneath(name)).transpose().map_err(failed)?;
+                        here = here
+                            .map(|here| here.directory_beneath(name))
+                            .transpose()
+                            .map_err(failed)?;
                     }
                     // Through a link the mount point is somewhere else: it stays.
                     _ => return Ok(()),
@@ -70,7 +79,8 @@ impl Stubs {
 
     fn touch(&mut self, path: &OsStr, directory: &Directory) -> io::Result<()> {
         let facts = Facts::new(&directory.status()?);
-        self.touched.insert((path.to_owned(), (facts.mode, facts.uid, facts.gid)));
+        self.touched
+            .insert((path.to_owned(), (facts.mode, facts.uid, facts.gid)));
         Ok(())
     }
 
@@ -91,10 +101,16 @@ impl Stubs {
 /// Removes an empty file or directory of a mount point.
 fn remove_empty(root: &Directory, path: &OsStr) -> io::Result<()> {
     let (parent, name) = split(path);
-    let Ok(parent) = root.directory_beneath(parent) else { return Ok(()) };
-    let Ok(stat) = parent.status_of(name) else { return Ok(()) };
+    let Ok(parent) = root.directory_beneath(parent) else {
+        return Ok(());
+    };
+    let Ok(stat) = parent.status_of(name) else {
+        return Ok(());
+    };
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory if is_plain(&parent.directory_beneath(name)?)? => parent.remove_directory(name),
+        FileType::Directory if is_plain(&parent.directory_beneath(name)?)? => {
+            parent.remove_directory(name)
+        }
         FileType::RegularFile if stat.st_size == 0 => parent.remove_entry(name),
         _ => Ok(()),
     }
@@ -106,8 +122,12 @@ fn remove_copy(root: &Directory, path: &OsStr, permissions: Permissions) -> io::
     if name.is_empty() {
         return Ok(());
     }
-    let Ok(parent) = root.directory_beneath(parent) else { return Ok(()) };
-    let Ok(copy) = parent.directory_beneath(name) else { return Ok(()) };
+    let Ok(parent) = root.directory_beneath(parent) else {
+        return Ok(());
+    };
+    let Ok(copy) = parent.directory_beneath(name) else {
+        return Ok(());
+    };
     let facts = Facts::new(&copy.status()?);
     if (facts.mode, facts.uid, facts.gid) == permissions && is_plain(&copy)? {
         parent.remove_directory(name)?;

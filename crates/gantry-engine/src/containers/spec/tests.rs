@@ -60,7 +60,7 @@ fn the_default_document_is_dockers() {
     assert_eq!(value["root"], json!({"path": "rootfs"}));
     let process = &value["process"];
     assert_eq!(process["cwd"], "/");
-    assert_eq!(process["user"], json!({"uid": 0, "gid": 0, "additionalGids": [10]}));
+    assert_eq!(process["user"], json!({"uid": 0, "gid": 0, "additionalGids": [0, 10]}));
     assert_eq!(
         process["env"],
         json!([

@@ -52,7 +52,7 @@ fn image(archive: &Archive, item: Item) -> Result<Found, ImageError> {
     for tag in item.repo_tags.unwrap_or_default() {
         let reference: Reference = tag.parse()?;
         if reference.digest().is_some() {
-            return Err(ImageError::ByDigest { verb: "load", reference });
+            return Err(ImageError::ByDigest { verb: "load", reference: Box::new(reference) });
         }
         references.push(reference);
     }

@@ -74,7 +74,10 @@ pub(crate) struct BuildArgs {
 }
 
 pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
-    let progress = args.progress.clone().or_else(|| environment::caller("BUILDKIT_PROGRESS"));
+    let progress = args
+        .progress
+        .clone()
+        .or_else(|| environment::caller("BUILDKIT_PROGRESS"));
     let mode = Mode::choose(progress.as_deref(), args.quiet)?;
     let request = request::translate(&args, context.proxies()?, &environment::caller)?;
     if let Some(path) = &args.iidfile {
@@ -90,11 +93,14 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     };
     let display = BuildDisplay::new(mode, context.ui.color());
     let built = interrupt::guarded(&request.cancellation, || {
-        display.show(|| gantry_build::build(&builder, &request, &display), Result::is_err)
+        display.show(
+            || gantry_build::build(&builder, &request, &display).map_err(Box::new),
+            Result::is_err,
+        )
     })?;
     match built {
         Ok(result) => finish(context, &args, mode, &result),
-        Err(error) => Err(failure(context, error)),
+        Err(error) => Err(failure(context, *error)),
     }
 }
 

@@ -22,14 +22,21 @@ pub(crate) fn run(context: &Context, args: CreateArgs) -> Outcome {
     let mut spec = making::specification(context, &args.container, &args.operands)?;
     let only = &args.container.attach;
     spec.stdin_once = spec.interactive
-        && (only.is_empty() || only.iter().any(|stream| stream.eq_ignore_ascii_case("stdin")));
+        && (only.is_empty()
+            || only
+                .iter()
+                .any(|stream| stream.eq_ignore_ascii_case("stdin")));
     let file = CidFile::create(args.container.cidfile.as_deref())?;
     let containers = context.engine()?.containers();
-    let made = making::with_image(context, &args.container, &spec.image, || containers.create(&spec));
+    let made = making::with_image(context, &args.container, &spec.image, || {
+        containers.create(&spec)
+    });
     let created = match made {
         Ok(created) => created,
         Err(failure) => {
-            file.map(CidFile::abandon);
+            if let Some(file) = file {
+                file.abandon();
+            }
             return Err(failure);
         }
     };

@@ -36,7 +36,10 @@ pub(crate) struct Wishes<'a> {
 impl Foreground {
     /// The streams that `wishes` mean, checked against the caller's terminal.
     pub(crate) fn new(wishes: Wishes<'_>) -> Result<Self, Failure> {
-        let mut attach = Attach { lossless: true, ..Attach::default() };
+        let mut attach = Attach {
+            lossless: true,
+            ..Attach::default()
+        };
         for stream in wishes.only {
             match stream.to_lowercase().as_str() {
                 "stdin" => attach.stdin = true,

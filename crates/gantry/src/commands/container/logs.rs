@@ -49,7 +49,10 @@ pub(crate) fn run(context: &Context, args: LogsArgs) -> Outcome {
         since: point("since", args.since.as_deref(), now)?,
         until: point("until", args.until.as_deref(), now)?,
     };
-    let reader = context.engine()?.containers().logs(&args.operands[0], options)?;
+    let reader = context
+        .engine()?
+        .containers()
+        .logs(&args.operands[0], options)?;
     // Whoever follows wants each line as it comes; elsewhere writes are gathered.
     let capacity = if args.follow { 0 } else { 64 * 1024 };
     let mut out = BufWriter::with_capacity(capacity, io::stdout().lock());
@@ -92,13 +95,17 @@ fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
         None | Some("all" | "") => Ok(None),
         Some(number) if number.starts_with('-') && number[1..].parse::<u64>().is_ok() => Ok(None),
         Some(number) => number.parse().map(Some).map_err(|_| {
-            Failure::invalid(format!("invalid value for --tail: {number:?}, expected a number or all"))
+            Failure::invalid(format!(
+                "invalid value for --tail: {number:?}, expected a number or all"
+            ))
         }),
     }
 }
 
 fn point(flag: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     match time::point(text, now) {
         Some(time) => Ok(Some(time)),
         None => Err(Failure::invalid(format!(

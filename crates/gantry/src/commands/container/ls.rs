@@ -44,9 +44,19 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
     let filters = Filters::parse(&args.filter, select::FILTERS)?;
     select::check(&filters)?;
     let format = Format::parse(args.format.as_deref());
-    let shape = if args.size { &row::SHAPE_WITH_SIZE } else { &row::SHAPE };
+    let shape = if args.size {
+        &row::SHAPE_WITH_SIZE
+    } else {
+        &row::SHAPE
+    };
     let sizes = !args.quiet && (args.size || format.shows("Size", shape));
-    let last = if args.latest { Some(1) } else { args.last.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0) };
+    let last = if args.latest {
+        Some(1)
+    } else {
+        args.last
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|n| *n > 0)
+    };
     let engine = context.engine()?;
     let containers = engine.containers();
     let all = args.all || last.is_some() || select::reaches_stopped(&filters);
@@ -56,7 +66,9 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
     views.truncate(last.unwrap_or(usize::MAX));
     if args.quiet {
         if args.format.is_some() {
-            context.ui.warning("Ignoring custom format, because both --format and --quiet are set.");
+            context
+                .ui
+                .warning("Ignoring custom format, because both --format and --quiet are set.");
         }
         let id = |view: &ContainerView| match args.no_trunc {
             true => format!("{}\n", view.record.id),
@@ -65,7 +77,10 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
         context.ui.data(&views.iter().map(id).collect::<String>())?;
         return Ok(Exit::SUCCESS);
     }
-    let manner = Manner { now: Timestamp::now(), whole: args.no_trunc };
+    let manner = Manner {
+        now: Timestamp::now(),
+        whole: args.no_trunc,
+    };
     let rows: Vec<Row> = views
         .iter()
         .map(|view| row::row(&view.record, &view.state, sizes_of(context, view), manner))
@@ -77,17 +92,27 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
 /// When the containers were created that `before` and `since` name.
 fn bounds(containers: &Containers<'_>, filters: &Filters) -> Result<Bounds, Failure> {
     let created = |name: &str| -> Result<Option<Timestamp>, Failure> {
-        let Some(container) = filters.values(name).last() else { return Ok(None) };
+        let Some(container) = filters.values(name).last() else {
+            return Ok(None);
+        };
         let (record, _) = containers.look(container)?;
         Ok(crate::output::time::parse(&record.created))
     };
-    Ok(Bounds { before: created("before")?, since: created("since")? })
+    Ok(Bounds {
+        before: created("before")?,
+        since: created("since")?,
+    })
 }
 
 /// The sizes of a container, its image's included; that of an image that is gone is nothing.
 fn sizes_of(context: &Context, view: &ContainerView) -> Option<Sizes> {
     let own = view.size?;
     let images = context.engine().ok()?.images();
-    let image = images.inspect(&view.record.image_id.to_string()).map_or(0, |image| image.size);
-    Some(Sizes { own, whole: own + image })
+    let image = images
+        .inspect(&view.record.image_id.to_string())
+        .map_or(0, |image| image.size);
+    Some(Sizes {
+        own,
+        whole: own + image,
+    })
 }

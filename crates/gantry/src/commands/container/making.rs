@@ -23,13 +23,20 @@ pub(crate) fn specification(
     let Some((image, command)) = operands.split_first() else {
         return Err(Failure::invalid("an image is needed"));
     };
-    let folder = std::env::current_dir().map_err(CommandError::file("find", "the working folder"))?;
-    let caller = Caller { folder: &folder, environment: &environment::caller };
+    let folder =
+        std::env::current_dir().map_err(CommandError::file("find", "the working folder"))?;
+    let caller = Caller {
+        folder: &folder,
+        environment: &environment::caller,
+    };
     let mut spec = spec::container(flags, image, command, caller)?;
     let proxies = context.proxies()?;
     if !proxies.is_empty() {
         let own = std::mem::take(&mut spec.env);
-        spec.env = proxies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        spec.env = proxies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         spec.env.extend(own);
     }
     Ok(spec)
@@ -43,18 +50,30 @@ pub(crate) fn with_image<T>(
     mut make: impl FnMut() -> Result<T, ContainerError>,
 ) -> Result<T, Failure> {
     let pull = || -> Result<(), Failure> {
-        let reference: Reference =
-            image.parse().map_err(|error: ReferenceError| Failure::invalid(error.to_string()))?;
-        fetch(context, Wanted { reference: &reference, platform: flags.platform.as_deref(), quiet: flags.quiet })
-            .map(drop)
+        let reference: Reference = image
+            .parse()
+            .map_err(|error: ReferenceError| Failure::invalid(error.to_string()))?;
+        fetch(
+            context,
+            Wanted {
+                reference: &reference,
+                platform: flags.platform.as_deref(),
+                quiet: flags.quiet,
+            },
+        )
+        .map(drop)
     };
     if flags.pull == "always" {
         pull()?;
     }
     match make() {
         Err(ContainerError::NoImage { .. }) if flags.pull == "missing" => {
-            let shown = image.parse::<Reference>().map_or_else(|_| image.to_owned(), |r| r.familiar());
-            context.ui.status(&format!("Unable to find image '{shown}' locally"));
+            let shown = image
+                .parse::<Reference>()
+                .map_or_else(|_| image.to_owned(), |r| r.familiar());
+            context
+                .ui
+                .status(&format!("Unable to find image '{shown}' locally"));
             pull()?;
             Ok(make()?)
         }
@@ -72,7 +91,9 @@ pub(crate) struct CidFile {
 impl CidFile {
     /// Makes the file.
     pub(crate) fn create(path: Option<&str>) -> Result<Option<Self>, Failure> {
-        let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
+        let Some(path) = path.filter(|path| !path.is_empty()) else {
+            return Ok(None);
+        };
         match File::create_new(path) {
             Ok(file) => Ok(Some(Self { file, path: path.to_owned() })),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {

@@ -17,8 +17,18 @@ pub(crate) struct PortArgs {
 pub(crate) fn run(context: &Context, args: PortArgs) -> Outcome {
     let name = &args.operands[0];
     let (_, state) = context.engine()?.containers().look(name)?;
-    let mut published = state.network.map(|network| network.ports).unwrap_or_default();
-    published.sort_by_key(|p| (p.container.port, p.container.protocol, p.host_ip, p.host_port));
+    let mut published = state
+        .network
+        .map(|network| network.ports)
+        .unwrap_or_default();
+    published.sort_by_key(|p| {
+        (
+            p.container.port,
+            p.container.protocol,
+            p.host_ip,
+            p.host_port,
+        )
+    });
     let text = match args.operands.get(1) {
         None => published
             .iter()

@@ -5,12 +5,23 @@ use gantry_model::port::{ContainerPort, PortMapping};
 /// All ports on one line, neighbours joined to ranges: `0.0.0.0:8000-8001->80-81/tcp, 90/udp`.
 pub(crate) fn line(published: &[PortMapping], exposed: &[ContainerPort]) -> String {
     let mut published: Vec<PortMapping> = published.to_vec();
-    published.sort_by_key(|p| (p.container.protocol, p.host_ip, p.container.port, p.host_port));
+    published.sort_by_key(|p| {
+        (
+            p.container.protocol,
+            p.host_ip,
+            p.container.port,
+            p.host_port,
+        )
+    });
     published.dedup();
     let mut parts: Vec<(ContainerPort, String)> = Vec::new();
     let mut rest = published.as_slice();
     while let Some(first) = rest.first() {
-        let length = rest.windows(2).take_while(|pair| follows(&pair[0], &pair[1])).count() + 1;
+        let length = rest
+            .windows(2)
+            .take_while(|pair| follows(&pair[0], &pair[1]))
+            .count()
+            + 1;
         parts.push((first.container, published_range(first, &rest[length - 1])));
         rest = &rest[length..];
     }
@@ -24,14 +35,19 @@ pub(crate) fn line(published: &[PortMapping], exposed: &[ContainerPort]) -> Stri
     let mut rest = hidden.as_slice();
     while let Some(first) = rest.first() {
         let next = |pair: &&[ContainerPort]| {
-            pair[0].protocol == pair[1].protocol && pair[0].port.checked_add(1) == Some(pair[1].port)
+            pair[0].protocol == pair[1].protocol
+                && pair[0].port.checked_add(1) == Some(pair[1].port)
         };
         let length = rest.windows(2).take_while(next).count() + 1;
         parts.push((*first, exposed_range(*first, rest[length - 1])));
         rest = &rest[length..];
     }
     parts.sort_by_key(|(port, _)| (port.port, port.protocol));
-    parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+    parts
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The host's side of a mapping: `0.0.0.0:8080`.
@@ -55,7 +71,11 @@ fn follows(one: &PortMapping, two: &PortMapping) -> bool {
 }
 
 fn range(first: u16, last: u16) -> String {
-    if first == last { first.to_string() } else { format!("{first}-{last}") }
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first}-{last}")
+    }
 }
 
 fn published_range(first: &PortMapping, last: &PortMapping) -> String {
@@ -82,14 +102,36 @@ mod tests {
         for (published, exposed, want) in [
             (vec![], vec![], ""),
             (vec!["8080:80"], vec!["80"], "0.0.0.0:8080->80/tcp"),
-            (vec!["8000-8002:80-82"], vec![], "0.0.0.0:8000-8002->80-82/tcp"),
-            (vec!["127.0.0.1:53:53/udp", "53:53"], vec![], "0.0.0.0:53->53/tcp, 127.0.0.1:53->53/udp"),
-            (vec!["[::1]:90:90"], vec!["80", "443"], "80/tcp, [::1]:90->90/tcp, 443/tcp"),
+            (
+                vec!["8000-8002:80-82"],
+                vec![],
+                "0.0.0.0:8000-8002->80-82/tcp",
+            ),
+            (
+                vec!["127.0.0.1:53:53/udp", "53:53"],
+                vec![],
+                "0.0.0.0:53->53/tcp, 127.0.0.1:53->53/udp",
+            ),
+            (
+                vec!["[::1]:90:90"],
+                vec!["80", "443"],
+                "80/tcp, [::1]:90->90/tcp, 443/tcp",
+            ),
             (vec![], vec!["80-82", "90/udp"], "80-82/tcp, 90/udp"),
-            (vec!["1:80", "3:81"], vec![], "0.0.0.0:1->80/tcp, 0.0.0.0:3->81/tcp"),
+            (
+                vec!["1:80", "3:81"],
+                vec![],
+                "0.0.0.0:1->80/tcp, 0.0.0.0:3->81/tcp",
+            ),
         ] {
-            let published: Vec<_> = published.iter().flat_map(|t| parse_published(t).unwrap()).collect();
-            let exposed: Vec<_> = exposed.iter().flat_map(|t| parse_exposed(t).unwrap()).collect();
+            let published: Vec<_> = published
+                .iter()
+                .flat_map(|t| parse_published(t).unwrap())
+                .collect();
+            let exposed: Vec<_> = exposed
+                .iter()
+                .flat_map(|t| parse_exposed(t).unwrap())
+                .collect();
             assert_eq!(line(&published, &exposed), want);
         }
     }

@@ -34,25 +34,35 @@ pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
     let containers = context.engine()?.containers();
     let pruned = containers.prune(&|record| spared(record, &filters, until))?;
     context.ui.data(&text(&pruned))?;
-    context.ui.line(&format!("Total reclaimed space: {}", size::long(pruned.reclaimed)))?;
+    context.ui.line(&format!(
+        "Total reclaimed space: {}",
+        size::long(pruned.reclaimed)
+    ))?;
     Ok(Exit::SUCCESS)
 }
 
 /// The time that `until` names.
 pub(crate) fn until(filters: &Filters) -> Result<Option<Timestamp>, Failure> {
-    let Some(text) = filters.values("until").last() else { return Ok(None) };
+    let Some(text) = filters.values("until").last() else {
+        return Ok(None);
+    };
     match time::point(text, Timestamp::now()) {
         Some(time) => Ok(Some(time)),
-        None => Err(Failure::invalid(format!("invalid filter 'until={text}', expected a time or a duration"))),
+        None => Err(Failure::invalid(format!(
+            "invalid filter 'until={text}', expected a time or a duration"
+        ))),
     }
 }
 
 /// Whether the filters leave a container alone.
-pub(crate) fn spared(record: &ContainerRecord, filters: &Filters, until: Option<Timestamp>) -> bool {
+pub(crate) fn spared(
+    record: &ContainerRecord,
+    filters: &Filters,
+    until: Option<Timestamp>,
+) -> bool {
     let labels = &record.process.labels;
-    let young = until.is_some_and(|limit| {
-        time::parse(&record.created).is_none_or(|created| created >= limit)
-    });
+    let young = until
+        .is_some_and(|limit| time::parse(&record.created).is_none_or(|created| created >= limit));
     young
         || !filters.all("label", |label| has_label(labels, label))
         || !filters.all("label!", |label| !has_label(labels, label))

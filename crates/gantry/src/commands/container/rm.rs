@@ -22,7 +22,10 @@ pub(crate) struct RmArgs {
 
 pub(crate) fn run(context: &Context, args: RmArgs) -> Outcome {
     let containers = context.engine()?.containers();
-    let options = RemoveOptions { force: args.force, volumes: args.volumes };
+    let options = RemoveOptions {
+        force: args.force,
+        volumes: args.volumes,
+    };
     each(context, &args.operands, |name| {
         let name = name.strip_prefix('/').unwrap_or(name);
         match containers.remove(name, options) {

@@ -31,12 +31,29 @@ pub(crate) const SHAPE: Shape = Shape {
         ("Networks", "NETWORKS"),
         ("Platform", "PLATFORM"),
     ],
-    table: &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"],
+    table: &[
+        "ID",
+        "Image",
+        "Command",
+        "RunningFor",
+        "Status",
+        "Ports",
+        "Names",
+    ],
 };
 
 /// The same with sizes (`ps -s`).
 pub(crate) const SHAPE_WITH_SIZE: Shape = Shape {
-    table: &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"],
+    table: &[
+        "ID",
+        "Image",
+        "Command",
+        "RunningFor",
+        "Status",
+        "Ports",
+        "Names",
+        "Size",
+    ],
     ..SHAPE
 };
 
@@ -65,7 +82,11 @@ pub(crate) fn row(
     sizes: Option<Sizes>,
     manner: Manner,
 ) -> Row {
-    let id = if manner.whole { record.id.as_str() } else { record.id.short() };
+    let id = if manner.whole {
+        record.id.as_str()
+    } else {
+        record.id.short()
+    };
     let size = sizes.map_or_else(
         || "0B".to_owned(),
         |s| format!("{} (virtual {})", size::short(s.own), size::short(s.whole)),
@@ -131,10 +152,18 @@ pub(crate) fn status(state: &ContainerState, now: Timestamp) -> String {
         Status::Running => format!("Up {}", since(&state.started_at)),
         Status::Paused => format!("Up {} (Paused)", since(&state.started_at)),
         Status::Restarting => {
-            format!("Restarting ({}) {} ago", state.exit_code, since(&state.finished_at))
+            format!(
+                "Restarting ({}) {} ago",
+                state.exit_code,
+                since(&state.finished_at)
+            )
         }
         Status::Removing => "Removal In Progress".to_owned(),
-        Status::Exited => format!("Exited ({}) {} ago", state.exit_code, since(&state.finished_at)),
+        Status::Exited => format!(
+            "Exited ({}) {} ago",
+            state.exit_code,
+            since(&state.finished_at)
+        ),
         Status::Dead => "Dead".to_owned(),
     }
 }
@@ -144,14 +173,19 @@ fn published(record: &ContainerRecord, state: &ContainerState) -> String {
     if !matches!(state.status, Status::Running | Status::Paused) {
         return String::new();
     }
-    let Some(network) = &state.network else { return String::new() };
+    let Some(network) = &state.network else {
+        return String::new();
+    };
     ports::line(&network.ports, &exposed(record))
 }
 
 /// The ports that image and flags expose.
 pub(crate) fn exposed(record: &ContainerRecord) -> Vec<ContainerPort> {
     let names = |set: &StringSet| -> Vec<ContainerPort> {
-        set.keys().filter_map(|name| gantry_model::port::parse_exposed(name).ok()).flatten().collect()
+        set.keys()
+            .filter_map(|name| gantry_model::port::parse_exposed(name).ok())
+            .flatten()
+            .collect()
     };
     let mut all = names(&record.process.exposed_ports);
     all.extend(record.spec.expose.iter().copied());
@@ -159,7 +193,9 @@ pub(crate) fn exposed(record: &ContainerRecord) -> Vec<ContainerPort> {
 }
 
 fn volumes(mounts: &[ResolvedMount]) -> impl Iterator<Item = &ResolvedMount> {
-    mounts.iter().filter(|m| matches!(m.kind, ResolvedMountKind::Volume { .. }))
+    mounts
+        .iter()
+        .filter(|m| matches!(m.kind, ResolvedMountKind::Volume { .. }))
 }
 
 /// The names of volumes and the paths of bind mounts.
@@ -177,7 +213,11 @@ pub(crate) fn mount_names(record: &ContainerRecord) -> Vec<String> {
 
 fn mounts(record: &ContainerRecord, whole: bool) -> String {
     let shorten = |name: String| if whole { name } else { clip(&name, 15) };
-    mount_names(record).into_iter().map(shorten).collect::<Vec<_>>().join(",")
+    mount_names(record)
+        .into_iter()
+        .map(shorten)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// Whether a container mounts this volume, source or target (`--filter volume=`).
@@ -200,7 +240,9 @@ mod tests {
     fn record() -> ContainerRecord {
         ContainerRecord {
             version: 1,
-            id: "8d6332d60a9aab9d29015f319aaee8968618e3676fcc7dd3b2f0054fe0772ee2".parse().unwrap(),
+            id: "8d6332d60a9aab9d29015f319aaee8968618e3676fcc7dd3b2f0054fe0772ee2"
+                .parse()
+                .unwrap(),
             name: "web".into(),
             created: "2026-11-21T08:20:49.015Z".into(),
             spec: ContainerSpec::default(),
@@ -211,7 +253,11 @@ mod tests {
                 labels: [("a".to_owned(), "b".to_owned())].into(),
                 ..ProcessConfig::default()
             },
-            args: vec!["sh".into(), "-c".into(), "echo \"a long one\"; sleep 1".into()],
+            args: vec![
+                "sh".into(),
+                "-c".into(),
+                "echo \"a long one\"; sleep 1".into(),
+            ],
             healthcheck: None,
             mounts: vec![ResolvedMount {
                 target: "/data".into(),
@@ -246,12 +292,20 @@ mod tests {
 
     #[test]
     fn the_table_is_dockers() {
-        let manner = Manner { now: now(), whole: false };
+        let manner = Manner {
+            now: now(),
+            whole: false,
+        };
         let rows = [row(&record(), &running(), None, manner)];
         insta::assert_snapshot!(render(&SHAPE, &Format::Table, &rows).unwrap());
-        let sizes = Some(Sizes { own: 12, whole: 1_984_246 });
+        let sizes = Some(Sizes {
+            own: 12,
+            whole: 1_984_246,
+        });
         let rows = [row(&record(), &running(), sizes, manner)];
-        let format = Format::parse(Some("{{.Size}}|{{.Mounts}}|{{.Networks}}|{{.LocalVolumes}}|{{.Labels}}|{{.State}}"));
+        let format = Format::parse(Some(
+            "{{.Size}}|{{.Mounts}}|{{.Networks}}|{{.LocalVolumes}}|{{.Labels}}|{{.State}}",
+        ));
         assert_eq!(
             render(&SHAPE_WITH_SIZE, &format, &rows).unwrap(),
             "12B (virtual 1.98MB)|0123456789abcd…|bridge|1|a=b|running\n"
@@ -282,7 +336,10 @@ mod tests {
 
     #[test]
     fn commands_are_quoted_and_shortened() {
-        assert_eq!(command(&record().args, false), "\"sh -c echo \\\"a long …\"");
+        assert_eq!(
+            command(&record().args, false),
+            "\"sh -c echo \\\"a long …\""
+        );
         assert_eq!(command(&["a\n".into()], true), "\"a\\n\"");
     }
 }

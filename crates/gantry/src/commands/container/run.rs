@@ -7,6 +7,7 @@ use gantry_model::ContainerSpec;
 use super::foreground::{Foreground, Wishes};
 use super::making::{self, CidFile};
 use crate::context::Context;
+use crate::exit;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::flags::container::ContainerFlags;
 
@@ -38,11 +39,18 @@ pub(crate) fn run(context: &Context, args: RunArgs) -> Outcome {
     let begun = match begin(context, &args, &spec, foreground.as_ref()) {
         Ok(begun) => begun,
         Err(failure) => {
-            file.map(CidFile::abandon);
+            if let Some(file) = file {
+                file.abandon();
+            }
             return Err(failure);
         }
     };
-    let Begun { id, warnings, mut session, .. } = begun;
+    let Begun {
+        id,
+        warnings,
+        mut session,
+        ..
+    } = begun;
     for warning in &warnings {
         context.ui.warning(warning);
     }
@@ -63,7 +71,8 @@ fn foreground(args: &RunArgs) -> Result<Option<Foreground>, Failure> {
         if !args.container.attach.is_empty() {
             return Err(Failure::invalid(
                 "conflicting options: cannot specify both --attach and --detach",
-            ));
+            )
+            .with_code(exit::BAD_USAGE));
         }
         return Ok(None);
     }
@@ -88,5 +97,7 @@ fn begin(
         window: foreground.and_then(Foreground::window),
     };
     let containers = context.engine()?.containers();
-    making::with_image(context, &args.container, &spec.image, || containers.run(spec, options))
+    making::with_image(context, &args.container, &spec.image, || {
+        containers.run(spec, options)
+    })
 }

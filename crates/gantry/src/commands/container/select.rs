@@ -15,8 +15,15 @@ pub(crate) const FILTERS: &[&str] = &[
     "status", "volume",
 ];
 
-const STATUSES: [&str; 7] =
-    ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+const STATUSES: [&str; 7] = [
+    "created",
+    "restarting",
+    "running",
+    "removing",
+    "paused",
+    "exited",
+    "dead",
+];
 
 /// Containers that others are compared with, by time of creation.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,15 +42,22 @@ pub(crate) fn check(filters: &Filters) -> Result<(), Failure> {
             STATUSES.join(", ")
         )));
     }
-    if let Some(code) = filters.values("exited").find(|code| code.parse::<i32>().is_err()) {
-        return Err(Failure::invalid(format!("invalid filter 'exited={code}', expected a number")));
+    if let Some(code) = filters
+        .values("exited")
+        .find(|code| code.parse::<i32>().is_err())
+    {
+        return Err(Failure::invalid(format!(
+            "invalid filter 'exited={code}', expected a number"
+        )));
     }
     Ok(())
 }
 
 /// Whether the filters ask for containers that do not run (then `-a` is understood).
 pub(crate) fn reaches_stopped(filters: &Filters) -> bool {
-    ["status", "exited", "before", "since"].iter().any(|name| filters.values(name).next().is_some())
+    ["status", "exited", "before", "since"]
+        .iter()
+        .any(|name| filters.values(name).next().is_some())
 }
 
 /// Whether a container is meant.
@@ -63,7 +77,9 @@ pub(crate) fn fits(
         && filters.all("label", |label| has_label(&record.process.labels, label))
         && filters.any("ancestor", |name| is_ancestor(record, name))
         && filters.any("volume", |volume| mounts_volume(record, volume))
-        && filters.any("network", |network| record.spec.network.to_string() == network)
+        && filters.any("network", |network| {
+            record.spec.network.to_string() == network
+        })
         && filters.any("publish", |port| publishes(state, port))
         && filters.any("expose", |port| exposes(record, port))
         && bounds.before.is_none_or(|limit| created < Some(limit))
@@ -102,7 +118,9 @@ fn is_ancestor(record: &ContainerRecord, name: &str) -> bool {
 }
 
 fn publishes(state: &ContainerState, port: &str) -> bool {
-    let Ok(wanted) = gantry_model::port::parse_exposed(port) else { return false };
+    let Ok(wanted) = gantry_model::port::parse_exposed(port) else {
+        return false;
+    };
     let published = state.network.iter().flat_map(|n| &n.ports);
     published.into_iter().any(|mapping| {
         wanted.iter().any(|port| {
@@ -113,10 +131,17 @@ fn publishes(state: &ContainerState, port: &str) -> bool {
 }
 
 fn exposes(record: &ContainerRecord, port: &str) -> bool {
-    let Ok(wanted) = gantry_model::port::parse_exposed(port) else { return false };
+    let Ok(wanted) = gantry_model::port::parse_exposed(port) else {
+        return false;
+    };
     let all = exposed(record);
     wanted.iter().any(|port| {
-        all.contains(port) || record.spec.ports.iter().any(|mapping| mapping.container == *port)
+        all.contains(port)
+            || record
+                .spec
+                .ports
+                .iter()
+                .any(|mapping| mapping.container == *port)
     })
 }
 
@@ -129,7 +154,9 @@ mod tests {
     fn record() -> ContainerRecord {
         ContainerRecord {
             version: 1,
-            id: "8d6332d60a9aab9d29015f319aaee8968618e3676fcc7dd3b2f0054fe0772ee2".parse().unwrap(),
+            id: "8d6332d60a9aab9d29015f319aaee8968618e3676fcc7dd3b2f0054fe0772ee2"
+                .parse()
+                .unwrap(),
             name: "web-1".into(),
             created: "2026-11-21T08:20:49.015Z".into(),
             spec: ContainerSpec::default(),
@@ -151,7 +178,11 @@ mod tests {
         let flags: Vec<String> = flags.iter().map(|f| (*f).to_owned()).collect();
         let filters = Filters::parse(&flags, FILTERS).unwrap();
         check(&filters).unwrap();
-        let state = ContainerState { status: Status::Exited, exit_code: 3, ..ContainerState::default() };
+        let state = ContainerState {
+            status: Status::Exited,
+            exit_code: 3,
+            ..ContainerState::default()
+        };
         fits(&filters, &Bounds::default(), &record(), &state)
     }
 

@@ -37,7 +37,9 @@ pub(crate) fn run(context: &Context, args: StartArgs) -> Outcome {
         });
     }
     let [name] = args.operands.as_slice() else {
-        return Err(Failure::invalid("you cannot start and attach multiple containers at once"));
+        return Err(Failure::invalid(
+            "you cannot start and attach multiple containers at once",
+        ));
     };
     let (record, _) = containers.look(name)?;
     let foreground = Foreground::new(Wishes {
@@ -47,7 +49,10 @@ pub(crate) fn run(context: &Context, args: StartArgs) -> Outcome {
         proxy_signals: true,
         detach_keys: args.detach_keys.as_deref(),
     })?;
-    let options = StartOptions { attach: Some(foreground.attach), window: foreground.window() };
+    let options = StartOptions {
+        attach: Some(foreground.attach),
+        window: foreground.window(),
+    };
     let mut begun = containers.start(record.id.as_str(), options)?;
     begun.session.started()?;
     foreground.carry(&mut begun.session)

@@ -21,7 +21,9 @@ pub(crate) struct Wanted<'a> {
 
 /// Fetches it, and says on stderr how far it is.
 pub(crate) fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<Pulled, Failure> {
-    let options = PullOptions { platform: platform(wanted.platform)? };
+    let options = PullOptions {
+        platform: platform(wanted.platform)?,
+    };
     let shown = Shown::new(wanted.quiet, "Pulling from");
     let images = context.engine()?.images();
     let pulled = images.pull(wanted.reference, &options, &shown);
@@ -31,7 +33,9 @@ pub(crate) fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<Pulled, Fai
 
 /// The platform that `--platform` names.
 pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     Ok(Some(text.parse().map_err(wrong("--platform", text))?))
 }
 
@@ -41,7 +45,11 @@ pub(crate) fn summary(reference: &Reference, pulled: &Pulled) -> String {
         true => "Downloaded newer image for",
         false => "Image is up to date for",
     };
-    format!("Digest: {}\nStatus: {status} {}", pulled.digest, reference.familiar())
+    format!(
+        "Digest: {}\nStatus: {status} {}",
+        pulled.digest,
+        reference.familiar()
+    )
 }
 
 /// Shows what becomes known of a transfer.
@@ -55,13 +63,18 @@ pub(crate) struct Shown {
 impl Shown {
     /// A display that begins with `verb`.
     pub(crate) fn new(quiet: bool, verb: &'static str) -> Self {
-        Self { display: TransferDisplay::new(quiet), verb }
+        Self {
+            display: TransferDisplay::new(quiet),
+            verb,
+        }
     }
 }
 
 impl Transfer for Shown {
     fn begin(&self, tag: &str, from: &str, layers: &[Digest]) {
-        self.display.line(&format!("{tag}: {} {from}", self.verb));
+        if !from.is_empty() {
+            self.display.line(&format!("{tag}: {} {from}", self.verb));
+        }
         for layer in layers {
             self.display.item(Item {
                 id: layer.short(),

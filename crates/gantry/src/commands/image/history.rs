@@ -43,25 +43,37 @@ const SHAPE: Shape = Shape {
 };
 
 /// The same without human times.
-const EXACT: Shape =
-    Shape { table: &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"], ..SHAPE };
+const EXACT: Shape = Shape {
+    table: &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"],
+    ..SHAPE
+};
 
 pub(crate) fn run(context: &Context, args: HistoryArgs) -> Outcome {
     let steps = context.engine()?.images().history(&args.operands[0])?;
     if args.quiet && args.format.is_none() {
-        let text: String = steps.iter().map(|step| format!("{}\n", id(step, args.no_trunc))).collect();
+        let text: String = steps
+            .iter()
+            .map(|step| format!("{}\n", id(step, args.no_trunc)))
+            .collect();
         context.ui.data(&text)?;
         return Ok(Exit::SUCCESS);
     }
     let now = Timestamp::now();
     let rows: Vec<Row> = steps.iter().map(|step| row(step, &args, now)).collect();
     let shape = if args.human { &SHAPE } else { &EXACT };
-    context.ui.data(&listing::render(shape, &Format::parse(args.format.as_deref()), &rows)?)?;
+    context.ui.data(&listing::render(
+        shape,
+        &Format::parse(args.format.as_deref()),
+        &rows,
+    )?)?;
     Ok(Exit::SUCCESS)
 }
 
 fn id(step: &HistoryRow, whole: bool) -> String {
-    step.id.as_ref().map_or_else(|| "<missing>".to_owned(), |id| row::id(&id.to_string(), whole))
+    step.id.as_ref().map_or_else(
+        || "<missing>".to_owned(),
+        |id| row::id(&id.to_string(), whole),
+    )
 }
 
 fn row(step: &HistoryRow, args: &HistoryArgs, now: Timestamp) -> Row {
@@ -72,7 +84,14 @@ fn row(step: &HistoryRow, args: &HistoryArgs, now: Timestamp) -> Row {
         ("CreatedSince", time::ago(created, now)),
         ("CreatedAt", time::rfc3339_seconds(created)),
         ("CreatedBy", if args.no_trunc { by } else { clip(&by, 45) }),
-        ("Size", if args.human { size::short(step.size) } else { step.size.to_string() }),
+        (
+            "Size",
+            if args.human {
+                size::short(step.size)
+            } else {
+                step.size.to_string()
+            },
+        ),
         ("Comment", harmless(&step.comment)),
     ])
 }
@@ -91,14 +110,24 @@ mod tests {
             operands: vec![],
         };
         let step = HistoryRow {
-            id: Some(format!("sha256:9561302b1254{}", "0".repeat(52)).parse().unwrap()),
+            id: Some(
+                format!("sha256:9561302b1254{}", "0".repeat(52))
+                    .parse()
+                    .unwrap(),
+            ),
             created: Some("2026-11-21T08:18:42Z".into()),
-            created_by: "RUN /bin/sh -c apt-get update && apt-get install -y something # buildkit".into(),
+            created_by: "RUN /bin/sh -c apt-get update && apt-get install -y something # buildkit"
+                .into(),
             size: 1_984_234,
             comment: "buildkit.dockerfile.v0".into(),
             tags: vec![],
         };
-        let below = HistoryRow { id: None, created_by: "CMD [\"sh\"]".into(), size: 0, ..step.clone() };
+        let below = HistoryRow {
+            id: None,
+            created_by: "CMD [\"sh\"]".into(),
+            size: 0,
+            ..step.clone()
+        };
         let now = "2026-11-21T08:22:42Z".parse().unwrap();
         let rows = [row(&step, &args, now), row(&below, &args, now)];
         insta::assert_snapshot!(listing::render(&SHAPE, &Format::Table, &rows).unwrap());

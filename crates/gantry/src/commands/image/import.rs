@@ -30,11 +30,17 @@ pub(crate) struct ImportArgs {
 pub(crate) fn run(context: &Context, args: ImportArgs) -> Outcome {
     let source = args.operands[0].as_str();
     let reference = match args.operands.get(1) {
-        Some(name) => Some(name.parse::<Reference>().map_err(|e| Failure::invalid(e.to_string()))?),
+        Some(name) => Some(
+            name.parse::<Reference>()
+                .map_err(|e| Failure::invalid(e.to_string()))?,
+        ),
         None => None,
     };
     let platform = match args.platform.as_deref().filter(|text| !text.is_empty()) {
-        Some(text) => Some(text.parse::<Platform>().map_err(wrong("--platform", text))?),
+        Some(text) => Some(
+            text.parse::<Platform>()
+                .map_err(wrong("--platform", text))?,
+        ),
         None => None,
     };
     let options = ImportOptions {
@@ -59,5 +65,7 @@ fn open(source: &str) -> Result<Box<dyn Read + Send>, Failure> {
             "importing from {source} is not supported: an archive is a local file yet, download it first"
         )));
     }
-    Ok(Box::new(File::open(source).map_err(CommandError::file("open", source))?))
+    Ok(Box::new(
+        File::open(source).map_err(CommandError::file("open", source))?,
+    ))
 }

@@ -27,17 +27,25 @@ pub(crate) struct LoadArgs {
 }
 
 pub(crate) fn run(context: &Context, args: LoadArgs) -> Outcome {
-    let input = match args.input.as_deref().filter(|path| !path.is_empty() && *path != "-") {
+    let input = match args
+        .input
+        .as_deref()
+        .filter(|path| !path.is_empty() && *path != "-")
+    {
         Some(path) => File::open(path).map_err(CommandError::file("open", path))?,
         None if io::stdin().is_terminal() => {
-            return Err(Failure::invalid("requested load from stdin, but stdin is empty"));
+            return Err(Failure::invalid(
+                "requested load from stdin, but stdin is empty",
+            ));
         }
         None => {
             let own = io::stdin().as_fd().try_clone_to_owned();
             File::from(own.map_err(CommandError::file("read", "STDIN"))?)
         }
     };
-    let options = LoadOptions { platform: platform(args.platform.as_deref())? };
+    let options = LoadOptions {
+        platform: platform(args.platform.as_deref())?,
+    };
     let shown = Shown::new(args.quiet, "Loading");
     let loaded = context.engine()?.images().load(input, &options, &shown);
     shown.display.finish();

@@ -40,15 +40,28 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
     filters.reference.extend(args.operands.iter().cloned());
     let found = context.engine()?.images().list(&filters)?;
     if args.quiet {
-        let mut ids: Vec<String> =
-            found.iter().map(|image| row::id(&image.id.to_string(), args.no_trunc)).collect();
+        let mut ids: Vec<String> = found
+            .iter()
+            .map(|image| row::id(&image.id.to_string(), args.no_trunc))
+            .collect();
         ids.dedup();
         let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
         context.ui.data(&text)?;
         return Ok(Exit::SUCCESS);
     }
-    let rows: Vec<Row> = found.iter().map(|image| row::row(image, args.no_trunc, now)).collect();
-    let shape = if args.digests { &row::SHAPE_WITH_DIGEST } else { &row::SHAPE };
-    context.ui.data(&listing::render(shape, &Format::parse(args.format.as_deref()), &rows)?)?;
+    let rows: Vec<Row> = found
+        .iter()
+        .map(|image| row::row(image, args.no_trunc, now))
+        .collect();
+    let shape = if args.digests {
+        &row::SHAPE_WITH_DIGEST
+    } else {
+        &row::SHAPE
+    };
+    context.ui.data(&listing::render(
+        shape,
+        &Format::parse(args.format.as_deref()),
+        &rows,
+    )?)?;
     Ok(Exit::SUCCESS)
 }

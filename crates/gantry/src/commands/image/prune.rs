@@ -33,9 +33,15 @@ pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
     if !args.force && !confirm(warning)? {
         return Err(Failure::Said(1));
     }
-    let pruned = context.engine()?.images().prune(&PruneOptions { all: args.all, filters })?;
+    let pruned = context.engine()?.images().prune(&PruneOptions {
+        all: args.all,
+        filters,
+    })?;
     context.ui.data(&text(&pruned))?;
-    context.ui.line(&format!("Total reclaimed space: {}", size::long(pruned.bytes)))?;
+    context.ui.line(&format!(
+        "Total reclaimed space: {}",
+        size::long(pruned.bytes)
+    ))?;
     Ok(Exit::SUCCESS)
 }
 
@@ -45,7 +51,12 @@ pub(crate) fn text(pruned: &Pruned) -> String {
         return String::new();
     }
     let mut text = String::from("Deleted Images:\n");
-    text.extend(pruned.untagged.iter().map(|name| format!("untagged: {name}\n")));
+    text.extend(
+        pruned
+            .untagged
+            .iter()
+            .map(|name| format!("untagged: {name}\n")),
+    );
     text.extend(pruned.deleted.iter().map(|id| format!("deleted: {id}\n")));
     text.push('\n');
     text

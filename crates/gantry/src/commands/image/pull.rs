@@ -25,15 +25,27 @@ pub(crate) struct PullArgs {
 
 pub(crate) fn run(context: &Context, args: PullArgs) -> Outcome {
     let name = &args.operands[0];
-    let reference: Reference = name.parse().map_err(
-        |error: gantry_model::reference::ReferenceError| Failure::invalid(error.to_string()),
-    )?;
-    let tagged = name.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    let reference: Reference =
+        name.parse()
+            .map_err(|error: gantry_model::reference::ReferenceError| {
+                Failure::invalid(error.to_string())
+            })?;
+    let tagged = name
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains([':', '@']));
     if !args.quiet && !tagged {
         context.ui.status("Using default tag: latest");
     }
     let platform = args.platform.as_deref();
-    let pulled = fetch(context, Wanted { reference: &reference, platform, quiet: args.quiet })?;
+    let pulled = fetch(
+        context,
+        Wanted {
+            reference: &reference,
+            platform,
+            quiet: args.quiet,
+        },
+    )?;
     if !args.quiet {
         context.ui.line(&summary(&reference, &pulled))?;
     }

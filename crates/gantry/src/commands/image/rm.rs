@@ -25,8 +25,11 @@ pub(crate) fn run(context: &Context, args: RmArgs) -> Outcome {
     let options = RemoveOptions { force: args.force };
     each(context, &args.operands, |name| {
         let removed = images.remove(name, options)?;
-        let mut text: String =
-            removed.untagged.iter().map(|name| format!("Untagged: {name}\n")).collect();
+        let mut text: String = removed
+            .untagged
+            .iter()
+            .map(|name| format!("Untagged: {name}\n"))
+            .collect();
         text.extend(removed.deleted.iter().map(|id| format!("Deleted: {id}\n")));
         context.ui.data(&text)
     })

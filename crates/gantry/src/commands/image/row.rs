@@ -35,7 +35,10 @@ pub(crate) const SHAPE_WITH_DIGEST: Shape = Shape {
 pub(crate) fn row(image: &ImageRow, whole: bool, now: Timestamp) -> Row {
     let named = |text: &Option<String>| text.clone().unwrap_or_else(|| "<none>".to_owned());
     let created = image.created.as_deref().unwrap_or_default();
-    let digest = image.digest.as_ref().map_or_else(|| "<none>".to_owned(), ToString::to_string);
+    let digest = image
+        .digest
+        .as_ref()
+        .map_or_else(|| "<none>".to_owned(), ToString::to_string);
     Row::new([
         ("Repository", named(&image.repository)),
         ("Tag", named(&image.tag)),
@@ -69,7 +72,9 @@ mod tests {
     fn the_table_is_dockers() {
         let now = "2026-11-21T08:22:42Z".parse().unwrap();
         let image = ImageRow {
-            id: format!("sha256:9561302b1254{}", "0".repeat(52)).parse().unwrap(),
+            id: format!("sha256:9561302b1254{}", "0".repeat(52))
+                .parse()
+                .unwrap(),
             repository: Some("busybox".into()),
             tag: Some("latest".into()),
             digest: None,
@@ -78,7 +83,11 @@ mod tests {
             labels: std::collections::BTreeMap::new(),
             containers: 1,
         };
-        let dangling = ImageRow { repository: None, tag: None, ..image.clone() };
+        let dangling = ImageRow {
+            repository: None,
+            tag: None,
+            ..image.clone()
+        };
         let rows = [row(&image, false, now), row(&dangling, false, now)];
         insta::assert_snapshot!(render(&SHAPE, &Format::Table, &rows).unwrap());
     }

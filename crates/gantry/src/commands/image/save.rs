@@ -29,11 +29,17 @@ pub(crate) fn run(context: &Context, args: SaveArgs) -> Outcome {
         None | Some("" | "docker") => ArchiveKind::Docker,
         Some("oci") => ArchiveKind::Oci,
         Some(other) => {
-            return Err(Failure::invalid(format!("unknown layout {other:?}, expected docker or oci")));
+            return Err(Failure::invalid(format!(
+                "unknown layout {other:?}, expected docker or oci"
+            )));
         }
     };
     let images = context.engine()?.images();
-    match args.output.as_deref().filter(|path| !path.is_empty() && *path != "-") {
+    match args
+        .output
+        .as_deref()
+        .filter(|path| !path.is_empty() && *path != "-")
+    {
         Some(path) => {
             let aside = Aside::create(path)?;
             let mut out = BufWriter::with_capacity(256 << 10, &aside.file);
@@ -51,7 +57,10 @@ pub(crate) fn run(context: &Context, args: SaveArgs) -> Outcome {
             // Not through `io::stdout`, which looks for line ends in all that passes.
             let own = io::stdout().as_fd().try_clone_to_owned().map_err(written)?;
             let mut broken = false;
-            let pipe = Pipe { file: File::from(own), broken: &mut broken };
+            let pipe = Pipe {
+                file: File::from(own),
+                broken: &mut broken,
+            };
             let mut out = BufWriter::with_capacity(256 << 10, pipe);
             let saved = images.save(&args.operands, kind, &mut out);
             let flushed = out.flush();
@@ -102,16 +111,26 @@ impl Aside {
         // A device or a pipe is written as it is.
         if target.metadata().is_ok_and(|known| !known.is_file()) {
             let file = File::options().write(true).open(&target).map_err(failed)?;
-            return Ok(Self { file, temporary: None, target });
+            return Ok(Self {
+                file,
+                temporary: None,
+                target,
+            });
         }
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = folder(&target).join(format!(".{name}.{}", std::process::id()));
         let file = File::create_new(&temporary).map_err(failed)?;
-        Ok(Self { file, temporary: Some(temporary), target })
+        Ok(Self {
+            file,
+            temporary: Some(temporary),
+            target,
+        })
     }
 
     fn finish(mut self) -> Result<(), CommandError> {
-        let Some(temporary) = self.temporary.take() else { return Ok(()) };
+        let Some(temporary) = self.temporary.take() else {
+            return Ok(());
+        };
         let rename = CommandError::file("write", self.target.display());
         std::fs::rename(&temporary, &self.target).map_err(rename)
     }

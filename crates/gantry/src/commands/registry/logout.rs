@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Exit, Outcome};
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -12,6 +12,19 @@ pub(crate) struct LogoutArgs {
     pub(crate) operands: Vec<String>,
 }
 
-pub(crate) fn run(_context: &Context, _args: LogoutArgs) -> Outcome {
-    Err(Failure::unsupported("not wired"))
+pub(crate) fn run(context: &Context, args: LogoutArgs) -> Outcome {
+    let registry = args.operands.first().map_or("", String::as_str);
+    let shown = if registry.is_empty() {
+        "https://index.docker.io/v1/"
+    } else {
+        registry
+    };
+    if context.engine()?.images().logout(registry)? {
+        context
+            .ui
+            .line(&format!("Removing login credentials for {shown}"))?;
+    } else {
+        context.ui.line(&format!("Not logged in to {shown}"))?;
+    }
+    Ok(Exit::SUCCESS)
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use gantry_model::FaultKind;
 
 use crate::commands::inspected::inspected;
-use crate::commands::volume;
+use crate::commands::{network, volume};
 use crate::context::Context;
 use crate::failure::{CommandError, Failure, Outcome};
 use crate::output::documents::Document;
@@ -35,7 +35,11 @@ pub(crate) fn run(context: &Context, args: InspectArgs) -> Outcome {
             KINDS.map(|kind| format!("{kind:?}")).join(", ")
         )));
     }
-    let kinds = if kind.is_empty() { &KINDS[..] } else { std::slice::from_ref(&kind) };
+    let kinds = if kind.is_empty() {
+        &KINDS[..]
+    } else {
+        std::slice::from_ref(&kind)
+    };
     inspected(context, args.format.as_deref(), &args.operands, |name| {
         for one in kinds {
             match find(context, one, name, args.size) {
@@ -49,7 +53,10 @@ pub(crate) fn run(context: &Context, args: InspectArgs) -> Outcome {
 }
 
 fn is_another(failure: &Failure) -> bool {
-    matches!(failure.kind(), Some(FaultKind::NotFound | FaultKind::Invalid))
+    matches!(
+        failure.kind(),
+        Some(FaultKind::NotFound | FaultKind::Invalid)
+    )
 }
 
 fn find(context: &Context, kind: &str, name: &str, size: bool) -> Result<Document, Failure> {
@@ -58,6 +65,8 @@ fn find(context: &Context, kind: &str, name: &str, size: bool) -> Result<Documen
         "container" => Document::new(&engine.containers().inspect(name, size)?),
         "image" => Document::new(&engine.images().inspect(name)?),
         "volume" => Document::new(&volume::inspect::document(&engine.volumes().inspect(name)?)),
-        _ => return Err(CommandError::NotFound(format!("No such network: {name}")).into()),
+        _ => Document::new(&network::inspect::document(
+            &engine.networks().inspect(name)?,
+        )),
     })
 }

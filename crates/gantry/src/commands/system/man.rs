@@ -16,7 +16,11 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn run(_context: &Context, args: ManArgs) -> Outcome {
-    let folder = args.operands.first().map(String::as_str).unwrap_or_default();
+    let folder = args
+        .operands
+        .first()
+        .map(String::as_str)
+        .unwrap_or_default();
     std::fs::create_dir_all(folder).map_err(CommandError::file("make the folder", folder))?;
     let mut whole = tree::whole();
     whole.build();
@@ -33,7 +37,10 @@ fn write(command: &clap::Command, name: &str, folder: &Path) -> Result<(), Comma
         .render(&mut page)
         .map_err(CommandError::file("render", &shown))?;
     std::fs::write(&path, page).map_err(CommandError::file("write", &shown))?;
-    for below in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+    for below in command
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set() && c.get_name() != "help")
+    {
         write(below, &format!("{name}-{}", below.get_name()), folder)?;
     }
     Ok(())

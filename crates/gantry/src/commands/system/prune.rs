@@ -1,9 +1,15 @@
 //! Removes unused data.
 
 use clap::Args;
+use gantry_engine::images::ImageFilters;
+use gantry_engine::system::{PruneOptions, Pruned};
+use jiff::Timestamp;
 
+use crate::commands::confirm::confirm;
+use crate::commands::image;
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::size;
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -22,6 +28,58 @@ pub(crate) struct PruneArgs {
     pub(crate) volumes: bool,
 }
 
-pub(crate) fn run(_context: &Context, _args: PruneArgs) -> Outcome {
-    Err(Failure::unsupported("not wired"))
+pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
+    let filters = ImageFilters::parse(&args.filter, Timestamp::now())?;
+    if !args.force && !confirm(&warning(&args))? {
+        return Err(Failure::Said(1));
+    }
+    let options = PruneOptions {
+        all: args.all,
+        volumes: args.volumes,
+        filters,
+    };
+    let pruned = context.engine()?.system().prune(&options)?;
+    context.ui.data(&text(&pruned))?;
+    context.ui.line(&format!(
+        "Total reclaimed space: {}",
+        size::long(pruned.bytes)
+    ))?;
+    Ok(Exit::SUCCESS)
+}
+
+fn warning(args: &PruneArgs) -> String {
+    let mut text = String::from("This will remove:\n  - all stopped containers\n");
+    if args.volumes {
+        text.push_str("  - all anonymous volumes not used by at least one container\n");
+    }
+    text.push_str(if args.all {
+        "  - all images without at least one container associated to them\n  - all build cache\n"
+    } else {
+        "  - all dangling images\n  - unused build cache\n"
+    });
+    text
+}
+
+/// What was removed, in Docker's words.
+fn text(pruned: &Pruned) -> String {
+    let mut text = String::new();
+    if !pruned.containers.is_empty() {
+        text.push_str("Deleted Containers:\n");
+        text.extend(pruned.containers.iter().map(|id| format!("{id}\n")));
+        text.push('\n');
+    }
+    if !pruned.volumes.is_empty() {
+        text.push_str(&format!(
+            "Deleted Volumes:\n{}\n\n",
+            pruned.volumes.join("\n")
+        ));
+    }
+    text.push_str(&image::prune::text(&pruned.images));
+    if pruned.cache.records > 0 {
+        text.push_str(&format!(
+            "Deleted build cache objects: {}\n\n",
+            pruned.cache.records
+        ));
+    }
+    text
 }

@@ -59,7 +59,11 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
         return Ok(Exit::SUCCESS);
     }
     let rows: Vec<Row> = found.iter().map(row).collect();
-    context.ui.data(&listing::render(&SHAPE, &Format::parse(args.format.as_deref()), &rows)?)?;
+    context.ui.data(&listing::render(
+        &SHAPE,
+        &Format::parse(args.format.as_deref()),
+        &rows,
+    )?)?;
     Ok(Exit::SUCCESS)
 }
 

@@ -26,14 +26,24 @@ pub(crate) struct PruneArgs {
 pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
     let filters = Filters::parse(&args.filter, &["all", "label", "label!"])?;
     let all = args.all || filters.truth("all")? == Some(true);
-    let which = if all { "local volumes" } else { "anonymous local volumes" };
+    let which = if all {
+        "local volumes"
+    } else {
+        "anonymous local volumes"
+    };
     let warning = format!("This will remove {which} not used by at least one container.");
     if !args.force && !confirm(&warning)? {
         return Err(Failure::Said(1));
     }
-    let pruned = context.engine()?.volumes().prune(all, &|volume| spared(volume, &filters))?;
+    let pruned = context
+        .engine()?
+        .volumes()
+        .prune(all, &|volume| spared(volume, &filters))?;
     context.ui.data(&text(&pruned))?;
-    context.ui.line(&format!("Total reclaimed space: {}", size::long(pruned.reclaimed)))?;
+    context.ui.line(&format!(
+        "Total reclaimed space: {}",
+        size::long(pruned.reclaimed)
+    ))?;
     Ok(Exit::SUCCESS)
 }
 

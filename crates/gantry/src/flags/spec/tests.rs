@@ -9,7 +9,10 @@ fn environment(name: &str) -> Option<String> {
 
 fn flags(words: &[&str]) -> ContainerFlags {
     let clap = ContainerFlags::augment_args(
-        clap::Command::new("run").no_binary_name(true).disable_help_flag(true).args_override_self(true),
+        clap::Command::new("run")
+            .no_binary_name(true)
+            .disable_help_flag(true)
+            .args_override_self(true),
     )
     .mut_args(follow_pflag);
     let mut matches = clap.try_get_matches_from(words).unwrap();
@@ -17,7 +20,10 @@ fn flags(words: &[&str]) -> ContainerFlags {
 }
 
 fn spec(words: &[&str]) -> Result<ContainerSpec, Failure> {
-    let caller = Caller { folder: Path::new("/home/me"), environment: &environment };
+    let caller = Caller {
+        folder: Path::new("/home/me"),
+        environment: &environment,
+    };
     container(&flags(words), "busybox", &["sh".to_owned()], caller)
 }
 
@@ -70,40 +76,98 @@ fn booleans_follow_pflag() {
 
 #[test]
 fn values_may_look_like_flags_and_the_last_one_wins() {
-    assert_eq!(flags(&["--entrypoint", "-x"]).entrypoint.as_deref(), Some("-x"));
-    assert_eq!(flags(&["-e", "-A=1", "-eB=2", "-e=C=3"]).env, ["-A=1", "B=2", "C=3"]);
-    assert_eq!(flags(&["--name", "a", "--name=b"]).name.as_deref(), Some("b"));
+    assert_eq!(
+        flags(&["--entrypoint", "-x"]).entrypoint.as_deref(),
+        Some("-x")
+    );
+    assert_eq!(
+        flags(&["-e", "-A=1", "-eB=2", "-e=C=3"]).env,
+        ["-A=1", "B=2", "C=3"]
+    );
+    assert_eq!(
+        flags(&["--name", "a", "--name=b"]).name.as_deref(),
+        Some("b")
+    );
 }
 
 #[test]
 fn an_empty_entry_point_clears_the_images() {
-    assert_eq!(spec(&["--entrypoint", ""]).unwrap().entrypoint, Some(vec![]));
-    assert_eq!(spec(&["--entrypoint=sh"]).unwrap().entrypoint, Some(vec!["sh".to_owned()]));
+    assert_eq!(
+        spec(&["--entrypoint", ""]).unwrap().entrypoint,
+        Some(vec![])
+    );
+    assert_eq!(
+        spec(&["--entrypoint=sh"]).unwrap().entrypoint,
+        Some(vec!["sh".to_owned()])
+    );
 }
 
 #[test]
 fn health_checks_can_be_turned_off() {
-    assert_eq!(spec(&["--no-healthcheck"]).unwrap().healthcheck.unwrap().test, ["NONE"]);
+    assert_eq!(
+        spec(&["--no-healthcheck"])
+            .unwrap()
+            .healthcheck
+            .unwrap()
+            .test,
+        ["NONE"]
+    );
     assert!(refusal(&["--no-healthcheck", "--health-cmd", "x"]).contains("conflicts"));
 }
 
 #[test]
 fn wrong_values_are_named() {
     for (words, want) in [
-        (&["-m", "abc"][..], r#"invalid argument "abc" for "-m, --memory" flag: invalid size: "abc""#),
-        (&["--restart", "foo"], r#"invalid argument "foo" for "--restart" flag: invalid restart policy "foo""#),
-        (&["-p", "x:80"], r#"invalid argument "x:80" for "-p, --publish" flag: invalid hostPort: "x""#),
-        (&["--network", "mine"], r#"invalid argument "mine" for "--network" flag: network "mine" not found"#),
-        (&["--rm", "--restart", "always"], "conflicting options: cannot specify both --restart and --rm"),
-        (&["--log-driver", "syslog"], r#"log driver "syslog" is not supported"#),
+        (
+            &["-m", "abc"][..],
+            r#"invalid argument "abc" for "-m, --memory" flag: invalid size: "abc""#,
+        ),
+        (
+            &["--restart", "foo"],
+            r#"invalid argument "foo" for "--restart" flag: invalid restart policy "foo""#,
+        ),
+        (
+            &["-p", "x:80"],
+            r#"invalid argument "x:80" for "-p, --publish" flag: invalid hostPort: "x""#,
+        ),
+        (
+            &["--network", "mine"],
+            r#"invalid argument "mine" for "--network" flag: network "mine" not found"#,
+        ),
+        (
+            &["--rm", "--restart", "always"],
+            "conflicting options: cannot specify both --restart and --rm",
+        ),
+        (
+            &["--log-driver", "syslog"],
+            r#"log driver "syslog" is not supported"#,
+        ),
         (&["--userns", "private"], "flag --userns is not supported"),
-        (&["--pid", "container:x"], "--pid container:x is not supported"),
-        (&["--uts", "mine"], r#"invalid argument "mine" for "--uts" flag: expected one of host"#),
+        (
+            &["--pid", "container:x"],
+            "--pid container:x is not supported",
+        ),
+        (
+            &["--uts", "mine"],
+            r#"invalid argument "mine" for "--uts" flag: expected one of host"#,
+        ),
         (&["--pull", "often"], "invalid pull option: 'often'"),
-        (&["--cpus", "1", "--cpu-quota", "5"], "conflicting options: --cpus"),
-        (&["--add-host", "x"], r#"invalid argument "x" for "--add-host" flag: bad format"#),
-        (&["--network", "host", "--network", "none"], "network \"none\" cannot be added"),
-        (&["--sysctl", "x"], r#"invalid argument "x" for "--sysctl" flag: expected NAME=VALUE"#),
+        (
+            &["--cpus", "1", "--cpu-quota", "5"],
+            "conflicting options: --cpus",
+        ),
+        (
+            &["--add-host", "x"],
+            r#"invalid argument "x" for "--add-host" flag: bad format"#,
+        ),
+        (
+            &["--network", "host", "--network", "none"],
+            "network \"none\" cannot be added",
+        ),
+        (
+            &["--sysctl", "x"],
+            r#"invalid argument "x" for "--sysctl" flag: expected NAME=VALUE"#,
+        ),
     ] {
         let got = refusal(words);
         assert!(got.starts_with(want), "{words:?}: {got}");

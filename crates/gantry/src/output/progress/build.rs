@@ -29,15 +29,20 @@ pub(crate) enum Mode {
 impl Mode {
     /// What `--progress` (or `BUILDKIT_PROGRESS`) and `-q` ask for.
     pub(crate) fn choose(flag: Option<&str>, quiet: bool) -> Result<Self, Failure> {
-        let fits = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
+        let fits =
+            io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
         match flag {
             _ if quiet => Ok(Self::Quiet),
             None | Some("" | "auto") if fits => Ok(Self::Live),
             None | Some("" | "auto" | "plain") => Ok(Self::Plain),
             Some("tty") if fits => Ok(Self::Live),
-            Some("tty") => Err(Failure::invalid("--progress=tty needs a terminal at STDERR")),
+            Some("tty") => Err(Failure::invalid(
+                "--progress=tty needs a terminal at STDERR",
+            )),
             Some("quiet" | "none") => Ok(Self::Quiet),
-            Some("rawjson") => Err(Failure::unsupported("--progress=rawjson is not supported yet, use plain")),
+            Some("rawjson") => Err(Failure::unsupported(
+                "--progress=rawjson is not supported yet, use plain",
+            )),
             Some(other) => Err(Failure::invalid(format!(
                 "invalid progress mode {other:?}, the modes are auto, plain, quiet and tty"
             ))),
@@ -75,7 +80,13 @@ impl BuildDisplay {
             warnings: Vec::new(),
             over: false,
         };
-        Self { mode, color, start: Instant::now(), state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            mode,
+            color,
+            start: Instant::now(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     /// Runs `work` while the display is kept up to date; `failed` says whether what it gave back
@@ -102,8 +113,10 @@ impl BuildDisplay {
     fn tick(&self) {
         let mut state = self.lock();
         while !state.over {
-            let (next, _) =
-                self.changed.wait_timeout(state, FRAME).unwrap_or_else(PoisonError::into_inner);
+            let (next, _) = self
+                .changed
+                .wait_timeout(state, FRAME)
+                .unwrap_or_else(PoisonError::into_inner);
             state = next;
             let now = self.start.elapsed();
             match self.mode {
@@ -119,9 +132,17 @@ impl BuildDisplay {
     }
 
     fn draw(&self, state: &mut State, now: Duration) {
-        let (height, width) =
-            terminal::size().map_or((24, 80), |(rows, columns)| (usize::from(rows), usize::from(columns)));
-        let lines = state.live.lines(now, Extent { width, height, color: self.color });
+        let (height, width) = terminal::size().map_or((24, 80), |(rows, columns)| {
+            (usize::from(rows), usize::from(columns))
+        });
+        let lines = state.live.lines(
+            now,
+            Extent {
+                width,
+                height,
+                color: self.color,
+            },
+        );
         write(&state.screen.frame(&lines));
     }
 
@@ -137,7 +158,9 @@ impl BuildDisplay {
             state.plain.failure_summary(&mut out);
         }
         if !state.warnings.is_empty() && self.mode != Mode::Quiet {
-            out.extend_from_slice(format!("\n {} found:\n", plural(state.warnings.len())).as_bytes());
+            out.extend_from_slice(
+                format!("\n {} found:\n", plural(state.warnings.len())).as_bytes(),
+            );
             for warning in &state.warnings {
                 out.extend_from_slice(warning.as_bytes());
             }
@@ -147,7 +170,11 @@ impl BuildDisplay {
 }
 
 fn plural(count: usize) -> String {
-    if count == 1 { "1 warning".to_owned() } else { format!("{count} warnings") }
+    if count == 1 {
+        "1 warning".to_owned()
+    } else {
+        format!("{count} warnings")
+    }
 }
 
 /// Ends the ticker when the work is over, however it ends.

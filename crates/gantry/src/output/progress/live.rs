@@ -70,11 +70,19 @@ impl LiveView {
             Event::Vertex { vertex, name } => {
                 self.total += 1;
                 let name = harmless(&name.replace('\n', " "));
-                self.vertices.insert(vertex, Vertex { name, ..Vertex::default() });
+                self.vertices.insert(
+                    vertex,
+                    Vertex {
+                        name,
+                        ..Vertex::default()
+                    },
+                );
             }
             Event::Started { vertex, at } => self.begin(vertex, State::Running(at)),
             Event::Cached { vertex, .. } => self.end(vertex, |_| State::Cached),
-            Event::Done { vertex, at } => self.end(vertex, |since| State::Done(at.saturating_sub(since))),
+            Event::Done { vertex, at } => {
+                self.end(vertex, |since| State::Done(at.saturating_sub(since)))
+            }
             Event::Failed { vertex, at, .. } => {
                 self.end(vertex, |since| State::Failed(at.saturating_sub(since)));
             }
@@ -86,7 +94,15 @@ impl LiveView {
                     vertex.log(bytes);
                 }
             }
-            Event::Status { vertex, name, current, total, unit, done, at } => {
+            Event::Status {
+                vertex,
+                name,
+                current,
+                total,
+                unit,
+                done,
+                at,
+            } => {
                 if let Some(vertex) = self.vertices.get_mut(&vertex) {
                     vertex.status(name, &amount(current, total, unit), done.then_some(at), at);
                 }
@@ -110,7 +126,9 @@ impl LiveView {
     }
 
     fn end(&mut self, id: VertexId, state: impl FnOnce(Duration) -> State) {
-        let Some(vertex) = self.vertices.get(&id) else { return };
+        let Some(vertex) = self.vertices.get(&id) else {
+            return;
+        };
         let since = match vertex.state {
             State::Waiting => Duration::ZERO,
             State::Running(since) => since,
@@ -123,9 +141,17 @@ impl LiveView {
     /// The lines of the view at `now`, the heading first, no more than the terminal has.
     pub(crate) fn lines(&self, now: Duration, extent: Extent) -> Vec<String> {
         let now = self.finished.unwrap_or(now);
-        let end = if self.finished.is_some() { " FINISHED" } else { "" };
-        let heading =
-            format!("[+] Building {} ({}/{}){end}", seconds(now), self.ended, self.total);
+        let end = if self.finished.is_some() {
+            " FINISHED"
+        } else {
+            ""
+        };
+        let heading = format!(
+            "[+] Building {} ({}/{}){end}",
+            seconds(now),
+            self.ended,
+            self.total
+        );
         let mut body = Vec::new();
         for id in &self.begun {
             if let Some(vertex) = self.vertices.get(id) {
@@ -175,7 +201,12 @@ impl Vertex {
                 part.shown = shown;
                 part.ended = ended;
             }
-            None => self.parts.push(Part { name: name.to_owned(), shown, since: at, ended }),
+            None => self.parts.push(Part {
+                name: name.to_owned(),
+                shown,
+                since: at,
+                ended,
+            }),
         }
     }
 
@@ -189,16 +220,31 @@ impl Vertex {
             State::Canceled(took) => ("CANCELED ", "33", took),
         };
         let ended = !matches!(self.state, State::Running(_));
-        out.push(Line { text: row(" => ", &format!("{mark}{}", self.name), Some(time), color, extent), ended });
+        out.push(Line {
+            text: row(
+                " => ",
+                &format!("{mark}{}", self.name),
+                Some(time),
+                color,
+                extent,
+            ),
+            ended,
+        });
         if ended {
             return;
         }
         for part in &self.parts {
             let time = part.ended.unwrap_or(now).saturating_sub(part.since);
-            out.push(Line { text: row(" => => ", &part.shown, Some(time), "", extent), ended: false });
+            out.push(Line {
+                text: row(" => => ", &part.shown, Some(time), "", extent),
+                ended: false,
+            });
         }
         for line in &self.tail {
-            out.push(Line { text: row(" => => # ", line, None, "2", extent), ended: false });
+            out.push(Line {
+                text: row(" => => # ", line, None, "2", extent),
+                ended: false,
+            });
         }
     }
 }
@@ -208,7 +254,11 @@ fn row(prefix: &str, text: &str, time: Option<Duration>, color: &str, extent: Ex
     let time = time.map(seconds).unwrap_or_default();
     let room = extent.width.saturating_sub(prefix.len() + time.len() + 1);
     let text = clip(text, room);
-    let text = if time.is_empty() { text } else { format!("{text:room$} {time}") };
+    let text = if time.is_empty() {
+        text
+    } else {
+        format!("{text:room$} {time}")
+    };
     if extent.color && !color.is_empty() {
         format!("\x1b[{color}m{prefix}{text}\x1b[0m")
     } else {
@@ -219,7 +269,9 @@ fn row(prefix: &str, text: &str, time: Option<Duration>, color: &str, extent: Ex
 fn amount(current: u64, total: Option<u64>, unit: Unit) -> String {
     match (unit, total) {
         (Unit::None, _) => String::new(),
-        (Unit::Bytes, Some(total)) if total != current => format!(" {} / {}", bytes(current), bytes(total)),
+        (Unit::Bytes, Some(total)) if total != current => {
+            format!(" {} / {}", bytes(current), bytes(total))
+        }
         (Unit::Bytes, _) => format!(" {}", bytes(current)),
     }
 }
@@ -229,7 +281,11 @@ mod tests {
     use super::*;
     use gantry_build::progress::LogStream;
 
-    const EXTENT: Extent = Extent { width: 50, height: 24, color: false };
+    const EXTENT: Extent = Extent {
+        width: 50,
+        height: 24,
+        color: false,
+    };
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -245,10 +301,22 @@ mod tests {
         ] {
             view.event(Event::Vertex { vertex, name });
         }
-        view.event(Event::Started { vertex: one, at: ms(0) });
-        view.event(Event::Done { vertex: one, at: ms(40) });
-        view.event(Event::Cached { vertex: two, at: ms(50) });
-        view.event(Event::Started { vertex: three, at: ms(50) });
+        view.event(Event::Started {
+            vertex: one,
+            at: ms(0),
+        });
+        view.event(Event::Done {
+            vertex: one,
+            at: ms(40),
+        });
+        view.event(Event::Cached {
+            vertex: two,
+            at: ms(50),
+        });
+        view.event(Event::Started {
+            vertex: three,
+            at: ms(50),
+        });
         for n in 0..8 {
             let line = format!("\x1b[1mline {n}\x1b[0m\n");
             view.event(Event::Log {
@@ -278,17 +346,27 @@ mod tests {
     #[test]
     fn ended_steps_are_collapsed() {
         let mut view = view();
-        view.event(Event::Failed { vertex: VertexId(3), message: "exit code: 1", at: ms(2000) });
+        view.event(Event::Failed {
+            vertex: VertexId(3),
+            message: "exit code: 1",
+            at: ms(2000),
+        });
         view.finish(ms(2100));
         insta::assert_snapshot!(view.lines(ms(9000), EXTENT).join("\n"));
     }
 
     #[test]
     fn a_small_terminal_shows_what_runs() {
-        let small = Extent { height: 5, ..EXTENT };
+        let small = Extent {
+            height: 5,
+            ..EXTENT
+        };
         let lines = view().lines(ms(1550), small);
         assert_eq!(lines.len(), 4);
         assert!(lines[3].contains("# line 7"), "{lines:?}");
-        assert!(lines.iter().all(|l| l.chars().count() <= EXTENT.width), "{lines:?}");
+        assert!(
+            lines.iter().all(|l| l.chars().count() <= EXTENT.width),
+            "{lines:?}"
+        );
     }
 }

@@ -18,9 +18,10 @@ impl Screen {
             out.push_str(&format!("\x1b[{}A", self.drawn));
         }
         for line in lines {
-            out.push_str("\r\x1b[2K");
+            // Cleared behind the text, not before it: that flickers.
+            out.push('\r');
             out.push_str(line);
-            out.push('\n');
+            out.push_str("\x1b[K\n");
         }
         // A shorter frame leaves lines of the longer one below it.
         if self.drawn > lines.len() {
@@ -55,7 +56,12 @@ pub(crate) fn harmless(text: &str) -> String {
 fn skip_escape(chars: &mut std::iter::Peekable<impl Iterator<Item = char>>) {
     match chars.next() {
         // CSI: up to its final byte.
-        Some('[') => while chars.next().is_some_and(|c| !('\x40'..='\x7e').contains(&c)) {},
+        Some('[') => {
+            while chars
+                .next()
+                .is_some_and(|c| !('\x40'..='\x7e').contains(&c))
+            {}
+        }
         // OSC and the other strings: up to BEL or ESC \.
         Some(']' | 'P' | '_' | '^' | 'X') => {
             while let Some(c) = chars.next() {
@@ -88,9 +94,9 @@ mod tests {
     fn frames_replace_each_other() {
         let mut screen = Screen::default();
         let lines = |l: &[&str]| l.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        assert_eq!(screen.frame(&lines(&["a", "b"])), b"\r\x1b[2Ka\n\r\x1b[2Kb\n");
-        assert_eq!(screen.frame(&lines(&["c"])), b"\x1b[2A\r\x1b[2Kc\n\x1b[J");
-        assert_eq!(screen.frame(&lines(&["d"])), b"\x1b[1A\r\x1b[2Kd\n");
+        assert_eq!(screen.frame(&lines(&["a", "b"])), b"\ra\x1b[K\n\rb\x1b[K\n");
+        assert_eq!(screen.frame(&lines(&["c"])), b"\x1b[2A\rc\x1b[K\n\x1b[J");
+        assert_eq!(screen.frame(&lines(&["d"])), b"\x1b[1A\rd\x1b[K\n");
     }
 
     #[test]

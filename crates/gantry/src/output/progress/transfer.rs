@@ -44,9 +44,17 @@ struct State {
 impl TransferDisplay {
     /// A display; a quiet one shows nothing.
     pub(crate) fn new(quiet: bool) -> Self {
-        let live = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
-        let state = State { live, items: Vec::new(), screen: Screen::default(), drawn: None };
-        Self { state: (!quiet).then(|| Mutex::new(state)) }
+        let live =
+            io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
+        let state = State {
+            live,
+            items: Vec::new(),
+            screen: Screen::default(),
+            drawn: None,
+        };
+        Self {
+            state: (!quiet).then(|| Mutex::new(state)),
+        }
     }
 
     /// A line that stays.
@@ -63,7 +71,11 @@ impl TransferDisplay {
         let changed = state.update(&item);
         if state.live {
             let now = Instant::now();
-            if changed || state.drawn.is_none_or(|last| now.duration_since(last) >= FRAME) {
+            if changed
+                || state
+                    .drawn
+                    .is_none_or(|last| now.duration_since(last) >= FRAME)
+            {
                 state.drawn = Some(now);
                 let frame = state.frame();
                 write(&frame);
@@ -121,7 +133,10 @@ fn lines(items: &[Item], width: usize, height: usize) -> Vec<String> {
         !over
     });
     shown.truncate(room);
-    shown.into_iter().map(|item| clip(&line(item, width), width)).collect()
+    shown
+        .into_iter()
+        .map(|item| clip(&line(item, width), width))
+        .collect()
 }
 
 fn line(item: &Item, width: usize) -> String {
@@ -155,7 +170,12 @@ mod tests {
     use super::*;
 
     fn item(id: &str, phase: &str, current: u64, total: Option<u64>) -> Item {
-        Item { id: id.into(), phase: phase.into(), current, total }
+        Item {
+            id: id.into(),
+            phase: phase.into(),
+            current,
+            total,
+        }
     }
 
     #[test]
@@ -166,9 +186,21 @@ mod tests {
                 120,
                 "a1: Downloading [============>                                     ]    1.2MB/4.8MB",
             ),
-            (item("a1", "Downloading", 1_200_000, Some(4_800_000)), 60, "a1: Downloading    1.2MB/4.8MB"),
-            (item("a1", "Extracting", 500, None), 120, "a1: Extracting 500B"),
-            (item("a1", "Pull complete", 5, Some(5)), 120, "a1: Pull complete"),
+            (
+                item("a1", "Downloading", 1_200_000, Some(4_800_000)),
+                60,
+                "a1: Downloading    1.2MB/4.8MB",
+            ),
+            (
+                item("a1", "Extracting", 500, None),
+                120,
+                "a1: Extracting 500B",
+            ),
+            (
+                item("a1", "Pull complete", 5, Some(5)),
+                120,
+                "a1: Pull complete",
+            ),
             (item("a1", "Waiting", 0, Some(5)), 120, "a1: Waiting"),
         ] {
             assert_eq!(line(&item, width), want);

@@ -35,14 +35,26 @@ impl BaseImages for EngineBases<'_> {
         let image = self
             .engine
             .images()
-            .resolve_or_pull(&reference.to_string(), Some(platform), policy, &Told(status))
+            .resolve_or_pull(
+                &reference.to_string(),
+                Some(platform),
+                policy,
+                &Told(status),
+            )
             .map_err(BaseImageError::new)?;
         let repository = reference.name();
-        let manifest = reference
-            .digest()
-            .copied()
-            .or_else(|| image.digests.iter().find(|d| d.repository == repository).map(|d| d.digest));
-        Ok(BaseImage { id: image.id, manifest, config: image.config })
+        let manifest = reference.digest().copied().or_else(|| {
+            image
+                .digests
+                .iter()
+                .find(|d| d.repository == repository)
+                .map(|d| d.digest)
+        });
+        Ok(BaseImage {
+            id: image.id,
+            manifest,
+            config: image.config,
+        })
     }
 }
 

@@ -16,7 +16,10 @@ pub(crate) fn guarded<T>(
     cancellation: &Cancellation,
     work: impl FnOnce() -> T,
 ) -> Result<T, CommandError> {
-    let failed = |source| CommandError::Terminal { action: "watch signals of", source };
+    let failed = |source| CommandError::Terminal {
+        action: "watch signals of",
+        source,
+    };
     let signals = SignalFd::new(&STOPPING).map_err(failed)?;
     let (over, end) = std::io::pipe().map_err(failed)?;
     Ok(std::thread::scope(|scope| {
@@ -31,7 +34,10 @@ pub(crate) fn guarded<T>(
 
 fn watch(signals: &SignalFd, over: &PipeReader, cancellation: &Cancellation) {
     loop {
-        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(over, PollFlags::IN)];
+        let mut fds = [
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::new(over, PollFlags::IN),
+        ];
         match poll(&mut fds, None) {
             Ok(_) if !fds[1].revents().is_empty() => return,
             Ok(_) => {}

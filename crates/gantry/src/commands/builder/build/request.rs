@@ -23,10 +23,14 @@ pub(crate) fn translate(
     proxies: BTreeMap<String, String>,
     lookup: Lookup<'_>,
 ) -> Result<BuildRequest, Failure> {
-    let context = args.operands.first().map(String::as_str).unwrap_or_default();
+    let context = args
+        .operands
+        .first()
+        .map(String::as_str)
+        .unwrap_or_default();
     let (context, dockerfile) = sources(context, args.file.as_deref())?;
-    let mut request = BuildRequest::new(PathBuf::new())
-        .map_err(CommandError::file("prepare", "the build"))?;
+    let mut request =
+        BuildRequest::new(PathBuf::new()).map_err(CommandError::file("prepare", "the build"))?;
     request.context = context;
     request.dockerfile = dockerfile;
     request.tags = tags(&args.tag)?;
@@ -36,7 +40,11 @@ pub(crate) fn translate(
     request.labels = labels(&args.label);
     request.platform = args.platform.as_deref().map(platform).transpose()?;
     request.no_cache = args.no_cache;
-    request.pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
+    request.pull = if args.pull {
+        PullPolicy::Always
+    } else {
+        PullPolicy::Missing
+    };
     request.network = network(args.network.as_deref())?;
     request.extra_hosts = extra_hosts(&args.add_host)?;
     Ok(request)
@@ -61,15 +69,25 @@ fn sources(
         )),
         ("-", None) => Ok((None, Some(from_stdin()?))),
         (folder, Some("-")) => Ok((Some(folder.into()), Some(from_stdin()?))),
-        (folder, Some(path)) => Ok((Some(folder.into()), Some(DockerfileSource::File(path.into())))),
+        (folder, Some(path)) => Ok((
+            Some(folder.into()),
+            Some(DockerfileSource::File(path.into())),
+        )),
         (folder, None) => Ok((Some(folder.into()), None)),
     }
 }
 
 fn is_remote(context: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@", "github.com/"]
-        .iter()
-        .any(|prefix| context.starts_with(prefix))
+    [
+        "http://",
+        "https://",
+        "git://",
+        "ssh://",
+        "git@",
+        "github.com/",
+    ]
+    .iter()
+    .any(|prefix| context.starts_with(prefix))
 }
 
 fn from_stdin() -> Result<DockerfileSource, Failure> {
@@ -85,14 +103,24 @@ fn from_stdin() -> Result<DockerfileSource, Failure> {
         ));
     }
     if bytes.len() as u64 > MAX_DOCKERFILE {
-        return Err(Failure::invalid(format!("the Dockerfile at STDIN is larger than {MAX_DOCKERFILE} bytes")));
+        return Err(Failure::invalid(format!(
+            "the Dockerfile at STDIN is larger than {MAX_DOCKERFILE} bytes"
+        )));
     }
-    Ok(DockerfileSource::Inline { name: "Dockerfile".to_owned(), bytes })
+    Ok(DockerfileSource::Inline {
+        name: "Dockerfile".to_owned(),
+        bytes,
+    })
 }
 
 /// Whether the bytes are a tar archive, compressed or not.
 fn is_archive(bytes: &[u8]) -> bool {
-    let compressed: [&[u8]; 4] = [&[0x1f, 0x8b], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z'], &[0x28, 0xb5, 0x2f, 0xfd]];
+    let compressed: [&[u8]; 4] = [
+        &[0x1f, 0x8b],
+        b"BZh",
+        &[0xfd, b'7', b'z', b'X', b'Z'],
+        &[0x28, 0xb5, 0x2f, 0xfd],
+    ];
     compressed.iter().any(|magic| bytes.starts_with(magic))
         || bytes.get(257..262).is_some_and(|magic| magic == b"ustar")
 }
@@ -168,7 +196,9 @@ fn extra_hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
     for text in texts {
         let (name, address) = hosts::split(text).map_err(wrong("--add-host", text))?;
         let address = address.parse().map_err(|_| {
-            Failure::unsupported(format!("--add-host {text} is not supported: host-gateway is not known in a build yet"))
+            Failure::unsupported(format!(
+                "--add-host {text} is not supported: host-gateway is not known in a build yet"
+            ))
         })?;
         all.push((name, address));
     }
@@ -185,7 +215,10 @@ mod tests {
 
     #[test]
     fn build_arguments_take_the_callers_values() {
-        let args = build_args(&["A=1".into(), "USER".into(), "GONE".into(), "B=x=y".into()], &lookup);
+        let args = build_args(
+            &["A=1".into(), "USER".into(), "GONE".into(), "B=x=y".into()],
+            &lookup,
+        );
         let got: Vec<String> = args.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(got, ["A=1", "B=x=y", "SOURCE_DATE_EPOCH=7", "USER=7"]);
         let args = build_args(&["SOURCE_DATE_EPOCH=1".into()], &lookup);
@@ -199,7 +232,10 @@ mod tests {
         }
         let (context, file) = sources("dir", Some("other/Dockerfile")).unwrap();
         assert_eq!(context, Some("dir".into()));
-        assert_eq!(file, Some(DockerfileSource::File("other/Dockerfile".into())));
+        assert_eq!(
+            file,
+            Some(DockerfileSource::File("other/Dockerfile".into()))
+        );
         assert!(sources("-", Some("-")).is_err());
     }
 
@@ -222,7 +258,12 @@ mod tests {
 
     #[test]
     fn tags_are_checked() {
-        assert_eq!(tags(&["a".into(), "a:latest".into(), "b:1".into()]).unwrap().len(), 2);
+        assert_eq!(
+            tags(&["a".into(), "a:latest".into(), "b:1".into()])
+                .unwrap()
+                .len(),
+            2
+        );
         assert!(tags(&["A".into()]).is_err());
         assert!(network(Some("mine")).is_err());
         assert_eq!(extra_hosts(&["db:1.2.3.4".into()]).unwrap().len(), 1);

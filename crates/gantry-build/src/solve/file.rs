@@ -1,0 +1,192 @@
+//! `COPY` and `ADD`: keys by content, then the copy.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gantry_sys::path::Directory;
+
+use super::Solver;
+use super::step::diff_ids;
+use crate::cache::{self, Key, Layer};
+use crate::error::StepError;
+use crate::graph::{FileOperation, NodeId, Operation};
+use crate::ops::copy::Change;
+use crate::ops::files::{self, Made};
+use crate::ops::{identity, view};
+use crate::tree::{Match, Tree};
+
+/// The files that each source of a copy means.
+type Selected = Vec<Vec<Match>>;
+
+/// One copy on its way.
+struct FileStep<'s, 'b> {
+    solver: &'s Solver<'b>,
+    id: NodeId,
+    operation: &'s FileOperation,
+    /// The layers below.
+    base: &'s [Layer],
+    /// Whether it copies from a root file system, not from the context.
+    from_stage: bool,
+    /// Whether its owner is given by a name, which the layers below know.
+    owner_by_name: bool,
+    empty: PathBuf,
+}
+
+impl Solver<'_> {
+    pub(super) fn file(&self, id: NodeId, operation: &FileOperation) -> Result<Layer, StepError> {
+        let owner = operation.owner.as_deref();
+        let step = FileStep {
+            solver: self,
+            id,
+            operation,
+            base: self.input(id, 0),
+            from_stage: self.graph.node(id).inputs.len() > 1 && !self.copies_context(id),
+            owner_by_name: owner.is_some_and(|owner| !identity::is_numeric(owner)),
+            empty: self.setting.empty(),
+        };
+        step.run()
+    }
+}
+
+impl FileStep<'_, '_> {
+    fn run(&self) -> Result<Layer, StepError> {
+        // What is copied from a stage is known by the stage, before its files are looked at.
+        let shortcut = self.from_stage.then(|| self.shortcut());
+        if let Some(key) = &shortcut
+            && let Some(layer) = self.solver.cached(self.id, key)?
+        {
+            return Ok(layer);
+        }
+        let tree = self.tree()?;
+        let selected = self.selected(tree.as_deref())?;
+        let key = self.key(&selected)?;
+        if let Some(layer) = self.solver.cached(self.id, &key)? {
+            if let Some(shortcut) = &shortcut {
+                self.solver.cache.record(&[*shortcut], &layer, "")?;
+            }
+            return Ok(layer);
+        }
+        self.solver.once(self.id, &key, || {
+            let change = self.change()?;
+            let made = self.copy(tree.as_deref(), &selected, &change)?;
+            let mut selected = selected;
+            let mut key = key;
+            if !made.changed.is_empty() {
+                // Files changed after they were hashed: the record goes under what was copied.
+                amend(selected.to_mut(), &made.changed);
+                key = self.key(&selected)?;
+            }
+            let keys = std::iter::once(key).chain(shortcut).collect();
+            let inputs = cache::describe_files(self.base, &selected, &change);
+            Ok((self.solver.layer(made.diff_id), keys, inputs))
+        })
+    }
+
+    /// The key by the layers that are copied from.
+    fn shortcut(&self) -> Key {
+        let inputs = [self.base, self.solver.input(self.id, 1)];
+        cache::key_of_definition(
+            "file-from",
+            &self.solver.graph.node(self.id).operation,
+            &inputs,
+        )
+    }
+
+    /// The key by the content that is copied.
+    fn key(&self, selected: &Selected) -> Result<Key, StepError> {
+        // Who a name is stands in the layers below, and these are part of the key.
+        let (change, _unknown) = files::change(self.operation, self.from_stage, None)?;
+        let base = (!self.operation.link || self.owner_by_name).then_some(self.base);
+        Ok(cache::key_of_files(self.operation, &change, base, selected))
+    }
+
+    fn selected(&self, tree: Option<&Tree>) -> Result<Cow<'_, Selected>, StepError> {
+        match (self.solver.selections[self.id.0].get(), tree) {
+            (Some(selected), _) => Ok(Cow::Borrowed(selected)),
+            (None, Some(tree)) => Ok(Cow::Owned(files::select(self.operation, tree)?)),
+            (None, None) => Ok(Cow::Owned(Vec::new())),
+        }
+    }
+
+    /// What is copied from.
+    fn tree(&self) -> Result<Option<Arc<Tree>>, StepError> {
+        let Some(source) = self.solver.graph.node(self.id).inputs.get(1) else {
+            return Ok(None);
+        };
+        if self.solver.graph.node(*source).operation == Operation::Context {
+            return Ok(self.solver.context.clone());
+        }
+        let layers = diff_ids(self.solver.layers(*source));
+        let root = match view::open(&self.solver.setting.store, &layers, &self.empty)? {
+            Some(root) => root,
+            None => self.nothing()?,
+        };
+        Ok(Some(Arc::new(Tree::rootfs(
+            root,
+            self.solver.setting.threads,
+        ))))
+    }
+
+    /// An empty directory.
+    fn nothing(&self) -> Result<Directory, StepError> {
+        fs::create_dir_all(&self.empty)
+            .map_err(|source| StepError::io("create", &self.empty, source))?;
+        Directory::open(&self.empty).map_err(|source| StepError::io("open", &self.empty, source))
+    }
+
+    /// The root file system below, for reading.
+    fn lower(&self) -> Result<Option<Directory>, StepError> {
+        view::open(
+            &self.solver.setting.store,
+            &diff_ids(self.base),
+            &self.empty,
+        )
+    }
+
+    /// How what is copied is changed, names of owners looked up.
+    fn change(&self) -> Result<Change, StepError> {
+        let names = if self.owner_by_name {
+            self.lower()?
+        } else {
+            None
+        };
+        let (change, unknown) = files::change(self.operation, self.from_stage, names.as_ref())?;
+        for name in unknown {
+            let destination = &self.operation.destination;
+            let message =
+                format!("{destination}: the image knows no user or group \"{name}\", root is used");
+            self.solver.reporter.warning(&message, None);
+        }
+        Ok(change)
+    }
+
+    fn copy(
+        &self,
+        tree: Option<&Tree>,
+        selected: &Selected,
+        change: &Change,
+    ) -> Result<Made, StepError> {
+        let workshop = self.solver.workshop(&self.empty);
+        // A linked layer is made as if there were nothing below.
+        let (lower, lowers) = if self.operation.link {
+            (None, Vec::new())
+        } else {
+            (self.lower()?, diff_ids(self.base))
+        };
+        workshop.copy(self.operation, change, lower, &lowers, tree, selected)
+    }
+}
+
+/// Puts the digests of what was copied in place of those of what was looked at.
+fn amend(selected: &mut Selected, changed: &[(OsString, [u8; 32])]) {
+    for found in selected.iter_mut().flatten() {
+        for entry in std::iter::once(&mut found.top).chain(&mut found.below) {
+            if let Some((_, digest)) = changed.iter().find(|(path, _)| *path == entry.path) {
+                entry.digest = Some(*digest);
+            }
+        }
+    }
+}
