@@ -32,7 +32,8 @@ const MODULES: [&str; 12] = [
     "br_netfilter",
 ];
 
-pub(crate) fn run() -> Result<()> {
+/// `args` may name a static binary to use instead of building one.
+pub(crate) fn run(args: &[String]) -> Result<()> {
     packages::ensure(&[
         Needed {
             program: "qemu-system-x86_64",
@@ -50,7 +51,11 @@ pub(crate) fn run() -> Result<()> {
     let kernel = Kernel::fetched()?;
     let folder = tempfile::tempdir()?;
     let image = folder.path().join("initramfs");
-    write_initramfs(&kernel, &cargo::release_binary()?, &image)?;
+    let binary = match args.first() {
+        Some(path) => PathBuf::from(path),
+        None => cargo::release_binary()?,
+    };
+    write_initramfs(&kernel, &binary, &image)?;
     boot(&kernel.image, &image)
 }
 

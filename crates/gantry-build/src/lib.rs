@@ -8,6 +8,17 @@
 //! | [`cancel`] | how a build is stopped |
 //! | [`error`] | why a build failed, with the lines of the Dockerfile |
 //! | [`run_step`] | the helper process in which a `RUN` is executed |
+//! | `lower` | Dockerfile → graph, configuration, history; pure |
+//! | `graph` | the operations, each named by the digest of its definition |
+//! | `tree` | what is copied from: the context in place, or a stage; digests by `stat` |
+//! | `cache` | keys by content, records, one run of a step among all processes |
+//! | `solve` | which step is run when, and which not at all |
+//! | `ops` | what the operations do: copies straight into a layer, archives, containers |
+//! | `export` | the image in the store |
+//!
+//! text → tree of stages → `lower` → graph → `solve`: for each operation a key of what it does
+//! and of the *content* it works on; a record under that key is the result, else the operation is
+//! run and leaves one → `export`.
 //!
 //! This crate must never know the command line, the registry or the engine: base images come
 //! through [`BaseImages`], what happens goes out through [`Progress`].

@@ -23,7 +23,7 @@ use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_sys::path::Directory;
 use rustix::fs::{FileType, Stat};
 
-pub(crate) use digest::{attributes, content_digest, copy_and_digest, digest_of};
+pub(crate) use digest::{Attribute, Copied, content_digest, copy_and_digest, digest_of};
 pub(crate) use select::{Match, SelectError};
 pub(crate) use stat_cache::StatCache;
 pub(crate) use walk::FileError;

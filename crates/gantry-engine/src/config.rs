@@ -44,7 +44,10 @@ impl Surroundings {
         if self.root {
             return PathBuf::from("/var/lib/gantry");
         }
-        let data = self.data_home.clone().or_else(|| Some(self.home.as_ref()?.join(".local/share")));
+        let data = self
+            .data_home
+            .clone()
+            .or_else(|| Some(self.home.as_ref()?.join(".local/share")));
         data.unwrap_or_else(std::env::temp_dir).join("gantry")
     }
 
@@ -63,14 +66,23 @@ impl Surroundings {
     /// Docker's `config.json`, if there may be one.
     #[must_use]
     pub fn docker_config_file(&self) -> Option<PathBuf> {
-        let folder = self.docker_config.clone().or_else(|| Some(self.home.as_ref()?.join(".docker")));
+        let folder = self
+            .docker_config
+            .clone()
+            .or_else(|| Some(self.home.as_ref()?.join(".docker")));
         folder.map(|folder| folder.join("config.json"))
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let own = self.config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")));
+        let own = self
+            .config_home
+            .clone()
+            .or_else(|| Some(self.home.as_ref()?.join(".config")));
         let own = own.map(|folder| folder.join("gantry/config.toml"));
-        [Some(PathBuf::from("/etc/gantry/config.toml")), own].into_iter().flatten().collect()
+        [Some(PathBuf::from("/etc/gantry/config.toml")), own]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -123,7 +135,10 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { max_size: 20 << 20, max_files: 5 }
+        Self {
+            max_size: 20 << 20,
+            max_files: 5,
+        }
     }
 }
 
@@ -198,7 +213,11 @@ impl Config {
             value: value.to_owned(),
             reason,
         };
-        for mirror in written.registries.values().flat_map(|r| r.mirrors.iter().flatten()) {
+        for mirror in written
+            .registries
+            .values()
+            .flat_map(|r| r.mirrors.iter().flatten())
+        {
             if !mirror.starts_with("http://") && !mirror.starts_with("https://") {
                 let reason = "a mirror starts with http:// or https://";
                 return Err(invalid("registries.*.mirrors", mirror, reason));
@@ -221,12 +240,19 @@ impl Config {
         if let Some(subnet) = &written.network.subnet
             && subnet.parse::<Subnet>().is_err()
         {
-            return Err(invalid("network.subnet", subnet, "a subnet is written a.b.c.d/n"));
+            return Err(invalid(
+                "network.subnet",
+                subnet,
+                "a subnet is written a.b.c.d/n",
+            ));
         }
         for (name, registry) in written.registries {
             self.registries.entry(name).or_default().apply(registry);
         }
-        self.network.subnet = written.network.subnet.or_else(|| self.network.subnet.take());
+        self.network.subnet = written
+            .network
+            .subnet
+            .or_else(|| self.network.subnet.take());
         self.network.mtu = written.network.mtu.or(self.network.mtu);
         Ok(())
     }
@@ -277,7 +303,10 @@ mod tests {
 
     #[test]
     fn state_folders_follow_the_user() {
-        let root = Surroundings { root: true, ..Surroundings::default() };
+        let root = Surroundings {
+            root: true,
+            ..Surroundings::default()
+        };
         assert_eq!(root.default_root(), Path::new("/var/lib/gantry"));
         assert_eq!(root.default_run_root(), Path::new("/run/gantry"));
         let user = Surroundings {
@@ -285,7 +314,10 @@ mod tests {
             runtime_dir: Some("/run/user/7".into()),
             ..Surroundings::default()
         };
-        assert_eq!(user.default_root(), Path::new("/home/u/.local/share/gantry"));
+        assert_eq!(
+            user.default_root(),
+            Path::new("/home/u/.local/share/gantry")
+        );
         assert_eq!(user.default_run_root(), Path::new("/run/user/7/gantry"));
     }
 }

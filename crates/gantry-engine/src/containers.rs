@@ -9,6 +9,7 @@ mod create;
 mod error;
 mod exec;
 mod folders;
+mod health;
 mod host;
 mod inspect;
 mod lifecycle;
@@ -69,9 +70,13 @@ impl<'a> Containers<'a> {
     /// # Errors
     /// [`ContainerError::NotFound`] and others.
     pub fn look(&self, name: &str) -> Result<(ContainerRecord, ContainerState), ContainerError> {
-        let not_found = || ContainerError::NotFound { name: name.to_owned() };
+        let not_found = || ContainerError::NotFound {
+            name: name.to_owned(),
+        };
         let id = self.resolve(name)?;
-        let record = folders::Folders::of(self.engine, &id).record()?.ok_or_else(not_found)?;
+        let record = folders::Folders::of(self.engine, &id)
+            .record()?
+            .ok_or_else(not_found)?;
         let state = status::observe(self.engine, &record)?.ok_or_else(not_found)?;
         Ok((record, state))
     }
@@ -93,12 +98,20 @@ impl<'a> Containers<'a> {
 pub(crate) fn networks(engine: &Engine) -> Result<Networks, NetworkError> {
     let config = &engine.config().network;
     let subnet = config.subnet.as_ref().and_then(|text| text.parse().ok());
-    Networks::open(engine.run_root(), NetworkConfig { subnet, mtu: config.mtu })
+    Networks::open(
+        engine.run_root(),
+        NetworkConfig {
+            subnet,
+            mtu: config.mtu,
+        },
+    )
 }
 
 /// The number of a signal by name (`TERM`, `SIGTERM`) or number.
 fn signal_number(text: &str) -> Result<i32, ContainerError> {
-    let bad = || ContainerError::Signal { signal: text.chars().take(60).collect() };
+    let bad = || ContainerError::Signal {
+        signal: text.chars().take(60).collect(),
+    };
     gantry_sys::signal::number(text).ok_or_else(bad)
 }
 
@@ -108,7 +121,11 @@ pub(crate) fn random_id() -> io::Result<ContainerId> {
     fill_random(&mut bytes)?;
     // An id whose first digits are all decimal could be taken for a number by shells and
     // tools; Docker draws again, too.
-    if ContainerId::from_random(bytes).short().bytes().all(|byte| byte.is_ascii_digit()) {
+    if ContainerId::from_random(bytes)
+        .short()
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+    {
         return random_id();
     }
     Ok(ContainerId::from_random(bytes))

@@ -61,7 +61,14 @@ impl Engine {
         };
         let root = chosen(root, &config.root, surroundings.default_root())?;
         let run_root = chosen(run_root, &config.run_root, surroundings.default_run_root())?;
-        Ok(Self { root, run_root, config, surroundings, store: OnceLock::new(), registry: OnceLock::new() })
+        Ok(Self {
+            root,
+            run_root,
+            config,
+            surroundings,
+            store: OnceLock::new(),
+            registry: OnceLock::new(),
+        })
     }
 
     /// `$ROOT`: what outlives a reboot.

@@ -103,7 +103,11 @@ impl<'a> Networks<'a> {
             let attachment = &first.attachment;
             views[0].subnet = Some(subnet(attachment.address, attachment.prefix));
         }
-        for container in self.engine.containers().list(crate::containers::ListOptions::default())? {
+        for container in self
+            .engine
+            .containers()
+            .list(crate::containers::ListOptions::default())?
+        {
             let at = match container.record.spec.network {
                 NetworkMode::Bridge => 0,
                 NetworkMode::Host => 1,
@@ -111,14 +115,18 @@ impl<'a> Networks<'a> {
                 NetworkMode::Container(_) => continue,
             };
             let id = container.record.id.to_string();
-            let endpoint = endpoints.iter().find(|view| view.attachment.endpoint_id == id);
+            let endpoint = endpoints
+                .iter()
+                .find(|view| view.attachment.endpoint_id == id);
             let attachment = endpoint.map(|view| &view.attachment);
             views[at].members.push(NetworkMember {
                 id,
                 name: container.record.name,
                 address: attachment.map(|attachment| attachment.address),
                 prefix: attachment.map_or(0, |attachment| attachment.prefix),
-                mac: attachment.map(|attachment| attachment.mac.clone()).unwrap_or_default(),
+                mac: attachment
+                    .map(|attachment| attachment.mac.clone())
+                    .unwrap_or_default(),
             });
         }
         Ok(views)
@@ -133,8 +141,14 @@ impl<'a> Networks<'a> {
         let at = views
             .iter()
             .position(|view| view.name == name)
-            .or_else(|| views.iter().position(|view| name.len() > 3 && view.id.starts_with(name)))
-            .ok_or_else(|| NetworksError::NotFound { name: name.chars().take(100).collect() })?;
+            .or_else(|| {
+                views
+                    .iter()
+                    .position(|view| name.len() > 3 && view.id.starts_with(name))
+            })
+            .ok_or_else(|| NetworksError::NotFound {
+                name: name.chars().take(100).collect(),
+            })?;
         Ok(views.swap_remove(at))
     }
 
@@ -164,7 +178,9 @@ fn id(name: &str, run_root: &Path) -> String {
 }
 
 fn subnet(address: Ipv4Addr, prefix: u8) -> String {
-    let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+    let mask = u32::MAX
+        .checked_shl(32 - u32::from(prefix.min(32)))
+        .unwrap_or(0);
     format!("{}/{prefix}", Ipv4Addr::from(u32::from(address) & mask))
 }
 

@@ -68,7 +68,10 @@ impl Engine {
         };
         let mut uses = Vec::new();
         for entry in entries {
-            let path = entry.map_err(failed(&folder))?.path().join("container.json");
+            let path = entry
+                .map_err(failed(&folder))?
+                .path()
+                .join("container.json");
             let bytes = match fs::read(&path) {
                 // Being made or being removed: a lease holds what it needs.
                 Err(error)
@@ -81,8 +84,9 @@ impl Engine {
                 }
                 bytes => bytes.map_err(failed(&path))?,
             };
-            let document: Document =
-                serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(failed(&path))?;
+            let document: Document = serde_json::from_slice(&bytes)
+                .map_err(io::Error::from)
+                .map_err(failed(&path))?;
             let running = self.is_supervised(&document.id);
             uses.push(ContainerUse {
                 id: document.id,
@@ -110,8 +114,14 @@ impl Engine {
     }
 
     fn is_supervised(&self, id: &ContainerId) -> bool {
-        let path = self.run_root().join("containers").join(id.as_str()).join("lock");
-        let Ok(file) = File::open(path) else { return false };
+        let path = self
+            .run_root()
+            .join("containers")
+            .join(id.as_str())
+            .join("lock");
+        let Ok(file) = File::open(path) else {
+            return false;
+        };
         // The supervisor holds it for as long as it lives; the trial lock goes with `file`.
         matches!(lock::try_lock(&file, Kind::Shared), Ok(false))
     }

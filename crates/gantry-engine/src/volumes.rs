@@ -55,7 +55,9 @@ pub enum VolumeError {
         name: String,
     },
     /// A name that is none.
-    #[error("{name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")]
+    #[error(
+        "{name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed"
+    )]
     Name {
         /// The name.
         name: String,
@@ -108,7 +110,9 @@ impl Fault for VolumeError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::InUse { .. } => vec!["remove these containers first: gantry rm -f CONTAINER".into()],
+            Self::InUse { .. } => {
+                vec!["remove these containers first: gantry rm -f CONTAINER".into()]
+            }
             _ => Vec::new(),
         }
     }
@@ -144,8 +148,9 @@ impl<'a> Volumes<'a> {
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, VolumeError> {
-        gantry_model::id::check_name(name)
-            .map_err(|_| VolumeError::Name { name: name.chars().take(100).collect() })?;
+        gantry_model::id::check_name(name).map_err(|_| VolumeError::Name {
+            name: name.chars().take(100).collect(),
+        })?;
         Ok(self.root().join(name))
     }
 
@@ -161,14 +166,21 @@ impl<'a> Volumes<'a> {
         let anonymous = name.is_none();
         let name = match name {
             Some(name) => name.to_owned(),
-            None => random_name().map_err(file("read random numbers for", Path::new("a volume")))?,
+            None => {
+                random_name().map_err(file("read random numbers for", Path::new("a volume")))?
+            }
         };
         let folder = self.folder(&name)?;
         if let Some(known) = self.read(&name)? {
             return Ok(known);
         }
         let data = folder.join(DATA);
-        let private = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o701).create(path);
+        let private = |path: &Path| {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o701)
+                .create(path)
+        };
         private(&folder).map_err(file("make", &folder))?;
         fs::DirBuilder::new()
             .recursive(true)
@@ -185,7 +197,8 @@ impl<'a> Volumes<'a> {
         };
         // Aside and linked: of two commands that make the same volume the first one's document
         // stays.
-        let text = serde_json::to_vec(&volume).map_err(|error| file("write", &folder)(error.into()))?;
+        let text =
+            serde_json::to_vec(&volume).map_err(|error| file("write", &folder)(error.into()))?;
         let aside = folder.join(format!(".{DOCUMENT}.{}", std::process::id()));
         let written = File::create(&aside).and_then(|mut document| {
             document.write_all(&text)?;
@@ -211,8 +224,8 @@ impl<'a> Volumes<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(file("read", &document)(error)),
         };
-        let mut volume: Volume = serde_json::from_slice(&text)
-            .map_err(|error| file("read", &document)(error.into()))?;
+        let mut volume: Volume =
+            serde_json::from_slice(&text).map_err(|error| file("read", &document)(error.into()))?;
         name.clone_into(&mut volume.name);
         volume.mountpoint = folder.join(DATA);
         Ok(Some(volume))
@@ -223,7 +236,9 @@ impl<'a> Volumes<'a> {
     /// # Errors
     /// [`VolumeError::NotFound`] and others.
     pub fn inspect(&self, name: &str) -> Result<Volume, VolumeError> {
-        self.read(name)?.ok_or_else(|| VolumeError::NotFound { name: name.to_owned() })
+        self.read(name)?.ok_or_else(|| VolumeError::NotFound {
+            name: name.to_owned(),
+        })
     }
 
     /// All volumes by name.
@@ -254,16 +269,21 @@ impl<'a> Volumes<'a> {
     /// # Errors
     /// [`VolumeError::Containers`].
     pub fn users(&self) -> Result<BTreeMap<String, BTreeSet<String>>, VolumeError> {
-        let records = self
-            .engine
-            .containers()
-            .records()
-            .map_err(|source| VolumeError::Containers { source: Box::new(source) })?;
+        let records =
+            self.engine
+                .containers()
+                .records()
+                .map_err(|source| VolumeError::Containers {
+                    source: Box::new(source),
+                })?;
         let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for record in records {
             for mount in &record.mounts {
                 if let ResolvedMountKind::Volume { name, .. } = &mount.kind {
-                    users.entry(name.clone()).or_default().insert(record.id.to_string());
+                    users
+                        .entry(name.clone())
+                        .or_default()
+                        .insert(record.id.to_string());
                 }
             }
         }
@@ -279,11 +299,16 @@ impl<'a> Volumes<'a> {
             if force {
                 return Ok(());
             }
-            return Err(VolumeError::NotFound { name: name.to_owned() });
+            return Err(VolumeError::NotFound {
+                name: name.to_owned(),
+            });
         }
         if let Some(containers) = self.users()?.remove(name) {
             let containers = containers.into_iter().collect();
-            return Err(VolumeError::InUse { name: name.to_owned(), containers });
+            return Err(VolumeError::InUse {
+                name: name.to_owned(),
+                containers,
+            });
         }
         self.delete(name)
     }
@@ -349,7 +374,9 @@ pub(crate) fn disk_usage(root: &Path) -> io::Result<u64> {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             // Files come and go while a container runs.
-            let Ok(metadata) = entry.metadata() else { continue };
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
             if metadata.is_dir() {
                 rest.push(entry.path());
             } else if metadata.nlink() > 1 && !seen.insert((metadata.dev(), metadata.ino())) {

@@ -1,6 +1,9 @@
 //! Containers and volumes from end to end. Needs root; the test program itself is re-executed
 //! as the supervisor of the containers it starts.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stdout, reason = "this file is its own test runner")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
@@ -26,9 +29,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 type Test = (&'static str, fn(&House));
 
 const TESTS: &[Test] = &[
-    ("root_a_run_gives_what_the_image_says", run_as_the_image_says),
+    (
+        "root_a_run_gives_what_the_image_says",
+        run_as_the_image_says,
+    ),
     ("root_names_prefixes_and_conflicts", names_and_conflicts),
-    ("root_a_container_stays_and_starts_again", stays_and_starts_again),
+    (
+        "root_a_container_stays_and_starts_again",
+        stays_and_starts_again,
+    ),
     ("root_what_cannot_start_stays_created", cannot_start),
     ("root_volumes_are_filled_shared_and_removed", volumes),
     ("root_mounts_of_all_kinds", mounts),
@@ -44,7 +53,10 @@ const TESTS: &[Test] = &[
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == gantry_supervisor::ARGUMENT) {
+    if arguments
+        .first()
+        .is_some_and(|first| first == gantry_supervisor::ARGUMENT)
+    {
         return gantry_supervisor::main();
     }
     if arguments.iter().any(|argument| argument == "--list") {
@@ -53,9 +65,14 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    assert!(rustix::process::geteuid().is_root(), "these tests need root");
-    let wanted: Vec<&String> =
-        arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "these tests need root"
+    );
+    let wanted: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let mut failed = Vec::new();
     for (name, test) in TESTS {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
@@ -74,7 +91,11 @@ fn main() -> ExitCode {
             failed.push(*name);
         }
     }
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// An installation with the image `busybox`.
@@ -85,11 +106,17 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("gantry-engine-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("gantry-engine-")
+            .tempdir()
+            .unwrap();
         let engine = Engine::open(
             Some(folder.path().join("root")),
             Some(folder.path().join("run")),
-            Surroundings { root: true, ..Surroundings::default() },
+            Surroundings {
+                root: true,
+                ..Surroundings::default()
+            },
         )
         .unwrap();
         let house = Self { engine, folder };
@@ -107,20 +134,31 @@ impl House {
         fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
         fs::copy("/bin/busybox", root.join("bin/busybox")).expect("package busybox-static");
         for applet in [
-            "sh", "cat", "echo", "true", "sleep", "seq", "ps", "hostname", "ip", "id", "env",
-            "ls", "pwd", "ulimit", "stat", "mount", "grep", "touch", "sysctl", "wget", "nproc",
+            "sh", "cat", "echo", "true", "sleep", "seq", "ps", "hostname", "ip", "id", "env", "ls",
+            "pwd", "ulimit", "stat", "mount", "grep", "touch", "sysctl", "wget", "nproc",
         ] {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
-        fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n").unwrap();
-        fs::write(root.join("etc/group"), "root:x:0:\nweb:x:34:\nlog:x:44:web\n").unwrap();
+        fs::write(
+            root.join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n",
+        )
+        .unwrap();
+        fs::write(
+            root.join("etc/group"),
+            "root:x:0:\nweb:x:34:\nlog:x:44:web\n",
+        )
+        .unwrap();
         fs::write(root.join("srv/data/file"), "from the image").unwrap();
         std::os::unix::fs::chown(root.join("srv/data"), Some(33), Some(34)).unwrap();
         let layer = draft.commit().unwrap();
         let config = ImageConfig {
             architecture: gantry_model::Platform::host().architecture,
             os: "linux".into(),
-            rootfs: RootFs { kind: "layers".into(), diff_ids: vec![layer.diff_id] },
+            rootfs: RootFs {
+                kind: "layers".into(),
+                diff_ids: vec![layer.diff_id],
+            },
             config: ProcessConfig {
                 env: vec!["FROM_IMAGE=1".into()],
                 cmd: Some(vec!["sh".into()]),
@@ -132,7 +170,11 @@ impl House {
         };
         let config = serde_json::to_vec(&config).unwrap();
         let tags = vec!["busybox".parse().unwrap()];
-        let image = NewImage { config: &config, tags, ..NewImage::default() };
+        let image = NewImage {
+            config: &config,
+            tags,
+            ..NewImage::default()
+        };
         store.images().put(&image).unwrap();
     }
 
@@ -152,14 +194,27 @@ impl House {
     }
 
     fn begin(&self, spec: &ContainerSpec) -> Begun {
-        let options = StartOptions { attach: Some(ALL), window: None };
-        let mut begun = self.engine.containers().run(spec, options).unwrap_or_else(|error| panic!("{error}: {error:?}"));
-        begun.session.started().unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        let options = StartOptions {
+            attach: Some(ALL),
+            window: None,
+        };
+        let mut begun = self
+            .engine
+            .containers()
+            .run(spec, options)
+            .unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        begun
+            .session
+            .started()
+            .unwrap_or_else(|error| panic!("{error}: {error:?}"));
         begun
     }
 
     fn remove(&self, name: &str) {
-        let options = RemoveOptions { force: true, volumes: true };
+        let options = RemoveOptions {
+            force: true,
+            volumes: true,
+        };
         match self.engine.containers().remove(name, options) {
             // On its way out by itself.
             Ok(()) | Err(ContainerError::NotFound { .. }) => {}
@@ -170,20 +225,51 @@ impl House {
     /// Removes everything, and looks that nothing is left.
     fn close(&self) {
         let containers = self.engine.containers();
-        for view in containers.list(ListOptions { all: true, sizes: false }).unwrap() {
+        for view in containers
+            .list(ListOptions {
+                all: true,
+                sizes: false,
+            })
+            .unwrap()
+        {
             self.remove(view.record.id.as_str());
         }
         self.engine.volumes().prune(true, &|_| false).unwrap();
-        for name in ["root/containers", "root/names", "root/trash", "root/volumes", "run/containers"] {
+        for name in [
+            "root/containers",
+            "root/names",
+            "root/trash",
+            "root/volumes",
+            "run/containers",
+        ] {
             let folder = self.folder.path().join(name);
-            eventually(name, || fs::read_dir(&folder).map_or(true, |entries| entries.count() == 0));
+            eventually(name, || {
+                fs::read_dir(&folder).map_or(true, |entries| entries.count() == 0)
+            });
         }
+        // Not to leave it to the supervisors, which would do it a few seconds later.
+        let run_root = self.folder.path().join("run");
+        let networks =
+            gantry_network::Networks::open(&run_root, gantry_network::NetworkConfig::default());
+        let networks = networks.unwrap();
+        eventually("the bridge is gone", || {
+            networks.teardown_if_idle().unwrap();
+            networks.gateway().unwrap().is_none()
+        });
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        assert!(!mounts.contains(self.folder.path().to_str().unwrap()), "{mounts}");
+        assert!(
+            !mounts.contains(self.folder.path().to_str().unwrap()),
+            "{mounts}"
+        );
     }
 }
 
-const ALL: Attach = Attach { stdin: false, stdout: true, stderr: true, lossless: true };
+const ALL: Attach = Attach {
+    stdin: false,
+    stdout: true,
+    stderr: true,
+    lossless: true,
+};
 
 #[derive(Debug, Default)]
 struct Heard {
@@ -204,8 +290,15 @@ fn listen(mut session: Session) -> Heard {
             }
             Event::Pending => {
                 let mut fds = [PollFd::from_borrowed_fd(session.as_fd(), PollFlags::IN)];
-                let timeout = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
-                assert_eq!(poll(&mut fds, Some(&timeout)).unwrap(), 1, "silence after {heard:?}");
+                let timeout = rustix::event::Timespec {
+                    tv_sec: 30,
+                    tv_nsec: 0,
+                };
+                assert_eq!(
+                    poll(&mut fds, Some(&timeout)).unwrap(),
+                    1,
+                    "silence after {heard:?}"
+                );
             }
             other => panic!("{other:?}"),
         }
@@ -225,12 +318,24 @@ fn run_as_the_image_says(house: &House) {
     assert_eq!(heard.exit.code, 0, "{heard:?}");
     let lines: Vec<&str> = heard.out.lines().collect();
     assert_eq!(lines[0], "/work/dir");
-    for line in ["FROM_IMAGE=1", "HOME=/root", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] {
+    for line in [
+        "FROM_IMAGE=1",
+        "HOME=/root",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ] {
         assert!(lines.contains(&line), "{line} in {lines:?}");
     }
-    let (record, state) = house.engine.containers().look(&all_names(house)[0]).unwrap();
+    let (record, state) = house
+        .engine
+        .containers()
+        .look(&all_names(house)[0])
+        .unwrap();
     assert!(lines.contains(&record.id.short()));
-    assert!(heard.out.contains("uid=0(root) gid=0(root)"), "{}", heard.out);
+    assert!(
+        heard.out.contains("uid=0(root) gid=0(root)"),
+        "{}",
+        heard.out
+    );
     assert!(heard.out.contains("127.0.0.1\tlocalhost"));
     assert_eq!((state.status, state.exit_code), (Status::Exited, 0));
     let heard = house.run(&ContainerSpec {
@@ -250,36 +355,70 @@ fn run_as_the_image_says(house: &House) {
 }
 
 fn all_names(house: &House) -> Vec<String> {
-    let list = house.engine.containers().list(ListOptions { all: true, sizes: false }).unwrap();
+    let list = house
+        .engine
+        .containers()
+        .list(ListOptions {
+            all: true,
+            sizes: false,
+        })
+        .unwrap();
     list.into_iter().map(|view| view.record.name).collect()
 }
 
 fn names_and_conflicts(house: &House) {
     let containers = house.engine.containers();
-    let named = ContainerSpec { name: Some("web".into()), ..house.spec("true") };
+    let named = ContainerSpec {
+        name: Some("web".into()),
+        ..house.spec("true")
+    };
     let created = containers.create(&named).unwrap();
     let error = containers.create(&named).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("Conflict. The container name \"/web\" is already in use by container \"{}\". You have to remove (or rename) that container to be able to reuse that name.", created.id)
+        format!(
+            "Conflict. The container name \"/web\" is already in use by container \"{}\". You have to remove (or rename) that container to be able to reuse that name.",
+            created.id
+        )
     );
     assert_eq!(error.kind(), FaultKind::Conflict);
-    for name in ["web", "/web", created.id.as_str(), created.id.short(), &created.id.as_str()[..4]] {
+    for name in [
+        "web",
+        "/web",
+        created.id.as_str(),
+        created.id.short(),
+        &created.id.as_str()[..4],
+    ] {
         assert_eq!(containers.resolve(name).unwrap(), created.id, "{name}");
     }
     for name in ["nobody", "", "..", "/", "a/b", "zz"] {
         let error = containers.resolve(name).unwrap_err();
         assert_eq!(error.to_string(), format!("No such container: {name}"));
     }
-    let bad = ContainerSpec { name: Some("a/b".into()), ..house.spec("true") };
-    assert!(matches!(containers.create(&bad), Err(ContainerError::Name { .. })));
-    let missing = ContainerSpec { image: "nothing".into(), ..house.spec("true") };
-    assert!(matches!(containers.create(&missing), Err(ContainerError::NoImage { .. })));
+    let bad = ContainerSpec {
+        name: Some("a/b".into()),
+        ..house.spec("true")
+    };
+    assert!(matches!(
+        containers.create(&bad),
+        Err(ContainerError::Name { .. })
+    ));
+    let missing = ContainerSpec {
+        image: "nothing".into(),
+        ..house.spec("true")
+    };
+    assert!(matches!(
+        containers.create(&missing),
+        Err(ContainerError::NoImage { .. })
+    ));
     assert_eq!(all_names(house), ["web"]);
     // A name whose command was killed in the middle is free again.
     let ghost = "f".repeat(64);
     symlink(&ghost, house.folder.path().join("root/names/ghost")).unwrap();
-    let spec = ContainerSpec { name: Some("ghost".into()), ..house.spec("true") };
+    let spec = ContainerSpec {
+        name: Some("ghost".into()),
+        ..house.spec("true")
+    };
     containers.create(&spec).unwrap();
     // Nobody named it.
     let anonymous = containers.create(&house.spec("true")).unwrap();
@@ -295,15 +434,25 @@ fn stays_and_starts_again(house: &House) {
     let created = containers.create(&spec).unwrap();
     assert_eq!(containers.look("keep").unwrap().1.status, Status::Created);
     for round in 1..=3 {
-        let mut begun =
-            containers.start("keep", StartOptions { attach: Some(ALL), window: None }).unwrap();
+        let mut begun = containers
+            .start(
+                "keep",
+                StartOptions {
+                    attach: Some(ALL),
+                    window: None,
+                },
+            )
+            .unwrap();
         begun.session.started().unwrap();
         assert!(matches!(
             containers.start("keep", StartOptions::default()),
             Err(ContainerError::AlreadyRunning { .. })
         ));
         let heard = listen(begun.session);
-        assert_eq!((heard.out.as_str(), heard.exit.code), ("x\n".repeat(round).as_str(), 3));
+        assert_eq!(
+            (heard.out.as_str(), heard.exit.code),
+            ("x\n".repeat(round).as_str(), 3)
+        );
     }
     assert_eq!(containers.wait("keep").unwrap().code, 3);
     assert_eq!(containers.resolve("keep").unwrap(), created.id);
@@ -321,18 +470,36 @@ fn cannot_start(house: &House) {
     };
     let mut begun = containers.run(&spec, StartOptions::default()).unwrap();
     let error = begun.session.started().unwrap_err();
-    assert!(matches!(&error, ClientError::Failed(failure) if failure.code == 127), "{error:?}");
+    assert!(
+        matches!(&error, ClientError::Failed(failure) if failure.code == 127),
+        "{error:?}"
+    );
     assert_eq!(error.kind(), FaultKind::CommandNotFound);
-    eventually("the state is written", || containers.look("bad").unwrap().1.exit_code == 127);
+    eventually("the state is written", || {
+        containers.look("bad").unwrap().1.exit_code == 127
+    });
     assert_eq!(containers.look("bad").unwrap().1.status, Status::Created);
-    let spec = ContainerSpec { user: Some("nobody".into()), ..house.spec("true") };
+    let spec = ContainerSpec {
+        user: Some("nobody".into()),
+        ..house.spec("true")
+    };
     let error = containers.run(&spec, StartOptions::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "unable to find user nobody: no matching entries in passwd file"
     );
-    let spec = ContainerSpec { auto_remove: true, ..ContainerSpec { name: Some("gone".into()), ..spec } };
-    let spec = ContainerSpec { user: None, command: vec!["nonsense".into()], ..spec };
+    let spec = ContainerSpec {
+        auto_remove: true,
+        ..ContainerSpec {
+            name: Some("gone".into()),
+            ..spec
+        }
+    };
+    let spec = ContainerSpec {
+        user: None,
+        command: vec!["nonsense".into()],
+        ..spec
+    };
     let mut begun = containers.run(&spec, StartOptions::default()).unwrap();
     assert!(begun.session.started().is_err());
     eventually("it is gone", || containers.resolve("gone").is_err());
@@ -351,23 +518,47 @@ fn volumes(house: &House) {
     let script = "cat /srv/data/file; stat -c ' %u %g' /srv/data; echo more > /srv/data/more";
     let heard = house.run(&with(&["data:/srv/data"], script));
     assert_eq!(heard.out, "from the image 33 34\n", "{heard:?}");
-    let heard = house.run(&with(&["data:/other:ro"], "cat /other/more; touch /other/x"));
+    let heard = house.run(&with(
+        &["data:/other:ro"],
+        "cat /other/more; touch /other/x",
+    ));
     assert_eq!(heard.out, "more\n");
     assert!(heard.err.contains("Read-only"), "{}", heard.err);
     let volume = volumes.inspect("data").unwrap();
     assert_eq!(fs::metadata(&volume.mountpoint).unwrap().uid(), 33);
     let error = volumes.remove("data", false).unwrap_err();
     assert_eq!(error.kind(), FaultKind::Conflict);
-    assert!(error.to_string().starts_with("remove data: volume is in use - ["), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("remove data: volume is in use - ["),
+        "{error}"
+    );
     assert!(volumes.remove("nothing", false).is_err());
     volumes.remove("nothing", true).unwrap();
     // Anonymous ones go with their container when that is asked for.
     let created = containers.create(&with(&["/cache"], "true")).unwrap();
     assert_eq!(volumes.list().unwrap().len(), 2);
-    containers.remove(&created.name, RemoveOptions { force: false, volumes: true }).unwrap();
+    containers
+        .remove(
+            &created.name,
+            RemoveOptions {
+                force: false,
+                volumes: true,
+            },
+        )
+        .unwrap();
     assert_eq!(volumes.list().unwrap().len(), 1);
     for name in all_names(house) {
-        containers.remove(&name, RemoveOptions { force: false, volumes: true }).unwrap();
+        containers
+            .remove(
+                &name,
+                RemoveOptions {
+                    force: false,
+                    volumes: true,
+                },
+            )
+            .unwrap();
     }
     assert_eq!(volumes.list().unwrap().len(), 1, "named ones stay");
     assert!(volumes.prune(false, &|_| false).unwrap().deleted.is_empty());
@@ -387,7 +578,11 @@ fn mounts(house: &House) {
         ..house.spec("echo hi > /bind/x; stat -c %a /scratch; touch /scratch/y && touch /z")
     });
     assert_eq!(heard.out, "700\n");
-    assert!(heard.err.contains("/z: Read-only file system"), "{}", heard.err);
+    assert!(
+        heard.err.contains("/z: Read-only file system"),
+        "{}",
+        heard.err
+    );
     assert_eq!(fs::read_to_string(host.join("x")).unwrap(), "hi\n");
     let missing = ContainerSpec {
         mounts: vec![MountSpec::parse_mount("type=bind,src=/no/such/place,dst=/x").unwrap()],
@@ -409,16 +604,30 @@ fn exec(house: &House) {
     };
     let begun = house.begin(&spec);
     let run = |exec: ExecSpec| {
-        let exec = ExecSpec { attach: Some(ALL), ..exec };
-        listen(containers.exec("box", &exec).unwrap_or_else(|error| panic!("{error}")).session)
+        let exec = ExecSpec {
+            attach: Some(ALL),
+            ..exec
+        };
+        listen(
+            containers
+                .exec("box", &exec)
+                .unwrap_or_else(|error| panic!("{error}"))
+                .session,
+        )
     };
     let command = |text: &str| ["sh", "-c", text].map(str::to_owned).into();
     eventually("it is ready", || {
         let mut reader = containers.logs("box", LogOptions::default()).unwrap();
         reader.next_line().unwrap().is_some()
     });
-    let heard = run(ExecSpec { command: command("pwd; echo $A$FROM_IMAGE; exit 9"), ..ExecSpec::default() });
-    assert_eq!((heard.out.as_str(), heard.exit.code), ("/work/dir\n11\n", 9));
+    let heard = run(ExecSpec {
+        command: command("pwd; echo $A$FROM_IMAGE; exit 9"),
+        ..ExecSpec::default()
+    });
+    assert_eq!(
+        (heard.out.as_str(), heard.exit.code),
+        ("/work/dir\n11\n", 9)
+    );
     let heard = run(ExecSpec {
         command: command("id; pwd; echo $A $HOME"),
         user: Some("late".into()),
@@ -428,22 +637,44 @@ fn exec(house: &House) {
     });
     assert_eq!(heard.out, "uid=77(late) gid=78 groups=78\n/tmp\n2 /late\n");
     let error = containers
-        .exec("box", &ExecSpec { command: vec!["nonsense".into()], attach: Some(ALL), ..ExecSpec::default() })
+        .exec(
+            "box",
+            &ExecSpec {
+                command: vec!["nonsense".into()],
+                attach: Some(ALL),
+                ..ExecSpec::default()
+            },
+        )
         .unwrap_err();
     assert_eq!(error.kind(), FaultKind::CommandNotFound);
     containers.kill("box", "KILL").unwrap();
     assert_eq!(listen(begun.session).exit.code, 137);
-    let error = containers.exec("box", &ExecSpec { command: vec!["id".into()], ..ExecSpec::default() });
-    assert_eq!(error.unwrap_err().to_string(), "container box is not running");
+    let error = containers.exec(
+        "box",
+        &ExecSpec {
+            command: vec!["id".into()],
+            ..ExecSpec::default()
+        },
+    );
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "container box is not running"
+    );
 }
 
 fn logs(house: &House) {
     let containers = house.engine.containers();
     let script = "seq 5; echo err >&2; sleep 0.3; echo late";
-    let spec = ContainerSpec { name: Some("log".into()), ..house.spec(script) };
+    let spec = ContainerSpec {
+        name: Some("log".into()),
+        ..house.spec(script)
+    };
     let mut begun = containers.run(&spec, StartOptions::default()).unwrap();
     begun.session.started().unwrap();
-    let follow = LogOptions { follow: true, ..LogOptions::default() };
+    let follow = LogOptions {
+        follow: true,
+        ..LogOptions::default()
+    };
     let mut reader = containers.logs("log", follow).unwrap();
     let mut all = String::new();
     while let Some(line) = reader.next_line().unwrap() {
@@ -451,7 +682,10 @@ fn logs(house: &House) {
     }
     assert_eq!(all.len(), "1\n2\n3\n4\n5\nerr\nlate\n".len(), "{all:?}");
     assert!(all.ends_with("late\n"));
-    let tail = LogOptions { tail: Some(1), ..LogOptions::default() };
+    let tail = LogOptions {
+        tail: Some(1),
+        ..LogOptions::default()
+    };
     let mut reader = containers.logs("log", tail).unwrap();
     assert_eq!(reader.next_line().unwrap().unwrap().text, "late\n");
     assert!(reader.next_line().unwrap().is_none());
@@ -459,7 +693,10 @@ fn logs(house: &House) {
 
 fn killed_supervisor(house: &House) {
     let containers = house.engine.containers();
-    let spec = ContainerSpec { name: Some("orphan".into()), ..house.spec("sleep 1000") };
+    let spec = ContainerSpec {
+        name: Some("orphan".into()),
+        ..house.spec("sleep 1000")
+    };
     let begun = house.begin(&spec);
     let (record, state) = containers.look("orphan").unwrap();
     kill(state.supervisor_pid.unwrap());
@@ -473,13 +710,21 @@ fn killed_supervisor(house: &House) {
         (state.status, state.exit_code) == (Status::Exited, 137)
     });
     for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
-        let left = hierarchy.unwrap().path().join("gantry").join(record.id.as_str());
+        let left = hierarchy
+            .unwrap()
+            .path()
+            .join("gantry")
+            .join(record.id.as_str());
         assert!(!left.exists(), "{}", left.display());
     }
     let mut begun = containers.start("orphan", StartOptions::default()).unwrap();
     begun.session.started().unwrap();
     // One that was to be removed at its end is.
-    let spec = ContainerSpec { name: Some("brief".into()), auto_remove: true, ..house.spec("sleep 1000") };
+    let spec = ContainerSpec {
+        name: Some("brief".into()),
+        auto_remove: true,
+        ..house.spec("sleep 1000")
+    };
     let begun = house.begin(&spec);
     kill(containers.look("brief").unwrap().1.supervisor_pid.unwrap());
     drop(begun);
@@ -526,7 +771,10 @@ fn network_modes(house: &House) {
         ..house.spec("ip addr show eth0; cat /etc/hosts; cat /etc/resolv.conf")
     });
     assert!(heard.out.contains(&network.ip_address), "{heard:?}");
-    assert!(heard.out.contains(&format!("{}\tgate\n", network.gateway)), "{heard:?}");
+    assert!(
+        heard.out.contains(&format!("{}\tgate\n", network.gateway)),
+        "{heard:?}"
+    );
     drop(first);
     house.remove("first");
     let spec = ContainerSpec {
@@ -544,12 +792,21 @@ fn limits_and_powers(house: &House) {
         cap_drop: vec!["ALL".into()],
         ..house.spec("ulimit -n; ulimit -Hn; cat /proc/sys/net/ipv4/ip_forward; grep CapBnd /proc/self/status; grep -c Seccomp /proc/self/status")
     });
-    assert!(heard.out.starts_with("100\n200\n1\nCapBnd:\t0000000000000000\n"), "{heard:?}");
+    assert!(
+        heard
+            .out
+            .starts_with("100\n200\n1\nCapBnd:\t0000000000000000\n"),
+        "{heard:?}"
+    );
     let heard = house.run(&ContainerSpec {
         resources: Resources { memory: Some(16 << 20), memory_swap: Some(16 << 20), ..Resources::default() },
         ..house.spec("x=; i=0; while [ $i -lt 30 ]; do x=\"$x$(seq 200000)\"; i=$((i+1)); done; echo survived")
     });
-    assert!(heard.exit.oom_killed && heard.exit.code == 137, "{:?}", heard.exit);
+    assert!(
+        heard.exit.oom_killed && heard.exit.code == 137,
+        "{:?}",
+        heard.exit
+    );
     let heard = house.run(&ContainerSpec {
         privileged: true,
         ..house.spec("mount -t tmpfs x /var && touch /var/ok && ls /var; ls /dev/null; grep Seccomp: /proc/self/status")
@@ -558,9 +815,15 @@ fn limits_and_powers(house: &House) {
     let error = house
         .engine
         .containers()
-        .create(&ContainerSpec { cap_add: vec!["X".into()], ..house.spec("true") })
+        .create(&ContainerSpec {
+            cap_add: vec!["X".into()],
+            ..house.spec("true")
+        })
         .unwrap_err();
-    assert_eq!(error.to_string(), "invalid CapAdd: unknown capability: \"X\"");
+    assert_eq!(
+        error.to_string(),
+        "invalid CapAdd: unknown capability: \"X\""
+    );
 }
 
 fn inspect(house: &House) {
@@ -583,8 +846,17 @@ fn inspect(house: &House) {
     assert_eq!(value["Mounts"][0]["Type"], "volume");
     let binding = &value["NetworkSettings"]["Ports"]["80/tcp"][0];
     assert_eq!(binding["HostIp"], "127.0.0.1");
-    assert!(binding["HostPort"].as_str().unwrap().parse::<u16>().unwrap() > 0);
-    let address = value["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].as_str().unwrap();
+    assert!(
+        binding["HostPort"]
+            .as_str()
+            .unwrap()
+            .parse::<u16>()
+            .unwrap()
+            > 0
+    );
+    let address = value["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        .as_str()
+        .unwrap();
     assert!(address.parse::<std::net::Ipv4Addr>().is_ok());
     let text = serde_json::to_string(&inspected).unwrap();
     assert!(text.starts_with("{\"Id\":"), "{text}");
@@ -594,22 +866,37 @@ fn inspect(house: &House) {
 
 fn pause_top_rename_prune(house: &House) {
     let containers = house.engine.containers();
-    let spec = ContainerSpec { name: Some("one".into()), ..house.spec("sleep 1000") };
+    let spec = ContainerSpec {
+        name: Some("one".into()),
+        ..house.spec("sleep 1000")
+    };
     let _begun = house.begin(&spec);
     containers.pause("one").unwrap();
     assert_eq!(containers.look("one").unwrap().1.status, Status::Paused);
     assert!(containers.pause("one").is_err());
     containers.unpause("one").unwrap();
     let top = containers.top("one").unwrap();
-    assert!(top.rows.iter().any(|row| row[7] == "sleep 1000" || row[7].contains("sh -c")), "{top:?}");
+    assert!(
+        top.rows
+            .iter()
+            .any(|row| row[7] == "sleep 1000" || row[7].contains("sh -c")),
+        "{top:?}"
+    );
     containers.rename("one", "two").unwrap();
     assert!(containers.resolve("one").is_err());
-    let error = containers.remove("two", RemoveOptions::default()).unwrap_err();
+    let error = containers
+        .remove("two", RemoveOptions::default())
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot remove container \"two\": container is running: stop the container before removing or force remove"
     );
-    containers.create(&ContainerSpec { name: Some("idle".into()), ..house.spec("true") }).unwrap();
+    containers
+        .create(&ContainerSpec {
+            name: Some("idle".into()),
+            ..house.spec("true")
+        })
+        .unwrap();
     let pruned = containers.prune(&|_| false).unwrap();
     assert_eq!(pruned.deleted.len(), 1);
     assert_eq!(all_names(house), ["two"]);

@@ -37,7 +37,12 @@ impl<'a> Blobs<'a> {
     /// When the folder cannot be looked at.
     pub fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
         let directory = self.store.blobs_directory()?;
-        match fs::accessat(directory, digest.hex(), fs::Access::EXISTS, AtFlags::empty()) {
+        match fs::accessat(
+            directory,
+            digest.hex(),
+            fs::Access::EXISTS,
+            AtFlags::empty(),
+        ) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(StoreError::io("look for", self.path(digest), errno)),
@@ -50,7 +55,10 @@ impl<'a> Blobs<'a> {
     /// [`StoreError::NoBlob`] when it is not there.
     pub fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
         let file = self.open(digest)?;
-        Ok(file.metadata().map_err(|e| StoreError::io("read", self.path(digest), e))?.len())
+        Ok(file
+            .metadata()
+            .map_err(|e| StoreError::io("read", self.path(digest), e))?
+            .len())
     }
 
     /// Opens a blob for reading, unverified.
@@ -59,7 +67,12 @@ impl<'a> Blobs<'a> {
     /// [`StoreError::NoBlob`] when it is not there.
     pub fn open(&self, digest: &Digest) -> Result<File, StoreError> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match fs::openat(self.store.blobs_directory()?, digest.hex(), flags, Mode::empty()) {
+        match fs::openat(
+            self.store.blobs_directory()?,
+            digest.hex(),
+            flags,
+            Mode::empty(),
+        ) {
             Ok(handle) => Ok(File::from(handle)),
             Err(Errno::NOENT) => Err(StoreError::NoBlob { digest: *digest }),
             Err(errno) => Err(StoreError::io("open", self.path(digest), errno)),
@@ -75,7 +88,11 @@ impl<'a> Blobs<'a> {
         let failed = |e| StoreError::io("read", self.path(digest), e);
         let size = file.metadata().map_err(failed)?.len();
         if size > limit {
-            return Err(StoreError::BlobTooLarge { digest: *digest, size, limit });
+            return Err(StoreError::BlobTooLarge {
+                digest: *digest,
+                size,
+                limit,
+            });
         }
         let mut bytes = Vec::new();
         file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
@@ -95,8 +112,9 @@ impl<'a> Blobs<'a> {
         let mut buffer = vec![0; 256 << 10];
         let mut size = 0;
         loop {
-            let count =
-                file.read(&mut buffer).map_err(|e| StoreError::io("read", self.path(digest), e))?;
+            let count = file
+                .read(&mut buffer)
+                .map_err(|e| StoreError::io("read", self.path(digest), e))?;
             if count == 0 {
                 break;
             }
@@ -132,7 +150,9 @@ impl<'a> Blobs<'a> {
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = sha256(bytes);
         let mut writer = self.writer(Some((digest, bytes.len() as u64)))?;
-        writer.write_all(bytes).map_err(|e| StoreError::io("write", writer.entry.path(), e))?;
+        writer
+            .write_all(bytes)
+            .map_err(|e| StoreError::io("write", writer.entry.path(), e))?;
         writer.finish()?;
         Ok(digest)
     }
@@ -185,14 +205,18 @@ impl BlobWriter {
                 });
             }
             if digest != expected {
-                return Err(StoreError::DigestMismatch { expected, actual: digest });
+                return Err(StoreError::DigestMismatch {
+                    expected,
+                    actual: digest,
+                });
             }
         }
         fs::fdatasync(&self.file).map_err(|e| StoreError::io("sync", self.entry.path(), e))?;
         let lock = self.store.lock_shared()?;
         self.store.hold(&lock, Resource::Blob(digest))?;
         // Over one that is already there: same content, and a damaged one is healed.
-        self.entry.rename(self.store.blobs_directory()?, &digest.hex())?;
+        self.entry
+            .rename(self.store.blobs_directory()?, &digest.hex())?;
         Ok((digest, self.written))
     }
 }

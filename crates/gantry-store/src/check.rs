@@ -138,18 +138,32 @@ impl Store {
 
     fn check_database(&self, report: &mut CheckReport) -> Result<(), StoreError> {
         let said: Vec<String> = self.database().read("check it", |db| {
-            db.prepare("PRAGMA integrity_check")?.query_map([], |row| row.get(0))?.collect()
+            db.prepare("PRAGMA integrity_check")?
+                .query_map([], |row| row.get(0))?
+                .collect()
         })?;
         let faults = said.into_iter().filter(|line| line != "ok");
-        report.findings.extend(faults.map(|reason| Finding::Database { reason }));
+        report
+            .findings
+            .extend(faults.map(|reason| Finding::Database { reason }));
         Ok(())
     }
 
-    fn check_ingest(&self, report: &mut CheckReport, options: CheckOptions) -> Result<(), StoreError> {
+    fn check_ingest(
+        &self,
+        report: &mut CheckReport,
+        options: CheckOptions,
+    ) -> Result<(), StoreError> {
         let ingest = self.ingest_unswept()?;
-        let stale = if options.repair { ingest.sweep()? } else { ingest.stale()? };
+        let stale = if options.repair {
+            ingest.sweep()?
+        } else {
+            ingest.stale()?
+        };
         let paths = stale.into_iter().map(|name| format!("ingest/{name}"));
-        report.findings.extend(paths.map(|path| Finding::StaleIngest { path }));
+        report
+            .findings
+            .extend(paths.map(|path| Finding::StaleIngest { path }));
         Ok(())
     }
 
@@ -162,7 +176,11 @@ impl Store {
         let mut whole = BTreeSet::new();
         for digest in self.blobs().list()? {
             report.blobs += 1;
-            let verified = if options.quick { Ok(0) } else { self.blobs().verify(&digest) };
+            let verified = if options.quick {
+                Ok(0)
+            } else {
+                self.blobs().verify(&digest)
+            };
             match verified {
                 Ok(size) => {
                     report.bytes += size;
@@ -191,7 +209,9 @@ impl Store {
             report.layers += 1;
             let present = self.layers().contains(diff_id)? && self.layers().tree(diff_id).is_dir();
             if !present {
-                report.findings.push(Finding::MissingLayer { diff_id: *diff_id });
+                report
+                    .findings
+                    .push(Finding::MissingLayer { diff_id: *diff_id });
                 continue;
             }
             let verified = match options.quick {
@@ -204,14 +224,21 @@ impl Store {
                     whole.insert(*diff_id);
                 }
                 Err(reason) => {
-                    report.findings.push(Finding::CorruptLayer { diff_id: *diff_id, reason });
+                    report.findings.push(Finding::CorruptLayer {
+                        diff_id: *diff_id,
+                        reason,
+                    });
                 }
             }
         }
         Ok(whole)
     }
 
-    fn check_orphans(&self, snapshot: &Snapshot, report: &mut CheckReport) -> Result<(), StoreError> {
+    fn check_orphans(
+        &self,
+        snapshot: &Snapshot,
+        report: &mut CheckReport,
+    ) -> Result<(), StoreError> {
         // Under the lock: between its rename and its row a layer would look like an orphan.
         let _lock = self.lock_exclusive()?;
         let entries = tree::sorted_entries(self.layers_directory()?)
@@ -223,7 +250,9 @@ impl Store {
                 Err(_) => false,
             };
             if !known {
-                report.findings.push(Finding::Orphan { path: format!("layers/{name}") });
+                report.findings.push(Finding::Orphan {
+                    path: format!("layers/{name}"),
+                });
             }
         }
         Ok(())
@@ -246,9 +275,10 @@ impl Store {
                         }
                         _ => {}
                     }
-                    let lost = snapshot.images.iter().filter(|(id, row)| {
-                        *id == digest || row.blobs.contains(digest)
-                    });
+                    let lost = snapshot
+                        .images
+                        .iter()
+                        .filter(|(id, row)| *id == digest || row.blobs.contains(digest));
                     images.extend(lost.map(|(id, _)| *id));
                 }
                 Finding::ImageLacksBlob { image, .. } | Finding::ImageLacksLayer { image, .. } => {
@@ -259,9 +289,15 @@ impl Store {
         }
         // Also those that a living command holds: a damaged layer serves nobody.
         for diff_id in &layers {
-            drop(self.ingest()?.take(self.layers_directory()?, &diff_id.hex())?);
+            drop(
+                self.ingest()?
+                    .take(self.layers_directory()?, &diff_id.hex())?,
+            );
         }
-        let broken = snapshot.images.iter().filter(|(_, row)| row.layers.iter().any(|l| layers.contains(l)));
+        let broken = snapshot
+            .images
+            .iter()
+            .filter(|(_, row)| row.layers.iter().any(|l| layers.contains(l)));
         images.extend(broken.map(|(id, _)| *id));
         self.database().write("repair", |transaction| {
             let run = || -> rusqlite::Result<()> {
@@ -273,10 +309,14 @@ impl Store {
                     transaction.execute("DELETE FROM images WHERE id = ?1", [id.as_bytes()])?;
                 }
                 for id in &layers {
-                    transaction.execute("DELETE FROM layers WHERE diff_id = ?1", params![id.as_bytes()])?;
+                    transaction.execute(
+                        "DELETE FROM layers WHERE diff_id = ?1",
+                        params![id.as_bytes()],
+                    )?;
                 }
                 for table in ["tags", "repo_digests"] {
-                    let statement = format!("DELETE FROM {table} WHERE image NOT IN (SELECT id FROM images)");
+                    let statement =
+                        format!("DELETE FROM {table} WHERE image NOT IN (SELECT id FROM images)");
                     transaction.execute(&statement, [])?;
                 }
                 Ok(())
@@ -299,26 +339,52 @@ fn references(
         report.images += 1;
         let needed = std::iter::once(id).chain(&image.blobs);
         for digest in needed.filter(|digest| !blobs.contains(digest)) {
-            findings.push(Finding::ImageLacksBlob { image: *id, digest: *digest });
+            findings.push(Finding::ImageLacksBlob {
+                image: *id,
+                digest: *digest,
+            });
         }
         for diff_id in image.layers.iter().filter(|layer| !layers.contains(layer)) {
-            findings.push(Finding::ImageLacksLayer { image: *id, diff_id: *diff_id });
+            findings.push(Finding::ImageLacksLayer {
+                image: *id,
+                diff_id: *diff_id,
+            });
         }
     }
-    for (name, image) in snapshot.names.iter().filter(|(_, id)| !snapshot.images.contains_key(id)) {
-        findings.push(Finding::DanglingName { name: name.clone(), image: *image });
+    for (name, image) in snapshot
+        .names
+        .iter()
+        .filter(|(_, id)| !snapshot.images.contains_key(id))
+    {
+        findings.push(Finding::DanglingName {
+            name: name.clone(),
+            image: *image,
+        });
     }
     for ((kind, key), record) in &snapshot.records {
         let whole = record.layers.iter().all(|layer| layers.contains(layer))
             && record.blobs.iter().all(|blob| blobs.contains(blob));
         if !whole {
             let key = gantry_model::digest::hex_encode(key);
-            findings.push(Finding::StaleRecord { kind: kind.clone(), key });
+            findings.push(Finding::StaleRecord {
+                kind: kind.clone(),
+                key,
+            });
         }
     }
-    let lacking = roots.layers.difference(layers).chain(roots.blobs.difference(blobs));
-    let images = roots.images.iter().filter(|id| !snapshot.images.contains_key(*id));
-    findings.extend(lacking.chain(images).map(|digest| Finding::RootLacks { digest: *digest }));
+    let lacking = roots
+        .layers
+        .difference(layers)
+        .chain(roots.blobs.difference(blobs));
+    let images = roots
+        .images
+        .iter()
+        .filter(|id| !snapshot.images.contains_key(*id));
+    findings.extend(
+        lacking
+            .chain(images)
+            .map(|digest| Finding::RootLacks { digest: *digest }),
+    );
 }
 
 #[cfg(test)]
@@ -334,9 +400,14 @@ mod tests {
         let draft = store.layers().draft().unwrap();
         std::fs::write(draft.upper().join("file"), "content").unwrap();
         let diff_id = draft.commit().unwrap().diff_id;
-        let config = format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#);
+        let config =
+            format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#);
         let tags = vec!["x:1".parse().unwrap()];
-        let new = NewImage { config: config.as_bytes(), tags, ..NewImage::default() };
+        let new = NewImage {
+            config: config.as_bytes(),
+            tags,
+            ..NewImage::default()
+        };
         let id = store.images().put(&new).unwrap();
         let check = |options| store.check(&Roots::default(), options).unwrap();
         let full = CheckOptions::default();
@@ -344,10 +415,25 @@ mod tests {
         std::fs::write(store.layers().tree(&diff_id).join("file"), "CONTENT").unwrap();
         std::fs::create_dir(root.join("layers").join("0".repeat(64))).unwrap();
         let found = check(full).findings;
-        assert!(matches!(found[0], Finding::CorruptLayer { .. }), "{found:?}");
-        assert!(found.contains(&Finding::ImageLacksLayer { image: id, diff_id }), "{found:?}");
-        assert!(found.iter().any(|f| matches!(f, Finding::Orphan { .. })), "{found:?}");
-        assert!(check(CheckOptions { repair: true, ..full }).repaired);
+        assert!(
+            matches!(found[0], Finding::CorruptLayer { .. }),
+            "{found:?}"
+        );
+        assert!(
+            found.contains(&Finding::ImageLacksLayer { image: id, diff_id }),
+            "{found:?}"
+        );
+        assert!(
+            found.iter().any(|f| matches!(f, Finding::Orphan { .. })),
+            "{found:?}"
+        );
+        assert!(
+            check(CheckOptions {
+                repair: true,
+                ..full
+            })
+            .repaired
+        );
         drop(store);
         let store = Store::open(&root).unwrap();
         assert_eq!(store.check(&Roots::default(), full).unwrap().findings, []);

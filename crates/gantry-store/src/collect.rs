@@ -107,7 +107,11 @@ impl Store {
         let held = Held::new(roots, &lease::held(&self.leases_path())?);
         let doomed = doomed(self, &snapshot, &held, policy)?;
         let mut collected = Collected {
-            images: doomed.images.iter().map(|id| (*id, snapshot.names_of(id))).collect(),
+            images: doomed
+                .images
+                .iter()
+                .map(|id| (*id, snapshot.names_of(id)))
+                .collect(),
             layers: doomed.layers.iter().copied().collect(),
             blobs: doomed.blobs.iter().copied().collect(),
             records: u64::try_from(doomed.records.len()).unwrap_or(u64::MAX),
@@ -172,14 +176,21 @@ fn doomed(
     held: &Held,
     policy: &CollectPolicy,
 ) -> Result<Doomed, StoreError> {
-    let images: BTreeSet<Digest> =
-        snapshot.images.keys().filter(|id| takes_image(snapshot, held, policy, id)).copied().collect();
+    let images: BTreeSet<Digest> = snapshot
+        .images
+        .keys()
+        .filter(|id| takes_image(snapshot, held, policy, id))
+        .copied()
+        .collect();
     let (folders, strangers) = layer_folders(store)?;
     let blobs: BTreeSet<Digest> = store.blobs().list()?.into_iter().collect();
     let records = doomed_records(snapshot, held, policy, &images, &blobs);
     let mut live_layers = held.layers.clone();
     let mut live_blobs = held.blobs.clone();
-    let kept_images = snapshot.images.iter().filter(|(id, _)| !images.contains(*id));
+    let kept_images = snapshot
+        .images
+        .iter()
+        .filter(|(id, _)| !images.contains(*id));
     for (id, image) in kept_images {
         live_layers.extend(&image.layers);
         live_blobs.insert(*id);
@@ -188,7 +199,11 @@ fn doomed(
     // A leased image may be on its way: its configuration is there before its row.
     live_blobs.extend(&held.images);
     let gone: BTreeSet<&(String, Vec<u8>)> = records.iter().collect();
-    for (key, record) in snapshot.records.iter().filter(|(key, _)| !gone.contains(key)) {
+    for (key, record) in snapshot
+        .records
+        .iter()
+        .filter(|(key, _)| !gone.contains(key))
+    {
         let _ = key;
         live_layers.extend(&record.layers);
         live_blobs.extend(&record.blobs);
@@ -199,7 +214,11 @@ fn doomed(
         records,
         layers: all_layers.difference(&live_layers).copied().collect(),
         blobs: blobs.difference(&live_blobs).copied().collect(),
-        strangers: if policy.dry_run { Vec::new() } else { strangers },
+        strangers: if policy.dry_run {
+            Vec::new()
+        } else {
+            strangers
+        },
     })
 }
 
@@ -221,7 +240,10 @@ fn doomed_records(
     blobs: &BTreeSet<Digest>,
 ) -> Vec<(String, Vec<u8>)> {
     let broken = |record: &RecordRow| {
-        !record.layers.iter().all(|layer| snapshot.layers.contains_key(layer))
+        !record
+            .layers
+            .iter()
+            .all(|layer| snapshot.layers.contains_key(layer))
             || !record.blobs.iter().all(|blob| blobs.contains(blob))
     };
     let unused_since = |seconds: u64| now().saturating_sub_unsigned(seconds);
@@ -230,8 +252,10 @@ fn doomed_records(
         RecordPolicy::UnusedFor(seconds) => record.last_used < unused_since(seconds),
         RecordPolicy::All => true,
     };
-    let (mut gone, mut kept): (Vec<_>, Vec<_>) =
-        snapshot.records.iter().partition(|(_, record)| broken(record) || by_policy(record));
+    let (mut gone, mut kept): (Vec<_>, Vec<_>) = snapshot
+        .records
+        .iter()
+        .partition(|(_, record)| broken(record) || by_policy(record));
     if let RecordPolicy::Size(limit) = policy.records {
         let elsewhere: BTreeSet<&Digest> = snapshot
             .images
@@ -241,7 +265,10 @@ fn doomed_records(
             .chain(&held.layers)
             .collect();
         let own = |record: &RecordRow| -> u64 {
-            let layers = record.layers.iter().filter(|layer| !elsewhere.contains(layer));
+            let layers = record
+                .layers
+                .iter()
+                .filter(|layer| !elsewhere.contains(layer));
             layers.map(|layer| snapshot.disk_usage(layer)).sum::<u64>() + record.size
         };
         kept.sort_by_key(|(_, record)| record.last_used);
@@ -275,35 +302,45 @@ fn layer_folders(store: &Store) -> Result<(Vec<Digest>, Vec<String>), StoreError
 
 /// Deletes the rows: from here on nothing names what is about to go.
 fn forget(store: &Store, doomed: &Doomed) -> Result<(), StoreError> {
-    store.database().write("forget what is collected", |transaction| {
-        let run = || -> rusqlite::Result<()> {
-            for id in &doomed.images {
-                for table in ["image_layers", "image_blobs", "tags", "repo_digests"] {
-                    let statement = format!("DELETE FROM {table} WHERE image = ?1");
-                    transaction.prepare_cached(&statement)?.execute([id.as_bytes()])?;
+    store
+        .database()
+        .write("forget what is collected", |transaction| {
+            let run = || -> rusqlite::Result<()> {
+                for id in &doomed.images {
+                    for table in ["image_layers", "image_blobs", "tags", "repo_digests"] {
+                        let statement = format!("DELETE FROM {table} WHERE image = ?1");
+                        transaction
+                            .prepare_cached(&statement)?
+                            .execute([id.as_bytes()])?;
+                    }
+                    transaction
+                        .prepare_cached("DELETE FROM images WHERE id = ?1")?
+                        .execute([id.as_bytes()])?;
                 }
-                transaction.prepare_cached("DELETE FROM images WHERE id = ?1")?.execute([id.as_bytes()])?;
-            }
-            for (kind, key) in &doomed.records {
-                for table in ["record_layers", "record_blobs", "records"] {
-                    let statement = format!("DELETE FROM {table} WHERE kind = ?1 AND key = ?2");
-                    transaction.prepare_cached(&statement)?.execute(params![kind, key])?;
+                for (kind, key) in &doomed.records {
+                    for table in ["record_layers", "record_blobs", "records"] {
+                        let statement = format!("DELETE FROM {table} WHERE kind = ?1 AND key = ?2");
+                        transaction
+                            .prepare_cached(&statement)?
+                            .execute(params![kind, key])?;
+                    }
                 }
-            }
-            for diff_id in &doomed.layers {
-                for statement in [
-                    "DELETE FROM layer_sources WHERE digest IN
+                for diff_id in &doomed.layers {
+                    for statement in [
+                        "DELETE FROM layer_sources WHERE digest IN
                      (SELECT digest FROM layer_blobs WHERE diff_id = ?1)",
-                    "DELETE FROM layer_blobs WHERE diff_id = ?1",
-                    "DELETE FROM layers WHERE diff_id = ?1",
-                ] {
-                    transaction.prepare_cached(statement)?.execute([diff_id.as_bytes()])?;
+                        "DELETE FROM layer_blobs WHERE diff_id = ?1",
+                        "DELETE FROM layers WHERE diff_id = ?1",
+                    ] {
+                        transaction
+                            .prepare_cached(statement)?
+                            .execute([diff_id.as_bytes()])?;
+                    }
                 }
-            }
-            Ok(())
-        };
-        run().map_err(failed("forget what is collected"))
-    })
+                Ok(())
+            };
+            run().map_err(failed("forget what is collected"))
+        })
 }
 
 /// Moves folders out of sight and unlinks blobs; dropping the result deletes the folders.
@@ -311,7 +348,11 @@ fn hide(store: &Store, _lock: &StoreLock, doomed: &Doomed) -> Result<Vec<IngestE
     let layers = store.layers_directory()?;
     let ingest = store.ingest()?;
     let mut hidden = Vec::new();
-    let names = doomed.layers.iter().map(Digest::hex).chain(doomed.strangers.iter().cloned());
+    let names = doomed
+        .layers
+        .iter()
+        .map(Digest::hex)
+        .chain(doomed.strangers.iter().cloned());
     for name in names {
         hidden.extend(ingest.take(layers, &name)?);
     }
@@ -364,7 +405,14 @@ mod tests {
             "rootfs": {"type": "layers", "diff_ids": layers}});
         let config = serde_json::to_vec(&config).unwrap();
         let tags = tag.map(|t| t.parse().unwrap()).into_iter().collect();
-        store.images().put(&NewImage { config: &config, tags, ..NewImage::default() }).unwrap()
+        store
+            .images()
+            .put(&NewImage {
+                config: &config,
+                tags,
+                ..NewImage::default()
+            })
+            .unwrap()
     }
 
     fn collect(root: &std::path::Path, roots: &Roots, policy: &CollectPolicy) -> Collected {
@@ -377,7 +425,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         let store = Store::open(&root).unwrap();
-        let (base, top, lone) = (layer(&store, "base"), layer(&store, "top"), layer(&store, "lone"));
+        let (base, top, lone) = (
+            layer(&store, "base"),
+            layer(&store, "top"),
+            layer(&store, "lone"),
+        );
         let tagged = image(&store, &[base], Some("keep"));
         let dangling = image(&store, &[base, top], None);
         let held = collect(&root, &Roots::default(), &CollectPolicy::default());
@@ -385,16 +437,30 @@ mod tests {
         drop(store);
         let first = collect(&root, &Roots::default(), &CollectPolicy::default());
         assert_eq!(first.layers, [lone]);
-        let policy = CollectPolicy { images: ImagePolicy::Dangling, ..CollectPolicy::default() };
-        let rooted = Roots { images: [dangling].into(), ..Roots::default() };
+        let policy = CollectPolicy {
+            images: ImagePolicy::Dangling,
+            ..CollectPolicy::default()
+        };
+        let rooted = Roots {
+            images: [dangling].into(),
+            ..Roots::default()
+        };
         assert_eq!(collect(&root, &rooted, &policy).images, []);
-        let dry = CollectPolicy { dry_run: true, ..policy.clone() };
+        let dry = CollectPolicy {
+            dry_run: true,
+            ..policy.clone()
+        };
         assert_eq!(collect(&root, &Roots::default(), &dry).layers, [top]);
         let second = collect(&root, &Roots::default(), &policy);
-        assert_eq!((second.images, second.layers), (vec![(dangling, vec![])], vec![top]));
+        assert_eq!(
+            (second.images, second.layers),
+            (vec![(dangling, vec![])], vec![top])
+        );
         assert!(second.bytes > 0);
         let store = Store::open(&root).unwrap();
-        assert!(store.images().contains(&tagged).unwrap() && store.layers().contains(&base).unwrap());
+        assert!(
+            store.images().contains(&tagged).unwrap() && store.layers().contains(&base).unwrap()
+        );
         assert!(!store.blobs().contains(&dangling).unwrap());
         assert_eq!(std::fs::read_dir(root.join("layers")).unwrap().count(), 1);
     }
@@ -405,17 +471,29 @@ mod tests {
         let root = dir.path().join("root");
         let store = Store::open(&root).unwrap();
         let (old, new) = (layer(&store, "old"), layer(&store, "new"));
-        let mut records = [Record::new("step", b"old", b"v"), Record::new("step", b"new", b"v")];
+        let mut records = [
+            Record::new("step", b"old", b"v"),
+            Record::new("step", b"new", b"v"),
+        ];
         records[0].layers.push(old);
         records[0].last_used = 1;
         records[1].layers.push(new);
         store.records().put(&records).unwrap();
         drop(store);
-        assert_eq!(collect(&root, &Roots::default(), &CollectPolicy::default()).layers, []);
-        let aged = CollectPolicy { records: RecordPolicy::UnusedFor(60), ..CollectPolicy::default() };
+        assert_eq!(
+            collect(&root, &Roots::default(), &CollectPolicy::default()).layers,
+            []
+        );
+        let aged = CollectPolicy {
+            records: RecordPolicy::UnusedFor(60),
+            ..CollectPolicy::default()
+        };
         let gone = collect(&root, &Roots::default(), &aged);
         assert_eq!((gone.records, gone.layers), (1, vec![old]));
-        let capped = CollectPolicy { records: RecordPolicy::Size(0), ..CollectPolicy::default() };
+        let capped = CollectPolicy {
+            records: RecordPolicy::Size(0),
+            ..CollectPolicy::default()
+        };
         assert_eq!(collect(&root, &Roots::default(), &capped).layers, [new]);
     }
 }

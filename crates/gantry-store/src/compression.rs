@@ -7,8 +7,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use flate2::bufread::GzDecoder;
-pub use gantry_model::media_type::Compression;
 use gantry_model::Digest;
+pub use gantry_model::media_type::Compression;
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::{Limit, Limits};
@@ -30,7 +30,11 @@ pub(crate) enum StreamError {
     #[error("the stream has digest {actual}, expected {expected}")]
     Digest { expected: Digest, actual: Digest },
     #[error("the stream of {digest} has {actual} bytes, expected {expected}")]
-    Size { digest: Digest, expected: u64, actual: u64 },
+    Size {
+        digest: Digest,
+        expected: u64,
+        actual: u64,
+    },
 }
 
 impl From<StreamError> for io::Error {
@@ -48,7 +52,7 @@ type Input<R> = BufReader<io::Chain<io::Cursor<Vec<u8>>, R>>;
 
 enum Inner<R: Read> {
     Plain(Input<R>),
-    Gzip(Option<GzDecoder<Input<R>>>),
+    Gzip(Option<Box<GzDecoder<Input<R>>>>),
     /// Behind the last member of a gzip stream.
     Drained(Input<R>),
     Zstd(Box<zstd::Decoder<'static, Input<R>>>),
@@ -56,7 +60,9 @@ enum Inner<R: Read> {
 
 impl<R: Read> std::fmt::Debug for Decoder<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder").field("compression", &self.compression()).finish_non_exhaustive()
+        f.debug_struct("Decoder")
+            .field("compression", &self.compression())
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +83,7 @@ impl<R: Read> Decoder<R> {
         let input = BufReader::with_capacity(INPUT_BUFFER, io::Cursor::new(head).chain(reader));
         let inner = match compression {
             Compression::None => Inner::Plain(input),
-            Compression::Gzip => Inner::Gzip(Some(GzDecoder::new(input))),
+            Compression::Gzip => Inner::Gzip(Some(Box::new(GzDecoder::new(input)))),
             Compression::Zstd => Inner::Zstd(Box::new(zstd::Decoder::with_buffer(input)?)),
         };
         Ok(Self { inner })
@@ -123,11 +129,13 @@ impl<R: Read> Read for Decoder<R> {
                 return Ok(count);
             }
             // The end of a member: another one may follow; what is none is ignored, as gzip does.
-            let Some(decoder) = slot.take() else { return Ok(0) };
+            let Some(decoder) = slot.take() else {
+                return Ok(0);
+            };
             let mut input = decoder.into_inner();
             let next = input.fill_buf()?;
             if matches!(next, [0x1f] | [0x1f, 0x8b, ..]) {
-                *slot = Some(GzDecoder::new(input));
+                *slot = Some(Box::new(GzDecoder::new(input)));
             } else {
                 self.inner = Inner::Drained(input);
             }
@@ -162,10 +170,15 @@ impl<R: Read> Read for Counting<'_, R> {
             Ok(read) => read,
         };
         let count = self.count.fetch_add(read as u64, Relaxed) + read as u64;
-        if let Some((digest, expected)) = self.blob {
-            if count > expected {
-                return Err(StreamError::Size { digest, expected, actual: count }.into());
+        if let Some((digest, expected)) = self.blob
+            && count > expected
+        {
+            return Err(StreamError::Size {
+                digest,
+                expected,
+                actual: count,
             }
+            .into());
         }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..read]);
@@ -215,7 +228,13 @@ pub(crate) fn pipeline() -> (Producer, Pipeline) {
         total: 0,
         ended: false,
     };
-    (Producer { messages, recycled: free }, pipeline)
+    (
+        Producer {
+            messages,
+            recycled: free,
+        },
+        pipeline,
+    )
 }
 
 impl Producer {
@@ -262,29 +281,51 @@ impl Producer {
 
 fn check_limits(total: u64, compressed: u64, limits: &Limits) -> io::Result<()> {
     if total > limits.tar_bytes {
-        return Err(StreamError::Limit { what: Limit::TarBytes, limit: limits.tar_bytes }.into());
+        return Err(StreamError::Limit {
+            what: Limit::TarBytes,
+            limit: limits.tar_bytes,
+        }
+        .into());
     }
     if total > limits.ratio_floor && total / limits.ratio.max(1) > compressed {
-        return Err(StreamError::Limit { what: Limit::Ratio, limit: limits.ratio }.into());
+        return Err(StreamError::Limit {
+            what: Limit::Ratio,
+            limit: limits.ratio,
+        }
+        .into());
     }
     Ok(())
 }
 
 fn verify(hasher: Option<Sha256>, blob: Option<(Digest, u64)>, count: u64) -> io::Result<()> {
-    let (Some(hasher), Some((digest, expected))) = (hasher, blob) else { return Ok(()) };
+    let (Some(hasher), Some((digest, expected))) = (hasher, blob) else {
+        return Ok(());
+    };
     if count != expected {
-        return Err(StreamError::Size { digest, expected, actual: count }.into());
+        return Err(StreamError::Size {
+            digest,
+            expected,
+            actual: count,
+        }
+        .into());
     }
     let actual = Digest::from_bytes(hasher.finalize().into());
     if actual != digest {
-        return Err(StreamError::Digest { expected: digest, actual }.into());
+        return Err(StreamError::Digest {
+            expected: digest,
+            actual,
+        }
+        .into());
     }
     Ok(())
 }
 
 /// An error of a decoder that is not the source's is the stream's own.
 fn as_damage(error: io::Error) -> io::Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<StreamError>()) {
+    if error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<StreamError>())
+    {
         return error;
     }
     StreamError::Compression { source: error }.into()
@@ -308,7 +349,10 @@ impl Pipeline {
     /// Digest and size of everything that was read, once it has been read to its end.
     pub(crate) fn finish(self) -> (Digest, u64) {
         debug_assert!(self.ended, "read to its end");
-        (Digest::from_bytes(self.hasher.finalize().into()), self.total)
+        (
+            Digest::from_bytes(self.hasher.finalize().into()),
+            self.total,
+        )
     }
 }
 
@@ -360,7 +404,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn through(input: &[u8], requirements: &Requirements<'_>) -> io::Result<(Vec<u8>, (Digest, u64))> {
+    fn through(
+        input: &[u8],
+        requirements: &Requirements<'_>,
+    ) -> io::Result<(Vec<u8>, (Digest, u64))> {
         std::thread::scope(|scope| {
             let (producer, mut pipeline) = pipeline();
             scope.spawn(move || producer.run(input, requirements));
@@ -371,13 +418,20 @@ mod tests {
     }
 
     fn requirements(limits: &Limits) -> Requirements<'_> {
-        Requirements { compression: None, blob: None, limits, progress: None }
+        Requirements {
+            compression: None,
+            blob: None,
+            limits,
+            progress: None,
+        }
     }
 
     #[test]
     fn every_compression_is_recognised_and_members_are_joined() {
         let limits = Limits::default();
-        let text: Vec<u8> = (0..2_000_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        let text: Vec<u8> = (0..2_000_000_u32)
+            .flat_map(|n| (n / 7).to_le_bytes())
+            .collect();
         let mut members = gzip(&text[..1000]);
         members.extend(gzip(&text[1000..]));
         let mut trailing = gzip(&text);
@@ -388,38 +442,85 @@ mod tests {
             members,
             trailing,
             zstd::encode_all(&text[..], 1).unwrap(),
-            [zstd::encode_all(&text[..9], 1).unwrap(), zstd::encode_all(&text[9..], 1).unwrap()].concat(),
+            [
+                zstd::encode_all(&text[..9], 1).unwrap(),
+                zstd::encode_all(&text[9..], 1).unwrap(),
+            ]
+            .concat(),
         ] {
             let blob = Some((crate::blobs::sha256(&input), input.len() as u64));
-            let required = Requirements { blob, ..requirements(&limits) };
+            let required = Requirements {
+                blob,
+                ..requirements(&limits)
+            };
             let (output, (digest, size)) = through(&input, &required).unwrap();
             assert!(output == text);
-            assert_eq!((digest, size), (crate::blobs::sha256(&text), text.len() as u64));
+            assert_eq!(
+                (digest, size),
+                (crate::blobs::sha256(&text), text.len() as u64)
+            );
         }
     }
 
     #[test]
     fn damage_and_excess_are_told_apart() {
-        let limits = Limits { tar_bytes: 1 << 20, ratio: 10, ratio_floor: 1000, ..Limits::default() };
+        let limits = Limits {
+            tar_bytes: 1 << 20,
+            ratio: 10,
+            ratio_floor: 1000,
+            ..Limits::default()
+        };
         let kind = |input: &[u8], blob| {
-            let required = Requirements { blob, ..requirements(&limits) };
+            let required = Requirements {
+                blob,
+                ..requirements(&limits)
+            };
             let error = through(input, &required).unwrap_err();
             error.downcast::<StreamError>().unwrap()
         };
         let bomb = gzip(&vec![0; 200_000]);
-        assert!(matches!(kind(&bomb, None), StreamError::Limit { what: Limit::Ratio, .. }));
-        let big: Vec<u8> = (0..400_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-        assert!(matches!(kind(&gzip(&big), None), StreamError::Limit { what: Limit::TarBytes, .. }));
+        assert!(matches!(
+            kind(&bomb, None),
+            StreamError::Limit {
+                what: Limit::Ratio,
+                ..
+            }
+        ));
+        let big: Vec<u8> = (0..400_000_u32)
+            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+            .collect();
+        assert!(matches!(
+            kind(&gzip(&big), None),
+            StreamError::Limit {
+                what: Limit::TarBytes,
+                ..
+            }
+        ));
         let good = gzip(b"hello");
-        assert!(matches!(kind(&good[..good.len() - 3], None), StreamError::Compression { .. }));
+        assert!(matches!(
+            kind(&good[..good.len() - 3], None),
+            StreamError::Compression { .. }
+        ));
         let mut flipped = good.clone();
         flipped[12] ^= 0x40;
-        assert!(matches!(kind(&flipped, None), StreamError::Compression { .. }));
+        assert!(matches!(
+            kind(&flipped, None),
+            StreamError::Compression { .. }
+        ));
         let digest = crate::blobs::sha256(&good);
         let size = good.len() as u64;
-        assert!(matches!(kind(&good, Some((digest, size - 1))), StreamError::Size { .. }));
-        assert!(matches!(kind(&good, Some((digest, size + 1))), StreamError::Size { .. }));
+        assert!(matches!(
+            kind(&good, Some((digest, size - 1))),
+            StreamError::Size { .. }
+        ));
+        assert!(matches!(
+            kind(&good, Some((digest, size + 1))),
+            StreamError::Size { .. }
+        ));
         let other = crate::blobs::sha256(b"other");
-        assert!(matches!(kind(&good, Some((other, size))), StreamError::Digest { .. }));
+        assert!(matches!(
+            kind(&good, Some((other, size))),
+            StreamError::Digest { .. }
+        ));
     }
 }

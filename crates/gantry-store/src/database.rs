@@ -35,7 +35,10 @@ pub(crate) fn failed(action: &'static str) -> impl FnOnce(rusqlite::Error) -> St
 
 impl Database {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { path: root.join("gantry.db"), connection: Mutex::new(None) }
+        Self {
+            path: root.join("gantry.db"),
+            connection: Mutex::new(None),
+        }
     }
 
     /// Runs `work` on the connection, which is opened if need be.
@@ -77,7 +80,9 @@ impl Database {
 
     fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
         // A panic while the lock was held rolled its transaction back: the connection is sound.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {

@@ -120,7 +120,9 @@ pub enum StoreError {
         reason: &'static str,
     },
     /// A layer has a hard link to a file which no layer below it has.
-    #[error("layer {diff_id} has a hard link {path:?} to {target:?}, which neither it nor a layer below has")]
+    #[error(
+        "layer {diff_id} has a hard link {path:?} to {target:?}, which neither it nor a layer below has"
+    )]
     DanglingHardLink {
         /// The layer.
         diff_id: Digest,
@@ -132,17 +134,25 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
-        Self::Io { action, path: path.as_ref().to_owned(), source: source.into() }
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl AsRef<Path>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        Self::Io {
+            action,
+            path: path.as_ref().to_owned(),
+            source: source.into(),
+        }
     }
 }
 
 /// The kind of failure that an errno means.
 pub(crate) fn io_kind(error: &io::Error) -> FaultKind {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem => {
-            FaultKind::Unavailable
-        }
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::ReadOnlyFilesystem => FaultKind::Unavailable,
         io::ErrorKind::PermissionDenied => FaultKind::Forbidden,
         _ => FaultKind::Internal,
     }
@@ -157,9 +167,9 @@ pub(crate) fn io_hints(error: &io::Error) -> Vec<String> {
         io::ErrorKind::ReadOnlyFilesystem => {
             vec!["choose a writable place with --root".to_owned()]
         }
-        io::ErrorKind::PermissionDenied => vec![
-            "run as the owner of the store, or choose another place with --root".to_owned(),
-        ],
+        io::ErrorKind::PermissionDenied => {
+            vec!["run as the owner of the store, or choose another place with --root".to_owned()]
+        }
         _ => Vec::new(),
     }
 }
@@ -188,7 +198,9 @@ impl Fault for StoreError {
             | Self::DanglingHardLink { .. }
             | Self::Config { .. } => FaultKind::Corrupt,
             Self::BlobTooLarge { .. } | Self::AmbiguousId { .. } => FaultKind::Invalid,
-            Self::NoBlob { .. } | Self::NoLayer { .. } | Self::NoImage { .. } => FaultKind::NotFound,
+            Self::NoBlob { .. } | Self::NoLayer { .. } | Self::NoImage { .. } => {
+                FaultKind::NotFound
+            }
         }
     }
 

@@ -95,10 +95,12 @@ impl<'a> Images<'a> {
                 return Err(StoreError::NoLayer { diff_id: *diff_id });
             }
         }
-        self.store.database().write("store the image", |transaction| {
-            insert(transaction, &id, &config.rootfs.diff_ids, image)
-                .map_err(failed("store the image"))
-        })?;
+        self.store
+            .database()
+            .write("store the image", |transaction| {
+                insert(transaction, &id, &config.rootfs.diff_ids, image)
+                    .map_err(failed("store the image"))
+            })?;
         Ok(id)
     }
 
@@ -108,7 +110,8 @@ impl<'a> Images<'a> {
     /// When the database cannot be read.
     pub fn contains(&self, id: &Digest) -> Result<bool, StoreError> {
         self.store.database().read("look for an image", |db| {
-            db.prepare_cached("SELECT 1 FROM images WHERE id = ?1")?.exists([id.as_bytes()])
+            db.prepare_cached("SELECT 1 FROM images WHERE id = ?1")?
+                .exists([id.as_bytes()])
         })
     }
 
@@ -124,9 +127,12 @@ impl<'a> Images<'a> {
                 .and_then(|mut statement| statement.exists([id.as_bytes()]))
                 .map_err(failed("look for the image"))?;
             if !known {
-                return Err(StoreError::NoImage { name: id.to_string() });
+                return Err(StoreError::NoImage {
+                    name: id.to_string(),
+                });
             }
-            let before = by_tag(transaction, &reference.to_string()).map_err(failed("read the tag"))?;
+            let before =
+                by_tag(transaction, &reference.to_string()).map_err(failed("read the tag"))?;
             set_tag(transaction, reference, id).map_err(failed("tag the image"))?;
             Ok(before.filter(|before| before != id))
         })
@@ -137,9 +143,11 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the database cannot be written.
     pub fn add_digest(&self, id: &Digest, digest: &RepoDigest) -> Result<(), StoreError> {
-        self.store.database().write("note a digest of the image", |transaction| {
-            set_digest(transaction, id, digest).map_err(failed("note a digest of the image"))
-        })
+        self.store
+            .database()
+            .write("note a digest of the image", |transaction| {
+                set_digest(transaction, id, digest).map_err(failed("note a digest of the image"))
+            })
     }
 
     /// Keeps a manifest or index with an image.
@@ -151,9 +159,11 @@ impl<'a> Images<'a> {
         if !self.store.blobs().contains(digest)? {
             return Err(StoreError::NoBlob { digest: *digest });
         }
-        self.store.database().write("keep a manifest", |transaction| {
-            set_blob(transaction, id, digest).map_err(failed("keep a manifest"))
-        })
+        self.store
+            .database()
+            .write("keep a manifest", |transaction| {
+                set_blob(transaction, id, digest).map_err(failed("keep a manifest"))
+            })
     }
 
     /// Takes a tag away; the id of the image that had it.
@@ -162,16 +172,18 @@ impl<'a> Images<'a> {
     /// When the database cannot be written.
     pub fn untag(&self, reference: &Reference) -> Result<Option<Digest>, StoreError> {
         let name = reference.to_string();
-        self.store.database().write("remove the tag", |transaction| {
-            let remove = || -> rusqlite::Result<Option<Digest>> {
-                let id = by_tag(transaction, &name)?;
-                transaction
-                    .prepare_cached("DELETE FROM tags WHERE reference = ?1")?
-                    .execute([&name])?;
-                Ok(id)
-            };
-            remove().map_err(failed("remove the tag"))
-        })
+        self.store
+            .database()
+            .write("remove the tag", |transaction| {
+                let remove = || -> rusqlite::Result<Option<Digest>> {
+                    let id = by_tag(transaction, &name)?;
+                    transaction
+                        .prepare_cached("DELETE FROM tags WHERE reference = ?1")?
+                        .execute([&name])?;
+                    Ok(id)
+                };
+                remove().map_err(failed("remove the tag"))
+            })
     }
 
     /// Takes a repository digest away; says whether it was there.
@@ -179,13 +191,17 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the database cannot be written.
     pub fn remove_digest(&self, repository: &str, digest: &Digest) -> Result<bool, StoreError> {
-        self.store.database().write("remove a digest of the image", |transaction| {
-            transaction
-                .prepare_cached("DELETE FROM repo_digests WHERE repository = ?1 AND digest = ?2")
-                .and_then(|mut s| s.execute(params![repository, digest.as_bytes()]))
-                .map(|count| count > 0)
-                .map_err(failed("remove a digest of the image"))
-        })
+        self.store
+            .database()
+            .write("remove a digest of the image", |transaction| {
+                transaction
+                    .prepare_cached(
+                        "DELETE FROM repo_digests WHERE repository = ?1 AND digest = ?2",
+                    )
+                    .and_then(|mut s| s.execute(params![repository, digest.as_bytes()]))
+                    .map(|count| count > 0)
+                    .map_err(failed("remove a digest of the image"))
+            })
     }
 
     /// Removes an image with its tags and digests; its layers and blobs are garbage from now
@@ -194,9 +210,11 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the database cannot be written.
     pub fn remove(&self, id: &Digest) -> Result<bool, StoreError> {
-        self.store.database().write("remove the image", |transaction| {
-            delete(transaction, id).map_err(failed("remove the image"))
-        })
+        self.store
+            .database()
+            .write("remove the image", |transaction| {
+                delete(transaction, id).map_err(failed("remove the image"))
+            })
     }
 
     /// The id of the image a person means by `name`: a tag, a repository digest, an id or the
@@ -208,10 +226,10 @@ impl<'a> Images<'a> {
         if let Some(id) = name.strip_prefix("sha256:") {
             return self.by_prefix(id);
         }
-        if let Ok(reference) = name.parse::<Reference>() {
-            if let Some(id) = self.find(&reference)? {
-                return Ok(Some(id));
-            }
+        if let Ok(reference) = name.parse::<Reference>()
+            && let Some(id) = self.find(&reference)?
+        {
+            return Ok(Some(id));
         }
         self.by_prefix(name)
     }
@@ -221,39 +239,52 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the database cannot be read.
     pub fn find(&self, reference: &Reference) -> Result<Option<Digest>, StoreError> {
-        self.store.database().read("look for an image", |db| match reference.digest() {
-            Some(digest) => {
-                let found: Option<[u8; 32]> = db
-                    .prepare_cached(
-                        "SELECT image FROM repo_digests WHERE repository = ?1 AND digest = ?2",
-                    )?
-                    .query_row(params![reference.name(), digest.as_bytes()], |row| row.get(0))
-                    .optional()?;
-                Ok(found.map(Digest::from_bytes))
-            }
-            None => by_tag(db, &reference.to_string()),
-        })
+        self.store
+            .database()
+            .read("look for an image", |db| match reference.digest() {
+                Some(digest) => {
+                    let found: Option<[u8; 32]> = db
+                        .prepare_cached(
+                            "SELECT image FROM repo_digests WHERE repository = ?1 AND digest = ?2",
+                        )?
+                        .query_row(params![reference.name(), digest.as_bytes()], |row| {
+                            row.get(0)
+                        })
+                        .optional()?;
+                    Ok(found.map(Digest::from_bytes))
+                }
+                None => by_tag(db, &reference.to_string()),
+            })
     }
 
     fn by_prefix(&self, prefix: &str) -> Result<Option<Digest>, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
-        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_hexdigit())
+        {
             return Ok(None);
         }
         let bound = |fill: char| {
-            Digest::from_hex(&format!("{prefix}{}", fill.to_string().repeat(64 - prefix.len())))
-                .expect("64 hexadecimal digits")
+            Digest::from_hex(&format!(
+                "{prefix}{}",
+                fill.to_string().repeat(64 - prefix.len())
+            ))
+            .expect("64 hexadecimal digits")
         };
         let (low, high) = (bound('0'), bound('f'));
         let ids: Vec<Digest> = self.store.database().read("look for an image", |db| {
             db.prepare_cached("SELECT id FROM images WHERE id BETWEEN ?1 AND ?2")?
-                .query_map([low.as_bytes(), high.as_bytes()], |row| row.get(0).map(Digest::from_bytes))?
+                .query_map([low.as_bytes(), high.as_bytes()], |row| {
+                    row.get(0).map(Digest::from_bytes)
+                })?
                 .collect()
         })?;
         match ids.as_slice() {
             [] => Ok(None),
             [id] => Ok(Some(*id)),
-            several => Err(StoreError::AmbiguousId { prefix, count: several.len() }),
+            several => Err(StoreError::AmbiguousId {
+                prefix,
+                count: several.len(),
+            }),
         }
     }
 
@@ -264,7 +295,9 @@ impl<'a> Images<'a> {
     pub fn resolve(&self, name: &str) -> Result<Image, StoreError> {
         match self.resolve_id(name)? {
             Some(id) => self.image(&id),
-            None => Err(StoreError::NoImage { name: name.to_owned() }),
+            None => Err(StoreError::NoImage {
+                name: name.to_owned(),
+            }),
         }
     }
 
@@ -290,9 +323,14 @@ impl<'a> Images<'a> {
     /// # Errors
     /// [`StoreError::NoImage`] when there is none.
     pub fn image(&self, id: &Digest) -> Result<Image, StoreError> {
-        let rows = self.store.database().read("read an image", |db| rows_of(db, id))?;
+        let rows = self
+            .store
+            .database()
+            .read("read an image", |db| rows_of(db, id))?;
         let Some(rows) = rows else {
-            return Err(StoreError::NoImage { name: id.to_string() });
+            return Err(StoreError::NoImage {
+                name: id.to_string(),
+            });
         };
         let config = self.config(id)?;
         Ok(Image {
@@ -340,7 +378,9 @@ fn rows_of(db: &Connection, id: &Digest) -> rusqlite::Result<Option<ImageRows>> 
         .prepare_cached("SELECT created FROM images WHERE id = ?1")?
         .query_row([id], |row| row.get(0))
         .optional()?;
-    let Some(stored) = stored else { return Ok(None) };
+    let Some(stored) = stored else {
+        return Ok(None);
+    };
     let tags: Vec<String> = db
         .prepare_cached("SELECT reference FROM tags WHERE image = ?1 ORDER BY reference")?
         .query_map([id], |row| row.get(0))?
@@ -364,7 +404,12 @@ fn rows_of(db: &Connection, id: &Digest) -> rusqlite::Result<Option<ImageRows>> 
         .collect::<rusqlite::Result<_>>()?;
     // Only canonical references are ever written; a row that does not parse names nothing.
     let tags = tags.iter().filter_map(|tag| tag.parse().ok()).collect();
-    Ok(Some(ImageRows { stored, tags, digests, blobs }))
+    Ok(Some(ImageRows {
+        stored,
+        tags,
+        digests,
+        blobs,
+    }))
 }
 
 fn by_tag(db: &Connection, reference: &str) -> rusqlite::Result<Option<Digest>> {
@@ -376,8 +421,10 @@ fn by_tag(db: &Connection, reference: &str) -> rusqlite::Result<Option<Digest>> 
 }
 
 fn set_tag(db: &Connection, reference: &Reference, id: &Digest) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO tags (reference, image, updated) VALUES (?1, ?2, ?3)")?
-        .execute(params![reference.to_string(), id.as_bytes(), now()])?;
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO tags (reference, image, updated) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![reference.to_string(), id.as_bytes(), now()])?;
     Ok(())
 }
 
@@ -441,10 +488,13 @@ pub(crate) fn delete(transaction: &Transaction<'_>, id: &Digest) -> rusqlite::Re
         "DELETE FROM image_blobs WHERE image = ?1",
         "DELETE FROM image_layers WHERE image = ?1",
     ] {
-        transaction.prepare_cached(statement)?.execute([id.as_bytes()])?;
+        transaction
+            .prepare_cached(statement)?
+            .execute([id.as_bytes()])?;
     }
-    let count =
-        transaction.prepare_cached("DELETE FROM images WHERE id = ?1")?.execute([id.as_bytes()])?;
+    let count = transaction
+        .prepare_cached("DELETE FROM images WHERE id = ?1")?
+        .execute([id.as_bytes()])?;
     Ok(count > 0)
 }
 

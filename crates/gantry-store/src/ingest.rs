@@ -55,7 +55,8 @@ impl Ingest {
 
     fn entry(&self, kind: &EntryKind) -> Result<IngestEntry, StoreError> {
         loop {
-            let name = random_name().map_err(|errno| StoreError::io("name a file in", &self.path, errno))?;
+            let name = random_name()
+                .map_err(|errno| StoreError::io("name a file in", &self.path, errno))?;
             let path = self.path.join(&name);
             let failed = |errno: Errno| StoreError::io("create", &path, errno);
             let created = match kind {
@@ -81,13 +82,26 @@ impl Ingest {
             if fs::fstat(&handle).map_err(failed)?.st_nlink == 0 {
                 continue;
             }
-            let parent = self.directory.try_clone().map_err(|e| StoreError::io("open", &self.path, e))?;
-            return Ok(IngestEntry { path, parent, name, handle, moved: false });
+            let parent = self
+                .directory
+                .try_clone()
+                .map_err(|e| StoreError::io("open", &self.path, e))?;
+            return Ok(IngestEntry {
+                path,
+                parent,
+                name,
+                handle,
+                moved: false,
+            });
         }
     }
 
     /// Takes the directory `name` of `from` in as an entry of its own, to be removed.
-    pub(crate) fn take(&self, from: &OwnedFd, name: &str) -> Result<Option<IngestEntry>, StoreError> {
+    pub(crate) fn take(
+        &self,
+        from: &OwnedFd,
+        name: &str,
+    ) -> Result<Option<IngestEntry>, StoreError> {
         let entry = self.directory()?;
         match fs::renameat(from, name, &entry.handle, "taken") {
             Ok(()) => Ok(Some(entry)),
@@ -145,7 +159,11 @@ impl IngestEntry {
 
     /// The file for reading and writing.
     pub(crate) fn as_file(&self) -> Result<File, StoreError> {
-        Ok(File::from(self.handle.try_clone().map_err(|e| StoreError::io("open", &self.path, e))?))
+        Ok(File::from(
+            self.handle
+                .try_clone()
+                .map_err(|e| StoreError::io("open", &self.path, e))?,
+        ))
     }
 
     /// Renames the whole entry to its final name.

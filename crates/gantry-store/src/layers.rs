@@ -63,7 +63,7 @@ pub struct LayerBlob {
 }
 
 /// How a layer is unpacked.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct UnpackOptions<'a> {
     /// How the stream is compressed; `None` looks at its first bytes.
     pub compression: Option<Compression>,
@@ -75,12 +75,6 @@ pub struct UnpackOptions<'a> {
     pub limits: Limits,
     /// Told how many bytes of the stream have been read so far, now and then.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
-}
-
-impl Default for UnpackOptions<'_> {
-    fn default() -> Self {
-        Self { compression: None, blob: None, diff_id: None, limits: Limits::default(), progress: None }
-    }
 }
 
 impl std::fmt::Debug for UnpackOptions<'_> {
@@ -161,7 +155,10 @@ impl<'a> Layers<'a> {
     }
 
     pub(crate) fn row(&self, diff_id: &Digest) -> Result<Option<LayerRow>, StoreError> {
-        let found = self.store.database().read("read a layer", |db| row_of(db, diff_id))?;
+        let found = self
+            .store
+            .database()
+            .read("read a layer", |db| row_of(db, diff_id))?;
         match found {
             // Written in an earlier boot and never known to be on the disk: does not count.
             Some((_, Some(boot))) if boot != self.store.boot()? => Ok(None),
@@ -173,7 +170,12 @@ impl<'a> Layers<'a> {
 
     fn has_tree(&self, diff_id: &Digest) -> Result<bool, StoreError> {
         let tree = format!("{}/fs", diff_id.hex());
-        match fs::accessat(self.store.layers_directory()?, tree, Access::EXISTS, AtFlags::empty()) {
+        match fs::accessat(
+            self.store.layers_directory()?,
+            tree,
+            Access::EXISTS,
+            AtFlags::empty(),
+        ) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(errno) => Err(StoreError::io("look for", self.folder(diff_id), errno)),
@@ -229,31 +231,39 @@ impl<'a> Layers<'a> {
     /// # Errors
     /// When the file system cannot be synced.
     pub fn sync(&self, diff_ids: &[Digest]) -> Result<(), StoreError> {
-        let unsynced: Vec<&Digest> = self.store.database().read("look for unsynced layers", |db| {
-            let mut statement = db
-                .prepare_cached("SELECT 1 FROM layers WHERE diff_id = ?1 AND boot IS NOT NULL")?;
-            let mut unsynced = Vec::new();
-            for diff_id in diff_ids {
-                if statement.exists([diff_id.as_bytes()])? {
-                    unsynced.push(diff_id);
-                }
-            }
-            Ok(unsynced)
-        })?;
+        let unsynced: Vec<&Digest> =
+            self.store
+                .database()
+                .read("look for unsynced layers", |db| {
+                    let mut statement = db.prepare_cached(
+                        "SELECT 1 FROM layers WHERE diff_id = ?1 AND boot IS NOT NULL",
+                    )?;
+                    let mut unsynced = Vec::new();
+                    for diff_id in diff_ids {
+                        if statement.exists([diff_id.as_bytes()])? {
+                            unsynced.push(diff_id);
+                        }
+                    }
+                    Ok(unsynced)
+                })?;
         if unsynced.is_empty() {
             return Ok(());
         }
         let boot = self.store.boot()?.to_owned();
         self.store.sync_files()?;
-        self.store.database().write("note synced layers", |transaction| {
-            for diff_id in unsynced {
-                transaction
-                    .prepare_cached("UPDATE layers SET boot = NULL WHERE diff_id = ?1 AND boot = ?2")
-                    .and_then(|mut s| s.execute(params![diff_id.as_bytes(), boot]))
-                    .map_err(failed("note a synced layer"))?;
-            }
-            Ok(())
-        })
+        self.store
+            .database()
+            .write("note synced layers", |transaction| {
+                for diff_id in unsynced {
+                    transaction
+                        .prepare_cached(
+                            "UPDATE layers SET boot = NULL WHERE diff_id = ?1 AND boot = ?2",
+                        )
+                        .and_then(|mut s| s.execute(params![diff_id.as_bytes(), boot]))
+                        .map_err(failed("note a synced layer"))?;
+                }
+                Ok(())
+            })
     }
 
     /// Notes a compressed form of a layer, and where it is.
@@ -261,9 +271,11 @@ impl<'a> Layers<'a> {
     /// # Errors
     /// When the database cannot be written.
     pub fn add_blob(&self, diff_id: &Digest, blob: &LayerBlob) -> Result<(), StoreError> {
-        self.store.database().write("note a layer's blob", |transaction| {
-            insert_blob(transaction, diff_id, blob).map_err(failed("note a layer's blob"))
-        })
+        self.store
+            .database()
+            .write("note a layer's blob", |transaction| {
+                insert_blob(transaction, diff_id, blob).map_err(failed("note a layer's blob"))
+            })
     }
 
     /// The known compressed forms of a layer.
@@ -302,12 +314,17 @@ impl<'a> Layers<'a> {
     /// # Errors
     /// When the database cannot be read.
     pub fn by_blob(&self, digest: &Digest) -> Result<Option<Digest>, StoreError> {
-        let found: Option<[u8; 32]> = self.store.database().read("look for a layer's blob", |db| {
-            db.prepare_cached("SELECT diff_id FROM layer_blobs WHERE digest = ?1")?
-                .query_row([digest.as_bytes()], |row| row.get(0))
-                .optional()
-        })?;
-        let Some(diff_id) = found.map(Digest::from_bytes) else { return Ok(None) };
+        let found: Option<[u8; 32]> =
+            self.store
+                .database()
+                .read("look for a layer's blob", |db| {
+                    db.prepare_cached("SELECT diff_id FROM layer_blobs WHERE digest = ?1")?
+                        .query_row([digest.as_bytes()], |row| row.get(0))
+                        .optional()
+                })?;
+        let Some(diff_id) = found.map(Digest::from_bytes) else {
+            return Ok(None);
+        };
         Ok(self.contains(&diff_id)?.then_some(diff_id))
     }
 
@@ -320,7 +337,10 @@ impl<'a> Layers<'a> {
     }
 }
 
-fn row_of(db: &Connection, diff_id: &Digest) -> rusqlite::Result<Option<(LayerRow, Option<String>)>> {
+fn row_of(
+    db: &Connection,
+    diff_id: &Digest,
+) -> rusqlite::Result<Option<(LayerRow, Option<String>)>> {
     db.prepare_cached(
         "SELECT tar_size, content_size, files, disk_usage, flags, boot FROM layers
          WHERE diff_id = ?1",
@@ -334,7 +354,13 @@ fn row_of(db: &Connection, diff_id: &Digest) -> rusqlite::Result<Option<(LayerRo
             files: number(2)?,
             disk_usage: number(3)?,
         };
-        Ok((LayerRow { info, flags: row.get(4)? }, row.get(5)?))
+        Ok((
+            LayerRow {
+                info,
+                flags: row.get(4)?,
+            },
+            row.get(5)?,
+        ))
     })
     .optional()
 }
@@ -350,8 +376,10 @@ fn insert_blob(db: &Connection, diff_id: &Digest, blob: &LayerBlob) -> rusqlite:
         blob.media_type
     ])?;
     for repository in &blob.repositories {
-        db.prepare_cached("INSERT OR IGNORE INTO layer_sources (digest, repository) VALUES (?1, ?2)")?
-            .execute(params![blob.digest.as_bytes(), repository])?;
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO layer_sources (digest, repository) VALUES (?1, ?2)",
+        )?
+        .execute(params![blob.digest.as_bytes(), repository])?;
     }
     Ok(())
 }

@@ -40,7 +40,10 @@ pub struct Lease {
 
 impl Lease {
     pub(crate) fn new(store: &Store) -> Result<Self, StoreError> {
-        Ok(Self { store: store.clone(), file: LeaseFile::create(&store.leases_path())? })
+        Ok(Self {
+            store: store.clone(),
+            file: LeaseFile::create(&store.leases_path())?,
+        })
     }
 
     /// Holds a layer; says whether it is there.
@@ -94,7 +97,8 @@ impl LeaseFile {
             let name = random_name().map_err(|e| StoreError::io("name a lease in", leases, e))?;
             let path = leases.join(name);
             let failed = |errno: Errno| StoreError::io("create the lease", &path, errno);
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::APPEND;
+            let flags =
+                OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::APPEND;
             let handle = match fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
                 Err(Errno::EXIST) => continue,
                 result => result.map_err(failed)?,
@@ -106,7 +110,10 @@ impl LeaseFile {
             if fs::fstat(&handle).map_err(failed)?.st_nlink == 0 {
                 continue;
             }
-            return Ok(Self { path, file: Mutex::new((File::from(handle), HashSet::new())) });
+            return Ok(Self {
+                path,
+                file: Mutex::new((File::from(handle), HashSet::new())),
+            });
         }
     }
 

@@ -30,9 +30,9 @@ pub mod lease;
 pub mod limits;
 pub mod pack;
 pub mod records;
-mod store;
 #[cfg(test)]
 mod sample;
+mod store;
 pub mod tar;
 mod tree;
 pub mod unpack;

@@ -87,7 +87,10 @@ impl Limit {
     /// The sentence that says how to raise it.
     #[must_use]
     pub fn hint(self) -> String {
-        format!("if you trust the source, raise `{}` below [limits] in config.toml", self.key())
+        format!(
+            "if you trust the source, raise `{}` below [limits] in config.toml",
+            self.key()
+        )
     }
 }
 

@@ -62,7 +62,9 @@ pub(crate) fn into<S: Sink>(
 ) -> Result<(Packed, S), PackError> {
     let mut writer = Writer::new(sink);
     let packed = walk::walk(root, &mut writer, options)?;
-    let sink = writer.finish().map_err(|source| PackError::Write { source })?;
+    let sink = writer
+        .finish()
+        .map_err(|source| PackError::Write { source })?;
     Ok((packed, sink))
 }
 

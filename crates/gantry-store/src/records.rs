@@ -66,7 +66,9 @@ impl<'a> Records<'a> {
     /// # Errors
     /// When the database cannot be read or the lease not be written.
     pub fn find(&self, kind: &str, key: &[u8]) -> Result<Option<Record>, StoreError> {
-        let Some(record) = self.read(kind, key)? else { return Ok(None) };
+        let Some(record) = self.read(kind, key)? else {
+            return Ok(None);
+        };
         if record.layers.is_empty() && record.blobs.is_empty() {
             return Ok(Some(record));
         }
@@ -125,13 +127,17 @@ impl<'a> Records<'a> {
     /// [`StoreError::NoLayer`] or [`StoreError::NoBlob`] when one needs what is not there.
     pub fn put(&self, records: &[Record]) -> Result<(), StoreError> {
         for record in records {
-            if let Some(missing) =
-                record.layers.iter().find(|d| !self.store.layers().contains(d).unwrap_or(false))
+            if let Some(missing) = record
+                .layers
+                .iter()
+                .find(|d| !self.store.layers().contains(d).unwrap_or(false))
             {
                 return Err(StoreError::NoLayer { diff_id: *missing });
             }
-            if let Some(missing) =
-                record.blobs.iter().find(|d| !self.store.blobs().contains(d).unwrap_or(false))
+            if let Some(missing) = record
+                .blobs
+                .iter()
+                .find(|d| !self.store.blobs().contains(d).unwrap_or(false))
             {
                 return Err(StoreError::NoBlob { digest: *missing });
             }
@@ -189,9 +195,11 @@ impl<'a> Records<'a> {
     /// # Errors
     /// When the database cannot be written.
     pub fn remove(&self, kind: &str, key: &[u8]) -> Result<(), StoreError> {
-        self.store.database().write("remove a record", |transaction| {
-            delete(transaction, kind, key).map_err(failed("remove a record"))
-        })
+        self.store
+            .database()
+            .write("remove a record", |transaction| {
+                delete(transaction, kind, key).map_err(failed("remove a record"))
+            })
     }
 }
 
@@ -210,8 +218,14 @@ fn insert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()
             i64::try_from(record.uses).unwrap_or(i64::MAX),
         ])?;
     for (statement, digests) in [
-        ("INSERT OR IGNORE INTO record_layers (kind, key, diff_id) VALUES (?1, ?2, ?3)", &record.layers),
-        ("INSERT OR IGNORE INTO record_blobs (kind, key, digest) VALUES (?1, ?2, ?3)", &record.blobs),
+        (
+            "INSERT OR IGNORE INTO record_layers (kind, key, diff_id) VALUES (?1, ?2, ?3)",
+            &record.layers,
+        ),
+        (
+            "INSERT OR IGNORE INTO record_blobs (kind, key, digest) VALUES (?1, ?2, ?3)",
+            &record.blobs,
+        ),
     ] {
         let mut statement = transaction.prepare_cached(statement)?;
         for digest in digests {
@@ -221,13 +235,19 @@ fn insert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()
     Ok(())
 }
 
-pub(crate) fn delete(transaction: &Transaction<'_>, kind: &str, key: &[u8]) -> rusqlite::Result<()> {
+pub(crate) fn delete(
+    transaction: &Transaction<'_>,
+    kind: &str,
+    key: &[u8],
+) -> rusqlite::Result<()> {
     for statement in [
         "DELETE FROM records WHERE kind = ?1 AND key = ?2",
         "DELETE FROM record_layers WHERE kind = ?1 AND key = ?2",
         "DELETE FROM record_blobs WHERE kind = ?1 AND key = ?2",
     ] {
-        transaction.prepare_cached(statement)?.execute(params![kind, key])?;
+        transaction
+            .prepare_cached(statement)?
+            .execute(params![kind, key])?;
     }
     Ok(())
 }

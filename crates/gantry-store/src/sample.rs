@@ -37,7 +37,10 @@ pub(crate) fn listing(root: &Path) -> Listing {
     while let Some((below, directory)) = pending.pop() {
         if below.as_os_str().is_empty() {
             let status = fs::fstat(&directory).unwrap();
-            listing.insert(Vec::new(), listed(&status, Place::File(directory.as_fd()), Vec::new()));
+            listing.insert(
+                Vec::new(),
+                listed(&status, Place::File(directory.as_fd()), Vec::new()),
+            );
         }
         for entry in tree::sorted_entries(&directory).unwrap() {
             let name = entry.name.as_bytes();
@@ -46,7 +49,10 @@ pub(crate) fn listing(root: &Path) -> Listing {
             let full = root.join(&path);
             let content = match FileType::from_raw_mode(status.st_mode) {
                 FileType::RegularFile => std::fs::read(&full).unwrap(),
-                FileType::Symlink => std::fs::read_link(&full).unwrap().into_os_string().into_vec(),
+                FileType::Symlink => std::fs::read_link(&full)
+                    .unwrap()
+                    .into_os_string()
+                    .into_vec(),
                 _ => Vec::new(),
             };
             let mut one = listed(&status, Place::Name(directory.as_fd(), name), content);
@@ -54,7 +60,10 @@ pub(crate) fn listing(root: &Path) -> Listing {
             if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
                 pending.push((path, tree::open_directory(&directory, name).unwrap()));
             } else if status.st_nlink > 1 {
-                inodes.entry(status.st_ino).or_insert_with(Vec::new).push(path_bytes.clone());
+                inodes
+                    .entry(status.st_ino)
+                    .or_insert_with(Vec::new)
+                    .push(path_bytes.clone());
             }
             if FileType::from_raw_mode(status.st_mode) == FileType::Symlink {
                 one.mode = 0;
@@ -75,7 +84,10 @@ fn listed(status: &fs::Stat, place: Place<'_>, content: Vec<u8>) -> Listed {
     Listed {
         mode: status.st_mode,
         owner: (status.st_uid, status.st_gid),
-        mtime: (status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap()),
+        mtime: (
+            status.st_mtime,
+            i64::try_from(status.st_mtime_nsec).unwrap(),
+        ),
         content,
         device: status.st_rdev,
         xattrs: attributes::read(place, None).unwrap().archived,
@@ -105,7 +117,10 @@ pub(crate) fn assert_same(left: &Listing, right: &Listing) {
 }
 
 fn set_time(path: &Path, seconds: i64, nanoseconds: u32) {
-    let time = timestamps(crate::tar::Timestamp { seconds, nanoseconds });
+    let time = timestamps(crate::tar::Timestamp {
+        seconds,
+        nanoseconds,
+    });
     fs::utimensat(fs::CWD, path, &time, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
@@ -121,7 +136,9 @@ pub(crate) fn everything(root: &Path) {
     std::fs::write(at("dir/file"), "content\n").unwrap();
     std::fs::write(at("dir/empty"), "").unwrap();
     std::fs::write(at("dir/512"), vec![b'x'; 512]).unwrap();
-    let big: Vec<u8> = (0..700_000_u32).flat_map(|n| n.wrapping_mul(40503).to_le_bytes()).collect();
+    let big: Vec<u8> = (0..700_000_u32)
+        .flat_map(|n| n.wrapping_mul(40503).to_le_bytes())
+        .collect();
     std::fs::write(at("dir/sub/big"), &big).unwrap();
     std::fs::hard_link(at("dir/file"), at("dir/sub/hard")).unwrap();
     std::fs::hard_link(at("dir/file"), at("zhard")).unwrap();
@@ -131,7 +148,11 @@ pub(crate) fn everything(root: &Path) {
     let long = format!("{}/{}", "d".repeat(120), "e".repeat(130));
     std::fs::create_dir_all(root.join(&long)).unwrap();
     std::fs::write(root.join(&long).join("f".repeat(200)), "long").unwrap();
-    std::fs::hard_link(root.join(&long).join("f".repeat(200)), root.join("g".repeat(210))).unwrap();
+    std::fs::hard_link(
+        root.join(&long).join("f".repeat(200)),
+        root.join("g".repeat(210)),
+    )
+    .unwrap();
     std::fs::write(root.join(OsStr::from_bytes(b"non\xff\xfeutf")), "bytes").unwrap();
     std::fs::write(at("umläut €"), "utf-8").unwrap();
     std::fs::write(at("new\nline"), "n").unwrap();
@@ -139,7 +160,10 @@ pub(crate) fn everything(root: &Path) {
     sparse.set_len(40 << 20).unwrap();
     sparse.write_all_at(&[7; 5000], 3 << 20).unwrap();
     sparse.write_all_at(b"end", (40 << 20) - 3).unwrap();
-    std::fs::File::create(at("hole")).unwrap().set_len(5 << 20).unwrap();
+    std::fs::File::create(at("hole"))
+        .unwrap()
+        .set_len(5 << 20)
+        .unwrap();
     let scattered = std::fs::File::create(at("scattered")).unwrap();
     scattered.set_len(60 << 20).unwrap();
     for n in 0..100 {
@@ -171,7 +195,11 @@ pub(crate) fn everything(root: &Path) {
     // A capability (version 2, cap_net_bind_service, effective).
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     set_xattr(&at("dir/sub/big"), "security.capability", &capability);
-    set_xattr(&at("dir/file"), "user.note", b"value\0with\nall = bytes\xff");
+    set_xattr(
+        &at("dir/file"),
+        "user.note",
+        b"value\0with\nall = bytes\xff",
+    );
     set_xattr(&at("dir/file"), "user.empty", b"");
     set_xattr(&at("dir"), "user.on-directory", b"1");
     set_xattr(&at("dangling"), "trusted.on-link", b"2");
@@ -209,5 +237,8 @@ impl Scratch {
 
 /// Panics unless root: tests that need it fail without, they do not skip.
 pub(crate) fn require_root() {
-    assert!(rustix::process::geteuid().is_root(), "this test must run as root");
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test must run as root"
+    );
 }

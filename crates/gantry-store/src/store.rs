@@ -19,7 +19,14 @@ use crate::records::Records;
 use crate::tree;
 
 /// The folders of a store; the last one is made last and so tells that all are there.
-const FOLDERS: &[&str] = &["ingest", "leases", "layers", "fixups", "blobs", "blobs/sha256"];
+const FOLDERS: &[&str] = &[
+    "ingest",
+    "leases",
+    "layers",
+    "fixups",
+    "blobs",
+    "blobs/sha256",
+];
 
 /// One store; cheap to clone, shared by threads.
 ///
@@ -156,7 +163,11 @@ impl Store {
         self.folder(&self.0.blobs, "blobs/sha256")
     }
 
-    fn folder<'a>(&'a self, slot: &'a OnceLock<OwnedFd>, name: &str) -> Result<&'a OwnedFd, StoreError> {
+    fn folder<'a>(
+        &'a self,
+        slot: &'a OnceLock<OwnedFd>,
+        name: &str,
+    ) -> Result<&'a OwnedFd, StoreError> {
         if let Some(directory) = slot.get() {
             return Ok(directory);
         }
@@ -178,7 +189,8 @@ impl Store {
     fn lock(&self, operation: FlockOperation) -> Result<StoreLock, StoreError> {
         let failed = |errno: Errno| StoreError::io("lock", self.0.root.join("lock"), errno);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-        let file = fs::openat(&self.0.directory, "lock", flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        let file = fs::openat(&self.0.directory, "lock", flags, Mode::RUSR | Mode::WUSR)
+            .map_err(failed)?;
         loop {
             match fs::flock(&file, operation) {
                 Err(Errno::INTR) => {}
@@ -190,7 +202,11 @@ impl Store {
 
     /// Holds a resource for as long as this handle lives. The caller has the store's lock.
     pub(crate) fn hold(&self, _lock: &StoreLock, resource: Resource) -> Result<(), StoreError> {
-        let mut session = self.0.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self
+            .0
+            .session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if session.is_none() {
             *session = Some(LeaseFile::create(&self.leases_path())?);
         }
@@ -230,5 +246,7 @@ fn create_private(root: &Path) -> Result<(), StoreError> {
 pub(crate) fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        .map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        })
 }

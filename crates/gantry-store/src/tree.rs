@@ -12,11 +12,16 @@ use rustix::io::{self, Errno};
 /// How deep a removal goes by descriptors before it moves what is deeper to the top.
 const OPEN_LEVELS: usize = 64;
 
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOFOLLOW);
 
 /// Opens a directory that is this very name below `parent` (one component, no link).
-pub(crate) fn open_directory(parent: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+pub(crate) fn open_directory(
+    parent: impl AsFd,
+    name: impl rustix::path::Arg,
+) -> io::Result<OwnedFd> {
     fs::openat(parent, name, DIRECTORY, Mode::empty())
 }
 
@@ -25,7 +30,13 @@ pub(crate) fn open_beneath(root: impl AsFd, path: &[u8], flags: OFlags) -> io::R
     let path = if path.is_empty() { b"." } else { path };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     loop {
-        match fs::openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        match fs::openat2(
+            root.as_fd(),
+            path,
+            flags | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        ) {
             // The kernel could not prove that no rename took the walk outside.
             Err(Errno::AGAIN | Errno::INTR) => {}
             result => return result,
@@ -112,7 +123,9 @@ fn remove_contents(top: &OwnedFd, hoisted: &mut u64) -> io::Result<bool> {
     let mut stack = vec![(Dir::read_from(top)?, CString::default())];
     loop {
         let depth = stack.len();
-        let Some((stream, _)) = stack.last_mut() else { break };
+        let Some((stream, _)) = stack.last_mut() else {
+            break;
+        };
         let Some(entry) = stream.read() else {
             let (_, name) = stack.pop().expect("looked at above");
             if let Some((parent, _)) = stack.last() {
@@ -217,8 +230,11 @@ mod tests {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         let fd = open_directory(fs::CWD, dir.path()).unwrap();
-        let names: Vec<_> =
-            sorted_entries(&fd).unwrap().into_iter().map(|e| e.name.into_string().unwrap()).collect();
+        let names: Vec<_> = sorted_entries(&fd)
+            .unwrap()
+            .into_iter()
+            .map(|e| e.name.into_string().unwrap())
+            .collect();
         assert_eq!(names, ["B", "a", "a-", "a.b", "b"]);
     }
 
@@ -230,7 +246,10 @@ mod tests {
         std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
         let fd = open_directory(fs::CWD, dir.path()).unwrap();
         assert!(open_beneath(&fd, b"real/f", OFlags::RDONLY).is_ok());
-        assert_eq!(open_beneath(&fd, b"link/f", OFlags::RDONLY).unwrap_err(), Errno::LOOP);
+        assert_eq!(
+            open_beneath(&fd, b"link/f", OFlags::RDONLY).unwrap_err(),
+            Errno::LOOP
+        );
         assert!(open_beneath(&fd, b"../x", OFlags::RDONLY).is_err());
         assert!(open_beneath(&fd, b"", OFlags::RDONLY).is_ok());
     }

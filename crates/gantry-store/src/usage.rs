@@ -75,8 +75,11 @@ fn measure(snapshot: &Snapshot, roots: &Roots) -> Usage {
     let disk = |layers: &mut dyn Iterator<Item = &Digest>| -> u64 {
         layers.map(|layer| snapshot.disk_usage(layer)).sum()
     };
-    let of_records: BTreeSet<&Digest> =
-        snapshot.records.values().flat_map(|record| &record.layers).collect();
+    let of_records: BTreeSet<&Digest> = snapshot
+        .records
+        .values()
+        .flat_map(|record| &record.layers)
+        .collect();
     let values: u64 = snapshot.records.values().map(|record| record.size).sum();
     let unused = snapshot.records.values().filter(|record| {
         !record.layers.is_empty() && record.layers.iter().all(|layer| !needed.contains(layer))
@@ -86,12 +89,20 @@ fn measure(snapshot: &Snapshot, roots: &Roots) -> Usage {
     Usage {
         images: images.collect(),
         images_bytes: disk(&mut users.keys().copied()),
-        images_reclaimable: disk(&mut users.keys().copied().filter(|layer| !needed.contains(layer))),
+        images_reclaimable: disk(
+            &mut users
+                .keys()
+                .copied()
+                .filter(|layer| !needed.contains(layer)),
+        ),
         records: count(snapshot.records.len()),
         records_unused: count(unused.count()),
         records_bytes: disk(&mut of_records.iter().copied().filter(only_records)) + values,
-        garbage_bytes: disk(&mut snapshot.layers.keys().filter(|layer| {
-            only_records(layer) && !of_records.contains(layer)
-        })),
+        garbage_bytes: disk(
+            &mut snapshot
+                .layers
+                .keys()
+                .filter(|layer| only_records(layer) && !of_records.contains(layer)),
+        ),
     }
 }

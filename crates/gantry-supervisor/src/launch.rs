@@ -1,11 +1,13 @@
 //! The decided document a supervisor is started with.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gantry_model::ContainerId;
 use gantry_model::port::PortMapping;
 use gantry_model::restart::RestartPolicy;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::log::LogSettings;
@@ -40,7 +42,7 @@ pub struct Launch {
 }
 
 /// The part of a launch that a supervisor keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The container.
     pub id: ContainerId,
@@ -54,6 +56,8 @@ pub struct Settings {
     pub log: Option<LogSettings>,
     /// The network.
     pub network: Network,
+    /// The health check.
+    pub health: Option<HealthCheck>,
     /// When it is started again.
     pub restart: RestartPolicy,
     /// Number of the signal that asks it to stop.
@@ -68,6 +72,23 @@ pub struct Settings {
     pub run_folder: PathBuf,
     /// `$RUN`.
     pub run_root: PathBuf,
+}
+
+/// A health check, decided to the last number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// What is run.
+    pub process: Box<Process>,
+    /// Time between two probes.
+    pub interval: Duration,
+    /// Time after which a probe has failed.
+    pub timeout: Duration,
+    /// Time from the start in which failures do not count.
+    pub start_period: Duration,
+    /// Time between two probes within that.
+    pub start_interval: Duration,
+    /// Failures in a row that make the container unhealthy.
+    pub retries: u32,
 }
 
 /// The directories of the container's overlay.
@@ -115,6 +136,8 @@ pub enum Network {
         mtu: Option<u32>,
         /// The file that is mounted as `/etc/hosts`.
         hosts: HostsFile,
+        /// Name servers that the container cannot reach itself: they are asked for it.
+        relay_to: Vec<SocketAddr>,
     },
 }
 

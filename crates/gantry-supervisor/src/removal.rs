@@ -1,11 +1,15 @@
 //! Removing a container's files: first out of sight in a few renames, then for real.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use gantry_sys::path::Directory;
 use serde::{Deserialize, Serialize};
+
+/// How often a removal is taken up again when another process got in between.
+const AGAIN: usize = 16;
 
 /// What to remove: a decided list, so that a supervisor can do it after the client died.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,13 +72,30 @@ impl Removal {
         };
         for folder in self.volumes.iter().chain([&self.folder]) {
             let name = folder.file_name().unwrap_or_default();
-            if let Err(source) = trash.remove_all(name) {
+            if let Err(source) = remove_together(&trash, name) {
                 let path = self.trash.join(name);
                 outcome = outcome.and(Err(RemovalError { path, source }));
             }
         }
         outcome
     }
+}
+
+/// Removes a tree that another process may be removing, too.
+fn remove_together(trash: &Directory, name: &OsStr) -> io::Result<()> {
+    let mut outcome = trash.remove_all(name);
+    for _ in 0..AGAIN {
+        match &outcome {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                ) => {}
+            _ => break,
+        }
+        outcome = trash.remove_all(name);
+    }
+    outcome
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), RemovalError> {

@@ -3,6 +3,7 @@
 mod client;
 mod ending;
 mod exec;
+mod health;
 mod output;
 mod poller;
 mod process;
@@ -25,6 +26,7 @@ use crate::launch::{Launch, Settings};
 use crate::log::LogWriter;
 use crate::protocol::{Attach, Failure, chain};
 use client::{Client, Role};
+use health::Health;
 use poller::{Interest, Poller, Ready, Token};
 use process::Streams;
 use restart::Backoff;
@@ -39,6 +41,8 @@ pub(crate) const LOCK: i32 = 5;
 
 /// Number of the container's own process among the processes.
 const INIT: u32 = 0;
+/// A container that lives so long is one to be waited for in little memory.
+const SETTLED: std::time::Duration = std::time::Duration::from_millis(300);
 /// Bytes read at once.
 const SCRATCH: usize = 64 * 1024;
 
@@ -91,6 +95,7 @@ struct Supervisor {
     state: ContainerState,
     phase: Phase,
     run: Option<Run>,
+    health: Option<Health>,
     processes: BTreeMap<u32, Process>,
     next_process: u32,
     clients: BTreeMap<u32, Client>,
@@ -105,6 +110,8 @@ struct Supervisor {
     ended: Option<i32>,
     /// When the rest of an ended run is looked at again.
     conclude_at: Option<Instant>,
+    /// When it gives back the memory that starting took.
+    quiet_at: Option<Instant>,
     /// Until when conclusion is tried.
     conclude_until: Option<Instant>,
     /// When the bridge may be torn down.
@@ -156,6 +163,7 @@ impl Supervisor {
             state: crate::state::read(&settings.folder)?,
             phase: Phase::Running,
             run: None,
+            health: None,
             processes: BTreeMap::new(),
             next_process: INIT + 1,
             clients: BTreeMap::new(),
@@ -166,6 +174,7 @@ impl Supervisor {
             ended_by_user: false,
             ended: None,
             conclude_at: None,
+            quiet_at: Some(Instant::now() + SETTLED),
             conclude_until: None,
             linger_until: None,
             poller,
@@ -214,6 +223,7 @@ impl Supervisor {
             Token::Stdout(process) => self.on_output(process, crate::log::Stream::Stdout),
             Token::Stderr(process) => self.on_output(process, crate::log::Stream::Stderr),
             Token::Stdin(process) => self.feed(process),
+            Token::Relay => self.answer_names(),
         }
     }
 
@@ -233,14 +243,28 @@ impl Supervisor {
             Phase::Restarting { at } => Some(at),
             _ => None,
         };
-        let own = [restart, self.kill_at, self.conclude_at, self.linger_until];
+        let own = [
+            restart,
+            self.kill_at,
+            self.conclude_at,
+            self.linger_until,
+            self.quiet_at,
+        ];
+        let health = self.health.as_ref().map(Health::deadline);
         let clients = self.clients.values().map(Client::deadline);
-        own.into_iter().chain(clients).flatten().min()
+        own.into_iter().chain(health).chain(clients).flatten().min()
     }
 
     fn check_timers(&mut self) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.quiet_at) {
+            self.quiet_at = None;
+            self.make_durable();
+            if let Err(error) = gantry_sys::memory::let_go() {
+                note(&format!("cannot give memory back: {error}"));
+            }
+        }
         if due(self.kill_at) {
             self.kill_at = None;
             self.kill_everything();
@@ -254,6 +278,9 @@ impl Supervisor {
         {
             self.start_again();
         }
+        if due(self.health.as_ref().and_then(Health::deadline)) {
+            self.tend_health();
+        }
         if due(self.linger_until) {
             self.linger_until = None;
             self.tear_down_bridge();
@@ -264,6 +291,22 @@ impl Supervisor {
             .filter(|client| due(client.deadline()))
         {
             client.give_up();
+        }
+    }
+
+    /// Puts the container's document on the disk: on the way of a `run` nothing waits for
+    /// that, but a container that lives on must be there after a power cut.
+    fn make_durable(&self) {
+        if self.settings.removal.is_some() {
+            return;
+        }
+        let document = self.settings.folder.join("container.json");
+        let synced = std::fs::File::open(document).and_then(|document| {
+            document.sync_data()?;
+            std::fs::File::open(&self.settings.folder)?.sync_all()
+        });
+        if let Err(error) = synced {
+            note(&format!("cannot sync the container's document: {error}"));
         }
     }
 

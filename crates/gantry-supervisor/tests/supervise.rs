@@ -1,6 +1,9 @@
 //! Real supervisors over real containers. Needs root; the test program itself is re-executed
 //! as the supervisor.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stdout, reason = "this file is its own test runner")]
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -9,12 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use gantry_model::record::Status;
+use gantry_model::record::{HealthStatus, Status};
 use gantry_model::restart::RestartPolicy;
 use gantry_model::{ContainerId, ContainerState};
 use gantry_runtime::defaults;
 use gantry_supervisor::client::{ClientError, Event, Session, spawn};
-use gantry_supervisor::launch::{self, HostsFile, Launch, Network, Overlay, Settings, Stdin};
+use gantry_supervisor::launch::{
+    self, HealthCheck, HostsFile, Launch, Network, Overlay, Settings, Stdin,
+};
 use gantry_supervisor::log::LogSettings;
 use gantry_supervisor::protocol::{Attach, ExecRequest, Exit, WindowSize};
 use gantry_supervisor::removal::Removal;
@@ -32,23 +37,36 @@ const TESTS: &[Test] = &[
     ("root_stdin_that_nobody_reads_does_not_block", unread_stdin),
     ("root_a_terminal_resizes_and_ends", terminal),
     ("root_signals_and_stop_with_timeout", signals_and_stop),
-    ("root_commands_that_cannot_be_run", commands_that_cannot_be_run),
+    (
+        "root_commands_that_cannot_be_run",
+        commands_that_cannot_be_run,
+    ),
     ("root_restarts_back_off", restarts),
     ("root_a_stop_ends_restarting", stop_while_restarting),
     ("root_two_clients_see_the_same", two_clients),
     ("root_exec_in_all_ways", exec_in_all_ways),
-    ("root_a_background_child_does_not_hold_the_end", background_child),
-    ("root_a_killed_supervisor_takes_its_container_along", killed_supervisor),
+    (
+        "root_a_background_child_does_not_hold_the_end",
+        background_child,
+    ),
+    (
+        "root_a_killed_supervisor_takes_its_container_along",
+        killed_supervisor,
+    ),
     ("root_removal_leaves_nothing", removal),
     ("root_pause_and_unpause", pause),
     ("root_an_own_init_reaps_and_forwards", own_init),
     ("root_a_bridge_gives_an_address", bridge),
+    ("root_health_is_checked", health),
     ("root_memory_stays_small", memory),
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == gantry_supervisor::ARGUMENT) {
+    if arguments
+        .first()
+        .is_some_and(|first| first == gantry_supervisor::ARGUMENT)
+    {
         return gantry_supervisor::main();
     }
     if arguments.iter().any(|argument| argument == "--list") {
@@ -57,8 +75,14 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    assert!(rustix::process::geteuid().is_root(), "these tests need root");
-    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "these tests need root"
+    );
+    let wanted: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let mut failed = Vec::new();
     for (name, test) in TESTS {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
@@ -71,12 +95,20 @@ fn main() -> ExitCode {
             house.check_empty();
         })
         .is_ok();
-        println!("test {name} ... {} ({:?})", if passed { "ok" } else { "FAILED" }, start.elapsed());
+        println!(
+            "test {name} ... {} ({:?})",
+            if passed { "ok" } else { "FAILED" },
+            start.elapsed()
+        );
         if !passed {
             failed.push(*name);
         }
     }
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// An installation with one image: the host's static busybox.
@@ -95,6 +127,7 @@ struct Wanted {
     init: bool,
     bridge: bool,
     stop_timeout: i64,
+    health: Option<HealthCheck>,
 }
 
 impl Default for Wanted {
@@ -109,11 +142,17 @@ impl Default for Wanted {
             init: false,
             bridge: false,
             stop_timeout: 10,
+            health: None,
         }
     }
 }
 
-const ALL: Attach = Attach { stdin: true, stdout: true, stderr: true, lossless: true };
+const ALL: Attach = Attach {
+    stdin: true,
+    stdout: true,
+    stderr: true,
+    lossless: true,
+};
 
 fn shell(script: &str) -> Vec<String> {
     ["sh", "-c", script].map(str::to_owned).into()
@@ -121,7 +160,10 @@ fn shell(script: &str) -> Vec<String> {
 
 impl House {
     fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("gantry-supervise-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("gantry-supervise-")
+            .tempdir()
+            .unwrap();
         let layer = folder.path().join("layer");
         for name in ["bin", "etc", "tmp", "proc", "dev", "sys"] {
             fs::create_dir_all(layer.join(name)).unwrap();
@@ -148,12 +190,22 @@ impl House {
         let id = ContainerId::from_random(random);
         let folder = self.at("containers").join(id.as_str());
         let run_folder = self.at("run/containers").join(id.as_str());
-        for path in [folder.join("upper"), folder.join("work"), folder.join("log"), run_folder.clone()] {
+        for path in [
+            folder.join("upper"),
+            folder.join("work"),
+            folder.join("log"),
+            run_folder.clone(),
+        ] {
             fs::create_dir_all(path).unwrap();
         }
         symlink(id.as_str(), self.at("names/web")).unwrap();
         fs::write(folder.join("hosts"), "").unwrap();
-        let container = Container { house: self, id, folder, run_folder };
+        let container = Container {
+            house: self,
+            id,
+            folder,
+            run_folder,
+        };
         let launch = container.launch(wanted);
         let lock = File::create(container.run_folder.join(gantry_supervisor::LOCK_FILE)).unwrap();
         assert!(gantry_sys::lock::try_lock(&lock, gantry_sys::lock::Kind::Exclusive).unwrap());
@@ -164,7 +216,9 @@ impl House {
     fn run(&self, wanted: &Wanted) -> (Container<'_>, Session) {
         let container = self.container(wanted);
         let mut session = SESSION.with(|session| session.borrow_mut().take()).unwrap();
-        session.started().unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        session
+            .started()
+            .unwrap_or_else(|error| panic!("{error}: {error:?}"));
         (container, session)
     }
 
@@ -227,6 +281,7 @@ impl<'a> Container<'a> {
                     head: "host-gateway\tgate\n".into(),
                     names: "box".into(),
                 },
+                relay_to: Vec::new(),
             }
         } else {
             Network::Loopback
@@ -242,7 +297,10 @@ impl<'a> Container<'a> {
             default_seccomp: true,
             init: wanted.init,
             strict_rlimits: false,
-            window: Some(WindowSize { rows: 24, columns: 80 }),
+            window: Some(WindowSize {
+                rows: 24,
+                columns: 80,
+            }),
             attach: wanted.attach,
             settings: Settings {
                 id: self.id.clone(),
@@ -251,6 +309,7 @@ impl<'a> Container<'a> {
                 terminal: wanted.terminal,
                 log: Some(LogSettings::rotated(self.folder.join("log/json.log"))),
                 network,
+                health: wanted.health.clone(),
                 restart: wanted.restart,
                 stop_signal: 15,
                 stop_timeout: wanted.stop_timeout,
@@ -392,29 +451,50 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn exit_codes_and_output(house: &House) {
-    for (script, code) in [("exit 0", 0), ("exit 42", 42), ("sh -c 'kill -9 $$'; exit $?", 137), ("kill -TERM $$; exit 3", 3)] {
-        let (container, mut session) = house.run(&Wanted { command: shell(script), ..Wanted::default() });
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 42", 42),
+        ("sh -c 'kill -9 $$'; exit $?", 137),
+        ("kill -TERM $$; exit 3", 3),
+    ] {
+        let (container, mut session) = house.run(&Wanted {
+            command: shell(script),
+            ..Wanted::default()
+        });
         assert_eq!(listen(&mut session).exit.code, code, "{script}");
         let state = container.state();
-        assert_eq!((state.status, state.exit_code, state.pid), (Status::Exited, code, None));
+        assert_eq!(
+            (state.status, state.exit_code, state.pid),
+            (Status::Exited, code, None)
+        );
         assert!(state.finished_at.is_some() && state.started_at.is_some());
     }
     let script = "echo out; echo err >&2; echo -n last";
-    let (container, mut session) = house.run(&Wanted { command: shell(script), ..Wanted::default() });
+    let (container, mut session) = house.run(&Wanted {
+        command: shell(script),
+        ..Wanted::default()
+    });
     let heard = listen(&mut session);
     assert_eq!(heard.out(), "out\nlast");
     assert_eq!(heard.stderr, b"err\n");
     assert!(container.log().contains("last"));
-    assert!(matches!(Session::connect(&container.run_folder), Err(ClientError::NotRunning)));
+    assert!(matches!(
+        Session::connect(&container.run_folder),
+        Err(ClientError::NotRunning)
+    ));
 }
 
 fn a_million_lines(house: &House) {
-    let (container, mut session) =
-        house.run(&Wanted { command: shell("seq 1000000"), ..Wanted::default() });
+    let (container, mut session) = house.run(&Wanted {
+        command: shell("seq 1000000"),
+        ..Wanted::default()
+    });
     // A reader that takes a rest now and then.
     let mut heard = Heard::default();
     for rest in 1..20 {
-        listen_while(&mut session, &mut heard, |heard| heard.stdout.len() < rest * 100_000);
+        listen_while(&mut session, &mut heard, |heard| {
+            heard.stdout.len() < rest * 100_000
+        });
         std::thread::sleep(Duration::from_millis(5));
     }
     listen_while(&mut session, &mut heard, |_| true);
@@ -424,13 +504,18 @@ fn a_million_lines(house: &House) {
     let mut lines = 0;
     for age in 0..5 {
         let file = LogSettings::rotated(container.folder.join("log/json.log")).file(age);
-        lines += fs::read(file).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count());
+        lines +=
+            fs::read(file).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count());
     }
     assert_eq!(lines, 1_000_000);
 }
 
 fn stdin_closes_by_half(house: &House) {
-    let wanted = Wanted { command: shell("cat; echo end"), stdin: Stdin::Once, ..Wanted::default() };
+    let wanted = Wanted {
+        command: shell("cat; echo end"),
+        stdin: Stdin::Once,
+        ..Wanted::default()
+    };
     let (_container, mut session) = house.run(&wanted);
     let data: Vec<u8> = (0..600_000_u32).flat_map(|n| n.to_le_bytes()).collect();
     let mut sent = 0;
@@ -440,7 +525,9 @@ fn stdin_closes_by_half(house: &House) {
         sent += count;
         let before = heard.stdout.len();
         if count == 0 {
-            listen_while(&mut session, &mut heard, |heard| heard.stdout.len() == before);
+            listen_while(&mut session, &mut heard, |heard| {
+                heard.stdout.len() == before
+            });
         }
     }
     session.close_stdin().unwrap();
@@ -479,11 +566,21 @@ fn unread_stdin(house: &House) {
 
 fn terminal(house: &House) {
     let script = "tty; stty size; read line; stty size; echo got $line; exit 5";
-    let wanted = Wanted { command: shell(script), stdin: Stdin::Open, terminal: true, ..Wanted::default() };
+    let wanted = Wanted {
+        command: shell(script),
+        stdin: Stdin::Open,
+        terminal: true,
+        ..Wanted::default()
+    };
     let (container, mut session) = house.run(&wanted);
     let heard = listen_for(&mut session, "24 80");
     assert!(heard.out().contains("/dev/pts/0"), "{}", heard.out());
-    session.resize(WindowSize { rows: 50, columns: 132 }).unwrap();
+    session
+        .resize(WindowSize {
+            rows: 50,
+            columns: 132,
+        })
+        .unwrap();
     assert_eq!(session.write_stdin(b"hello\n").unwrap(), 6);
     let heard = listen(&mut session);
     assert!(heard.out().contains("50 132"), "{}", heard.out());
@@ -494,7 +591,10 @@ fn terminal(house: &House) {
 
 fn signals_and_stop(house: &House) {
     let patient = "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
-    let (container, mut session) = house.run(&Wanted { command: shell(patient), ..Wanted::default() });
+    let (container, mut session) = house.run(&Wanted {
+        command: shell(patient),
+        ..Wanted::default()
+    });
     listen_for(&mut session, "ready");
     assert_eq!(container.connect().stop(None, None).unwrap().code, 9);
     let heard = listen(&mut session);
@@ -503,34 +603,54 @@ fn signals_and_stop(house: &House) {
     drop(container);
 
     let stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
-    let (container, mut session) = house.run(&Wanted { command: shell(stubborn), ..Wanted::default() });
+    let (container, mut session) = house.run(&Wanted {
+        command: shell(stubborn),
+        ..Wanted::default()
+    });
     listen_for(&mut session, "ready");
     let start = Instant::now();
     // The client may die: the supervisor goes on.
     let mut stopper = container.connect();
     stopper.watch_for_end().unwrap();
     assert_eq!(container.connect().stop(None, Some(1)).unwrap().code, 137);
-    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
     assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(listen(&mut session).exit.code, 137);
 }
 
 fn commands_that_cannot_be_run(house: &House) {
     for (command, code) in [("nonsense", 127), ("/etc", 126), ("/bin/nothing", 127)] {
-        let container = house.container(&Wanted { command: vec![command.into()], ..Wanted::default() });
+        let container = house.container(&Wanted {
+            command: vec![command.into()],
+            ..Wanted::default()
+        });
         let mut session = SESSION.with(|session| session.borrow_mut().take()).unwrap();
         let error = session.started().unwrap_err();
-        let ClientError::Failed(failure) = error else { panic!("{error:?}") };
+        let ClientError::Failed(failure) = error else {
+            panic!("{error:?}")
+        };
         assert_eq!(failure.code, code, "{command}: {failure:?}");
-        eventually("the state is written", || container.state().exit_code == code);
+        eventually("the state is written", || {
+            container.state().exit_code == code
+        });
         assert_eq!(container.state().status, Status::Created);
         assert!(!container.state().error.is_empty());
     }
 }
 
 fn restarts(house: &House) {
-    let policy = RestartPolicy::OnFailure { maximum_retries: Some(3) };
-    let wanted = Wanted { command: shell("echo run; exit 1"), restart: policy, ..Wanted::default() };
+    let policy = RestartPolicy::OnFailure {
+        maximum_retries: Some(3),
+    };
+    let wanted = Wanted {
+        command: shell("echo run; exit 1"),
+        restart: policy,
+        ..Wanted::default()
+    };
     let start = Instant::now();
     let (container, mut session) = house.run(&wanted);
     let exit = listen(&mut session).exit;
@@ -541,20 +661,36 @@ fn restarts(house: &House) {
     };
     assert!(!exit.restarting);
     // 100, 200 and 400 ms of waiting.
-    assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= Duration::from_millis(700),
+        "{:?}",
+        start.elapsed()
+    );
     let state = container.state();
-    assert_eq!((state.restart_count, state.status, state.exit_code), (3, Status::Exited, 1));
+    assert_eq!(
+        (state.restart_count, state.status, state.exit_code),
+        (3, Status::Exited, 1)
+    );
     assert_eq!(container.log(), "run\n".repeat(4));
 }
 
 fn stop_while_restarting(house: &House) {
-    let wanted = Wanted { command: shell("exit 1"), restart: RestartPolicy::Always, ..Wanted::default() };
+    let wanted = Wanted {
+        command: shell("exit 1"),
+        restart: RestartPolicy::Always,
+        ..Wanted::default()
+    };
     let (container, _session) = house.run(&wanted);
     eventually("it restarts", || container.state().restart_count >= 2);
-    eventually("it waits", || container.state().status == Status::Restarting);
+    eventually("it waits", || {
+        container.state().status == Status::Restarting
+    });
     container.connect().stop(None, None).unwrap();
     eventually("it stopped", || container.state().status == Status::Exited);
-    assert!(matches!(Session::connect(&container.run_folder), Err(ClientError::NotRunning)));
+    assert!(matches!(
+        Session::connect(&container.run_folder),
+        Err(ClientError::NotRunning)
+    ));
 }
 
 fn two_clients(house: &House) {
@@ -577,7 +713,10 @@ fn two_clients(house: &House) {
 }
 
 fn exec_in_all_ways(house: &House) {
-    let (container, mut session) = house.run(&Wanted { command: shell("sleep 1000"), ..Wanted::default() });
+    let (container, mut session) = house.run(&Wanted {
+        command: shell("sleep 1000"),
+        ..Wanted::default()
+    });
     let (mut exec, _) = container.exec(&shell("hostname; echo err >&2; exit 3"), false, Some(ALL));
     let heard = listen(&mut exec);
     assert_eq!((heard.out().as_str(), heard.exit.code), ("box\n", 3));
@@ -593,12 +732,20 @@ fn exec_in_all_ways(house: &House) {
     assert_eq!(heard.exit.code, 6);
     let (_, _) = container.exec(&shell("echo detached > /tmp/mark"), false, None);
     let mark = container.folder.join("upper/tmp/mark");
-    eventually("the detached one ran", || fs::read_to_string(&mark).is_ok_and(|t| t == "detached\n"));
+    eventually("the detached one ran", || {
+        fs::read_to_string(&mark).is_ok_and(|t| t == "detached\n")
+    });
     let error = container
         .connect()
-        .exec(ExecRequest { process: process(&["nonsense".into()], false), attach: Some(ALL) })
+        .exec(ExecRequest {
+            process: process(&["nonsense".into()], false),
+            attach: Some(ALL),
+        })
         .unwrap_err();
-    assert!(matches!(&error, ClientError::Failed(failure) if failure.code == 127), "{error:?}");
+    assert!(
+        matches!(&error, ClientError::Failed(failure) if failure.code == 127),
+        "{error:?}"
+    );
     // One that still runs ends with the container.
     let (mut exec, _) = container.exec(&shell("sleep 1000"), false, Some(ALL));
     container.connect().kill(9).unwrap();
@@ -608,14 +755,19 @@ fn exec_in_all_ways(house: &House) {
 
 fn background_child(house: &House) {
     let start = Instant::now();
-    let (_container, mut session) =
-        house.run(&Wanted { command: shell("sleep 1000 & echo done"), ..Wanted::default() });
+    let (_container, mut session) = house.run(&Wanted {
+        command: shell("sleep 1000 & echo done"),
+        ..Wanted::default()
+    });
     assert_eq!(listen(&mut session).out(), "done\n");
     assert!(start.elapsed() < Duration::from_secs(3));
 }
 
 fn killed_supervisor(house: &House) {
-    let (container, mut session) = house.run(&Wanted { command: shell("sleep 1000"), ..Wanted::default() });
+    let (container, mut session) = house.run(&Wanted {
+        command: shell("sleep 1000"),
+        ..Wanted::default()
+    });
     let state = container.state();
     let (supervisor, init) = (state.supervisor_pid.unwrap(), state.pid.unwrap());
     let pid = rustix::process::Pid::from_raw(i32::try_from(supervisor).unwrap()).unwrap();
@@ -636,18 +788,27 @@ fn killed_supervisor(house: &House) {
 }
 
 fn removal(house: &House) {
-    let wanted = Wanted { command: shell("echo x > /tmp/file"), remove: true, ..Wanted::default() };
+    let wanted = Wanted {
+        command: shell("echo x > /tmp/file"),
+        remove: true,
+        ..Wanted::default()
+    };
     let (container, mut session) = house.run(&wanted);
     let exit = listen(&mut session).exit;
     assert!(exit.removed, "{exit:?}");
     assert!(!container.folder.exists() && !container.run_folder.exists());
     assert!(house.at("names/web").symlink_metadata().is_err());
-    eventually("nothing is left", || fs::read_dir(house.at("trash")).unwrap().count() == 0);
+    eventually("nothing is left", || {
+        fs::read_dir(house.at("trash")).unwrap().count() == 0
+    });
 }
 
 fn pause(house: &House) {
     let script = "i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.02; done";
-    let (container, _session) = house.run(&Wanted { command: shell(script), ..Wanted::default() });
+    let (container, _session) = house.run(&Wanted {
+        command: shell(script),
+        ..Wanted::default()
+    });
     let count = container.folder.join("upper/tmp/count");
     eventually("it counts", || count.exists());
     container.connect().pause().unwrap();
@@ -665,15 +826,24 @@ fn pause(house: &House) {
 }
 
 fn own_init(house: &House) {
-    let script = "trap 'exit 11' TERM; (sleep 0.1 &) ; ps; echo ready; while :; do sleep 0.05; done";
-    let wanted = Wanted { command: shell(script), init: true, ..Wanted::default() };
+    let script =
+        "trap 'exit 11' TERM; (sleep 0.1 &) ; ps; echo ready; while :; do sleep 0.05; done";
+    let wanted = Wanted {
+        command: shell(script),
+        init: true,
+        ..Wanted::default()
+    };
     let (container, mut session) = house.run(&wanted);
     listen_for(&mut session, "ready");
     assert_eq!(container.connect().stop(None, None).unwrap().code, 11);
 }
 
 fn bridge(house: &House) {
-    let wanted = Wanted { command: shell("ip addr show eth0; sleep 1000"), bridge: true, ..Wanted::default() };
+    let wanted = Wanted {
+        command: shell("ip addr show eth0; sleep 1000"),
+        bridge: true,
+        ..Wanted::default()
+    };
     let (container, mut session) = house.run(&wanted);
     let network = container.state().network.unwrap();
     listen_for(&mut session, &network.ip_address);
@@ -684,20 +854,68 @@ fn bridge(house: &House) {
     assert_eq!(listen(&mut session).exit.code, 137);
     assert_eq!(container.state().network, None);
     let networks =
-        gantry_network::Networks::open(&house.at("run"), gantry_network::NetworkConfig::default()).unwrap();
-    eventually("the bridge is gone", || networks.gateway().unwrap().is_none());
+        gantry_network::Networks::open(&house.at("run"), gantry_network::NetworkConfig::default())
+            .unwrap();
+    eventually("the bridge is gone", || {
+        networks.gateway().unwrap().is_none()
+    });
+}
+
+fn health(house: &House) {
+    let check = |script: &str| HealthCheck {
+        process: Box::new(process(&shell(script), false)),
+        interval: Duration::from_millis(50),
+        timeout: Duration::from_millis(500),
+        start_period: Duration::ZERO,
+        start_interval: Duration::from_millis(50),
+        retries: 2,
+    };
+    let script = "echo probe; [ -e /tmp/ok ]";
+    let wanted = Wanted {
+        command: shell("sleep 1000"),
+        health: Some(check(script)),
+        ..Wanted::default()
+    };
+    let (container, session) = house.run(&wanted);
+    let verdict = || container.state().health.unwrap().status;
+    assert_eq!(verdict(), HealthStatus::Starting);
+    eventually("it is unhealthy", || verdict() == HealthStatus::Unhealthy);
+    fs::create_dir_all(container.folder.join("upper/tmp")).unwrap();
+    let (mut exec, _) = container.exec(&shell("echo > /tmp/ok"), false, Some(ALL));
+    listen(&mut exec);
+    eventually("it is healthy", || verdict() == HealthStatus::Healthy);
+    let log = container.state().health.unwrap().log;
+    assert!(log.iter().all(|probe| probe.output == "probe\n"), "{log:?}");
+    drop((session, container));
+    let wanted = Wanted {
+        health: Some(check("sleep 1000")),
+        ..wanted
+    };
+    let (container, _session) = house.run(&wanted);
+    eventually("a slow probe fails", || {
+        let health = container.state().health.unwrap();
+        health
+            .log
+            .last()
+            .is_some_and(|probe| probe.exit_code == -1 && probe.output.contains("exceeded"))
+    });
 }
 
 /// Kilobytes of the supervisor's own share of memory.
 fn share(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 fn memory(house: &House) {
-    let (container, mut session) =
-        house.run(&Wanted { command: shell("seq 100000; echo ready; sleep 1000"), ..Wanted::default() });
+    let (container, mut session) = house.run(&Wanted {
+        command: shell("seq 100000; echo ready; sleep 1000"),
+        ..Wanted::default()
+    });
     listen_for(&mut session, "ready");
     let share = share(container.state().supervisor_pid.unwrap());
     println!("supervisor: {share} kB proportional");

@@ -30,7 +30,6 @@ pub struct Answer {
 
 impl Answer {
     /// Standard output without the newline at its end; panics unless the command succeeded.
-    #[must_use]
     pub fn ok(self) -> String {
         assert_eq!(
             self.code, 0,
@@ -41,7 +40,6 @@ impl Answer {
     }
 
     /// Standard error; panics unless the command ended with this code.
-    #[must_use]
     pub fn fails(self, code: i32) -> String {
         assert_eq!(
             self.code, code,

@@ -17,9 +17,9 @@ use crate::stream::terminal;
 
 /// Runs the command that `words` spell.
 pub(crate) fn main(program: &OsStr, words: &[OsString]) -> ExitCode {
-    let ui = Ui::new(name(program));
+    let mut ui = Ui::new(name(program));
     let mut codes = Codes::Plain;
-    let code = match run(&ui, words, &mut codes) {
+    let code = match run(&mut ui, words, &mut codes) {
         Ok(Exit(code)) => code,
         Err(failure) => {
             ui.failure(&failure);
@@ -37,8 +37,9 @@ fn name(program: &OsStr) -> &'static str {
     }
 }
 
-fn run(ui: &Ui, words: &[OsString], codes: &mut Codes) -> Outcome {
+fn run(ui: &mut Ui, words: &[OsString], codes: &mut Codes) -> Outcome {
     let (global, wants_help) = global::parse(ui.program(), words)?;
+    ui.set_debug(global.debug || global.log_level.as_deref() == Some("debug"));
     if global.version {
         ui.line(&format!(
             "Gantry version {}, build {}",

@@ -16,8 +16,6 @@ use crate::output::ui::Ui;
 pub(crate) struct Context {
     /// Speaks to the person.
     pub(crate) ui: Ui,
-    /// Whether to say more.
-    pub(crate) debug: bool,
     root: Option<PathBuf>,
     run_root: Option<PathBuf>,
     docker_config: Option<PathBuf>,
@@ -30,7 +28,6 @@ impl Context {
         let chosen = |flag: &Option<PathBuf>, name: &str| flag.clone().or_else(|| variable(name));
         Self {
             ui,
-            debug: global.debug || global.log_level.as_deref() == Some("debug"),
             root: chosen(&global.root, "GANTRY_ROOT"),
             run_root: chosen(&global.run_root, "GANTRY_RUN"),
             docker_config: chosen(&global.config_dir, "DOCKER_CONFIG"),

@@ -57,7 +57,7 @@ impl Report {
         let mut causes = Vec::new();
         let mut next = fault.source();
         while let Some(cause) = next {
-            let text = cause.to_string();
+            let text = plain(cause);
             let said = |earlier: &String| earlier.contains(text.as_str());
             if !text.is_empty() && !said(&message) && !causes.iter().any(said) {
                 causes.push(text);
@@ -72,6 +72,22 @@ impl Report {
             kind: fault.kind(),
             code: None,
         }
+    }
+}
+
+/// The text of a cause; that of the system without its number, and written as ours are.
+fn plain(cause: &(dyn std::error::Error + 'static)) -> String {
+    let text = cause.to_string();
+    let system = cause
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.raw_os_error().is_some());
+    match text.split_once(" (os error ") {
+        Some((words, _)) if system => {
+            let mut chars = words.chars();
+            let first = chars.next().map(|c| c.to_lowercase().to_string());
+            format!("{}{}", first.unwrap_or_default(), chars.as_str())
+        }
+        _ => text,
     }
 }
 
@@ -216,6 +232,16 @@ mod tests {
         };
         assert_eq!(report.message, "cannot read /x: disk on fire");
         assert_eq!(report.causes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_systems_errors_read_as_ours() {
+        let missing = io::Error::from_raw_os_error(2);
+        let Failure::Fault(report) = Failure::from(CommandError::file("open", "/x")(missing))
+        else {
+            panic!("a fault")
+        };
+        assert_eq!(report.message, "cannot open /x: no such file or directory");
     }
 
     #[test]

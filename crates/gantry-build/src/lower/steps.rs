@@ -239,7 +239,12 @@ impl Lowering<'_> {
     }
 
     pub(super) fn workdir(&mut self, state: &mut StageState, path: &Word, place: &Place<'_>) {
-        let path = clean(&absolute(&path.value, &state.config.config.working_dir));
+        // An absolute path stays as it is written, as in BuildKit.
+        let path = if path.value.starts_with('/') {
+            path.value.clone()
+        } else {
+            clean(&absolute(&path.value, &state.config.config.working_dir))
+        };
         state.config.config.working_dir.clone_from(&path);
         let text = format!("WORKDIR {path}");
         if path == "/" {

@@ -19,7 +19,7 @@ use rustix::fs::FileType;
 
 use super::copy::{Change, Changed};
 use super::files::Workshop;
-use super::layer::LayerWriter;
+use super::layer::{LayerWriter, Permissions};
 use super::view;
 use crate::error::StepError;
 use crate::graph::FileOperation;
@@ -96,12 +96,21 @@ impl Archive<'_> {
         change: &Change,
     ) -> Result<Changed, StepError> {
         let place = layer.resolve(&operation.destination)?;
-        layer.make_all(&place.path, &change.made())?;
+        // As in BuildKit, --chmod says nothing of archives.
+        let made = Permissions {
+            mode: 0o755,
+            ..change.made()
+        };
+        layer.make_all(&place.path, &made)?;
         layer.forget_times_below(&place.path);
         let root = mount(workshop, draft, lowers)?;
         let shown = self.tree.shown(&self.found.top.path);
         let target = root.directory_beneath(&place.path).map_err(|source| {
             StepError::io("open", PathBuf::from("/").join(&place.path), source)
+        })?;
+        // The archive says nothing of the destination itself.
+        let kept = Permissions::of(&target).map_err(|source| {
+            StepError::io("look up", PathBuf::from("/").join(&place.path), source)
         })?;
         let options = Options {
             whiteouts: None,
@@ -118,6 +127,13 @@ impl Archive<'_> {
                 reason: chain(&error),
             },
         )?;
+        kept.apply(&target).map_err(|source| {
+            StepError::io(
+                "set the permissions of",
+                PathBuf::from("/").join(&place.path),
+                source,
+            )
+        })?;
         // What was unpacked must be what the key of the step speaks of.
         self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
         let digest = digest_of(&self.file).map_err(failed)?;

@@ -18,7 +18,7 @@ use rustix::fs::{FileType, OFlags};
 use super::layer::{Here, LayerWriter, MakeRoomError, Permissions, absolute, timespec};
 use crate::error::StepError;
 use crate::solve::Stop;
-use crate::tree::{Entry, Match, Tree, content_digest, copy_and_digest, join, split};
+use crate::tree::{Attribute, Copied, Entry, Match, Tree, copy_and_digest, join, split};
 
 /// How what is copied is changed on the way.
 #[derive(Debug, Clone, Default)]
@@ -160,11 +160,7 @@ impl Copier<'_> {
         if self.change.parents {
             return self.target_with_parents(layer, found, destination, made);
         }
-        // Everything up to the last slash is a directory, and is made if need be.
-        let directory = destination.rfind('/').map_or("/", |at| &destination[..=at]);
-        let place = layer.resolve(directory)?;
-        layer.make_all(&place.path, made)?;
-        let place = layer.resolve(destination)?;
+        let place = layer.destination(destination, made)?;
         let into = found.top.kind != FileType::Directory && place.kind == Some(FileType::Directory);
         if found.top.kind == FileType::Directory
             && place.kind.is_some_and(|kind| kind != FileType::Directory)
@@ -403,10 +399,10 @@ impl Writer<'_> {
             )));
         }
         let mut write = File::from(here.upper.create_file(&job.name, 0o600).map_err(target)?);
-        let digest = self
+        let Copied { digest, attributes } = self
             .fill(&read, &metadata, job.entry, &mut write)
             .map_err(target)?;
-        finish_file(&read, &write, permissions, job.entry.stat.modified).map_err(target)?;
+        finish_file(&attributes, &write, permissions, job.entry.stat.modified).map_err(target)?;
         Ok((job.entry.digest != Some(digest)).then_some(digest))
     }
 
@@ -417,14 +413,14 @@ impl Writer<'_> {
         metadata: &std::fs::Metadata,
         entry: &Entry,
         write: &mut File,
-    ) -> io::Result<[u8; 32]> {
+    ) -> io::Result<Copied> {
         let size = metadata.len();
         if size > 0 && self.can_clone.load(Ordering::Relaxed) {
             match rustix::fs::ioctl_ficlone(&*write, read) {
                 Ok(()) => {
                     // The copy cannot change any more: its digest is the digest of what was copied.
                     let copied = write.metadata()?.len();
-                    return content_digest(write, copied);
+                    return copy_and_digest(write, copied, read, &mut io::sink());
                 }
                 Err(_) => self.can_clone.store(false, Ordering::Relaxed),
             }
@@ -434,19 +430,19 @@ impl Writer<'_> {
                 file: write,
                 end: 0,
             };
-            let digest = copy_and_digest(read, size, &mut sparse)?;
+            let copied = copy_and_digest(read, size, read, &mut sparse)?;
             let end = sparse.end;
             write.set_len(end)?;
-            return Ok(digest);
+            return Ok(copied);
         }
-        copy_and_digest(read, size, write)
+        copy_and_digest(read, size, read, write)
     }
 }
 
 /// Owner, mode, attributes and times of a copied file. Owner first: changing it takes special bits
 /// and capabilities away.
 fn finish_file(
-    read: &File,
+    attributes: &[Attribute],
     write: &File,
     permissions: &Permissions,
     modified: (i64, u32),
@@ -458,9 +454,9 @@ fn finish_file(
     );
     rustix::fs::fchown(write, Some(uid), Some(gid))?;
     rustix::fs::fchmod(write, Mode::from_raw_mode(permissions.mode))?;
-    for (name, value) in crate::tree::attributes(read)? {
+    for (name, value) in attributes {
         use std::os::unix::ffi::OsStrExt;
-        match gantry_sys::xattr::set(write, OsStr::from_bytes(&name), &value) {
+        match gantry_sys::xattr::set(write, OsStr::from_bytes(name), value) {
             Err(error)
                 if error.raw_os_error() == Some(rustix::io::Errno::NOTSUP.raw_os_error()) => {}
             other => other?,

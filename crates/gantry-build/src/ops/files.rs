@@ -159,10 +159,7 @@ impl Workshop<'_> {
     ) -> Result<(), StepError> {
         use rustix::fs::{FileType, Gid, Mode, Timestamps, Uid};
         let made = change.made();
-        let directory = destination.rfind('/').map_or("/", |at| &destination[..=at]);
-        let place = layer.resolve(directory)?;
-        layer.make_all(&place.path, &made)?;
-        let place = layer.resolve(destination)?;
+        let place = layer.destination(destination, &made)?;
         let into = place.kind == Some(FileType::Directory);
         let path = if into {
             join(&place.path, name.as_ref())
@@ -170,6 +167,7 @@ impl Workshop<'_> {
             place.path
         };
         let (parent, name) = split(&path);
+        layer.make_all(parent, &made)?;
         let failed = |source| StepError::io("write", absolute(&path), source);
         let here = layer.here(parent).map_err(failed)?;
         here.make_room(name).map_err(|error| match error {

@@ -61,27 +61,16 @@ impl LayerWriter {
         lower: Option<Directory>,
         epoch: Option<(i64, u32)>,
     ) -> io::Result<Self> {
-        if let Some(lower) = &lower {
-            // The root of the new layer is the root of the merged file system.
-            let facts = Facts::new(&lower.status()?);
-            set_permissions(
-                &upper,
-                &Permissions {
-                    mode: facts.mode,
-                    uid: facts.uid,
-                    gid: facts.gid,
-                },
-            )?;
-        } else {
-            set_permissions(
-                &upper,
-                &Permissions {
-                    mode: 0o755,
-                    uid: 0,
-                    gid: 0,
-                },
-            )?;
-        }
+        // The root of the new layer is the root of the merged file system.
+        let permissions = match &lower {
+            Some(lower) => Permissions::of(lower)?,
+            None => Permissions {
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+            },
+        };
+        permissions.apply(&upper)?;
         Ok(Self {
             upper,
             lower,
@@ -175,6 +164,21 @@ impl LayerWriter {
         Ok(created)
     }
 
+    /// Where something that is copied to `path` goes. Everything up to the last slash is a
+    /// directory, and is made if it is not there.
+    pub(crate) fn destination(
+        &mut self,
+        path: &str,
+        made: &Permissions,
+    ) -> Result<Place, StepError> {
+        let directory = path.rfind('/').map_or("/", |at| &path[..=at]);
+        let place = self.resolve(directory)?;
+        if place.kind != Some(FileType::Directory) {
+            self.make_all(&place.path, made)?;
+        }
+        self.resolve(path)
+    }
+
     /// Makes one directory whose parent is in the layer; says whether it is new.
     fn make(&mut self, path: &OsStr, new: &Permissions) -> Result<bool, StepError> {
         let failed = |source: io::Error| StepError::io("mkdir", shown(path), source);
@@ -197,7 +201,7 @@ impl LayerWriter {
         let directory = self.upper.directory_beneath(parent).map_err(failed)?;
         directory.make_directory(name, 0o700).map_err(failed)?;
         let made = directory.directory_beneath(name).map_err(failed)?;
-        set_permissions(&made, &permissions).map_err(failed)?;
+        permissions.apply(&made).map_err(failed)?;
         if !created {
             self.copy_attributes(path, &made).map_err(failed)?;
         }
@@ -239,7 +243,7 @@ impl LayerWriter {
         }
         self.make(path, permissions)?;
         let made = self.upper.directory_beneath(path);
-        made.and_then(|made| set_permissions(&made, permissions))
+        made.and_then(|made| permissions.apply(&made))
             .map_err(|source| StepError::io("set the permissions of", shown(path), source))?;
         self.set_time(path, modified);
         Ok(())
@@ -328,16 +332,25 @@ fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-/// Owner first: changing it takes special bits away.
-fn set_permissions(directory: &Directory, permissions: &Permissions) -> io::Result<()> {
-    use rustix::fs::{Gid, Mode, Uid};
-    let (uid, gid) = (
-        Uid::from_raw(permissions.uid),
-        Gid::from_raw(permissions.gid),
-    );
-    rustix::fs::fchown(directory, Some(uid), Some(gid))?;
-    rustix::fs::fchmod(directory, Mode::from_raw_mode(permissions.mode))?;
-    Ok(())
+impl Permissions {
+    /// Those of a directory.
+    pub(crate) fn of(directory: &Directory) -> io::Result<Self> {
+        let facts = Facts::new(&directory.status()?);
+        Ok(Self {
+            mode: facts.mode,
+            uid: facts.uid,
+            gid: facts.gid,
+        })
+    }
+
+    /// Sets those of a directory. Owner first: changing it takes special bits away.
+    pub(crate) fn apply(&self, directory: &Directory) -> io::Result<()> {
+        use rustix::fs::{Gid, Mode, Uid};
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        rustix::fs::fchown(directory, Some(uid), Some(gid))?;
+        rustix::fs::fchmod(directory, Mode::from_raw_mode(self.mode))?;
+        Ok(())
+    }
 }
 
 pub(crate) fn timespec((seconds, nanoseconds): (i64, u32)) -> Timespec {

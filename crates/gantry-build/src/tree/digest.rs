@@ -15,7 +15,7 @@ thread_local! {
 
 /// The digest of the first `size` bytes of an open file.
 pub(crate) fn content_digest(file: &File, size: u64) -> io::Result<[u8; 32]> {
-    copy_and_digest(file, size, &mut io::sink())
+    copy_and_digest(file, size, file, &mut io::sink()).map(|copied| copied.digest)
 }
 
 /// The digest of a whole open file, from where it stands.
@@ -23,11 +23,29 @@ pub(crate) fn digest_of(file: &File) -> io::Result<[u8; 32]> {
     content_digest(file, u64::MAX)
 }
 
+/// What is known of a file once it was read.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    /// The digest of the content and of the extended attributes.
+    pub(crate) digest: [u8; 32],
+    /// The extended attributes.
+    pub(crate) attributes: Vec<Attribute>,
+}
+
+/// An extended attribute: name and value.
+pub(crate) type Attribute = (Vec<u8>, Vec<u8>);
+
 /// Copies the first `size` bytes of an open file (all there are, if they are fewer), and gives the
-/// digest of what was copied and of the file's extended attributes.
+/// digest of what was copied and of the extended attributes of `original`: the same file, unless it
+/// is its clone that is read.
 ///
 /// A file that grows while it is read does not grow in the copy.
-pub(crate) fn copy_and_digest(file: &File, size: u64, to: &mut dyn Write) -> io::Result<[u8; 32]> {
+pub(crate) fn copy_and_digest(
+    file: &File,
+    size: u64,
+    original: &File,
+    to: &mut dyn Write,
+) -> io::Result<Copied> {
     let mut hasher = blake3::Hasher::new();
     let mut left = size;
     let mut reader = file;
@@ -47,19 +65,24 @@ pub(crate) fn copy_and_digest(file: &File, size: u64, to: &mut dyn Write) -> io:
         }
         Ok::<_, io::Error>(())
     })?;
-    for (name, value) in attributes(file)? {
+    let attributes = attributes(original)?;
+    for (name, value) in &attributes {
+        let length = (value.len() as u64).to_le_bytes();
         hasher
             .update(&[0])
-            .update(&name)
+            .update(name)
             .update(&[0])
-            .update(&(value.len() as u64).to_le_bytes())
-            .update(&value);
+            .update(&length)
+            .update(value);
     }
-    Ok(*hasher.finalize().as_bytes())
+    Ok(Copied {
+        digest: *hasher.finalize().as_bytes(),
+        attributes,
+    })
 }
 
 /// The extended attributes that a copy keeps: those of the user, and file capabilities.
-pub(crate) fn attributes(file: &impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(crate) fn attributes(file: &impl AsFd) -> io::Result<Vec<Attribute>> {
     use rustix::io::Errno;
     // Most files have none: ask for the length alone first.
     let length = match rustix::fs::flistxattr(file, &mut [0_u8; 0][..]) {

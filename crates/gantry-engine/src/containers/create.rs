@@ -62,8 +62,11 @@ impl Containers<'_> {
         spec: &ContainerSpec,
         durable: bool,
     ) -> Result<Prepared, ContainerError> {
-        spec::check(spec, super::host::cpus())?;
-        let name = spec.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name));
+        spec::check(spec, super::host::cpus)?;
+        let name = spec
+            .name
+            .as_deref()
+            .map(|name| name.strip_prefix('/').unwrap_or(name));
         if let Some(name) = name {
             gantry_model::id::check_name(name).map_err(|_| ContainerError::Name {
                 name: name.chars().take(100).collect(),
@@ -71,17 +74,30 @@ impl Containers<'_> {
         }
         let id = random_id().map_err(file("read random numbers from", Path::new("the kernel")))?;
         let folders = Folders::of(self.engine, &id);
-        let lock = folders
-            .try_lock()?
-            .ok_or_else(|| ContainerError::Busy { name: id.to_string() })?;
-        let mut attempt = Attempt { containers: *self, folders: &folders, id: &id, name: None, volumes: Vec::new(), done: false };
+        let lock = folders.try_lock()?.ok_or_else(|| ContainerError::Busy {
+            name: id.to_string(),
+        })?;
+        let mut attempt = Attempt {
+            containers: *self,
+            folders: &folders,
+            id: &id,
+            name: None,
+            volumes: Vec::new(),
+            done: false,
+        };
         make_folder(&folders.folder, 0o710)?;
         let name = attempt.reserve(name)?;
         let prepared = attempt.fill(spec, name, durable)?;
         attempt.done = true;
         drop(attempt);
         let (record, lowers, warnings) = prepared;
-        Ok(Prepared { record, folders, lock, lowers, warnings })
+        Ok(Prepared {
+            record,
+            folders,
+            lock,
+            lowers,
+            warnings,
+        })
     }
 
     /// The image by the name a person gave.
@@ -89,7 +105,9 @@ impl Containers<'_> {
         let images = self.engine.store()?.images();
         let id = images
             .resolve_id(name)?
-            .ok_or_else(|| ContainerError::NoImage { name: name.to_owned() })?;
+            .ok_or_else(|| ContainerError::NoImage {
+                name: name.to_owned(),
+            })?;
         Ok((id, images.config(&id)?))
     }
 }
@@ -113,7 +131,10 @@ impl Drop for Attempt<'_> {
         // The error that led here is the one to tell; what cannot be taken back now has no
         // document and counts as garbage.
         if let Some(name) = &self.name {
-            drop(fs::remove_file(folders::name_link(self.containers.engine, name)));
+            drop(fs::remove_file(folders::name_link(
+                self.containers.engine,
+                name,
+            )));
         }
         for volume in &self.volumes {
             drop(self.containers.engine.volumes().delete(volume));
@@ -144,7 +165,9 @@ impl Attempt<'_> {
                 return Ok(name);
             }
         }
-        Err(ContainerError::Busy { name: "(every name that was tried)".into() })
+        Err(ContainerError::Busy {
+            name: "(every name that was tried)".into(),
+        })
     }
 
     fn fill(
@@ -158,10 +181,11 @@ impl Attempt<'_> {
         // Held until the document says it: a collection in between must not take the image.
         let lease = engine.store()?.lease()?;
         if !lease.image(&image_id)? {
-            return Err(ContainerError::NoImage { name: spec.image.clone() });
+            return Err(ContainerError::NoImage {
+                name: spec.image.clone(),
+            });
         }
-        let merged =
-            merge::merge(spec, &image.config).ok_or(ContainerError::NoCommand)?;
+        let merged = merge::merge(spec, &image.config).ok_or(ContainerError::NoCommand)?;
         let lowers = engine.store()?.layers().lowers(&image.rootfs.diff_ids)?;
         self.make_root(&lowers)?;
         self.keep_seccomp_profile(spec)?;
@@ -189,8 +213,13 @@ impl Attempt<'_> {
         let upper = self.folders.upper();
         make_folder(&upper, 0o755)?;
         make_folder(&self.folders.work(), 0o700)?;
-        make_folder(self.folders.log().parent().unwrap_or(&self.folders.folder), 0o700)?;
-        let Some(top) = lowers.last() else { return Ok(()) };
+        make_folder(
+            self.folders.log().parent().unwrap_or(&self.folders.folder),
+            0o700,
+        )?;
+        let Some(top) = lowers.last() else {
+            return Ok(());
+        };
         let metadata = fs::metadata(top).map_err(file("look at", top))?;
         if metadata.uid() != 0 || metadata.gid() != 0 {
             chown(&upper, Some(metadata.uid()), Some(metadata.gid()))
@@ -207,7 +236,13 @@ impl Attempt<'_> {
         let path = PathBuf::from(path);
         let text = super::host::read_limited(&path, seccomp::MAX).map_err(file("read", &path))?;
         let kernel = gantry_sys::system::kernel_version();
-        seccomp::parse(&text, seccomp::Target { capabilities: &[], kernel })?;
+        seccomp::parse(
+            &text,
+            seccomp::Target {
+                capabilities: &[],
+                kernel,
+            },
+        )?;
         let kept = self.folders.seccomp_profile();
         fs::write(&kept, text).map_err(file("write", &kept))
     }
@@ -222,7 +257,9 @@ impl Attempt<'_> {
         let mut all = Vec::with_capacity(spec.mounts.len() + image_volumes.len());
         for mount in &spec.mounts {
             if !taken.insert(mount.target.clone()) {
-                return Err(ContainerError::DuplicateMount { target: mount.target.clone() });
+                return Err(ContainerError::DuplicateMount {
+                    target: mount.target.clone(),
+                });
             }
             all.push(self.mount(mount, lowers)?);
         }
@@ -236,7 +273,11 @@ impl Attempt<'_> {
                 no_copy: false,
                 labels: std::collections::BTreeMap::new(),
             };
-            let mount = MountSpec { target, source, read_only: false };
+            let mount = MountSpec {
+                target,
+                source,
+                read_only: false,
+            };
             all.push(self.mount(&mount, lowers)?);
         }
         Ok(all)
@@ -248,11 +289,18 @@ impl Attempt<'_> {
         lowers: &[PathBuf],
     ) -> Result<ResolvedMount, ContainerError> {
         let kind = match &mount.source {
-            MountSource::Bind { path, create, propagation, non_recursive } => {
+            MountSource::Bind {
+                path,
+                create,
+                propagation,
+                non_recursive,
+            } => {
                 let source = Path::new(path);
                 if !source.exists() {
                     if !create {
-                        return Err(ContainerError::BindSource { path: source.to_owned() });
+                        return Err(ContainerError::BindSource {
+                            path: source.to_owned(),
+                        });
                     }
                     make_folder(source, 0o755)?;
                 }
@@ -262,9 +310,16 @@ impl Attempt<'_> {
                     non_recursive: *non_recursive,
                 }
             }
-            MountSource::Volume { name, no_copy, labels } => {
-                let volume =
-                    self.containers.engine.volumes().create(name.as_deref(), labels)?;
+            MountSource::Volume {
+                name,
+                no_copy,
+                labels,
+            } => {
+                let volume = self
+                    .containers
+                    .engine
+                    .volumes()
+                    .create(name.as_deref(), labels)?;
                 if name.is_none() {
                     self.volumes.push(volume.name.clone());
                 }
@@ -278,11 +333,21 @@ impl Attempt<'_> {
                     source: volume.mountpoint.to_string_lossy().into_owned(),
                 }
             }
-            MountSource::Tmpfs { size, mode, options } => {
-                ResolvedMountKind::Tmpfs { size: *size, mode: *mode, options: options.clone() }
-            }
+            MountSource::Tmpfs {
+                size,
+                mode,
+                options,
+            } => ResolvedMountKind::Tmpfs {
+                size: *size,
+                mode: *mode,
+                options: options.clone(),
+            },
         };
-        Ok(ResolvedMount { target: mount.target.clone(), read_only: mount.read_only, kind })
+        Ok(ResolvedMount {
+            target: mount.target.clone(),
+            read_only: mount.read_only,
+            kind,
+        })
     }
 }
 
@@ -329,9 +394,12 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned() {
-        for (path, want) in
-            [("/a//b/", "/a/b"), ("a/../b", "/b"), ("/../..", "/"), ("/a/./b/..", "/a")]
-        {
+        for (path, want) in [
+            ("/a//b/", "/a/b"),
+            ("a/../b", "/b"),
+            ("/../..", "/"),
+            ("/a/./b/..", "/a"),
+        ] {
             assert_eq!(clean(path), want);
         }
     }

@@ -27,7 +27,9 @@ pub enum ContainerError {
         prefix: String,
     },
     /// A name that is taken.
-    #[error("Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You have to remove (or rename) that container to be able to reuse that name.")]
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You have to remove (or rename) that container to be able to reuse that name."
+    )]
     NameTaken {
         /// The name.
         name: String,

@@ -57,11 +57,14 @@ impl Containers<'_> {
             return Err(ContainerError::NoCommand);
         }
         let (record, state, mut session) = self.running(name)?;
-        let pid = state
-            .pid
-            .ok_or_else(|| ContainerError::NotRunning { name: name.to_owned() })?;
+        let pid = state.pid.ok_or_else(|| ContainerError::NotRunning {
+            name: name.to_owned(),
+        })?;
         let process = self.process(&record, pid, spec)?;
-        let pid = session.exec(ExecRequest { process, attach: spec.attach })?;
+        let pid = session.exec(ExecRequest {
+            process,
+            attach: spec.attach,
+        })?;
         Ok(Executing { pid, session })
     }
 
@@ -97,7 +100,10 @@ impl Containers<'_> {
             spec.tty,
             &user.home,
         )));
-        let folder = spec.working_dir.as_deref().unwrap_or(&record.process.working_dir);
+        let folder = spec
+            .working_dir
+            .as_deref()
+            .unwrap_or(&record.process.working_dir);
         process.set_cwd(spec::working_directory(folder));
         process.set_capabilities(Some(spec::capability_sets(&capabilities, user.uid)));
         let no_new_privileges = security::parse(&record.spec.security_opt)?.no_new_privileges;
@@ -142,7 +148,10 @@ fn read_inside(root: &Directory, path: &str) -> io::Result<Vec<u8>> {
     let found = match root.open_in_root(path, OFlags::PATH | OFlags::CLOEXEC, 0) {
         Ok(found) => found,
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
         {
             return Ok(Vec::new());
         }
@@ -153,7 +162,9 @@ fn read_inside(root: &Directory, path: &str) -> io::Result<Vec<u8>> {
         return Ok(Vec::new());
     }
     let mut text = Vec::new();
-    File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?.take(MAX_USERS).read_to_end(&mut text)?;
+    File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?
+        .take(MAX_USERS)
+        .read_to_end(&mut text)?;
     Ok(text)
 }
 

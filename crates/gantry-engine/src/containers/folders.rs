@@ -74,9 +74,10 @@ impl Folders {
         let path = self.folder.join(DOCUMENT);
         let mut text = Vec::new();
         match File::open(&path) {
-            Ok(opened) => {
-                opened.take(MAX_DOCUMENT).read_to_end(&mut text).map_err(file("read", &path))?
-            }
+            Ok(opened) => opened
+                .take(MAX_DOCUMENT)
+                .read_to_end(&mut text)
+                .map_err(file("read", &path))?,
             Err(error)
                 if matches!(
                     error.kind(),
@@ -125,7 +126,14 @@ impl Folders {
     /// Makes the container's folder below `$RUN` and takes its lock if nobody has it.
     pub(crate) fn try_lock(&self) -> Result<Option<File>, ContainerError> {
         let path = self.run_folder.join(gantry_supervisor::LOCK_FILE);
-        let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let open = || {
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+        };
         let lock = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_folder(&self.run_folder, 0o700)?;
@@ -144,7 +152,11 @@ impl Folders {
             (Ok(ours), Ok(theirs)) => ours.ino() == theirs.ino() && ours.dev() == theirs.dev(),
             _ => false,
         };
-        if same { Ok(Some(lock)) } else { self.try_lock() }
+        if same {
+            Ok(Some(lock))
+        } else {
+            self.try_lock()
+        }
     }
 
     /// Takes the lock, waiting a little for commands that have it for a moment; `None` when a
@@ -197,7 +209,10 @@ pub(crate) fn owner_of(engine: &Engine, name: &str) -> Result<Option<ContainerId
     match fs::read_link(&link) {
         Ok(target) => Ok(target.to_str().and_then(|id| id.parse().ok())),
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
         {
             Ok(None)
         }
@@ -219,7 +234,9 @@ pub(crate) fn reserve(
                 make_folder(&engine.root().join(NAMES), 0o700)?;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let Some(owner) = owner_of(engine, name)? else { continue };
+                let Some(owner) = owner_of(engine, name)? else {
+                    continue;
+                };
                 if !is_abandoned(engine, &owner)? {
                     return Ok(Some(owner));
                 }
@@ -229,7 +246,7 @@ pub(crate) fn reserve(
             Err(error) => return Err(file("make", &link)(error)),
         }
     }
-    Ok(owner_of(engine, name)?)
+    owner_of(engine, name)
 }
 
 /// Whether a container never came to be: no document, and nobody at work on it.
@@ -238,7 +255,9 @@ fn is_abandoned(engine: &Engine, id: &ContainerId) -> Result<bool, ContainerErro
     if folders.record()?.is_some() {
         return Ok(false);
     }
-    let Some(_lock) = folders.try_lock()? else { return Ok(false) };
+    let Some(_lock) = folders.try_lock()? else {
+        return Ok(false);
+    };
     if folders.record()?.is_some() {
         return Ok(false);
     }
@@ -265,14 +284,21 @@ pub(crate) fn ids(engine: &Engine) -> Result<Vec<ContainerId>, ContainerError> {
     let mut ids = Vec::new();
     for entry in entries {
         let entry = entry.map_err(file("list", &root))?;
-        ids.extend(entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok()));
+        ids.extend(
+            entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<ContainerId>().ok()),
+        );
     }
     Ok(ids)
 }
 
 /// Finds a container by id, name or unique prefix of an id, in this order, as Docker does.
 pub(crate) fn resolve(engine: &Engine, name: &str) -> Result<ContainerId, ContainerError> {
-    let not_found = || ContainerError::NotFound { name: name.chars().take(100).collect() };
+    let not_found = || ContainerError::NotFound {
+        name: name.chars().take(100).collect(),
+    };
     let exists = |id: &ContainerId| Folders::of(engine, id).folder.join(DOCUMENT).exists();
     if let Ok(id) = name.parse::<ContainerId>()
         && exists(&id)
@@ -289,10 +315,14 @@ pub(crate) fn resolve(engine: &Engine, name: &str) -> Result<ContainerId, Contai
     if !digits {
         return Err(not_found());
     }
-    let mut found = ids(engine)?.into_iter().filter(|id| id.as_str().starts_with(name) && exists(id));
+    let mut found = ids(engine)?
+        .into_iter()
+        .filter(|id| id.as_str().starts_with(name) && exists(id));
     match (found.next(), found.next()) {
         (Some(id), None) => Ok(id),
-        (Some(_), Some(_)) => Err(ContainerError::Ambiguous { prefix: name.to_owned() }),
+        (Some(_), Some(_)) => Err(ContainerError::Ambiguous {
+            prefix: name.to_owned(),
+        }),
         (None, _) => Err(not_found()),
     }
 }

@@ -6,14 +6,19 @@ use std::path::Path;
 
 use gantry_sys::capability;
 
-/// Number of CPUs this process may use.
+/// Number of CPUs this process may run on. A quota of its own does not count: it is no fact
+/// about the host.
 pub(crate) fn cpus() -> u64 {
-    std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
+    let set = rustix::thread::sched_getaffinity(None);
+    set.map_or(1, |set| u64::from(set.count().max(1)))
 }
 
 /// The host's name.
 pub(crate) fn name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The capabilities there are to give: those this process has and its kernel knows.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use gantry_model::container::NetworkMode;
 use gantry_model::image::Healthcheck;
 use gantry_model::port::PortMapping;
-use gantry_model::record::{ResolvedMountKind, Status};
+use gantry_model::record::{HealthProbe, ResolvedMountKind, Status};
 use gantry_model::{ContainerRecord, ContainerState};
 use serde::Serialize;
 use serde_json::Value;
@@ -66,6 +66,25 @@ struct State {
     error: String,
     started_at: String,
     finished_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Health {
+    status: String,
+    failing_streak: u32,
+    log: Vec<Probe>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Probe {
+    start: String,
+    end: String,
+    exit_code: i32,
+    output: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -231,6 +250,20 @@ fn state_of(state: &ContainerState) -> State {
         error: state.error.clone(),
         started_at: time(&state.started_at),
         finished_at: time(&state.finished_at),
+        health: state.health.as_ref().map(|health| Health {
+            status: health.status.to_string(),
+            failing_streak: health.failing_streak,
+            log: health.log.iter().map(probe_of).collect(),
+        }),
+    }
+}
+
+fn probe_of(probe: &HealthProbe) -> Probe {
+    Probe {
+        start: probe.start.clone(),
+        end: probe.end.clone(),
+        exit_code: probe.exit_code,
+        output: probe.output.clone(),
     }
 }
 
@@ -241,12 +274,20 @@ fn mount_of(mount: &gantry_model::record::ResolvedMount) -> Option<Mount> {
         source: String::new(),
         destination: mount.target.clone(),
         driver: None,
-        mode: if mount.read_only { "ro".into() } else { String::new() },
+        mode: if mount.read_only {
+            "ro".into()
+        } else {
+            String::new()
+        },
         writable: !mount.read_only,
         propagation: String::new(),
     };
     Some(match &mount.kind {
-        ResolvedMountKind::Bind { source, propagation, .. } => Mount {
+        ResolvedMountKind::Bind {
+            source,
+            propagation,
+            ..
+        } => Mount {
             kind: "bind".into(),
             source: source.clone(),
             propagation: serde_json::to_value(propagation)
@@ -262,7 +303,10 @@ fn mount_of(mount: &gantry_model::record::ResolvedMount) -> Option<Mount> {
             driver: Some("local".into()),
             ..base
         },
-        ResolvedMountKind::Tmpfs { .. } => Mount { kind: "tmpfs".into(), ..base },
+        ResolvedMountKind::Tmpfs { .. } => Mount {
+            kind: "tmpfs".into(),
+            ..base
+        },
     })
 }
 
@@ -298,15 +342,16 @@ fn config_of(record: &ContainerRecord) -> Config {
 fn bindings(ports: &[PortMapping]) -> BTreeMap<String, Option<Vec<PortBinding>>> {
     let mut all: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
     for mapping in ports {
-        all.entry(mapping.container.to_string()).or_default().get_or_insert_default().push(
-            PortBinding {
+        all.entry(mapping.container.to_string())
+            .or_default()
+            .get_or_insert_default()
+            .push(PortBinding {
                 host_ip: mapping.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
                 host_port: match mapping.host_port {
                     0 => String::new(),
                     port => port.to_string(),
                 },
-            },
-        );
+            });
     }
     all
 }
@@ -315,7 +360,14 @@ fn network_of(record: &ContainerRecord, state: &ContainerState) -> NetworkSettin
     let network = state.network.clone();
     let (address, prefix, gateway, mac) = network
         .as_ref()
-        .map(|n| (n.ip_address.clone(), n.prefix_length, n.gateway.clone(), n.mac_address.clone()))
+        .map(|n| {
+            (
+                n.ip_address.clone(),
+                n.prefix_length,
+                n.gateway.clone(),
+                n.mac_address.clone(),
+            )
+        })
         .unwrap_or_default();
     let mut ports: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
     if let Some(network) = &network {
@@ -328,7 +380,10 @@ fn network_of(record: &ContainerRecord, state: &ContainerState) -> NetworkSettin
                     }
                     binding
                 };
-                (port, list.map(|list| list.into_iter().map(everywhere).collect()))
+                (
+                    port,
+                    list.map(|list| list.into_iter().map(everywhere).collect()),
+                )
             })
             .collect();
         for exposed in record.process.exposed_ports.keys() {
@@ -349,7 +404,10 @@ fn network_of(record: &ContainerRecord, state: &ContainerState) -> NetworkSettin
     NetworkSettings {
         bridge: String::new(),
         sandbox_id: String::new(),
-        sandbox_key: state.pid.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default(),
+        sandbox_key: state
+            .pid
+            .map(|pid| format!("/proc/{pid}/ns/net"))
+            .unwrap_or_default(),
         ports,
         gateway,
         ip_address: address,
@@ -368,6 +426,9 @@ mod tests {
     fn ports_are_grouped_as_dockers() {
         let ports = gantry_model::port::parse_published("127.0.0.1:8080:80").unwrap();
         let value = serde_json::to_value(bindings(&ports)).unwrap();
-        assert_eq!(value, json!({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}));
+        assert_eq!(
+            value,
+            json!({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]})
+        );
     }
 }

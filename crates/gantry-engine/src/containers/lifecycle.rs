@@ -54,7 +54,9 @@ impl Containers<'_> {
         let (record, state) = self.look(name)?;
         let session = self
             .supervisor(&record)?
-            .ok_or_else(|| ContainerError::NotRunning { name: name.to_owned() })?;
+            .ok_or_else(|| ContainerError::NotRunning {
+                name: name.to_owned(),
+            })?;
         Ok((record, state, session))
     }
 
@@ -71,7 +73,9 @@ impl Containers<'_> {
     ) -> Result<(), ContainerError> {
         let signal = signal.map(signal_number).transpose()?;
         let (record, _) = self.look(name)?;
-        let Some(mut session) = self.supervisor(&record)? else { return Ok(()) };
+        let Some(mut session) = self.supervisor(&record)? else {
+            return Ok(());
+        };
         match session.stop(signal, timeout) {
             Ok(_) => Ok(()),
             Err(error) if ended(&error) => Ok(()),
@@ -87,7 +91,9 @@ impl Containers<'_> {
         let signal = signal_number(signal)?;
         let (_, state, mut session) = self.running(name)?;
         if state.status == Status::Restarting {
-            return Err(ContainerError::NotRunning { name: name.to_owned() });
+            return Err(ContainerError::NotRunning {
+                name: name.to_owned(),
+            });
         }
         session.kill(signal)?;
         if signal == SIGKILL {
@@ -162,7 +168,12 @@ impl Containers<'_> {
             _ => {}
         }
         session.attach(attach)?;
-        Ok(Begun { id: record.id, name: record.name, warnings: Vec::new(), session })
+        Ok(Begun {
+            id: record.id,
+            name: record.name,
+            warnings: Vec::new(),
+            session,
+        })
     }
 
     /// Waits until a container does not run any more; one that never ran counts as exited
@@ -178,7 +189,9 @@ impl Containers<'_> {
             error: state.error.clone(),
             ..Exit::default()
         };
-        let Some(mut session) = self.supervisor(&record)? else { return Ok(exit_of(&state)) };
+        let Some(mut session) = self.supervisor(&record)? else {
+            return Ok(exit_of(&state));
+        };
         match session.wait(true) {
             Ok(exit) => Ok(exit),
             Err(error) if ended(&error) => {
@@ -196,16 +209,24 @@ impl Containers<'_> {
     /// [`ContainerError::NameTaken`] and others.
     pub fn rename(&self, name: &str, new: &str) -> Result<(), ContainerError> {
         let new = new.strip_prefix('/').unwrap_or(new);
-        gantry_model::id::check_name(new)
-            .map_err(|_| ContainerError::Name { name: new.chars().take(100).collect() })?;
+        gantry_model::id::check_name(new).map_err(|_| ContainerError::Name {
+            name: new.chars().take(100).collect(),
+        })?;
         let (mut record, _) = self.look(name)?;
         if let Some(owner) = folders::reserve(self.engine, new, &record.id)? {
-            return Err(ContainerError::NameTaken { name: new.to_owned(), id: owner.to_string() });
+            return Err(ContainerError::NameTaken {
+                name: new.to_owned(),
+                id: owner.to_string(),
+            });
         }
         let old = folders::name_link(self.engine, &record.name);
         new.clone_into(&mut record.name);
         let written = Folders::of(self.engine, &record.id).write_record(&record, true);
-        let gone = if written.is_ok() { old } else { folders::name_link(self.engine, new) };
+        let gone = if written.is_ok() {
+            old
+        } else {
+            folders::name_link(self.engine, new)
+        };
         absent(fs::remove_file(&gone)).map_err(file("remove", &gone))?;
         written
     }
@@ -271,7 +292,9 @@ impl Containers<'_> {
     ) -> Result<ContainersPruned, ContainerError> {
         let mut pruned = ContainersPruned::default();
         for record in self.records()? {
-            let Some(state) = observe(self.engine, &record)? else { continue };
+            let Some(state) = observe(self.engine, &record)? else {
+                continue;
+            };
             if is_live(state.status) || keep(&record) {
                 continue;
             }
@@ -304,13 +327,25 @@ impl Containers<'_> {
 /// That a container has to be stopped before it is removed.
 fn runs(name: &str, status: Status) -> ContainerError {
     let (status, advice) = match status {
-        Status::Paused => {
-            ("paused", "unpause and stop the container before removing or force remove")
-        }
-        Status::Restarting => ("restarting", "stop the container before removing or force remove"),
-        _ => ("running", "stop the container before removing or force remove"),
+        Status::Paused => (
+            "paused",
+            "unpause and stop the container before removing or force remove",
+        ),
+        Status::Restarting => (
+            "restarting",
+            "stop the container before removing or force remove",
+        ),
+        _ => (
+            "running",
+            "stop the container before removing or force remove",
+        ),
     };
-    ContainerError::Running { action: "remove", name: name.to_owned(), status, advice }
+    ContainerError::Running {
+        action: "remove",
+        name: name.to_owned(),
+        status,
+        advice,
+    }
 }
 
 /// Whether the supervisor went, or its container, before it could answer.

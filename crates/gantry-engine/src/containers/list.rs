@@ -2,10 +2,10 @@
 
 use gantry_model::{ContainerRecord, ContainerState};
 
+use super::Containers;
 use super::error::ContainerError;
 use super::folders::Folders;
 use super::status::{is_live, observe};
-use super::Containers;
 use crate::volumes::disk_usage;
 
 /// What to list.
@@ -36,12 +36,18 @@ impl Containers<'_> {
     pub fn list(&self, options: ListOptions) -> Result<Vec<ContainerView>, ContainerError> {
         let mut views = Vec::new();
         for record in self.records()? {
-            let Some(state) = observe(self.engine, &record)? else { continue };
+            let Some(state) = observe(self.engine, &record)? else {
+                continue;
+            };
             if !options.all && !is_live(state.status) {
                 continue;
             }
             let size = options.sizes.then(|| self.writable_size(&record));
-            views.push(ContainerView { record, state, size });
+            views.push(ContainerView {
+                record,
+                state,
+                size,
+            });
         }
         // RFC 3339 in UTC, but with as many digits of the second as are needed.
         views.sort_by_cached_key(|view| {

@@ -114,7 +114,9 @@ impl Follower {
 
     /// Waits for more to read. False once the container has ended: what is there then is all.
     fn wait(&mut self) -> io::Result<bool> {
-        let Some(session) = &mut self.session else { return Ok(false) };
+        let Some(session) = &mut self.session else {
+            return Ok(false);
+        };
         let mut fds = [
             PollFd::new(&self.notes, PollFlags::IN),
             PollFd::from_borrowed_fd(session.as_fd(), PollFlags::IN),
@@ -166,7 +168,15 @@ impl LogReader {
         };
         let mut next: VecDeque<File> = files.into();
         let current = next.pop_front().map(BufReader::new);
-        Ok(Self { settings, options, current, next, line: Vec::new(), follower, done: false })
+        Ok(Self {
+            settings,
+            options,
+            current,
+            next,
+            line: Vec::new(),
+            follower,
+            done: false,
+        })
     }
 
     /// The next line; `None` at the end. When it follows, it waits for more until the
@@ -215,7 +225,10 @@ impl LogReader {
         loop {
             if let Some(current) = &mut self.current {
                 let room = MAX_ENTRY.saturating_sub(self.line.len() as u64).max(1);
-                let count = current.by_ref().take(room).read_until(b'\n', &mut self.line)?;
+                let count = current
+                    .by_ref()
+                    .take(room)
+                    .read_until(b'\n', &mut self.line)?;
                 if self.line.ends_with(b"\n") || self.line.len() as u64 >= MAX_ENTRY {
                     return Ok(true);
                 }
@@ -328,7 +341,12 @@ fn start_of_last(opened: &mut File, lines: u64) -> io::Result<(u64, u64)> {
         let span = usize::try_from(end - start).unwrap_or(0);
         opened.seek(SeekFrom::Start(start))?;
         opened.read_exact(&mut step[..span])?;
-        for (at, _) in step[..span].iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+        for (at, _) in step[..span]
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, byte)| **byte == b'\n')
+        {
             let position = start + u64::try_from(at).unwrap_or(0) + 1;
             if position == length {
                 continue;
@@ -349,7 +367,9 @@ fn start_of_last(opened: &mut File, lines: u64) -> io::Result<(u64, u64)> {
 /// # Errors
 /// [`ContainerError::Time`].
 pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, ContainerError> {
-    let bad = || ContainerError::Time { text: text.chars().take(60).collect() };
+    let bad = || ContainerError::Time {
+        text: text.chars().take(60).collect(),
+    };
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
@@ -361,10 +381,13 @@ pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, ContainerErro
         return zone.to_timestamp(date.at(0, 0, 0, 0)).map_err(|_| bad());
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if !whole.is_empty() && (whole.to_owned() + fraction).bytes().all(|byte| byte.is_ascii_digit()) {
+    if !whole.is_empty()
+        && (whole.to_owned() + fraction)
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+    {
         let seconds: i64 = whole.parse().map_err(|_| bad())?;
-        let nanoseconds: i32 =
-            format!("{fraction:0<9}")[..9].parse().map_err(|_| bad())?;
+        let nanoseconds: i32 = format!("{fraction:0<9}")[..9].parse().map_err(|_| bad())?;
         return Timestamp::new(seconds, nanoseconds).map_err(|_| bad());
     }
     let span = duration(text).ok_or_else(bad)?;
@@ -383,7 +406,12 @@ fn duration(text: &str) -> Option<SignedDuration> {
         let number: f64 = rest[..digits].parse().ok()?;
         let unit = &rest[digits..];
         let (unit, seconds) = [
-            ("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0),
+            ("ns", 1e-9),
+            ("us", 1e-6),
+            ("µs", 1e-6),
+            ("ms", 1e-3),
+            ("s", 1.0),
+            ("m", 60.0),
             ("h", 3600.0),
         ]
         .into_iter()

@@ -33,10 +33,16 @@ pub(crate) fn merge(spec: &ContainerSpec, image: &ProcessConfig) -> Option<Merge
         process.working_dir.clone_from(folder);
     }
     for port in &spec.expose {
-        process.exposed_ports.entry(port.to_string()).or_insert_with(empty);
+        process
+            .exposed_ports
+            .entry(port.to_string())
+            .or_insert_with(empty);
     }
     for mapping in &spec.ports {
-        process.exposed_ports.entry(mapping.container.to_string()).or_insert_with(empty);
+        process
+            .exposed_ports
+            .entry(mapping.container.to_string())
+            .or_insert_with(empty);
     }
     process.labels.extend(spec.labels.clone());
     if spec.stop_signal.is_some() {
@@ -114,8 +120,13 @@ mod tests {
 
     #[test]
     fn entry_points_and_commands_are_dockers() {
-        type Row<'a> =
-            (Option<&'a [&'a str]>, &'a [&'a str], Option<&'a [&'a str]>, &'a [&'a str], &'a str);
+        type Row<'a> = (
+            Option<&'a [&'a str]>,
+            &'a [&'a str],
+            Option<&'a [&'a str]>,
+            &'a [&'a str],
+            &'a str,
+        );
         let rows: &[Row] = &[
             // image entry point, image command, user's entry point, user's command, result
             (None, &["sh"], None, &[], "sh"),
@@ -141,7 +152,11 @@ mod tests {
                 ..ContainerSpec::default()
             };
             let got = merge(&spec, &image).map(|merged| merged.args.join(" "));
-            assert_eq!(got.unwrap_or_default(), *want, "{entry:?} {command:?} {own_entry:?}");
+            assert_eq!(
+                got.unwrap_or_default(),
+                *want,
+                "{entry:?} {command:?} {own_entry:?}"
+            );
         }
     }
 
@@ -157,9 +172,19 @@ mod tests {
             ..ContainerSpec::default()
         };
         let merged = merge(&spec, &image).unwrap();
-        assert_eq!(merged.process.env, strings(&["B=3", "A", "C=5", "PATH=/bin"]));
+        assert_eq!(
+            merged.process.env,
+            strings(&["B=3", "A", "C=5", "PATH=/bin"])
+        );
         let all = process_environment(&merged.process.env, "web", true, "/root");
-        let want = ["PATH=/bin", "HOSTNAME=web", "TERM=xterm", "B=3", "C=5", "HOME=/root"];
+        let want = [
+            "PATH=/bin",
+            "HOSTNAME=web",
+            "TERM=xterm",
+            "B=3",
+            "C=5",
+            "HOME=/root",
+        ];
         assert_eq!(all, strings(&want));
         let all = process_environment(&strings(&["HOME=/x", "HOSTNAME"]), "web", false, "/root");
         assert_eq!(all[1..], strings(&["HOME=/x"]));

@@ -50,7 +50,8 @@ impl MergedRoot {
     /// Links are followed inside the root file system.
     pub(crate) fn read(&self, path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
         let mut stack: Vec<Vec<Directory>> = vec![duplicate(&self.layers)?];
-        let mut rest: VecDeque<OsString> = components(path.as_os_str()).map(OsString::from).collect();
+        let mut rest: VecDeque<OsString> =
+            components(path.as_os_str()).map(OsString::from).collect();
         let mut links = 0;
         while let Some(name) = rest.pop_front() {
             if name == "." {
@@ -62,7 +63,9 @@ impl MergedRoot {
                 }
                 continue;
             }
-            let Some(here) = stack.last() else { return Ok(None) };
+            let Some(here) = stack.last() else {
+                return Ok(None);
+            };
             match find(here, &name)? {
                 Found::Nothing => return Ok(None),
                 Found::Folder(below) => stack.push(below),
@@ -126,7 +129,11 @@ fn find(here: &[Directory], name: &OsStr) -> io::Result<Found> {
             _ => return Ok(Found::Nothing),
         }
     }
-    if folder.is_empty() { Ok(Found::Nothing) } else { Ok(Found::Folder(folder)) }
+    if folder.is_empty() {
+        Ok(Found::Nothing)
+    } else {
+        Ok(Found::Folder(folder))
+    }
 }
 
 fn is_opaque(folder: &Directory) -> bool {
@@ -137,7 +144,10 @@ fn is_opaque(folder: &Directory) -> bool {
 }
 
 /// A path of this container's layers, top first, as [`MergedRoot::open`] takes them.
-pub(crate) fn top_first<'a>(upper: &'a Path, lowers: &'a [PathBuf]) -> impl Iterator<Item = &'a Path> {
+pub(crate) fn top_first<'a>(
+    upper: &'a Path,
+    lowers: &'a [PathBuf],
+) -> impl Iterator<Item = &'a Path> {
     std::iter::once(upper).chain(lowers.iter().rev().map(PathBuf::as_path))
 }
 
@@ -150,7 +160,9 @@ mod tests {
     fn layers() -> (tempfile::TempDir, PathBuf, Vec<PathBuf>) {
         let folder = tempfile::tempdir().unwrap();
         let upper = folder.path().join("upper");
-        let lowers: Vec<PathBuf> = ["base", "middle"].map(|name| folder.path().join(name)).into();
+        let lowers: Vec<PathBuf> = ["base", "middle"]
+            .map(|name| folder.path().join(name))
+            .into();
         for layer in lowers.iter().chain([&upper]) {
             fs::create_dir_all(layer.join("etc")).unwrap();
         }
@@ -159,16 +171,24 @@ mod tests {
 
     fn read(upper: &Path, lowers: &[PathBuf], path: &str) -> Option<String> {
         let root = MergedRoot::open(top_first(upper, lowers)).unwrap();
-        root.read(Path::new(path), 100).unwrap().map(|bytes| String::from_utf8(bytes).unwrap())
+        root.read(Path::new(path), 100)
+            .unwrap()
+            .map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
     fn the_topmost_wins() {
         let (_folder, upper, lowers) = layers();
         fs::write(lowers[0].join("etc/passwd"), "base").unwrap();
-        assert_eq!(read(&upper, &lowers, "/etc/passwd").as_deref(), Some("base"));
+        assert_eq!(
+            read(&upper, &lowers, "/etc/passwd").as_deref(),
+            Some("base")
+        );
         fs::write(lowers[1].join("etc/passwd"), "middle").unwrap();
-        assert_eq!(read(&upper, &lowers, "etc/passwd").as_deref(), Some("middle"));
+        assert_eq!(
+            read(&upper, &lowers, "etc/passwd").as_deref(),
+            Some("middle")
+        );
         fs::write(upper.join("etc/passwd"), "x".repeat(1000)).unwrap();
         assert_eq!(read(&upper, &lowers, "/etc/passwd"), Some("x".repeat(100)));
         assert_eq!(read(&upper, &lowers, "/etc/group"), None);
@@ -181,7 +201,10 @@ mod tests {
         fs::create_dir_all(lowers[0].join("data")).unwrap();
         fs::write(lowers[0].join("data/real"), "real").unwrap();
         symlink("../../../../data/real", upper.join("etc/passwd")).unwrap();
-        assert_eq!(read(&upper, &lowers, "/etc/passwd").as_deref(), Some("real"));
+        assert_eq!(
+            read(&upper, &lowers, "/etc/passwd").as_deref(),
+            Some("real")
+        );
         symlink(folder.path().join("secret"), lowers[1].join("etc/group")).unwrap();
         assert_eq!(read(&upper, &lowers, "/etc/group"), None);
         symlink("loop", upper.join("etc/loop")).unwrap();
@@ -204,7 +227,9 @@ mod tests {
         let (_folder, upper, lowers) = layers();
         fs::write(lowers[0].join("etc/passwd"), "base").unwrap();
         let directory = Directory::open(&lowers[1].join("etc")).unwrap();
-        directory.make_node(OsStr::new("passwd"), FileType::CharacterDevice, 0, 0).unwrap();
+        directory
+            .make_node(OsStr::new("passwd"), FileType::CharacterDevice, 0, 0)
+            .unwrap();
         assert_eq!(read(&upper, &lowers, "/etc/passwd"), None);
         fs::write(lowers[0].join("etc/group"), "group").unwrap();
         assert!(read(&upper, &lowers, "/etc/group").is_some());

@@ -5,10 +5,10 @@ use std::fs;
 use gantry_runtime::CgroupHandle;
 use gantry_supervisor::CGROUP_FILE;
 
+use super::Containers;
 use super::error::{ContainerError, file};
 use super::folders::Folders;
 use super::status::is_live;
-use super::Containers;
 
 /// What `ps -ef` says of a container's processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +31,13 @@ impl Containers<'_> {
     pub fn top(&self, name: &str) -> Result<Processes, ContainerError> {
         let (record, state) = self.look(name)?;
         if !is_live(state.status) {
-            return Err(ContainerError::NotRunning { name: name.to_owned() });
+            return Err(ContainerError::NotRunning {
+                name: name.to_owned(),
+            });
         }
-        let note = Folders::of(self.engine, &record.id).run_folder.join(CGROUP_FILE);
+        let note = Folders::of(self.engine, &record.id)
+            .run_folder
+            .join(CGROUP_FILE);
         let text = fs::read(&note).map_err(file("read", &note))?;
         let cgroup: CgroupHandle =
             serde_json::from_slice(&text).map_err(|error| file("read", &note)(error.into()))?;
@@ -51,17 +55,30 @@ impl Containers<'_> {
 fn row(pid: i32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let name = &stat[stat.find('(')? + 1..stat.rfind(')')?];
-    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().collect();
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..]
+        .split_ascii_whitespace()
+        .collect();
     let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
     let used = (number(11)? + number(12)?) / TICKS;
     let started = number(19)? / TICKS;
     let uid = fs::read_to_string(format!("/proc/{pid}/status"))
         .ok()?
         .lines()
-        .find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().nth(1).map(str::to_owned))?;
+        .find_map(|line| {
+            line.strip_prefix("Uid:")?
+                .split_ascii_whitespace()
+                .nth(1)
+                .map(str::to_owned)
+        })?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
-    let command = if command.is_empty() { format!("[{name}]") } else { command };
+    let command = String::from_utf8_lossy(&command)
+        .trim_end_matches('\0')
+        .replace('\0', " ");
+    let command = if command.is_empty() {
+        format!("[{name}]")
+    } else {
+        command
+    };
     Some(vec![
         user_name(&uid),
         pid.to_string(),
@@ -83,14 +100,24 @@ fn user_name(uid: &str) -> String {
 
 fn start_time(seconds_since_boot: u64) -> String {
     let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let up: u64 = uptime.split(['.', ' ']).next().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let up: u64 = uptime
+        .split(['.', ' '])
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     let ago = i64::try_from(up.saturating_sub(seconds_since_boot)).unwrap_or(0);
     let start = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(ago);
-    start.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M").to_string()
+    start
+        .to_zoned(jiff::tz::TimeZone::system())
+        .strftime("%H:%M")
+        .to_string()
 }
 
 fn terminal(number: u64) -> String {
-    let (major, minor) = ((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xfff00));
+    let (major, minor) = (
+        (number >> 8) & 0xfff,
+        (number & 0xff) | ((number >> 12) & 0xfff00),
+    );
     match major {
         0 => "?".to_owned(),
         136..=143 => format!("pts/{}", (major - 136) * 256 + minor),

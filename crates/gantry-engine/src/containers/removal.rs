@@ -16,9 +16,11 @@ pub(crate) fn removal_of(engine: &Engine, record: &ContainerRecord) -> Removal {
         .mounts
         .iter()
         .filter_map(|mount| match &mount.kind {
-            ResolvedMountKind::Volume { source, anonymous: true, .. } => {
-                Path::new(source).parent().map(Path::to_owned)
-            }
+            ResolvedMountKind::Volume {
+                source,
+                anonymous: true,
+                ..
+            } => Path::new(source).parent().map(Path::to_owned),
             _ => None,
         })
         .collect();

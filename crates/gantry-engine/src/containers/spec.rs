@@ -132,8 +132,6 @@ pub(crate) struct Facts<'a> {
     pub(crate) foreign_network: Option<PathBuf>,
     /// The host's name.
     pub(crate) host_name: &'a str,
-    /// Number of CPUs.
-    pub(crate) cpus: u64,
 }
 
 /// The name a container has in its UTS namespace.
@@ -204,7 +202,11 @@ fn process(facts: &Facts<'_>) -> Result<Process, SpecError> {
 
 /// The folder a process starts in.
 pub(crate) fn working_directory(text: &str) -> PathBuf {
-    if text.is_empty() { PathBuf::from("/") } else { Path::new("/").join(text) }
+    if text.is_empty() {
+        PathBuf::from("/")
+    } else {
+        Path::new("/").join(text)
+    }
 }
 
 /// A user as the document has it.
@@ -215,7 +217,12 @@ pub(crate) fn user(resolved: &ResolvedUser) -> User {
     // The main group is one of them (CVE-2022-36109): otherwise a process could drop it and
     // with it a denial that is meant for that group.
     let mut groups = vec![resolved.gid];
-    groups.extend(resolved.groups.iter().filter(|group| **group != resolved.gid));
+    groups.extend(
+        resolved
+            .groups
+            .iter()
+            .filter(|group| **group != resolved.gid),
+    );
     user.set_additional_gids(Some(groups));
     user
 }
@@ -224,7 +231,11 @@ pub(crate) fn user(resolved: &ResolvedUser) -> User {
 pub(crate) fn capability_sets(names: &[String], uid: u32) -> LinuxCapabilities {
     let set: Capabilities = names.iter().filter_map(|name| name.parse().ok()).collect();
     let mut capabilities = LinuxCapabilities::default();
-    let held = if uid == 0 { set.clone() } else { Capabilities::new() };
+    let held = if uid == 0 {
+        set.clone()
+    } else {
+        Capabilities::new()
+    };
     capabilities.set_bounding(Some(set));
     capabilities.set_effective(Some(held.clone()));
     capabilities.set_permitted(Some(held));
@@ -261,10 +272,13 @@ fn linux(facts: &Facts<'_>, own: OwnNamespaces) -> Result<Linux, SpecError> {
     let spec = &record.spec;
     let mut linux = Linux::default();
     linux.set_namespaces(Some(namespaces(facts, own)));
-    let mut resources = resources::decide(&spec.resources, facts.cpus)?;
+    let mut resources = resources::decide(&spec.resources)?;
     resources.set_devices(Some(devices::rules(facts.devices, spec.privileged)));
     linux.set_resources(Some(resources));
-    linux.set_cgroups_path(Some(cgroup_path(spec.cgroup_parent.as_deref(), record.id.as_str())?));
+    linux.set_cgroups_path(Some(cgroup_path(
+        spec.cgroup_parent.as_deref(),
+        record.id.as_str(),
+    )?));
     let sysctls = sysctls(spec, own)?;
     linux.set_sysctl((!sysctls.is_empty()).then_some(sysctls));
     let all: Vec<LinuxDevice> = facts
@@ -277,8 +291,16 @@ fn linux(facts: &Facts<'_>, own: OwnNamespaces) -> Result<Linux, SpecError> {
     linux.set_seccomp(facts.seccomp.clone());
     let open = spec.privileged || facts.security.system_paths_unconfined;
     let paths = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
-    linux.set_masked_paths(if open { None } else { paths(defaults::MASKED_PATHS) });
-    linux.set_readonly_paths(if open { None } else { paths(defaults::READONLY_PATHS) });
+    linux.set_masked_paths(if open {
+        None
+    } else {
+        paths(defaults::MASKED_PATHS)
+    });
+    linux.set_readonly_paths(if open {
+        None
+    } else {
+        paths(defaults::READONLY_PATHS)
+    });
     linux.set_rootfs_propagation(rootfs_propagation(record).map(str::to_owned));
     Ok(linux)
 }
@@ -292,7 +314,10 @@ fn namespaces(facts: &Facts<'_>, own: OwnNamespaces) -> Vec<LinuxNamespace> {
     };
     let mut all = vec![namespace(LinuxNamespaceType::Mount, None)];
     if own.network {
-        all.push(namespace(LinuxNamespaceType::Network, facts.foreign_network.clone()));
+        all.push(namespace(
+            LinuxNamespaceType::Network,
+            facts.foreign_network.clone(),
+        ));
     }
     for (typ, wanted) in [
         (LinuxNamespaceType::Uts, own.uts),
@@ -323,8 +348,13 @@ fn rootfs_propagation(record: &ContainerRecord) -> Option<&'static str> {
 }
 
 fn cgroup_path(parent: Option<&str>, id: &str) -> Result<PathBuf, SpecError> {
-    let parent = parent.filter(|parent| !parent.is_empty()).unwrap_or("/gantry");
-    let bad = || SpecError::Value { field: "cgroup parent", value: parent.chars().take(200).collect() };
+    let parent = parent
+        .filter(|parent| !parent.is_empty())
+        .unwrap_or("/gantry");
+    let bad = || SpecError::Value {
+        field: "cgroup parent",
+        value: parent.chars().take(200).collect(),
+    };
     if parent.ends_with(".slice") {
         return Err(SpecError::Unsupported("a systemd slice as --cgroup-parent"));
     }
@@ -336,14 +366,23 @@ fn cgroup_path(parent: Option<&str>, id: &str) -> Result<PathBuf, SpecError> {
 
 /// Parameters of the IPC namespace.
 const IPC_SYSCTLS: [&str; 8] = [
-    "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
-    "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
 ];
 
 fn sysctls(spec: &ContainerSpec, own: OwnNamespaces) -> Result<HashMap<String, String>, SpecError> {
     let mut all = HashMap::new();
     for (name, value) in &spec.sysctls {
-        let refused = |reason| SpecError::Sysctl { name: name.chars().take(100).collect(), reason };
+        let refused = |reason| SpecError::Sysctl {
+            name: name.chars().take(100).collect(),
+            reason,
+        };
         let dotted = name.replace('/', ".");
         if dotted.starts_with("net.") {
             if !own.network {
@@ -364,18 +403,21 @@ fn sysctls(spec: &ContainerSpec, own: OwnNamespaces) -> Result<HashMap<String, S
     }
     if own.network && !matches!(spec.network, NetworkMode::Container(_)) {
         // As Docker: a container's ports below 1024 and its pings need no capability.
-        for (name, value) in
-            [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")]
-        {
-            all.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        for (name, value) in [
+            ("net.ipv4.ip_unprivileged_port_start", "0"),
+            ("net.ipv4.ping_group_range", "0 2147483647"),
+        ] {
+            all.entry(name.to_owned())
+                .or_insert_with(|| value.to_owned());
         }
     }
     Ok(all)
 }
 
 /// What can be told to be impossible at creation, long before a start.
-pub(crate) fn check(spec: &ContainerSpec, cpus: u64) -> Result<(), SpecError> {
-    resources::decide(&spec.resources, cpus)?;
+pub(crate) fn check(spec: &ContainerSpec, cpus: impl FnOnce() -> u64) -> Result<(), SpecError> {
+    resources::decide(&spec.resources)?;
+    resources::check_cpus(&spec.resources, cpus)?;
     resources::rlimits(&spec.ulimits)?;
     security::parse(&spec.security_opt)?;
     capabilities::decide(&spec.cap_add, &spec.cap_drop, spec.privileged, &[])?;
@@ -383,16 +425,24 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: u64) -> Result<(), SpecError> {
         devices::parse(device)?;
     }
     for entry in &spec.add_hosts {
-        let address = entry.split_once(['=', ':']).filter(|(name, _)| !name.is_empty());
+        let address = entry
+            .split_once(['=', ':'])
+            .filter(|(name, _)| !name.is_empty());
         if !address.is_some_and(|(_, address)| is_host_address(address)) {
             let value = entry.chars().take(200).collect();
-            return Err(SpecError::Value { field: "entry of --add-host", value });
+            return Err(SpecError::Value {
+                field: "entry of --add-host",
+                value,
+            });
         }
     }
     for server in &spec.dns {
         if server.parse::<std::net::IpAddr>().is_err() {
             let value = server.chars().take(100).collect();
-            return Err(SpecError::Value { field: "DNS address", value });
+            return Err(SpecError::Value {
+                field: "DNS address",
+                value,
+            });
         }
     }
     let own = OwnNamespaces::of(spec);
@@ -400,9 +450,17 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: u64) -> Result<(), SpecError> {
     cgroup_path(spec.cgroup_parent.as_deref(), "id")?;
     for (namespace, mode, allowed) in [
         ("PID", &spec.pid_mode, &["", "host", "private"][..]),
-        ("IPC", &spec.ipc_mode, &["", "host", "none", "private", "shareable"]),
+        (
+            "IPC",
+            &spec.ipc_mode,
+            &["", "host", "none", "private", "shareable"],
+        ),
         ("UTS", &spec.uts_mode, &["", "host"]),
-        ("cgroup namespace", &spec.cgroupns_mode, &["", "host", "private"]),
+        (
+            "cgroup namespace",
+            &spec.cgroupns_mode,
+            &["", "host", "private"],
+        ),
     ] {
         if !allowed.contains(&mode.as_str()) {
             let mode = mode.chars().take(100).collect();
@@ -428,13 +486,26 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: u64) -> Result<(), SpecError> {
         && !folder.starts_with('/')
         && !folder.is_empty()
     {
-        return Err(SpecError::Value { field: "working directory (it must be absolute)", value: folder.clone() });
+        return Err(SpecError::Value {
+            field: "working directory (it must be absolute)",
+            value: folder.clone(),
+        });
     }
-    if spec.hostname.as_ref().is_some_and(|name| name.is_empty() || name.len() > 64) {
+    if spec
+        .hostname
+        .as_ref()
+        .is_some_and(|name| name.is_empty() || name.len() > 64)
+    {
         let value = spec.hostname.clone().unwrap_or_default();
-        return Err(SpecError::Value { field: "hostname", value });
+        return Err(SpecError::Value {
+            field: "hostname",
+            value,
+        });
     }
-    if spec.oom_score_adj.is_some_and(|adjust| !(-1000..=1000).contains(&adjust)) {
+    if spec
+        .oom_score_adj
+        .is_some_and(|adjust| !(-1000..=1000).contains(&adjust))
+    {
         return Err(SpecError::Resources(format!(
             "Invalid value {}, range for oom score adj is [-1000, 1000]",
             spec.oom_score_adj.unwrap_or_default()
@@ -445,7 +516,10 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: u64) -> Result<(), SpecError> {
 
 /// Whether a text is an address that `/etc/hosts` takes.
 fn is_host_address(text: &str) -> bool {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
     bare == "host-gateway" || bare.parse::<std::net::IpAddr>().is_ok()
 }
 

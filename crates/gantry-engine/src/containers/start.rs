@@ -1,6 +1,7 @@
 //! Starting a container: from its document to a supervisor.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use gantry_model::container::NetworkMode;
@@ -21,7 +22,7 @@ use super::removal::removal_of;
 use super::spec::security::{SeccompChoice, Security};
 use super::spec::{self, Facts, capabilities, devices, seccomp, security};
 use super::status::{is_live, observe, supervisor_lives};
-use super::{Containers, host, user};
+use super::{Containers, health, host, user};
 
 /// Most bytes of `/etc/passwd` and `/etc/group` that are looked at.
 pub(super) const MAX_USERS: u64 = 4 << 20;
@@ -66,7 +67,11 @@ impl Containers<'_> {
     ///
     /// # Errors
     /// [`ContainerError`] when it could not be created, or not be tried to start.
-    pub fn run(&self, spec: &ContainerSpec, options: StartOptions) -> Result<Begun, ContainerError> {
+    pub fn run(
+        &self,
+        spec: &ContainerSpec,
+        options: StartOptions,
+    ) -> Result<Begun, ContainerError> {
         let prepared = self.prepare(spec, false)?;
         let ready = Ready {
             record: &prepared.record,
@@ -87,7 +92,12 @@ impl Containers<'_> {
             }
         };
         let ContainerRecord { id, name, .. } = prepared.record;
-        Ok(Begun { id, name, warnings: prepared.warnings, session })
+        Ok(Begun {
+            id,
+            name,
+            warnings: prepared.warnings,
+            session,
+        })
     }
 
     /// Starts a container that is there. Ask the session whether it [started](Session::started).
@@ -97,7 +107,9 @@ impl Containers<'_> {
     pub fn start(&self, name: &str, options: StartOptions) -> Result<Begun, ContainerError> {
         let id = resolve(self.engine, name)?;
         let folders = Folders::of(self.engine, &id);
-        let not_found = || ContainerError::NotFound { name: name.to_owned() };
+        let not_found = || ContainerError::NotFound {
+            name: name.to_owned(),
+        };
         let record = folders.record()?.ok_or_else(not_found)?;
         let seen = observe(self.engine, &record)?.ok_or_else(not_found)?;
         if is_live(seen.status) {
@@ -108,31 +120,53 @@ impl Containers<'_> {
                     status: "paused",
                     advice: "try unpause instead",
                 },
-                _ => ContainerError::AlreadyRunning { name: name.to_owned() },
+                _ => ContainerError::AlreadyRunning {
+                    name: name.to_owned(),
+                },
             });
         }
         let alive = || {
-            gantry_supervisor::state::read(&folders.folder).is_ok_and(|seen| {
-                is_live(seen.status) && supervisor_lives(&seen, id.as_str())
-            })
+            gantry_supervisor::state::read(&folders.folder)
+                .is_ok_and(|seen| is_live(seen.status) && supervisor_lives(&seen, id.as_str()))
         };
         let lock = match folders.lock_unless(alive)? {
             Some(lock) => lock,
             None if alive() => {
-                return Err(ContainerError::AlreadyRunning { name: name.to_owned() });
+                return Err(ContainerError::AlreadyRunning {
+                    name: name.to_owned(),
+                });
             }
-            None => return Err(ContainerError::Busy { name: name.to_owned() }),
+            None => {
+                return Err(ContainerError::Busy {
+                    name: name.to_owned(),
+                });
+            }
         };
         // Removed while this command waited.
         let record = folders.record()?.ok_or_else(not_found)?;
         let lowers = self.engine.store()?.layers().lowers(&record.layers)?;
-        let ready = Ready { record: &record, folders: &folders, lock: &lock, lowers };
+        let ready = Ready {
+            record: &record,
+            folders: &folders,
+            lock: &lock,
+            lowers,
+        };
         let session = self.launch(ready, options)?;
-        Ok(Begun { id, name: record.name, warnings: Vec::new(), session })
+        Ok(Begun {
+            id,
+            name: record.name,
+            warnings: Vec::new(),
+            session,
+        })
     }
 
     fn launch(&self, ready: Ready<'_>, options: StartOptions) -> Result<Session, ContainerError> {
-        let Ready { record, folders, lock, lowers } = ready;
+        let Ready {
+            record,
+            folders,
+            lock,
+            lowers,
+        } = ready;
         let launch = self.launch_document(record, folders, lowers, options)?;
         Ok(spawn(&launch, lock)?)
     }
@@ -176,18 +210,27 @@ impl Containers<'_> {
             files: network.files,
             foreign_network: network.namespace,
             host_name: &host_name,
-            cpus: host::cpus(),
         })?;
+        let mut settings = self.settings(record, folders, network.launch)?;
+        let shell = record.process.shell.as_deref();
+        settings.health = config
+            .process()
+            .as_ref()
+            .and_then(|own| health::decide(record.healthcheck.as_ref(), shell, own));
         Ok(Launch {
             version: launch::VERSION,
             config: Box::new(config),
-            overlay: Overlay { lowers, upper, work: folders.work() },
+            overlay: Overlay {
+                lowers,
+                upper,
+                work: folders.work(),
+            },
             default_seccomp: security.seccomp == SeccompChoice::Default && !spec.privileged,
             init: spec.init,
             strict_rlimits: !spec.ulimits.is_empty(),
             window: options.window,
             attach: options.attach,
-            settings: self.settings(record, folders, network.launch)?,
+            settings,
         })
     }
 
@@ -214,6 +257,7 @@ impl Containers<'_> {
                 max_files: log.max_files.max(1),
             }),
             network,
+            health: None,
             restart: spec.restart,
             stop_signal: stop_signal(record)?,
             stop_timeout: spec.stop_timeout.unwrap_or(STOP_TIMEOUT),
@@ -234,10 +278,17 @@ impl Containers<'_> {
         let root = MergedRoot::open(top_first(upper, lowers)).map_err(file("open", upper))?;
         let read = |path: &'static str| -> Result<Vec<u8>, ContainerError> {
             let found = root.read(Path::new(path), MAX_USERS);
-            Ok(found.map_err(file("read the container's", Path::new(path)))?.unwrap_or_default())
+            Ok(found
+                .map_err(file("read the container's", Path::new(path)))?
+                .unwrap_or_default())
         };
         let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
-        Ok(user::resolve(&record.process.user, &record.spec.group_add, &passwd, &group)?)
+        Ok(user::resolve(
+            &record.process.user,
+            &record.spec.group_add,
+            &passwd,
+            &group,
+        )?)
     }
 }
 
@@ -254,12 +305,23 @@ fn own_seccomp(
     let path = folders.seccomp_profile();
     let text = host::read_limited(&path, seccomp::MAX).map_err(file("read", &path))?;
     let kernel = gantry_sys::system::kernel_version();
-    Ok(Some(seccomp::parse(&text, seccomp::Target { capabilities, kernel })?))
+    Ok(Some(seccomp::parse(
+        &text,
+        seccomp::Target {
+            capabilities,
+            kernel,
+        },
+    )?))
 }
 
 /// The signal that asks a container to stop.
 pub(super) fn stop_signal(record: &ContainerRecord) -> Result<i32, ContainerError> {
-    match record.process.stop_signal.as_deref().filter(|signal| !signal.is_empty()) {
+    match record
+        .process
+        .stop_signal
+        .as_deref()
+        .filter(|signal| !signal.is_empty())
+    {
         None => Ok(SIGTERM),
         Some(signal) => super::signal_number(signal),
     }
@@ -289,7 +351,7 @@ impl Containers<'_> {
         }
         let name = spec::hostname(record, host_name);
         write(&folders.hostname(), format!("{name}\n").as_bytes())?;
-        write_resolv_conf(spec, folders)?;
+        let relay_to = write_resolv_conf(spec, folders)?;
         let head = hosts_head(spec);
         let own_names = match &spec.domainname {
             Some(domain) if !domain.is_empty() => format!("{name}.{domain} {name}"),
@@ -305,7 +367,12 @@ impl Containers<'_> {
                     hostname: name.to_owned(),
                     subnet: config.subnet.clone(),
                     mtu: config.mtu,
-                    hosts: HostsFile { path: folders.hosts(), head, names: own_names },
+                    hosts: HostsFile {
+                        path: folders.hosts(),
+                        head,
+                        names: own_names,
+                    },
+                    relay_to,
                 }
             }
             NetworkMode::Host => {
@@ -324,16 +391,21 @@ impl Containers<'_> {
             ("/etc/hostname", folders.hostname()),
             ("/etc/hosts", folders.hosts()),
         ];
-        Ok(NetworkFacts { launch, namespace: None, files })
+        Ok(NetworkFacts {
+            launch,
+            namespace: None,
+            files,
+        })
     }
 
     /// The namespace and the files of another container, which must run.
     fn shared_network(&self, other: &str) -> Result<NetworkFacts, ContainerError> {
         let (record, seen) = self.look(other)?;
-        let pid = seen
-            .pid
-            .filter(|_| is_live(seen.status))
-            .ok_or_else(|| ContainerError::NotRunning { name: other.to_owned() })?;
+        let pid = seen.pid.filter(|_| is_live(seen.status)).ok_or_else(|| {
+            ContainerError::NotRunning {
+                name: other.to_owned(),
+            }
+        })?;
         let folders = Folders::of(self.engine, &record.id);
         let files = vec![
             ("/etc/resolv.conf", folders.resolv_conf()),
@@ -343,7 +415,10 @@ impl Containers<'_> {
         Ok(NetworkFacts {
             launch: launch::Network::Foreign,
             namespace: Some(PathBuf::from(format!("/proc/{pid}/ns/net"))),
-            files: files.into_iter().filter(|(_, source)| source.exists()).collect(),
+            files: files
+                .into_iter()
+                .filter(|(_, source)| source.exists())
+                .collect(),
         })
     }
 }
@@ -365,14 +440,22 @@ fn add_hosts(spec: &ContainerSpec, gateway: &str) -> String {
         // `name:address` or `name=address`; an address may hold colons.
         if let Some((name, address)) = entry.split_once(['=', ':']) {
             let address = address.trim_start_matches('[').trim_end_matches(']');
-            let address = if address == "host-gateway" { gateway } else { address };
+            let address = if address == "host-gateway" {
+                gateway
+            } else {
+                address
+            };
             lines.push_str(&format!("{address}\t{name}\n"));
         }
     }
     lines
 }
 
-fn write_resolv_conf(spec: &ContainerSpec, folders: &Folders) -> Result<(), ContainerError> {
+/// Writes the file; gives the servers that must be asked for the container.
+fn write_resolv_conf(
+    spec: &ContainerSpec,
+    folders: &Folders,
+) -> Result<Vec<SocketAddr>, ContainerError> {
     let host = host_resolv_conf().map_err(file("read", Path::new("/etc/resolv.conf")))?;
     let own = DnsOptions {
         servers: spec.dns.clone(),
@@ -384,7 +467,8 @@ fn write_resolv_conf(spec: &ContainerSpec, folders: &Folders) -> Result<(), Cont
         _ => Reach::Host,
     };
     let conf = resolv_conf(&host, &own, reach);
-    write(&folders.resolv_conf(), conf.text.as_bytes())
+    write(&folders.resolv_conf(), conf.text.as_bytes())?;
+    Ok(conf.relay_to)
 }
 
 /// The ports to publish: those asked for, and with `--publish-all` all that are exposed.
@@ -396,7 +480,11 @@ fn ports(record: &ContainerRecord) -> Vec<PortMapping> {
         for port in exposed.filter_map(|text| text.parse::<ContainerPort>().ok()) {
             let known = all.iter().any(|mapping| mapping.container == port);
             if !known && port.protocol != Protocol::Sctp {
-                all.push(PortMapping { host_ip: None, host_port: 0, container: port });
+                all.push(PortMapping {
+                    host_ip: None,
+                    host_port: 0,
+                    container: port,
+                });
             }
         }
     }

@@ -17,14 +17,19 @@ const KILLED: i32 = 137;
 
 /// Whether the status says that a supervisor is there.
 pub(crate) fn is_live(status: Status) -> bool {
-    matches!(status, Status::Running | Status::Paused | Status::Restarting)
+    matches!(
+        status,
+        Status::Running | Status::Paused | Status::Restarting
+    )
 }
 
 /// Whether this process is the supervisor of that container: it is called after it, so that
 /// a number that went to another process is told apart. The lock is the truth; to ask it
 /// would be to take it from those who need it.
 pub(crate) fn supervisor_lives(state: &ContainerState, id: &str) -> bool {
-    let Some(pid) = state.supervisor_pid else { return false };
+    let Some(pid) = state.supervisor_pid else {
+        return false;
+    };
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     is_supervisor(&stat, id)
 }
@@ -32,7 +37,8 @@ pub(crate) fn supervisor_lives(state: &ContainerState, id: &str) -> bool {
 /// Whether a process's `stat` line is that of the living supervisor of this container.
 fn is_supervisor(stat: &str, id: &str) -> bool {
     let named = format!("(gantry:{}) ", &id[..8]);
-    stat.split_once(&named).is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    stat.split_once(&named)
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// What the container is doing. One whose supervisor was killed is cleaned up first, and is
@@ -47,7 +53,9 @@ pub(crate) fn observe(
     if !is_live(seen.status) || supervisor_lives(&seen, record.id.as_str()) {
         return Ok(Some(seen));
     }
-    let Some(lock) = folders.try_lock()? else { return read().map(Some) };
+    let Some(lock) = folders.try_lock()? else {
+        return read().map(Some);
+    };
     // Again, now that nobody else can be at it.
     seen = read()?;
     if is_live(seen.status) {

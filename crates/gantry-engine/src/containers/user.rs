@@ -24,7 +24,10 @@ pub enum UserError {
 
 fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten().filter(|id| *id <= i32::MAX.unsigned_abs())
+    digits
+        .then(|| text.parse().ok())
+        .flatten()
+        .filter(|id| *id <= i32::MAX.unsigned_abs())
 }
 
 /// Resolves `user[:group]` (empty for root) and further groups.
@@ -50,7 +53,9 @@ pub(crate) fn resolve(
     };
     let mut groups = Vec::new();
     match own_group {
-        Some(wanted) => gid = find_group(wanted, group).ok_or_else(|| UserError::Group(clip(wanted)))?,
+        Some(wanted) => {
+            gid = find_group(wanted, group).ok_or_else(|| UserError::Group(clip(wanted)))?
+        }
         None if !name.is_empty() => {
             groups = parse_group(group)
                 .filter(|entry| entry.members.contains(&name))
@@ -64,8 +69,17 @@ pub(crate) fn resolve(
         groups.push(gid);
     }
     groups.dedup();
-    let home = if home.is_empty() { "/".to_owned() } else { home };
-    Ok(ResolvedUser { uid, gid, groups, home })
+    let home = if home.is_empty() {
+        "/".to_owned()
+    } else {
+        home
+    };
+    Ok(ResolvedUser {
+        uid,
+        gid,
+        groups,
+        home,
+    })
 }
 
 fn find_group(wanted: &str, group: &[u8]) -> Option<u32> {
@@ -99,17 +113,26 @@ mod tests {
         ] {
             let further: Vec<String> = further.iter().map(ToString::to_string).collect();
             let got = resolve(text, &further, PASSWD, GROUP).unwrap();
-            assert_eq!((got.uid, got.gid, got.groups, got.home.as_str()), want, "{text}");
+            assert_eq!(
+                (got.uid, got.gid, got.groups, got.home.as_str()),
+                want,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn strangers_are_named() {
         assert_eq!(
-            resolve("nobody", &[], PASSWD, GROUP).unwrap_err().to_string(),
+            resolve("nobody", &[], PASSWD, GROUP)
+                .unwrap_err()
+                .to_string(),
             "unable to find user nobody: no matching entries in passwd file"
         );
-        assert!(matches!(resolve("0:x", &[], PASSWD, GROUP), Err(UserError::Group(_))));
+        assert!(matches!(
+            resolve("0:x", &[], PASSWD, GROUP),
+            Err(UserError::Group(_))
+        ));
         assert!(resolve("0", &["x".into()], PASSWD, GROUP).is_err());
         assert!(resolve("4294967295", &[], b"", b"").is_err());
         assert_eq!(resolve("", &[], b"", b"").unwrap().home, "/");

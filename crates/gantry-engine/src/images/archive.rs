@@ -141,19 +141,32 @@ impl Archive {
     /// Reads the headers of a plain tar.
     pub(crate) fn index(file: File) -> Result<Self, ArchiveError> {
         let file = Arc::new(file);
-        let size = file.metadata().map_err(|source| ArchiveError::Read { source })?.len();
-        let limits = Limits { entries: ENTRIES, ..Limits::default() };
+        let size = file
+            .metadata()
+            .map_err(|source| ArchiveError::Read { source })?
+            .len();
+        let limits = Limits {
+            entries: ENTRIES,
+            ..Limits::default()
+        };
         let mut places = HashMap::new();
-        let section = Section { file: Arc::clone(&file), offset: 0, left: size.max(1) };
+        let section = Section {
+            file: Arc::clone(&file),
+            offset: 0,
+            left: size.max(1),
+        };
         let mut reader = Reader::new(BufReader::with_capacity(64 << 10, section), &limits);
         let tar = |source| ArchiveError::Tar { source };
         while let Some(entry) = reader.next_entry().map_err(tar)? {
-            let Some(name) = plain(&entry.path) else { continue };
+            let Some(name) = plain(&entry.path) else {
+                continue;
+            };
             let place = match entry.kind {
                 EntryKind::Regular if entry.sparse.is_some() => Place::Sparse,
-                EntryKind::Regular => {
-                    Place::Content { offset: reader.offset(), size: entry.size }
-                }
+                EntryKind::Regular => Place::Content {
+                    offset: reader.offset(),
+                    size: entry.size,
+                },
                 EntryKind::Symlink => match plain(&beside(&entry.path, &entry.link)) {
                     Some(target) => Place::Link(target),
                     None => continue,
@@ -175,12 +188,19 @@ impl Archive {
 
     /// Opens an entry; links within the archive are followed.
     pub(crate) fn open(&self, name: &str, by: &'static str) -> Result<Section, ArchiveError> {
-        let lacks = || ArchiveError::Lacks { name: name.chars().take(NAME).collect(), by };
+        let lacks = || ArchiveError::Lacks {
+            name: name.chars().take(NAME).collect(),
+            by,
+        };
         let mut at = plain(name.as_bytes()).ok_or_else(lacks)?;
         for _ in 0..LINKS {
             match self.places.get(&at).ok_or_else(lacks)? {
                 Place::Content { offset, size } => {
-                    return Ok(Section { file: Arc::clone(&self.file), offset: *offset, left: *size });
+                    return Ok(Section {
+                        file: Arc::clone(&self.file),
+                        offset: *offset,
+                        left: *size,
+                    });
                 }
                 Place::Link(target) => at.clone_from(target),
                 Place::Sparse => break,
@@ -190,21 +210,35 @@ impl Archive {
     }
 
     /// Reads a document.
-    pub(crate) fn read(&self, name: &str, by: &'static str, limit: u64) -> Result<Vec<u8>, ArchiveError> {
+    pub(crate) fn read(
+        &self,
+        name: &str,
+        by: &'static str,
+        limit: u64,
+    ) -> Result<Vec<u8>, ArchiveError> {
         let section = self.open(name, by)?;
         let size = section.left;
         if size > limit {
-            return Err(ArchiveError::TooLarge { name: name.to_owned(), size, limit });
+            return Err(ArchiveError::TooLarge {
+                name: name.to_owned(),
+                size,
+                limit,
+            });
         }
         let mut bytes = Vec::new();
-        section.take(limit).read_to_end(&mut bytes).map_err(|source| ArchiveError::Read { source })?;
+        section
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|source| ArchiveError::Read { source })?;
         Ok(bytes)
     }
 }
 
 /// A name without what does not matter in it; `None` when it is none.
 fn plain(path: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(path).ok().filter(|text| text.len() <= NAME)?;
+    let text = std::str::from_utf8(path)
+        .ok()
+        .filter(|text| text.len() <= NAME)?;
     let mut parts: Vec<&str> = Vec::new();
     for part in text.split('/') {
         match part {
@@ -264,7 +298,10 @@ mod tests {
         ] {
             assert_eq!(plain(path.as_bytes()).as_deref(), want, "{path}");
         }
-        assert_eq!(plain(&beside(b"x/layer.tar", b"../y/layer.tar")).as_deref(), Some("y/layer.tar"));
+        assert_eq!(
+            plain(&beside(b"x/layer.tar", b"../y/layer.tar")).as_deref(),
+            Some("y/layer.tar")
+        );
         assert_eq!(plain(&beside(b"x", b"../../etc/passwd")), None);
         assert_eq!(plain(&[0xff]), None);
     }

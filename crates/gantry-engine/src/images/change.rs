@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use gantry_dockerfile::ast::{CommandLine, Escape, Healthcheck as Check, Instruction, InstructionKind};
+use gantry_dockerfile::ast::{
+    CommandLine, Escape, Healthcheck as Check, Instruction, InstructionKind,
+};
 use gantry_dockerfile::diagnostic::Diagnostic;
 use gantry_dockerfile::expand::expand_instruction;
 use gantry_dockerfile::source::SourceFile;
@@ -32,7 +34,10 @@ pub enum ChangeError {
 /// Applies instructions in order.
 pub(crate) fn apply(config: &mut ProcessConfig, changes: &[String]) -> Result<(), ChangeError> {
     for change in changes {
-        let syntax = |reason: String| ChangeError::Syntax { change: change.clone(), reason };
+        let syntax = |reason: String| ChangeError::Syntax {
+            change: change.clone(),
+            reason,
+        };
         let instruction = read(change).map_err(|d| syntax(d.message))?;
         let variables: BTreeMap<String, String> = config
             .env
@@ -78,17 +83,23 @@ fn one(
         }
         InstructionKind::Healthcheck(check) => config.healthcheck = Some(healthcheck(check)),
         InstructionKind::Label(pairs) => {
-            let pairs = pairs.iter().map(|p| (p.key.value.clone(), p.value.value.clone()));
+            let pairs = pairs
+                .iter()
+                .map(|p| (p.key.value.clone(), p.value.value.clone()));
             config.labels.extend(pairs);
         }
         InstructionKind::Onbuild(onbuild) => config.on_build.push(onbuild.trigger.clone()),
         InstructionKind::StopSignal(signal) => config.stop_signal = Some(signal.value.clone()),
         InstructionKind::User(user) => config.user.clone_from(&user.value),
         InstructionKind::Volume(words) => {
-            let paths = words.iter().map(|w| (w.value.clone(), Value::Object(Map::new())));
+            let paths = words
+                .iter()
+                .map(|w| (w.value.clone(), Value::Object(Map::new())));
             config.volumes.extend(paths);
         }
-        InstructionKind::Workdir(path) => config.working_dir = joined(&config.working_dir, &path.value),
+        InstructionKind::Workdir(path) => {
+            config.working_dir = joined(&config.working_dir, &path.value)
+        }
         InstructionKind::Shell(words) => {
             config.shell = Some(words.iter().map(|w| w.value.clone()).collect());
         }
@@ -97,7 +108,9 @@ fn one(
         | InstructionKind::Copy(_)
         | InstructionKind::Maintainer(_)
         | InstructionKind::Run(_) => {
-            return Err(ChangeError::Instruction { instruction: kind.name() });
+            return Err(ChangeError::Instruction {
+                instruction: kind.name(),
+            });
         }
     }
     Ok(())
@@ -111,7 +124,10 @@ fn arguments(line: &CommandLine, shell: Option<&[String]>) -> Option<Vec<String>
 
 fn set_variable(env: &mut Vec<String>, name: &str, value: &str) {
     let entry = format!("{name}={value}");
-    match env.iter_mut().find(|known| known.split('=').next() == Some(name)) {
+    match env
+        .iter_mut()
+        .find(|known| known.split('=').next() == Some(name))
+    {
         Some(known) => *known = entry,
         None => env.push(entry),
     }
@@ -133,7 +149,12 @@ fn joined(base: &str, path: &str) -> String {
 
 fn healthcheck(check: &Check) -> Healthcheck {
     let command = match check {
-        Check::None => return Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() },
+        Check::None => {
+            return Healthcheck {
+                test: vec!["NONE".to_owned()],
+                ..Healthcheck::default()
+            };
+        }
         Check::Command(command) => command,
     };
     let kind = match &command.command {
@@ -185,7 +206,10 @@ mod tests {
         assert_eq!(config.env, ["A=3", "B=two"]);
         assert_eq!(config.cmd.unwrap(), ["sh", "-l"]);
         assert_eq!(config.entrypoint.unwrap(), ["/bin/sh", "-c", "exec top -b"]);
-        assert_eq!(config.exposed_ports.keys().collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
+        assert_eq!(
+            config.exposed_ports.keys().collect::<Vec<_>>(),
+            ["53/udp", "80/tcp"]
+        );
         assert_eq!(config.working_dir, "/srv/two");
         assert_eq!(config.healthcheck.unwrap().interval, 5_000_000_000);
         assert!(config.volumes.contains_key("/data"));
@@ -193,7 +217,15 @@ mod tests {
 
     #[test]
     fn what_is_no_change_is_refused() {
-        for bad in ["RUN true", "COPY a b", "NOPE x", "", "CMD a\nCMD b", "EXPOSE http", "FROM scratch"] {
+        for bad in [
+            "RUN true",
+            "COPY a b",
+            "NOPE x",
+            "",
+            "CMD a\nCMD b",
+            "EXPOSE http",
+            "FROM scratch",
+        ] {
             assert!(applied(&[bad]).is_err(), "{bad}");
         }
     }

@@ -115,13 +115,17 @@ pub enum ImageError {
         reference: Box<Reference>,
     },
     /// Removal by id of an image with names in several repositories.
-    #[error("conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories")]
+    #[error(
+        "conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories"
+    )]
     SeveralNames {
         /// Short id.
         id: String,
     },
     /// Removal of an image that a stopped container needs.
-    #[error("conflict: unable to delete {id} (must be forced) - image is being used by stopped container {container}")]
+    #[error(
+        "conflict: unable to delete {id} (must be forced) - image is being used by stopped container {container}"
+    )]
     UsedByStopped {
         /// Short id.
         id: String,
@@ -129,7 +133,9 @@ pub enum ImageError {
         container: String,
     },
     /// Removal of an image that a running container needs.
-    #[error("conflict: unable to delete {id} (cannot be forced) - image is being used by running container {container}")]
+    #[error(
+        "conflict: unable to delete {id} (cannot be forced) - image is being used by running container {container}"
+    )]
     UsedByRunning {
         /// Short id.
         id: String,
@@ -137,7 +143,9 @@ pub enum ImageError {
         container: String,
     },
     /// Removal of the last name of an image that a container needs.
-    #[error("conflict: unable to remove repository reference {name:?} (must force) - container {container} is using its referenced image {id}")]
+    #[error(
+        "conflict: unable to remove repository reference {name:?} (must force) - container {container} is using its referenced image {id}"
+    )]
     NameUsed {
         /// The name as written.
         name: String,

@@ -29,8 +29,10 @@ impl Images<'_> {
     pub fn history(&self, name: &str) -> Result<Vec<HistoryRow>, ImageError> {
         let image = self.resolve(name)?;
         let layers = self.store()?.layers();
-        let mut sizes =
-            image.layers.iter().map(|id| layers.info(id).map_or(0, |info| info.content_size));
+        let mut sizes = image
+            .layers
+            .iter()
+            .map(|id| layers.info(id).map_or(0, |info| info.content_size));
         let mut rows: Vec<HistoryRow> = image
             .config
             .history
@@ -39,7 +41,11 @@ impl Images<'_> {
                 id: None,
                 created: step.created.clone(),
                 created_by: step.created_by.clone(),
-                size: if step.empty_layer { 0 } else { sizes.next().unwrap_or(0) },
+                size: if step.empty_layer {
+                    0
+                } else {
+                    sizes.next().unwrap_or(0)
+                },
                 comment: step.comment.clone(),
                 tags: Vec::new(),
             })
@@ -55,7 +61,11 @@ impl Images<'_> {
         }));
         if let Some(last) = rows.last_mut() {
             last.id = Some(image.id);
-            last.tags = image.tags.iter().map(gantry_model::Reference::familiar).collect();
+            last.tags = image
+                .tags
+                .iter()
+                .map(gantry_model::Reference::familiar)
+                .collect();
         }
         rows.reverse();
         Ok(rows)

@@ -28,19 +28,32 @@ impl Images<'_> {
     ///
     /// # Errors
     /// [`ImageError::Unpack`] when it is no tar or does harm, [`ImageError::Change`].
-    pub fn import(&self, tar: &mut (dyn Read + Send), options: &ImportOptions) -> Result<Digest, ImageError> {
+    pub fn import(
+        &self,
+        tar: &mut (dyn Read + Send),
+        options: &ImportOptions,
+    ) -> Result<Digest, ImageError> {
         if let Some(reference) = &options.reference
             && reference.digest().is_some()
         {
-            return Err(ImageError::ByDigest { verb: "import to", reference: Box::new(reference.clone()) });
+            return Err(ImageError::ByDigest {
+                verb: "import to",
+                reference: Box::new(reference.clone()),
+            });
         }
         let mut process = ProcessConfig::default();
         change::apply(&mut process, &options.changes)?;
         let store = self.store()?;
         let layer = store
             .layers()
-            .unpack(BufReader::with_capacity(256 << 10, tar), &UnpackOptions::default())
-            .map_err(|source| ImageError::Unpack { layer: "of the archive".to_owned(), source })?;
+            .unpack(
+                BufReader::with_capacity(256 << 10, tar),
+                &UnpackOptions::default(),
+            )
+            .map_err(|source| ImageError::Unpack {
+                layer: "of the archive".to_owned(),
+                source,
+            })?;
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         let created = document::now();
         let comment = match &options.message {
@@ -53,8 +66,15 @@ impl Images<'_> {
             variant: platform.variant,
             config: process,
             created: Some(created.clone()),
-            history: vec![History { created: Some(created), comment, ..History::default() }],
-            rootfs: RootFs { diff_ids: vec![layer.diff_id], ..RootFs::default() },
+            history: vec![History {
+                created: Some(created),
+                comment,
+                ..History::default()
+            }],
+            rootfs: RootFs {
+                diff_ids: vec![layer.diff_id],
+                ..RootFs::default()
+            },
             ..ImageConfig::default()
         };
         let image = NewImage {

@@ -13,7 +13,10 @@ use super::{ImageError, Images};
 /// The document, its fields in Docker's order and under Docker's names.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the fields are Docker's, and are documented there")]
+#[expect(
+    missing_docs,
+    reason = "the fields are Docker's, and are documented there"
+)]
 pub struct ImageDocument {
     pub id: Digest,
     pub repo_tags: Vec<String>,
@@ -41,7 +44,10 @@ pub struct ImageDocument {
 /// Where the layers are on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the fields are Docker's, and are documented there")]
+#[expect(
+    missing_docs,
+    reason = "the fields are Docker's, and are documented there"
+)]
 pub struct GraphDriver {
     pub data: BTreeMap<String, String>,
     pub name: String,
@@ -50,7 +56,10 @@ pub struct GraphDriver {
 /// The layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the fields are Docker's, and are documented there")]
+#[expect(
+    missing_docs,
+    reason = "the fields are Docker's, and are documented there"
+)]
 pub struct RootFs {
     #[serde(rename = "Type")]
     pub kind: String,
@@ -61,7 +70,10 @@ pub struct RootFs {
 /// What the engine knows beside the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the fields are Docker's, and are documented there")]
+#[expect(
+    missing_docs,
+    reason = "the fields are Docker's, and are documented there"
+)]
 pub struct Metadata {
     pub last_tag_time: String,
 }
@@ -93,10 +105,24 @@ impl Images<'_> {
 }
 
 fn document(image: &Image, size: u64, data: BTreeMap<String, String>) -> ImageDocument {
-    let ImageConfig { config, architecture, os, os_version, variant, author, created, .. } =
-        &image.config;
+    let ImageConfig {
+        config,
+        architecture,
+        os,
+        os_version,
+        variant,
+        author,
+        created,
+        ..
+    } = &image.config;
     let text = |name: &str| {
-        image.config.other.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        image
+            .config
+            .other
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     let comment = match image.config.history.last() {
         Some(last) if text("comment").is_empty() => last.comment.clone(),
@@ -109,7 +135,11 @@ fn document(image: &Image, size: u64, data: BTreeMap<String, String>) -> ImageDo
     });
     ImageDocument {
         id: image.id,
-        repo_tags: image.tags.iter().map(gantry_model::Reference::familiar).collect(),
+        repo_tags: image
+            .tags
+            .iter()
+            .map(gantry_model::Reference::familiar)
+            .collect(),
         repo_digests: digests.collect(),
         parent: String::new(),
         comment,
@@ -121,9 +151,17 @@ fn document(image: &Image, size: u64, data: BTreeMap<String, String>) -> ImageDo
         os: os.clone(),
         os_version: os_version.clone(),
         size,
-        graph_driver: GraphDriver { data, name: "overlay2".to_owned() },
-        root_fs: RootFs { kind: "layers".to_owned(), layers: image.layers.clone() },
-        metadata: Metadata { last_tag_time: tagged.to_string() },
+        graph_driver: GraphDriver {
+            data,
+            name: "overlay2".to_owned(),
+        },
+        root_fs: RootFs {
+            kind: "layers".to_owned(),
+            layers: image.layers.clone(),
+        },
+        metadata: Metadata {
+            last_tag_time: tagged.to_string(),
+        },
         config: process_config(config),
     }
 }
@@ -133,7 +171,10 @@ fn document(image: &Image, size: u64, data: BTreeMap<String, String>) -> ImageDo
 pub(crate) fn process_config(config: &ProcessConfig) -> Map<String, Value> {
     // What old engines wrote of the container they committed (`Hostname`, `AttachStdin`, …) is no
     // matter of an image, and Docker shows it no more.
-    let own = ProcessConfig { other: BTreeMap::new(), ..config.clone() };
+    let own = ProcessConfig {
+        other: BTreeMap::new(),
+        ..config.clone()
+    };
     let written = match serde_json::to_value(own) {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),

@@ -53,13 +53,12 @@ impl ImageFilters {
     ///
     /// # Errors
     /// [`ImageError::Filter`] naming the one that is none.
-    pub fn parse(
-        written: &[String],
-        now: Timestamp,
-    ) -> Result<Self, ImageError> {
+    pub fn parse(written: &[String], now: Timestamp) -> Result<Self, ImageError> {
         let mut filters = Self::default();
         for filter in written {
-            let invalid = || ImageError::Filter { filter: filter.clone() };
+            let invalid = || ImageError::Filter {
+                filter: filter.clone(),
+            };
             let (name, value) = filter.split_once('=').ok_or_else(invalid)?;
             let value = value.to_owned();
             match name {
@@ -104,9 +103,14 @@ fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
         return Timestamp::from_second(seconds).ok();
     }
     if let Ok(date) = text.parse::<jiff::civil::DateTime>() {
-        return Some(date.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp());
+        return Some(
+            date.to_zoned(jiff::tz::TimeZone::system())
+                .ok()?
+                .timestamp(),
+        );
     }
-    now.checked_sub(jiff::SignedDuration::from_millis(go_duration(text)?)).ok()
+    now.checked_sub(jiff::SignedDuration::from_millis(go_duration(text)?))
+        .ok()
 }
 
 /// Milliseconds of a Go duration.
@@ -117,7 +121,9 @@ fn go_duration(text: &str) -> Option<i64> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: i64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let unit = match &rest[..end] {
             "ms" => 1,
             "s" => 1000,
@@ -196,12 +202,23 @@ fn named_rows(image: &Image, patterns: &[String], row: &ImageRow) -> Vec<ImageRo
     let digests: Vec<(Reference, Digest)> = image
         .digests
         .iter()
-        .filter_map(|d| Some((d.repository.parse::<Reference>().ok()?.with_digest(d.digest), d.digest)))
+        .filter_map(|d| {
+            Some((
+                d.repository
+                    .parse::<Reference>()
+                    .ok()?
+                    .with_digest(d.digest),
+                d.digest,
+            ))
+        })
         .collect();
     let mut rows = Vec::new();
     for tag in &image.tags {
         if wanted(tag) {
-            let digest = digests.iter().find(|(r, _)| r.name() == tag.name()).map(|(_, d)| *d);
+            let digest = digests
+                .iter()
+                .find(|(r, _)| r.name() == tag.name())
+                .map(|(_, d)| *d);
             rows.push(ImageRow {
                 repository: Some(tag.familiar_name()),
                 tag: tag.tag().map(str::to_owned),
@@ -267,7 +284,11 @@ mod tests {
             .into_iter()
             .map(|r| {
                 let digest = if r.digest.is_some() { "@" } else { "" };
-                format!("{}:{}{digest}", r.repository.unwrap_or_else(none), r.tag.unwrap_or_else(none))
+                format!(
+                    "{}:{}{digest}",
+                    r.repository.unwrap_or_else(none),
+                    r.tag.unwrap_or_else(none)
+                )
             })
             .collect()
     }
@@ -275,10 +296,22 @@ mod tests {
     #[test]
     fn one_row_for_each_name() {
         assert_eq!(names(&image(&[], &[]), &[]), ["<none>:<none>"]);
-        assert_eq!(names(&image(&[], &["docker.io/library/a"]), &[]), ["a:<none>@"]);
-        let both = image(&["a:1", "a:2", "q.io/b:1"], &["docker.io/library/a", "z.io/z"]);
-        assert_eq!(names(&both, &[]), ["a:1@", "a:2@", "q.io/b:1", "z.io/z:<none>@"]);
-        assert_eq!(names(&both, &["a:*", "q.io/*"]), ["a:1@", "a:2@", "q.io/b:1"]);
+        assert_eq!(
+            names(&image(&[], &["docker.io/library/a"]), &[]),
+            ["a:<none>@"]
+        );
+        let both = image(
+            &["a:1", "a:2", "q.io/b:1"],
+            &["docker.io/library/a", "z.io/z"],
+        );
+        assert_eq!(
+            names(&both, &[]),
+            ["a:1@", "a:2@", "q.io/b:1", "z.io/z:<none>@"]
+        );
+        assert_eq!(
+            names(&both, &["a:*", "q.io/*"]),
+            ["a:1@", "a:2@", "q.io/b:1"]
+        );
         assert_eq!(names(&image(&[], &[]), &["*"]), Vec::<String>::new());
     }
 
@@ -287,11 +320,25 @@ mod tests {
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let parse = |text: &str| ImageFilters::parse(&[text.to_owned()], now);
         assert_eq!(parse("dangling=1").unwrap().dangling, Some(true));
-        assert_eq!(parse("until=1h30m").unwrap().until, Some("2026-11-21T10:30:00Z".parse().unwrap()));
-        assert_eq!(parse("until=86400").unwrap().until, Some("1970-01-02T00:00:00Z".parse().unwrap()));
+        assert_eq!(
+            parse("until=1h30m").unwrap().until,
+            Some("2026-11-21T10:30:00Z".parse().unwrap())
+        );
+        assert_eq!(
+            parse("until=86400").unwrap().until,
+            Some("1970-01-02T00:00:00Z".parse().unwrap())
+        );
         assert!(parse("until=2026-01-02").unwrap().until.is_some());
         assert!(parse("until=2026-01-02T03:04:05Z").unwrap().until.is_some());
-        for bad in ["", "dangling", "dangling=x", "until=5", "until=", "until=h", "colour=red"] {
+        for bad in [
+            "",
+            "dangling",
+            "dangling=x",
+            "until=5",
+            "until=",
+            "until=h",
+            "colour=red",
+        ] {
             // A plain number is a time in seconds.
             assert_eq!(parse(bad).is_err(), bad != "until=5", "{bad}");
         }
@@ -302,10 +349,16 @@ mod tests {
         let labels = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
         let fits = |with: &[&str], without: &[&str]| {
             let own = |v: &[&str]| v.iter().map(|s| (*s).to_owned()).collect();
-            ImageFilters { label: own(with), without_label: own(without), ..ImageFilters::default() }
-                .labels_fit(&labels)
+            ImageFilters {
+                label: own(with),
+                without_label: own(without),
+                ..ImageFilters::default()
+            }
+            .labels_fit(&labels)
         };
-        assert!(fits(&["a"], &[]) && fits(&["a=1"], &[]) && !fits(&["a=2"], &[]) && !fits(&["b"], &[]));
+        assert!(
+            fits(&["a"], &[]) && fits(&["a=1"], &[]) && !fits(&["a=2"], &[]) && !fits(&["b"], &[])
+        );
         assert!(!fits(&[], &["a"]) && fits(&[], &["a=2"]));
     }
 }

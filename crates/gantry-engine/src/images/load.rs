@@ -118,7 +118,11 @@ impl Images<'_> {
             tags: image.references.clone(),
             digests: Vec::new(),
         })?;
-        Ok(Loaded { id, references: image.references, taken })
+        Ok(Loaded {
+            id,
+            references: image.references,
+            taken,
+        })
     }
 
     fn unpack(&self, layer: &FoundLayer, transfer: &dyn Transfer) -> Result<(), ImageError> {
@@ -134,24 +138,43 @@ impl Images<'_> {
         self.store()?
             .layers()
             .unpack(content, &options)
-            .map_err(|source| ImageError::Unpack { layer: layer.name.clone(), source })?;
-        tell(transfer, layer, LayerPhase::PullComplete, layer.content.size());
+            .map_err(|source| ImageError::Unpack {
+                layer: layer.name.clone(),
+                source,
+            })?;
+        tell(
+            transfer,
+            layer,
+            LayerPhase::PullComplete,
+            layer.content.size(),
+        );
         Ok(())
     }
 }
 
 fn tell(transfer: &dyn Transfer, layer: &FoundLayer, phase: LayerPhase, current: u64) {
     let total = Some(layer.content.size());
-    transfer.layer(LayerProgress { id: layer.diff_id, phase, current, total });
+    transfer.layer(LayerProgress {
+        id: layer.diff_id,
+        phase,
+        current,
+        total,
+    });
 }
 
 /// The diff IDs of a configuration that must have so many layers.
 fn diff_ids(name: &str, config: &[u8], layers: usize) -> Result<Vec<Digest>, ArchiveError> {
-    let malformed = |reason: String| ArchiveError::Document { name: name.to_owned(), reason };
+    let malformed = |reason: String| ArchiveError::Document {
+        name: name.to_owned(),
+        reason,
+    };
     let config = document::parse_config(config).map_err(malformed)?;
     let diff_ids = config.rootfs.diff_ids;
     if diff_ids.len() != layers {
-        let reason = format!("it has {} diff IDs, the manifest {layers} layers", diff_ids.len());
+        let reason = format!(
+            "it has {} diff IDs, the manifest {layers} layers",
+            diff_ids.len()
+        );
         return Err(malformed(reason));
     }
     Ok(diff_ids)

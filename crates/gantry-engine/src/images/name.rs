@@ -40,7 +40,10 @@ impl<'a> Images<'a> {
     /// the new name has a digest.
     pub fn tag(&self, source: &str, target: &Reference) -> Result<(), ImageError> {
         if target.digest().is_some() {
-            return Err(ImageError::ByDigest { verb: "tag", reference: Box::new(target.clone()) });
+            return Err(ImageError::ByDigest {
+                verb: "tag",
+                reference: Box::new(target.clone()),
+            });
         }
         let id = self.id(source)?;
         self.store()?.images().tag(target, &id)?;

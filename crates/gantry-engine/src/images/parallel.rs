@@ -29,7 +29,10 @@ pub(crate) fn each<T: Send, E: Send>(
             if let Err(error) = work(job, &stop) {
                 stop.store(true, Ordering::Relaxed);
                 // The first is the cause; others may only have been told to stop.
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
             }
         }
     };

@@ -26,7 +26,11 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
         if p == pattern.len() && t == text.len() {
             return true;
         }
-        let step = if t < text.len() { one(&pattern[p..], text[t]) } else { None };
+        let step = if t < text.len() {
+            one(&pattern[p..], text[t])
+        } else {
+            None
+        };
         if let Some(length) = step {
             p += length;
             t += 1;
@@ -108,7 +112,11 @@ mod tests {
             ("*:1*", "busybox:1.36", true),
             ("busy*:*", "busybox:latest", true),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), want, "{pattern} {text}");
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                want,
+                "{pattern} {text}"
+            );
         }
     }
 

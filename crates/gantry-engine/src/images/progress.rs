@@ -45,7 +45,10 @@ impl LayerPhase {
     /// Whether nothing more will be said of this layer.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::PullComplete | Self::AlreadyExists | Self::Pushed | Self::Mounted)
+        matches!(
+            self,
+            Self::PullComplete | Self::AlreadyExists | Self::Pushed | Self::Mounted
+        )
     }
 }
 

@@ -42,7 +42,9 @@ impl Images<'_> {
             (filters.since.is_some(), "since"),
         ] {
             if given {
-                return Err(ImageError::Filter { filter: name.to_owned() });
+                return Err(ImageError::Filter {
+                    filter: name.to_owned(),
+                });
             }
         }
         // `dangling=false` is the old way to say `--all`.
@@ -58,14 +60,23 @@ impl Images<'_> {
             }
         }
         let policy = CollectPolicy {
-            images: if all { ImagePolicy::Unused } else { ImagePolicy::Dangling },
+            images: if all {
+                ImagePolicy::Unused
+            } else {
+                ImagePolicy::Dangling
+            },
             spared,
             ..CollectPolicy::default()
         };
         let collected = store.collect(&self.engine.roots()?, &policy)?;
-        let mut pruned = Pruned { bytes: collected.bytes, ..Pruned::default() };
+        let mut pruned = Pruned {
+            bytes: collected.bytes,
+            ..Pruned::default()
+        };
         for (id, names) in collected.images {
-            pruned.untagged.extend(names.iter().map(|name| familiar(name)));
+            pruned
+                .untagged
+                .extend(names.iter().map(|name| familiar(name)));
             pruned.deleted.push(id);
         }
         pruned.deleted.extend(collected.layers);
@@ -74,5 +85,6 @@ impl Images<'_> {
 }
 
 fn familiar(name: &str) -> String {
-    name.parse::<gantry_model::Reference>().map_or_else(|_| name.to_owned(), |r| r.familiar())
+    name.parse::<gantry_model::Reference>()
+        .map_or_else(|_| name.to_owned(), |r| r.familiar())
 }

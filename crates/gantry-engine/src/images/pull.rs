@@ -89,14 +89,23 @@ impl Images<'_> {
         store.images().put(&NewImage {
             config: &config_bytes,
             blobs,
-            tags: reference.digest().is_none().then(|| reference.clone()).into_iter().collect(),
+            tags: reference
+                .digest()
+                .is_none()
+                .then(|| reference.clone())
+                .into_iter()
+                .collect(),
             digests: vec![RepoDigest {
                 repository: reference.name(),
                 digest,
                 media_type: resolved.top.media_type,
             }],
         })?;
-        Ok(Pulled { id, digest, newer: before != Some(id) })
+        Ok(Pulled {
+            id,
+            digest,
+            newer: before != Some(id),
+        })
     }
 
     /// The image of that name for that platform, out of the store or its registry.
@@ -131,9 +140,17 @@ impl Images<'_> {
         }
         let reference = reference?;
         if policy == PullPolicy::Never {
-            return Err(ImageError::Missing { reference: reference.familiar() });
+            return Err(ImageError::Missing {
+                reference: reference.familiar(),
+            });
         }
-        let pulled = self.pull(&reference, &PullOptions { platform: platform.cloned() }, transfer)?;
+        let pulled = self.pull(
+            &reference,
+            &PullOptions {
+                platform: platform.cloned(),
+            },
+            transfer,
+        )?;
         Ok(self.store()?.images().image(&pulled.id)?)
     }
 
@@ -147,7 +164,12 @@ impl Images<'_> {
         if !media_type::is_index(&top.media_type) {
             let manifest = parse_manifest(&fetched.bytes, &top)?;
             let digest = top.digest;
-            return Ok(Resolved { digest, top, documents: vec![fetched.bytes], manifest });
+            return Ok(Resolved {
+                digest,
+                top,
+                documents: vec![fetched.bytes],
+                manifest,
+            });
         }
         let index: Index = parse(&fetched.bytes, "index", &top.digest)?;
         let wanted = options.platform.clone().unwrap_or_else(Platform::host);
@@ -167,12 +189,21 @@ impl Images<'_> {
             None => self.client()?.manifest(reference, entry)?.bytes,
         };
         let manifest = parse_manifest(&bytes, entry)?;
-        Ok(Resolved { digest: entry.digest, top, documents: vec![fetched.bytes, bytes], manifest })
+        Ok(Resolved {
+            digest: entry.digest,
+            top,
+            documents: vec![fetched.bytes, bytes],
+            manifest,
+        })
     }
 
     /// A small document out of the store, if it is there and sound.
     fn stored(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, ImageError> {
-        match self.store()?.blobs().read(&descriptor.digest, DOCUMENT_LIMIT) {
+        match self
+            .store()?
+            .blobs()
+            .read(&descriptor.digest, DOCUMENT_LIMIT)
+        {
             Ok(bytes) => Ok(Some(bytes)),
             Err(StoreError::NoBlob { .. } | StoreError::DamagedBlob { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -184,7 +215,11 @@ impl Images<'_> {
         lease: &Lease,
         descriptor: &Descriptor,
     ) -> Result<Option<Vec<u8>>, ImageError> {
-        if lease.blob(&descriptor.digest)? { self.stored(descriptor) } else { Ok(None) }
+        if lease.blob(&descriptor.digest)? {
+            self.stored(descriptor)
+        } else {
+            Ok(None)
+        }
     }
 
     fn fetch_config(
@@ -196,7 +231,10 @@ impl Images<'_> {
             return Err(ImageError::Document {
                 what: "image configuration",
                 digest: descriptor.digest,
-                reason: format!("it has {} bytes, more than the {DOCUMENT_LIMIT} allowed", descriptor.size),
+                reason: format!(
+                    "it has {} bytes, more than the {DOCUMENT_LIMIT} allowed",
+                    descriptor.size
+                ),
             });
         }
         let mut bytes = Vec::new();
@@ -221,9 +259,14 @@ impl Images<'_> {
         options: &PullOptions,
         transfer: &dyn Transfer,
     ) -> Result<ImageConfig, ImageError> {
-        let Resolved { manifest, digest, .. } = resolved;
+        let Resolved {
+            manifest, digest, ..
+        } = resolved;
         if !is_image(manifest) {
-            let kind = manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type);
+            let kind = manifest
+                .artifact_type
+                .as_ref()
+                .unwrap_or(&manifest.config.media_type);
             return Err(ImageError::NotAnImage {
                 reference: reference.familiar(),
                 what: format!("an artefact of type {kind}"),
@@ -238,7 +281,11 @@ impl Images<'_> {
         let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
         if layers != diff_ids {
             let reason = format!("it lists {layers} layers, the image configuration {diff_ids}");
-            return Err(ImageError::Document { what: "manifest", digest: *digest, reason });
+            return Err(ImageError::Document {
+                what: "manifest",
+                digest: *digest,
+                reason,
+            });
         }
         let found = config.platform();
         let wanted = options.platform.clone().unwrap_or_else(Platform::host);
@@ -246,7 +293,11 @@ impl Images<'_> {
             if options.platform.is_some() {
                 let (wanted, found) = (Box::new(wanted), Box::new(found));
                 let reference = reference.familiar();
-                return Err(ImageError::OtherPlatform { reference, wanted, found });
+                return Err(ImageError::OtherPlatform {
+                    reference,
+                    wanted,
+                    found,
+                });
             }
             transfer.warning(&format!(
                 "the image's platform ({found}) does not match this machine's ({wanted}) and no platform was asked for"

@@ -40,9 +40,16 @@ impl Images<'_> {
     ///
     /// # Errors
     /// [`ImageError::NothingToPush`] when no image has it; the registry's and the store's.
-    pub fn push(&self, reference: &Reference, transfer: &dyn Transfer) -> Result<Pushed, ImageError> {
+    pub fn push(
+        &self,
+        reference: &Reference,
+        transfer: &dyn Transfer,
+    ) -> Result<Pushed, ImageError> {
         let Some(tag) = reference.tag().filter(|_| reference.digest().is_none()) else {
-            return Err(ImageError::ByDigest { verb: "push", reference: Box::new(reference.clone()) });
+            return Err(ImageError::ByDigest {
+                verb: "push",
+                reference: Box::new(reference.clone()),
+            });
         };
         let store = self.store()?;
         let lease = store.lease()?;
@@ -55,7 +62,10 @@ impl Images<'_> {
         transfer.begin(tag, &reference.name(), &image.layers);
         let original = self.original(&image)?;
         let family = original.as_ref().map_or(Family::Docker, |o| o.family);
-        let preferred = original.as_ref().map(|o| o.layers(&image.layers)).unwrap_or_default();
+        let preferred = original
+            .as_ref()
+            .map(|o| o.layers(&image.layers))
+            .unwrap_or_default();
         let layers = self.push_layers(reference, &image, family, &preferred, transfer)?;
         let config = store.images().config_bytes(&id)?;
         let Document { descriptor, bytes } = match original {
@@ -76,7 +86,11 @@ impl Images<'_> {
             media_type: descriptor.media_type,
         };
         store.images().add_digest(&id, &digest)?;
-        Ok(Pushed { tag: tag.to_owned(), digest: digest.digest, size: bytes.len() as u64 })
+        Ok(Pushed {
+            tag: tag.to_owned(),
+            digest: digest.digest,
+            size: bytes.len() as u64,
+        })
     }
 
     /// The tags of a repository that images here have (`push --all-tags`).
@@ -92,7 +106,9 @@ impl Images<'_> {
             .collect();
         tags.sort();
         if tags.is_empty() {
-            return Err(ImageError::NothingToPush { name: repository.familiar_name() });
+            return Err(ImageError::NothingToPush {
+                name: repository.familiar_name(),
+            });
         }
         Ok(tags)
     }
@@ -115,12 +131,19 @@ impl Images<'_> {
         let done = Mutex::new(HashMap::new());
         parallel::each(waiting, CONNECTIONS, |diff_id, _stop| {
             let known = preferred.get(&diff_id);
-            let descriptor = self.push_layer(reference, &diff_id, family, known, threads, transfer)?;
-            done.lock().unwrap_or_else(PoisonError::into_inner).insert(diff_id, descriptor);
+            let descriptor =
+                self.push_layer(reference, &diff_id, family, known, threads, transfer)?;
+            done.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(diff_id, descriptor);
             Ok::<(), ImageError>(())
         })?;
         let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(image.layers.iter().filter_map(|diff_id| done.get(diff_id).cloned()).collect())
+        Ok(image
+            .layers
+            .iter()
+            .filter_map(|diff_id| done.get(diff_id).cloned())
+            .collect())
     }
 
     fn push_layer(
@@ -135,7 +158,13 @@ impl Images<'_> {
         let known = self.store()?.layers().blobs(diff_id)?;
         if let Some((descriptor, phase)) = self.in_registry(reference, &known, family, preferred)? {
             self.note(reference, diff_id, &descriptor)?;
-            tell(transfer, diff_id, phase, descriptor.size, Some(descriptor.size));
+            tell(
+                transfer,
+                diff_id,
+                phase,
+                descriptor.size,
+                Some(descriptor.size),
+            );
             return Ok(descriptor);
         }
         tell(transfer, diff_id, LayerPhase::Preparing, 0, None);
@@ -168,7 +197,11 @@ impl Images<'_> {
         tell: &(dyn Fn(u64) + Sync),
     ) -> Result<Descriptor, ImageError> {
         let tar = self.store()?.layers().tar(diff_id)?;
-        let mut counted = Counted { inner: tar, count: 0, tell };
+        let mut counted = Counted {
+            inner: tar,
+            count: 0,
+            tell,
+        };
         let client = self.client()?;
         Ok(gzip::compressed(&mut counted, threads, |stream| {
             // The client reads, then asks for the digest: never both at once.
@@ -199,12 +232,16 @@ impl Images<'_> {
         // The form the image came with first, because then its manifest can stay as it is.
         usable.sort_by_key(|(blob, _)| preferred.is_none_or(|p| p.digest != blob.digest));
         for (blob, descriptor) in &usable {
-            let wanted = preferred.filter(|p| p.digest == blob.digest).unwrap_or(descriptor);
+            let wanted = preferred
+                .filter(|p| p.digest == blob.digest)
+                .unwrap_or(descriptor);
             if client.has_blob(reference, &blob.digest)? == Some(blob.size) {
                 return Ok(Some((wanted.clone(), LayerPhase::AlreadyExists)));
             }
             for repository in &blob.repositories {
-                let Ok(from) = repository.parse::<Reference>() else { continue };
+                let Ok(from) = repository.parse::<Reference>() else {
+                    continue;
+                };
                 if from.registry() == reference.registry()
                     && from.repository() != reference.repository()
                     && client.mount_blob(reference, &blob.digest, from.repository())?
@@ -233,7 +270,12 @@ impl Images<'_> {
 }
 
 fn tell(transfer: &dyn Transfer, id: &Digest, phase: LayerPhase, current: u64, total: Option<u64>) {
-    transfer.layer(LayerProgress { id: *id, phase, current, total });
+    transfer.layer(LayerProgress {
+        id: *id,
+        phase,
+        current,
+        total,
+    });
 }
 
 /// Says how much of the tar has been read.

@@ -90,7 +90,10 @@ impl Images<'_> {
         password: Secret,
     ) -> Result<Kept, RegistryError> {
         let registry = registry_name(registry);
-        let credentials = Credentials::Basic { user: user.to_owned(), password };
+        let credentials = Credentials::Basic {
+            user: user.to_owned(),
+            password,
+        };
         self.client()?.login(&registry, &credentials)?;
         credentials::keep(&self.docker_config_path()?, &registry, &credentials)
     }
@@ -104,10 +107,13 @@ impl Images<'_> {
     }
 
     fn docker_config_path(&self) -> Result<PathBuf, RegistryError> {
-        self.engine.surroundings.docker_config_file().ok_or_else(|| RegistryError::Settings {
-            what: "Docker's config.json".to_owned(),
-            reason: "there is no home folder and --config was not given".to_owned(),
-        })
+        self.engine
+            .surroundings
+            .docker_config_file()
+            .ok_or_else(|| RegistryError::Settings {
+                what: "Docker's config.json".to_owned(),
+                reason: "there is no home folder and --config was not given".to_owned(),
+            })
     }
 }
 
@@ -115,7 +121,9 @@ impl Images<'_> {
 fn registry_name(written: &str) -> String {
     let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
     match rest.split('/').next().unwrap_or_default() {
-        "" | "docker.io" | "index.docker.io" | "registry-1.docker.io" => DEFAULT_REGISTRY.to_owned(),
+        "" | "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
+            DEFAULT_REGISTRY.to_owned()
+        }
         host => host.to_owned(),
     }
 }

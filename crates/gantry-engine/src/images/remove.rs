@@ -36,7 +36,9 @@ struct Plan {
 /// goes, unless a container needs it; an id takes all names of one repository.
 fn plan(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> Result<Plan, ImageError> {
     let mut used = uses.iter().filter(|used| used.image_id == image.id);
-    let running = uses.iter().find(|used| used.image_id == image.id && used.running);
+    let running = uses
+        .iter()
+        .find(|used| used.image_id == image.id && used.running);
     let short = image.id.short();
     let repositories = || {
         let tags = image.tags.iter().map(Reference::name);
@@ -45,16 +47,26 @@ fn plan(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> Result
     let first = repositories().next();
     let single =
         image.tags.len() <= 1 && repositories().all(|repository| Some(repository) == first);
-    let all = || Plan { tags: image.tags.clone(), digests: image.digests.clone(), image: true };
+    let all = || Plan {
+        tags: image.tags.clone(),
+        digests: image.digests.clone(),
+        image: true,
+    };
 
     if is_id(&image.id, name) {
         if let Some(container) = running {
             let container = container.id.short().to_owned();
-            return Err(ImageError::UsedByRunning { id: short, container });
+            return Err(ImageError::UsedByRunning {
+                id: short,
+                container,
+            });
         }
         if !force && let Some(container) = used.next() {
             let container = container.id.short().to_owned();
-            return Err(ImageError::UsedByStopped { id: short, container });
+            return Err(ImageError::UsedByStopped {
+                id: short,
+                container,
+            });
         }
         if !force && !single {
             return Err(ImageError::SeveralNames { id: short });
@@ -63,7 +75,10 @@ fn plan(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> Result
     }
 
     let reference: Reference = name.parse()?;
-    if single && !force && let Some(container) = used.next() {
+    if single
+        && !force
+        && let Some(container) = used.next()
+    {
         return Err(ImageError::NameUsed {
             name: name.to_owned(),
             container: container.id.short().to_owned(),
@@ -86,7 +101,10 @@ fn names_of(image: &Image, reference: &Reference) -> Plan {
         return plan;
     }
     plan.tags.push(reference.clone());
-    let others = image.tags.iter().any(|t| t != reference && t.name() == reference.name());
+    let others = image
+        .tags
+        .iter()
+        .any(|t| t != reference && t.name() == reference.name());
     if !others {
         let same = |d: &&RepoDigest| d.repository == reference.name();
         plan.digests = image.digests.iter().filter(same).cloned().collect();
@@ -109,21 +127,34 @@ impl Images<'_> {
         let store = self.store()?;
         let image = store.images().image(&id)?;
         // `1234` may be the beginning of an id as well as a name: a name goes first.
-        let by_name = name.parse().ok().map(|r: Reference| store.images().find(&r)).transpose()?;
+        let by_name = name
+            .parse()
+            .ok()
+            .map(|r: Reference| store.images().find(&r))
+            .transpose()?;
         let written = match by_name {
             Some(Some(_)) => name.to_owned(),
             _ => id.to_string(),
         };
-        let plan = plan(&image, &written, &self.engine.container_uses()?, options.force)?;
+        let plan = plan(
+            &image,
+            &written,
+            &self.engine.container_uses()?,
+            options.force,
+        )?;
         let mut removed = Removed::default();
         for tag in &plan.tags {
             store.images().untag(tag)?;
             removed.untagged.push(tag.familiar());
         }
         for digest in &plan.digests {
-            store.images().remove_digest(&digest.repository, &digest.digest)?;
+            store
+                .images()
+                .remove_digest(&digest.repository, &digest.digest)?;
             if let Ok(name) = digest.repository.parse::<Reference>() {
-                removed.untagged.push(name.with_digest(digest.digest).familiar());
+                removed
+                    .untagged
+                    .push(name.with_digest(digest.digest).familiar());
             }
         }
         if plan.image {
@@ -151,7 +182,11 @@ mod tests {
             tags: tags.iter().map(|t| t.parse().unwrap()).collect(),
             digests: digests
                 .iter()
-                .map(|r| RepoDigest { repository: (*r).to_owned(), digest, media_type: String::new() })
+                .map(|r| RepoDigest {
+                    repository: (*r).to_owned(),
+                    digest,
+                    media_type: String::new(),
+                })
                 .collect(),
             blobs: Vec::new(),
             stored: 0,
@@ -172,7 +207,12 @@ mod tests {
     fn said(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> String {
         match plan(image, name, uses, force) {
             Ok(plan) => format!("{} {} {}", plan.tags.len(), plan.digests.len(), plan.image),
-            Err(error) => error.to_string().split(" - ").next().unwrap().replace('"', ""),
+            Err(error) => error
+                .to_string()
+                .split(" - ")
+                .next()
+                .unwrap()
+                .replace('"', ""),
         }
     }
 
@@ -186,18 +226,48 @@ mod tests {
         for (image, name, uses, force, want) in [
             (&one, "a:1", &[][..], false, "1 1 true"),
             (&two, "a:1", &[], false, "1 0 false"),
-            (&two, "0707", &[], false, "conflict: unable to delete 070707070707 (must be forced)"),
+            (
+                &two,
+                "0707",
+                &[],
+                false,
+                "conflict: unable to delete 070707070707 (must be forced)",
+            ),
             (&two, "0707", &[], true, "2 1 true"),
             (&one, "0707", &[], false, "1 1 true"),
             (&wide, "a:1", &[], false, "1 0 false"),
-            (&wide, "sha256:07", &[], false, "conflict: unable to delete 070707070707 (must be forced)"),
+            (
+                &wide,
+                "sha256:07",
+                &[],
+                false,
+                "conflict: unable to delete 070707070707 (must be forced)",
+            ),
             (&bare, "07", &[], false, "0 0 true"),
-            (&one, "a:1", &idle, false, "conflict: unable to remove repository reference a:1 (must force)"),
+            (
+                &one,
+                "a:1",
+                &idle,
+                false,
+                "conflict: unable to remove repository reference a:1 (must force)",
+            ),
             (&one, "a:1", &idle, true, "1 1 true"),
             (&one, "a:1", &busy, true, "1 1 false"),
             (&two, "a:1", &idle, false, "1 0 false"),
-            (&one, "07", &idle, false, "conflict: unable to delete 070707070707 (must be forced)"),
-            (&one, "07", &busy, true, "conflict: unable to delete 070707070707 (cannot be forced)"),
+            (
+                &one,
+                "07",
+                &idle,
+                false,
+                "conflict: unable to delete 070707070707 (must be forced)",
+            ),
+            (
+                &one,
+                "07",
+                &busy,
+                true,
+                "conflict: unable to delete 070707070707 (cannot be forced)",
+            ),
         ] {
             assert_eq!(said(image, name, uses, force), want, "{name} {force}");
         }

@@ -59,7 +59,10 @@ impl Images<'_> {
         for one in &chosen {
             lease.image(&one.image.id)?;
         }
-        let mut writer = Archiver { tar: Writer::new(out), written: HashSet::new() };
+        let mut writer = Archiver {
+            tar: Writer::new(out),
+            written: HashSet::new(),
+        };
         writer.folder("blobs")?;
         writer.folder("blobs/sha256")?;
         let mut manifests = Vec::new();
@@ -75,7 +78,10 @@ impl Images<'_> {
             for name in &one.names {
                 let last = one.image.layers.last().unwrap_or(&one.image.id).hex();
                 let tag = name.tag().unwrap_or("latest").to_owned();
-                repositories.entry(name.familiar_name()).or_default().insert(tag, last);
+                repositories
+                    .entry(name.familiar_name())
+                    .or_default()
+                    .insert(tag, last);
             }
             items.push(item(one, layers));
         }
@@ -117,8 +123,12 @@ impl Images<'_> {
         if !last.contains([':', '@']) {
             let mut all = Vec::new();
             for image in images.list()? {
-                let tags: Vec<Reference> =
-                    image.tags.iter().filter(|t| t.name() == reference.name()).cloned().collect();
+                let tags: Vec<Reference> = image
+                    .tags
+                    .iter()
+                    .filter(|t| t.name() == reference.name())
+                    .cloned()
+                    .collect();
                 if !tags.is_empty() {
                     all.push((image, tags));
                 }
@@ -128,7 +138,11 @@ impl Images<'_> {
             }
         }
         let image = self.resolve(name)?;
-        let tags = if image.tags.contains(&reference) { vec![reference] } else { Vec::new() };
+        let tags = if image.tags.contains(&reference) {
+            vec![reference]
+        } else {
+            Vec::new()
+        };
         Ok(vec![(image, tags)])
     }
 
@@ -157,8 +171,12 @@ fn entries(manifest: &Descriptor, chosen: &Chosen) -> Vec<Descriptor> {
     let named = chosen.names.iter().map(|name| {
         let mut entry = manifest.clone();
         let tag = name.tag().unwrap_or("latest").to_owned();
-        entry.annotations.insert("io.containerd.image.name".to_owned(), name.to_string());
-        entry.annotations.insert("org.opencontainers.image.ref.name".to_owned(), tag);
+        entry
+            .annotations
+            .insert("io.containerd.image.name".to_owned(), name.to_string());
+        entry
+            .annotations
+            .insert("org.opencontainers.image.ref.name".to_owned(), tag);
         entry
     });
     named.collect()
@@ -169,8 +187,14 @@ fn item(chosen: &Chosen, layers: Vec<Descriptor>) -> Item {
     Item {
         config: blob_name(&chosen.image.id),
         repo_tags: (!names.is_empty()).then_some(names),
-        layers: layers.iter().map(|layer| blob_name(&layer.digest)).collect(),
-        layer_sources: layers.into_iter().map(|layer| (layer.digest, layer)).collect(),
+        layers: layers
+            .iter()
+            .map(|layer| blob_name(&layer.digest))
+            .collect(),
+        layer_sources: layers
+            .into_iter()
+            .map(|layer| (layer.digest, layer))
+            .collect(),
     }
 }
 
@@ -190,7 +214,9 @@ fn blob_name(digest: &Digest) -> String {
 }
 
 fn failed(error: WriteError) -> ArchiveError {
-    ArchiveError::Write { source: std::io::Error::other(error) }
+    ArchiveError::Write {
+        source: std::io::Error::other(error),
+    }
 }
 
 /// Writes each blob once.
@@ -202,7 +228,9 @@ struct Archiver<'a> {
 impl Archiver<'_> {
     fn folder(&mut self, name: &str) -> Result<(), ArchiveError> {
         let entry = Entry::new(EntryKind::Directory, name);
-        self.tar.append(&entry, &mut std::io::empty()).map_err(failed)
+        self.tar
+            .append(&entry, &mut std::io::empty())
+            .map_err(failed)
     }
 
     fn file(&mut self, name: &str, mut content: &[u8]) -> Result<(), ArchiveError> {
@@ -212,10 +240,19 @@ impl Archiver<'_> {
     }
 
     fn blob(&mut self, digest: &Digest, content: &[u8]) -> Result<(), ArchiveError> {
-        if self.written.insert(*digest) { self.file(&blob_name(digest), content) } else { Ok(()) }
+        if self.written.insert(*digest) {
+            self.file(&blob_name(digest), content)
+        } else {
+            Ok(())
+        }
     }
 
-    fn stream(&mut self, digest: &Digest, size: u64, content: &mut dyn Read) -> Result<(), ArchiveError> {
+    fn stream(
+        &mut self,
+        digest: &Digest,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<(), ArchiveError> {
         let mut entry = Entry::new(EntryKind::Regular, blob_name(digest));
         entry.size = size;
         self.tar.append(&entry, content).map_err(failed)?;

@@ -7,9 +7,15 @@ use gantry_model::image::{Descriptor, Index};
 ///
 /// Attestations are no images. Of entries that serve equally well the first counts; an entry
 /// without a platform is taken only when it is the only one.
-pub(crate) fn choose<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor, Vec<Platform>> {
-    let images: Vec<&Descriptor> =
-        index.manifests.iter().filter(|entry| !is_attestation(entry)).collect();
+pub(crate) fn choose<'a>(
+    index: &'a Index,
+    wanted: &Platform,
+) -> Result<&'a Descriptor, Vec<Platform>> {
+    let images: Vec<&Descriptor> = index
+        .manifests
+        .iter()
+        .filter(|entry| !is_attestation(entry))
+        .collect();
     let ranked = images
         .iter()
         .filter_map(|entry| Some((wanted.rank(entry.platform.as_ref()?)?, *entry)))
@@ -23,15 +29,20 @@ pub(crate) fn choose<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a Desc
     {
         return Ok(only);
     }
-    let mut offered: Vec<Platform> =
-        images.iter().filter_map(|entry| entry.platform.clone()).collect();
+    let mut offered: Vec<Platform> = images
+        .iter()
+        .filter_map(|entry| entry.platform.clone())
+        .collect();
     offered.dedup();
     Err(offered)
 }
 
 fn is_attestation(entry: &Descriptor) -> bool {
     entry.is_attestation()
-        || entry.platform.as_ref().is_some_and(|p| p.os == "unknown" && p.architecture == "unknown")
+        || entry
+            .platform
+            .as_ref()
+            .is_some_and(|p| p.os == "unknown" && p.architecture == "unknown")
 }
 
 #[cfg(test)]
@@ -70,15 +81,33 @@ mod tests {
     fn chosen(platforms: &[&str], wanted: &str) -> Option<usize> {
         let index = index(platforms);
         let entry = choose(&index, &wanted.parse().unwrap()).ok()?;
-        index.manifests.iter().position(|m| m.digest == entry.digest)
+        index
+            .manifests
+            .iter()
+            .position(|m| m.digest == entry.digest)
     }
 
     #[test]
     fn the_best_fit_wins() {
-        assert_eq!(chosen(&["linux/arm64", "linux/amd64", "unknown"], "linux/amd64"), Some(1));
-        assert_eq!(chosen(&["linux/arm/v5", "linux/arm/v7", "linux/arm/v6"], "linux/arm/v7"), Some(1));
-        assert_eq!(chosen(&["linux/arm/v5", "linux/arm/v6"], "linux/arm/v7"), Some(1));
-        assert_eq!(chosen(&["linux/amd64", "linux/amd64"], "linux/amd64"), Some(0));
+        assert_eq!(
+            chosen(&["linux/arm64", "linux/amd64", "unknown"], "linux/amd64"),
+            Some(1)
+        );
+        assert_eq!(
+            chosen(
+                &["linux/arm/v5", "linux/arm/v7", "linux/arm/v6"],
+                "linux/arm/v7"
+            ),
+            Some(1)
+        );
+        assert_eq!(
+            chosen(&["linux/arm/v5", "linux/arm/v6"], "linux/arm/v7"),
+            Some(1)
+        );
+        assert_eq!(
+            chosen(&["linux/amd64", "linux/amd64"], "linux/amd64"),
+            Some(0)
+        );
         assert_eq!(chosen(&["windows/amd64"], "linux/amd64"), None);
         assert_eq!(chosen(&[""], "linux/amd64"), Some(0));
         assert_eq!(chosen(&["unknown"], "linux/amd64"), None);

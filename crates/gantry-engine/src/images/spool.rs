@@ -43,7 +43,10 @@ pub(crate) fn seekable(input: File, folder: &Path) -> Result<File, ArchiveError>
         return Ok(input);
     }
     let source: Box<dyn Read> = if regular {
-        Box::new(FromStart { file: input, offset: 0 })
+        Box::new(FromStart {
+            file: input,
+            offset: 0,
+        })
     } else {
         Box::new(io::Cursor::new(head.to_vec()).chain(input))
     };
@@ -78,13 +81,18 @@ fn nameless(folder: &Path) -> Result<File, ArchiveError> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
         Ok(descriptor) => Ok(File::from(descriptor)),
-        Err(errno) => Err(ArchiveError::Spool { source: errno.into() }),
+        Err(errno) => Err(ArchiveError::Spool {
+            source: errno.into(),
+        }),
     }
 }
 
 fn spool(source: Box<dyn Read>, compression: Compression, copy: &File) -> Result<(), ArchiveError> {
     let count = std::rc::Rc::new(std::cell::Cell::new(0));
-    let counted = Counted { inner: source, count: std::rc::Rc::clone(&count) };
+    let counted = Counted {
+        inner: source,
+        count: std::rc::Rc::clone(&count),
+    };
     let buffered = BufReader::with_capacity(256 << 10, counted);
     let mut plain: Box<dyn Read> = match compression {
         Compression::None => Box::new(buffered),
@@ -108,7 +116,8 @@ fn spool(source: Box<dyn Read>, compression: Compression, copy: &File) -> Result
         if written > RATIO_FLOOR && written / RATIO > count.get() {
             return Err(ArchiveError::Bomb { ratio: RATIO });
         }
-        out.write_all(&buffer[..length]).map_err(|source| ArchiveError::Spool { source })?;
+        out.write_all(&buffer[..length])
+            .map_err(|source| ArchiveError::Spool { source })?;
     }
     out.flush().map_err(|source| ArchiveError::Spool { source })
 }
@@ -152,7 +161,12 @@ mod tests {
 
     fn whole(file: &File) -> Vec<u8> {
         let mut bytes = Vec::new();
-        FromStart { file: file.try_clone().unwrap(), offset: 0 }.read_to_end(&mut bytes).unwrap();
+        FromStart {
+            file: file.try_clone().unwrap(),
+            offset: 0,
+        }
+        .read_to_end(&mut bytes)
+        .unwrap();
         bytes
     }
 
@@ -180,7 +194,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let said = |bytes: &[u8]| seekable(file(bytes), folder.path()).unwrap_err().to_string();
+        let said = |bytes: &[u8]| {
+            seekable(file(bytes), folder.path())
+                .unwrap_err()
+                .to_string()
+        };
         assert!(said(b"\xfd7zXZ\0xxxx").contains("xz"));
         assert!(said(b"BZh91AY").contains("bzip2"));
         assert!(said(b"").contains("empty"));

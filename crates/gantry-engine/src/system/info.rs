@@ -68,7 +68,10 @@ impl System<'_> {
             rootless: !engine.surroundings().root,
             ..host()
         };
-        for view in engine.containers().list(ListOptions { all: true, sizes: false })? {
+        for view in engine.containers().list(ListOptions {
+            all: true,
+            sizes: false,
+        })? {
             info.containers += 1;
             match view.state.status {
                 Status::Running | Status::Restarting => info.running += 1,
@@ -85,7 +88,8 @@ impl System<'_> {
                 info.insecure_registries.push(name.clone());
             }
         }
-        info.insecure_registries.extend(["127.0.0.0/8".to_owned(), "::1/128".to_owned()]);
+        info.insecure_registries
+            .extend(["127.0.0.0/8".to_owned(), "::1/128".to_owned()]);
         Ok(info)
     }
 }
@@ -113,7 +117,10 @@ fn host() -> Info {
 
 /// A value of `os-release`, its quotes taken off.
 fn os_field(text: &str, name: &str) -> Option<String> {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?.trim();
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?
+        .trim();
     let bare = ['"', '\'']
         .into_iter()
         .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote))
@@ -122,7 +129,9 @@ fn os_field(text: &str, name: &str) -> Option<String> {
 }
 
 fn memory(meminfo: &str) -> u64 {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
     let kibibytes = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kibibytes.map_or(0, |k| k << 10)
 }
@@ -145,7 +154,10 @@ mod tests {
     #[test]
     fn files_of_the_host_are_read() {
         let text = "NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 12\"\nVERSION_ID='12'\nEMPTY=\n";
-        assert_eq!(os_field(text, "PRETTY_NAME").as_deref(), Some("Debian GNU/Linux 12"));
+        assert_eq!(
+            os_field(text, "PRETTY_NAME").as_deref(),
+            Some("Debian GNU/Linux 12")
+        );
         assert_eq!(os_field(text, "VERSION_ID").as_deref(), Some("12"));
         assert_eq!(os_field(text, "NAME").as_deref(), Some("x"));
         assert_eq!(os_field(text, "EMPTY"), None);

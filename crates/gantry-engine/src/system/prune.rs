@@ -81,7 +81,10 @@ impl System<'_> {
             pruned.bytes += volumes.reclaimed;
             pruned.volumes = volumes.deleted;
         }
-        let images = images::PruneOptions { all: options.all, filters: filters.clone() };
+        let images = images::PruneOptions {
+            all: options.all,
+            filters: filters.clone(),
+        };
         pruned.images = self.engine.images().prune(&images)?;
         // The cache knows no labels: a label filter leaves it alone, as Docker does.
         if filters.label.is_empty() && filters.without_label.is_empty() {
@@ -105,9 +108,18 @@ impl System<'_> {
             PruneCache::UnusedFor(seconds) => RecordPolicy::UnusedFor(seconds),
             PruneCache::DownTo(bytes) => RecordPolicy::Size(bytes),
         };
-        let policy = CollectPolicy { records, ..CollectPolicy::default() };
-        let collected = self.engine.store()?.collect(&self.engine.roots()?, &policy)?;
-        Ok(CachePruned { records: collected.records, bytes: collected.bytes })
+        let policy = CollectPolicy {
+            records,
+            ..CollectPolicy::default()
+        };
+        let collected = self
+            .engine
+            .store()?
+            .collect(&self.engine.roots()?, &policy)?;
+        Ok(CachePruned {
+            records: collected.records,
+            bytes: collected.bytes,
+        })
     }
 }
 

@@ -101,19 +101,30 @@ impl System<'_> {
             reclaimable: store.records_bytes,
         };
         for image in store.images {
-            let Some(row) = rows.iter().find(|row| row.id == image.id) else { continue };
+            let Some(row) = rows.iter().find(|row| row.id == image.id) else {
+                continue;
+            };
             let unique = image.size.saturating_sub(image.shared);
-            usage.each_image.push(ImageShare { row: row.clone(), shared: image.shared, unique });
+            usage.each_image.push(ImageShare {
+                row: row.clone(),
+                shared: image.shared,
+                unique,
+            });
         }
         Ok(())
     }
 
     fn measure_containers(&self, usage: &mut DiskUsage) -> Result<(), SystemError> {
         let group = &mut usage.containers;
-        for view in self.engine.containers().list(ListOptions { all: true, sizes: true })? {
+        for view in self.engine.containers().list(ListOptions {
+            all: true,
+            sizes: true,
+        })? {
             let size = view.size.unwrap_or(0);
-            let active =
-                matches!(view.state.status, Status::Running | Status::Paused | Status::Restarting);
+            let active = matches!(
+                view.state.status,
+                Status::Running | Status::Paused | Status::Restarting
+            );
             group.count += 1;
             group.active += u64::from(active);
             group.size += size;
@@ -133,12 +144,18 @@ impl System<'_> {
         let group = &mut usage.volumes;
         for volume in volumes.list()? {
             let size = volumes.size(&volume)?;
-            let links = users.get(&volume.name).map_or(0, std::collections::BTreeSet::len);
+            let links = users
+                .get(&volume.name)
+                .map_or(0, std::collections::BTreeSet::len);
             group.count += 1;
             group.active += u64::from(links > 0);
             group.size += size;
             group.reclaimable += if links > 0 { 0 } else { size };
-            usage.each_volume.push(VolumeShare { name: volume.name, links, size });
+            usage.each_volume.push(VolumeShare {
+                name: volume.name,
+                links,
+                size,
+            });
         }
         Ok(())
     }

@@ -28,7 +28,10 @@ pub(crate) fn copy_up(lowers: &[PathBuf], target: &Path, data: &Path) -> io::Res
     let from = match root.directory_in_root(target.as_os_str()) {
         Ok(from) => from,
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
         {
             return Ok(());
         }
@@ -46,10 +49,14 @@ fn image_root(lowers: &[PathBuf]) -> io::Result<Directory> {
     }
     let context = FsContext::new(OsStr::new("overlay")).map_err(|error| error.source)?;
     for lower in lowers.iter().rev() {
-        context.string("lowerdir+", lower.as_os_str()).map_err(|error| error.source)?;
+        context
+            .string("lowerdir+", lower.as_os_str())
+            .map_err(|error| error.source)?;
     }
     context.create().map_err(|error| error.source)?;
-    let mount = context.mount(Attributes::READ_ONLY).map_err(|error| error.source)?;
+    let mount = context
+        .mount(Attributes::READ_ONLY)
+        .map_err(|error| error.source)?;
     Ok(Directory::from(OwnedFd::from(mount)))
 }
 
@@ -100,7 +107,10 @@ fn copy_tree(from: &Directory, into: &Directory) -> io::Result<()> {
             if stack.len() >= DEEPEST {
                 return Err(io::Error::from(rustix::io::Errno::NAMETOOLONG));
             }
-            stack.push(Level { rest: next.from.entries()?, ..next });
+            stack.push(Level {
+                rest: next.from.entries()?,
+                ..next
+            });
             continue;
         }
         if status.st_nlink > 1 {
@@ -137,7 +147,10 @@ fn copy_entry(from: &Directory, into: &Directory, name: &OsStr, status: &Stat) -
     }
     into.set_owner(name, status.st_uid, status.st_gid)?;
     let anchor = OFlags::PATH;
-    copy_attributes(&from.open_entry(name, anchor)?, &into.open_entry(name, anchor)?)?;
+    copy_attributes(
+        &from.open_entry(name, anchor)?,
+        &into.open_entry(name, anchor)?,
+    )?;
     if FileType::from_raw_mode(status.st_mode) != FileType::Symlink {
         into.set_mode(name, status.st_mode & 0o7777)?;
     }
@@ -151,9 +164,15 @@ fn dress(from: &Directory, into: &Directory, status: &Stat) -> io::Result<()> {
     let gid = rustix::fs::Gid::from_raw(status.st_gid);
     rustix::fs::fchown(into, Some(uid), Some(gid))?;
     copy_attributes(from, into)?;
-    rustix::fs::fchmod(into, rustix::fs::Mode::from_raw_mode(status.st_mode & 0o7777))?;
+    rustix::fs::fchmod(
+        into,
+        rustix::fs::Mode::from_raw_mode(status.st_mode & 0o7777),
+    )?;
     let (last_access, last_modification) = times(status);
-    let times = rustix::fs::Timestamps { last_access, last_modification };
+    let times = rustix::fs::Timestamps {
+        last_access,
+        last_modification,
+    };
     Ok(rustix::fs::futimens(into, &times)?)
 }
 
@@ -163,8 +182,8 @@ fn times(status: &Stat) -> (Timespec, Timespec) {
         tv_nsec: i64::try_from(nanoseconds).unwrap_or(0),
     };
     (
-        time(status.st_atime, status.st_atime_nsec.into()),
-        time(status.st_mtime, status.st_mtime_nsec.into()),
+        time(status.st_atime, status.st_atime_nsec),
+        time(status.st_mtime, status.st_mtime_nsec),
     )
 }
 
@@ -205,15 +224,24 @@ mod tests {
         symlink("srv/data", at("top/alias")).unwrap();
         copy_up(&[at("base"), at("top")], Path::new("/alias"), &at("volume")).unwrap();
         let file = fs::metadata(at("volume/file")).unwrap();
-        assert_eq!((file.uid(), file.gid(), file.mode() & 0o7777), (33, 44, 0o4711));
+        assert_eq!(
+            (file.uid(), file.gid(), file.mode() & 0o7777),
+            (33, 44, 0o4711)
+        );
         assert_eq!(file.ino(), fs::metadata(at("volume/same")).unwrap().ino());
         assert_eq!(fs::read_to_string(at("volume/old")).unwrap(), "old");
         assert!(at("volume/sub").is_dir());
-        assert_eq!(fs::read_link(at("volume/link")).unwrap(), Path::new("/etc/shadow"));
+        assert_eq!(
+            fs::read_link(at("volume/link")).unwrap(),
+            Path::new("/etc/shadow")
+        );
         assert_eq!(fs::metadata(at("volume")).unwrap().mode() & 0o7777, 0o1777);
         fs::write(at("base/srv/data/new"), "new").unwrap();
         copy_up(&[at("base"), at("top")], Path::new("/alias"), &at("volume")).unwrap();
-        assert!(!at("volume/new").exists(), "a volume that holds something is left alone");
+        assert!(
+            !at("volume/new").exists(),
+            "a volume that holds something is left alone"
+        );
     }
 
     #[test]

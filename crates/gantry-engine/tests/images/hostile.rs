@@ -9,7 +9,11 @@ use crate::installation::{Installation, tar, write};
 fn refused(installation: &Installation, bytes: &[u8]) -> String {
     let path = write(installation.path("bad.tar"), bytes);
     let input = File::open(path).unwrap();
-    let error = installation.engine.images().load(input, &Default::default(), &Silent).unwrap_err();
+    let error = installation
+        .engine
+        .images()
+        .load(input, &Default::default(), &Silent)
+        .unwrap_err();
     assert_eq!(installation.names(), Vec::<String>::new());
     installation.check();
     error.to_string()
@@ -27,20 +31,37 @@ fn root_archives_that_lie_are_refused_and_leave_nothing() {
     let said = refused(&one, &tar(&[("manifest.json", &outside)]));
     assert!(said.contains("lacks"), "{said}");
     let layer = manifest("config.json", "../../etc/shadow");
-    let said = refused(&one, &tar(&[("manifest.json", &layer), ("config.json", CONFIG)]));
+    let said = refused(
+        &one,
+        &tar(&[("manifest.json", &layer), ("config.json", CONFIG)]),
+    );
     assert!(said.contains("lacks"), "{said}");
     let wrong = manifest("config.json", "layer.tar");
     let said = refused(
         &one,
-        &tar(&[("manifest.json", &wrong), ("config.json", CONFIG), ("layer.tar", "not a tar at all")]),
+        &tar(&[
+            ("manifest.json", &wrong),
+            ("config.json", CONFIG),
+            ("layer.tar", "not a tar at all"),
+        ]),
     );
     assert!(said.contains("layer.tar"), "{said}");
     let named = format!("{}.json", "b".repeat(64));
     let lying = manifest(&named, "layer.tar");
-    let said = refused(&one, &tar(&[("manifest.json", &lying), (&named, CONFIG), ("layer.tar", "")]));
+    let said = refused(
+        &one,
+        &tar(&[
+            ("manifest.json", &lying),
+            (&named, CONFIG),
+            ("layer.tar", ""),
+        ]),
+    );
     assert!(said.contains("digest"), "{said}");
     let count = r#"[{"Config":"config.json","RepoTags":["x:1"],"Layers":[]}]"#;
-    let said = refused(&one, &tar(&[("manifest.json", count), ("config.json", CONFIG)]));
+    let said = refused(
+        &one,
+        &tar(&[("manifest.json", count), ("config.json", CONFIG)]),
+    );
     assert!(said.contains("diff IDs"), "{said}");
 }
 
@@ -49,13 +70,24 @@ fn root_what_is_no_archive_of_images_is_refused() {
     let one = Installation::new();
     for (bytes, word) in [
         (&b""[..], "empty"),
-        (b"\x7fELF and so on, long enough to be looked at as a header of a tar".repeat(20).as_slice(), "tar"),
+        (
+            b"\x7fELF and so on, long enough to be looked at as a header of a tar"
+                .repeat(20)
+                .as_slice(),
+            "tar",
+        ),
         (&tar(&[("a", "b")]), "no images"),
         (&tar(&[("manifest.json", "[]")]), "no images"),
         (&tar(&[("manifest.json", "{")]), "malformed"),
-        (&tar(&[("index.json", r#"{"schemaVersion":2,"manifests":[]}"#)]), "no images"),
+        (
+            &tar(&[("index.json", r#"{"schemaVersion":2,"manifests":[]}"#)]),
+            "no images",
+        ),
         (&tar(&[("index.json", "null")]), "malformed"),
-        (&tar(&[("manifest.json", &"[".repeat(100_000))]), "malformed"),
+        (
+            &tar(&[("manifest.json", &"[".repeat(100_000))]),
+            "malformed",
+        ),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03truncated", "cannot read"),
     ] {
         let said = refused(&one, bytes);

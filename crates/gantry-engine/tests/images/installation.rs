@@ -29,14 +29,25 @@ impl Installation {
         let config = folder.path().join("config");
         fs::create_dir_all(config.join("gantry")).unwrap();
         fs::write(config.join("gantry/config.toml"), toml).unwrap();
-        Self { engine: open(folder.path()), folder }
+        Self {
+            engine: open(folder.path()),
+            folder,
+        }
     }
 
     /// The same as another command sees it: what this one brought in is held no longer.
     pub(crate) fn reopened(self) -> Self {
         let Self { engine, folder } = self;
         drop(engine);
-        Self { engine: open(folder.path()), folder }
+        Self {
+            engine: open(folder.path()),
+            folder,
+        }
+    }
+
+    /// Another engine of the same installation.
+    pub(crate) fn another(&self) -> Engine {
+        open(self.folder.path())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -52,20 +63,29 @@ impl Installation {
             source: "-".to_owned(),
             ..ImportOptions::default()
         };
-        self.engine.images().import(&mut &tar[..], &options).unwrap()
+        self.engine
+            .images()
+            .import(&mut &tar[..], &options)
+            .unwrap()
     }
 
     pub(crate) fn save(&self, name: &str, file: &str) -> PathBuf {
         let path = self.path(file);
         let mut out = File::create(&path).unwrap();
         let names = [name.to_owned()];
-        self.engine.images().save(&names, gantry_engine::images::ArchiveKind::Docker, &mut out).unwrap();
+        self.engine
+            .images()
+            .save(&names, gantry_engine::images::ArchiveKind::Docker, &mut out)
+            .unwrap();
         path
     }
 
     pub(crate) fn load(&self, path: &Path) -> Vec<gantry_engine::images::Loaded> {
         let file = File::open(path).unwrap();
-        self.engine.images().load(file, &Default::default(), &Silent).unwrap()
+        self.engine
+            .images()
+            .load(file, &Default::default(), &Silent)
+            .unwrap()
     }
 
     /// Asserts that the store is sound.
@@ -77,7 +97,9 @@ impl Installation {
     pub(crate) fn names(&self) -> Vec<String> {
         let rows = self.engine.images().list(&Default::default()).unwrap();
         let word = |part: Option<String>| part.unwrap_or_else(|| "<none>".to_owned());
-        rows.into_iter().map(|row| format!("{}:{}", word(row.repository), word(row.tag))).collect()
+        rows.into_iter()
+            .map(|row| format!("{}:{}", word(row.repository), word(row.tag)))
+            .collect()
     }
 }
 
@@ -97,7 +119,11 @@ fn open(folder: &Path) -> Engine {
 pub(crate) fn tar(files: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
     for (name, content) in files {
-        let kind = if name.ends_with('/') { EntryKind::Directory } else { EntryKind::Regular };
+        let kind = if name.ends_with('/') {
+            EntryKind::Directory
+        } else {
+            EntryKind::Regular
+        };
         let mut entry = Entry::new(kind, name.trim_end_matches('/'));
         entry.size = content.len() as u64;
         writer.append(&entry, &mut content.as_bytes()).unwrap();
@@ -115,7 +141,11 @@ pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> PathBuf {
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{program} {arguments:?}: {}", text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 

@@ -85,9 +85,7 @@ impl Transport {
             .flat_map(Challenge::parse_all)
             .collect();
         if let Some(bearer) = challenges.iter().find(|c| c.scheme == "bearer") {
-            return self
-                .token(endpoint, call, bearer, credentials)
-                .map(Some);
+            return self.token(endpoint, call, bearer, credentials).map(Some);
         }
         let basic = challenges.iter().any(|c| c.scheme == "basic");
         match credentials {

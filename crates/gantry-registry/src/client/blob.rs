@@ -89,7 +89,11 @@ impl Client {
         let response = self.transport.call(endpoint, &call)?;
         let partial = response.status() == 206;
         if partial && !starts_at(&response, offset) {
-            return Err(malformed(endpoint, what, "another part of it was sent than was asked for"));
+            return Err(malformed(
+                endpoint,
+                what,
+                "another part of it was sent than was asked for",
+            ));
         }
         let announced = response.body().content_length();
         let left = descriptor

@@ -41,7 +41,8 @@ impl Client {
         }
         match transport.answer_as(endpoint, &call, first.headers(), Some(credentials))? {
             Some(authorization) => {
-                let again = transport.send(endpoint, &call, Some(&authorization), SendBody::none())?;
+                let again =
+                    transport.send(endpoint, &call, Some(&authorization), SendBody::none())?;
                 checked(endpoint, &call, again).map(drop)
             }
             None => checked(endpoint, &call, first).map(drop),

@@ -21,7 +21,11 @@ pub(crate) fn proxy(
         let lower = || environment.get(&name.to_ascii_lowercase());
         value.or_else(lower).filter(|v| !v.is_empty())
     };
-    let own = if base.starts_with("http://") { "HTTP_PROXY" } else { "HTTPS_PROXY" };
+    let own = if base.starts_with("http://") {
+        "HTTP_PROXY"
+    } else {
+        "HTTPS_PROXY"
+    };
     let Some(address) = variable(own).or_else(|| variable("ALL_PROXY")) else {
         return Ok(None);
     };
@@ -31,11 +35,16 @@ pub(crate) fn proxy(
     }
     let settings = |error: ureq::Error| RegistryError::Settings {
         // Without the name and password that may stand in it.
-        what: format!("the proxy {}", authority(address).rsplit('@').next().unwrap_or_default()),
+        what: format!(
+            "the proxy {}",
+            authority(address).rsplit('@').next().unwrap_or_default()
+        ),
         reason: error.to_string(),
     };
     let parsed = Proxy::new(address).map_err(settings)?;
-    let mut builder = Proxy::builder(parsed.protocol()).host(parsed.host()).port(parsed.port());
+    let mut builder = Proxy::builder(parsed.protocol())
+        .host(parsed.host())
+        .port(parsed.port());
     if let Some(user) = parsed.username() {
         builder = builder.username(user);
     }
@@ -56,7 +65,9 @@ pub(crate) fn proxy(
 }
 
 fn entries(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+    list.split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
 }
 
 /// Whether a host is one of a list's: a name means itself and all below it, `.name` only what is
@@ -78,7 +89,9 @@ fn bypassed(list: &str, authority: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let below = name.trim_start_matches("*.").trim_start_matches('.');
         (below == name && host == name)
-            || host.strip_suffix(below).is_some_and(|rest| rest.ends_with('.'))
+            || host
+                .strip_suffix(below)
+                .is_some_and(|rest| rest.ends_with('.'))
     })
 }
 
@@ -149,7 +162,9 @@ mod tests {
         .map(|(n, v)| (n.to_owned(), v.to_owned()))
         .into();
         let host = |base: &str| {
-            proxy(&environment, base).unwrap().map(|p| format!("{}:{}", p.host(), p.port()))
+            proxy(&environment, base)
+                .unwrap()
+                .map(|p| format!("{}:{}", p.host(), p.port()))
         };
         assert_eq!(host("http://r.example").as_deref(), Some("one:1"));
         assert_eq!(host("https://r.example").as_deref(), Some("two:2"));

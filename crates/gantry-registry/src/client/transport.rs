@@ -96,7 +96,10 @@ impl Transport {
 
     /// Whether it is not known yet if this endpoint exists at all.
     fn is_trial(&self, endpoint: &Endpoint) -> bool {
-        let preferred = self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
+        let preferred = self
+            .preferred
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         endpoint.trial && preferred.get(&endpoint.registry) != Some(&endpoint.base)
     }
 
@@ -242,7 +245,9 @@ impl Transport {
             } else {
                 RootCerts::new_with_certs(&roots)
             })
-            .disable_verification(settings.is_some_and(|s| s.insecure) || super::is_loopback(registry))
+            .disable_verification(
+                settings.is_some_and(|s| s.insecure) || super::is_loopback(registry),
+            )
             .build())
     }
 

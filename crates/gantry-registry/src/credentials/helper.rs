@@ -32,7 +32,11 @@ pub(super) fn get(name: &str, server: &str) -> Result<Option<Credentials>, Regis
     }
     let answer = run(name, "get", server.as_bytes())?;
     if !answer.success {
-        return if answer.text.contains(NOT_FOUND) { Ok(None) } else { Err(refusal(name, &answer)) };
+        return if answer.text.contains(NOT_FOUND) {
+            Ok(None)
+        } else {
+            Err(refusal(name, &answer))
+        };
     }
     // The text has the secret: an error must not show it.
     let found: Found = serde_json::from_str(&answer.text)
@@ -40,12 +44,19 @@ pub(super) fn get(name: &str, server: &str) -> Result<Option<Credentials>, Regis
     Ok(Some(if found.username == TOKEN_USER {
         Credentials::IdentityToken(Secret::new(found.secret))
     } else {
-        Credentials::Basic { user: found.username, password: Secret::new(found.secret) }
+        Credentials::Basic {
+            user: found.username,
+            password: Secret::new(found.secret),
+        }
     }))
 }
 
 /// Gives credentials to keep.
-pub(super) fn store(name: &str, server: &str, credentials: &Credentials) -> Result<(), RegistryError> {
+pub(super) fn store(
+    name: &str,
+    server: &str,
+    credentials: &Credentials,
+) -> Result<(), RegistryError> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Kept<'a> {
@@ -58,10 +69,18 @@ pub(super) fn store(name: &str, server: &str, credentials: &Credentials) -> Resu
         Credentials::Basic { user, password } => (user.as_str(), password),
         Credentials::IdentityToken(token) => (TOKEN_USER, token),
     };
-    let kept = Kept { server, username, secret: secret.expose() };
+    let kept = Kept {
+        server,
+        username,
+        secret: secret.expose(),
+    };
     let text = serde_json::to_vec(&kept).map_err(|error| failed(name, error.to_string()))?;
     let answer = run(name, "store", &text)?;
-    if answer.success { Ok(()) } else { Err(refusal(name, &answer)) }
+    if answer.success {
+        Ok(())
+    } else {
+        Err(refusal(name, &answer))
+    }
 }
 
 /// Lets credentials be forgotten; says whether there were any.
@@ -75,12 +94,22 @@ pub(super) fn erase(name: &str, server: &str) -> Result<bool, RegistryError> {
 }
 
 fn failed(name: &str, reason: String) -> RegistryError {
-    RegistryError::CredentialHelper { helper: format!("docker-credential-{name}"), reason }
+    RegistryError::CredentialHelper {
+        helper: format!("docker-credential-{name}"),
+        reason,
+    }
 }
 
 fn refusal(name: &str, answer: &Answer) -> RegistryError {
     let first = answer.text.lines().next().unwrap_or("it gave no reason");
-    failed(name, first.chars().filter(|c| !c.is_control()).take(200).collect())
+    failed(
+        name,
+        first
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect(),
+    )
 }
 
 fn run(name: &str, verb: &str, input: &[u8]) -> Result<Answer, RegistryError> {
@@ -106,5 +135,8 @@ fn run(name: &str, verb: &str, input: &[u8]) -> Result<Answer, RegistryError> {
     if status.success() {
         asked.and(read.map(drop)).map_err(broken)?;
     }
-    Ok(Answer { success: status.success(), text })
+    Ok(Answer {
+        success: status.success(),
+        text,
+    })
 }

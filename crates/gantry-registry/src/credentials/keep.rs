@@ -73,7 +73,10 @@ pub fn forget(path: &Path, registry: &str) -> Result<bool, RegistryError> {
 }
 
 fn unusable(path: &Path) -> impl Fn(String) -> RegistryError + '_ {
-    move |reason| RegistryError::Settings { what: path.display().to_string(), reason }
+    move |reason| RegistryError::Settings {
+        what: path.display().to_string(),
+        reason,
+    }
 }
 
 /// The whole document; what is not known in it stays.
@@ -81,7 +84,10 @@ fn read(path: &Path) -> Result<Map<String, Value>, RegistryError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
         {
             return Ok(Map::new());
         }
@@ -95,13 +101,17 @@ fn read(path: &Path) -> Result<Map<String, Value>, RegistryError> {
 
 fn helper_of(document: &Map<String, Value>, registry: &str) -> Option<String> {
     let helpers = document.get("credHelpers").and_then(Value::as_object);
-    let own = keys(registry).into_iter().find_map(|key| helpers?.get(&key)?.as_str());
+    let own = keys(registry)
+        .into_iter()
+        .find_map(|key| helpers?.get(&key)?.as_str());
     let name = own.or_else(|| document.get("credsStore")?.as_str())?;
     (!name.is_empty()).then(|| name.to_owned())
 }
 
 fn auths(document: &mut Map<String, Value>) -> &mut Map<String, Value> {
-    let slot = document.entry("auths").or_insert_with(|| Value::Object(Map::new()));
+    let slot = document
+        .entry("auths")
+        .or_insert_with(|| Value::Object(Map::new()));
     if !slot.is_object() {
         *slot = Value::Object(Map::new());
     }
@@ -115,9 +125,15 @@ fn write(path: &Path, document: &Map<String, Value>) -> Result<(), RegistryError
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = target.parent().map_or_else(PathBuf::new, Path::to_owned);
     if !folder.as_os_str().is_empty() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(failed)?;
     }
-    let mut text = serde_json::to_vec_pretty(document).map_err(io::Error::from).map_err(failed)?;
+    let mut text = serde_json::to_vec_pretty(document)
+        .map_err(io::Error::from)
+        .map_err(failed)?;
     text.push(b'\n');
     let aside = folder.join(format!(".config.json.{}", std::process::id()));
     let written = File::options()
@@ -144,21 +160,38 @@ mod tests {
     use crate::secret::Secret;
 
     fn basic(user: &str, password: &str) -> Credentials {
-        Credentials::Basic { user: user.to_owned(), password: Secret::new(password.to_owned()) }
+        Credentials::Basic {
+            user: user.to_owned(),
+            password: Secret::new(password.to_owned()),
+        }
     }
 
     #[test]
     fn what_is_kept_is_found_and_forgotten_and_all_else_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/config.json");
-        assert_eq!(keep(&path, "docker.io", &basic("u", "p:q")).unwrap(), Kept::File);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            keep(&path, "docker.io", &basic("u", "p:q")).unwrap(),
+            Kept::File
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let mut document = read(&path).unwrap();
         document.insert("psFormat".to_owned(), Value::from("x"));
         write(&path, &document).unwrap();
-        keep(&path, "r.example:5000", &Credentials::IdentityToken(Secret::new("t".to_owned()))).unwrap();
+        keep(
+            &path,
+            "r.example:5000",
+            &Credentials::IdentityToken(Secret::new("t".to_owned())),
+        )
+        .unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains("https://index.docker.io/v1/") && text.contains("psFormat"), "{text}");
+        assert!(
+            text.contains("https://index.docker.io/v1/") && text.contains("psFormat"),
+            "{text}"
+        );
         let config = DockerConfig::parse(&text).unwrap();
         assert_eq!(config.lookup("docker.io").unwrap(), Some(basic("u", "p:q")));
         assert!(config.lookup("r.example:5000").unwrap().is_some());

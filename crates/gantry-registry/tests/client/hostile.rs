@@ -295,7 +295,11 @@ fn another_part_than_was_asked_for_is_refused() {
     let whole = descriptor(&bytes);
     let server = serve(move |head, _| {
         if head.contains("Range:") || head.contains("range:") {
-            return reply("206 Partial Content", "Content-Range: bytes 0-99999/100000\r\n", &bytes[50_000..]);
+            return reply(
+                "206 Partial Content",
+                "Content-Range: bytes 0-99999/100000\r\n",
+                &bytes[50_000..],
+            );
         }
         let mut broken = reply("200 OK", "", &bytes);
         broken.truncate(broken.len() - 50_000);
@@ -313,7 +317,11 @@ fn a_registry_is_asked_whether_it_accepts_a_user() {
         if head.contains("Basic dTpw") {
             reply("200 OK", "", b"{}")
         } else {
-            reply("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", b"")
+            reply(
+                "401 Unauthorized",
+                "WWW-Authenticate: Basic realm=\"x\"\r\n",
+                b"",
+            )
         }
     });
     let user = |password: &str| Credentials::Basic {
@@ -322,31 +330,52 @@ fn a_registry_is_asked_whether_it_accepts_a_user() {
     };
     assert!(client().login(&basic.address, &user("p")).is_ok());
     let error = client().login(&basic.address, &user("q")).unwrap_err();
-    assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");
+    assert!(
+        matches!(error, RegistryError::Unauthorized { .. }),
+        "{error}"
+    );
     let token = serve(|head, _| {
-        let host = head.lines().find_map(|l| l.to_lowercase().strip_prefix("host: ").map(str::to_owned)).unwrap();
+        let host = head
+            .lines()
+            .find_map(|l| l.to_lowercase().strip_prefix("host: ").map(str::to_owned))
+            .unwrap();
         if head.contains("Bearer good") {
             reply("200 OK", "", b"{}")
         } else if head.starts_with("GET /token") && head.contains("Basic dTpw") {
             reply("200 OK", "", br#"{"token":"good"}"#)
         } else if head.starts_with("GET /token") {
-            reply("401 Unauthorized", "", br#"{"errors":[{"code":"UNAUTHORIZED","message":"no such user"}]}"#)
+            reply(
+                "401 Unauthorized",
+                "",
+                br#"{"errors":[{"code":"UNAUTHORIZED","message":"no such user"}]}"#,
+            )
         } else {
             let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\"\r\n");
             reply("401 Unauthorized", &challenge, b"")
         }
     });
     assert!(client().login(&token.address, &user("p")).is_ok());
-    let error = client().login(&token.address, &user("q")).unwrap_err().to_string();
+    let error = client()
+        .login(&token.address, &user("q"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("no such user"), "{error}");
 }
 
 #[test]
 fn a_refused_mount_is_no_failure_and_asks_for_both_repositories() {
     let server = serve(|head, _| {
-        let host = head.lines().find_map(|l| l.to_lowercase().strip_prefix("host: ").map(str::to_owned)).unwrap();
+        let host = head
+            .lines()
+            .find_map(|l| l.to_lowercase().strip_prefix("host: ").map(str::to_owned))
+            .unwrap();
         if head.starts_with("GET /token") {
-            assert!(head.contains("scope=repository%3Aa%2Fb%3Apull%2Cpush&scope=repository%3Aother%3Apull"), "{head}");
+            assert!(
+                head.contains(
+                    "scope=repository%3Aa%2Fb%3Apull%2Cpush&scope=repository%3Aother%3Apull"
+                ),
+                "{head}"
+            );
             reply("200 OK", "", br#"{"token":"good"}"#)
         } else if head.contains("Bearer good") {
             reply("403 Forbidden", "", b"")
@@ -356,7 +385,11 @@ fn a_refused_mount_is_no_failure_and_asks_for_both_repositories() {
         }
     });
     let digest = descriptor(b"x").digest;
-    assert!(!client().mount_blob(&reference(&server), &digest, "other").unwrap());
+    assert!(
+        !client()
+            .mount_blob(&reference(&server), &digest, "other")
+            .unwrap()
+    );
 }
 
 #[test]
@@ -366,7 +399,10 @@ fn a_refusal_is_not_asked_for_again_in_plain() {
     let client = client();
     for _ in 0..2 {
         let error = client.resolve(&reference(&server)).unwrap_err();
-        assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");
+        assert!(
+            matches!(error, RegistryError::Unauthorized { .. }),
+            "{error}"
+        );
     }
     assert_eq!(server.heads.lock().unwrap().len(), 2);
 }

@@ -46,14 +46,20 @@ pub(crate) struct RecordRow {
 impl Snapshot {
     pub(crate) fn read(store: &Store) -> Result<Self, StoreError> {
         store.database().with(|connection| {
-            let transaction = connection.transaction().map_err(failed("read everything"))?;
+            let transaction = connection
+                .transaction()
+                .map_err(failed("read everything"))?;
             read(&transaction).map_err(failed("read everything"))
         })
     }
 
     /// The tags and repository digests of an image.
     pub(crate) fn names_of(&self, image: &Digest) -> Vec<String> {
-        self.names.iter().filter(|(_, id)| id == image).map(|(name, _)| name.clone()).collect()
+        self.names
+            .iter()
+            .filter(|(_, id)| id == image)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Bytes on disk of a layer; 0 for one without a row.
@@ -68,31 +74,49 @@ fn read(db: &Connection) -> rusqlite::Result<Snapshot> {
     let mut statement = db.prepare("SELECT diff_id, disk_usage, tar_size FROM layers")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let size = LayerSize { disk_usage: number(row.get(1)?), tar_size: number(row.get(2)?) };
-        snapshot.layers.insert(Digest::from_bytes(row.get(0)?), size);
+        let size = LayerSize {
+            disk_usage: number(row.get(1)?),
+            tar_size: number(row.get(2)?),
+        };
+        snapshot
+            .layers
+            .insert(Digest::from_bytes(row.get(0)?), size);
     }
     let mut statement = db.prepare("SELECT id FROM images")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        snapshot.images.insert(Digest::from_bytes(row.get(0)?), ImageRow::default());
+        snapshot
+            .images
+            .insert(Digest::from_bytes(row.get(0)?), ImageRow::default());
     }
-    pairs(db, "SELECT image, diff_id FROM image_layers ORDER BY image, position", |image, layer| {
-        if let Some(row) = snapshot.images.get_mut(&image) {
-            row.layers.push(layer);
-        }
-    })?;
-    pairs(db, "SELECT image, digest FROM image_blobs", |image, blob| {
-        if let Some(row) = snapshot.images.get_mut(&image) {
-            row.blobs.push(blob);
-        }
-    })?;
+    pairs(
+        db,
+        "SELECT image, diff_id FROM image_layers ORDER BY image, position",
+        |image, layer| {
+            if let Some(row) = snapshot.images.get_mut(&image) {
+                row.layers.push(layer);
+            }
+        },
+    )?;
+    pairs(
+        db,
+        "SELECT image, digest FROM image_blobs",
+        |image, blob| {
+            if let Some(row) = snapshot.images.get_mut(&image) {
+                row.blobs.push(blob);
+            }
+        },
+    )?;
     let mut statement = db.prepare("SELECT reference, image FROM tags ORDER BY reference")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        snapshot.names.push((row.get(0)?, Digest::from_bytes(row.get(1)?)));
+        snapshot
+            .names
+            .push((row.get(0)?, Digest::from_bytes(row.get(1)?)));
     }
-    let mut statement =
-        db.prepare("SELECT repository, digest, image FROM repo_digests ORDER BY repository, digest")?;
+    let mut statement = db.prepare(
+        "SELECT repository, digest, image FROM repo_digests ORDER BY repository, digest",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (repository, digest): (String, [u8; 32]) = (row.get(0)?, row.get(1)?);
@@ -123,7 +147,11 @@ fn records(db: &Connection, snapshot: &mut Snapshot) -> rusqlite::Result<()> {
         while let Some(row) = rows.next()? {
             let digest = Digest::from_bytes(row.get(2)?);
             if let Some(record) = snapshot.records.get_mut(&(row.get(0)?, row.get(1)?)) {
-                let list = if blobs { &mut record.blobs } else { &mut record.layers };
+                let list = if blobs {
+                    &mut record.blobs
+                } else {
+                    &mut record.layers
+                };
                 list.push(digest);
             }
         }
@@ -131,11 +159,18 @@ fn records(db: &Connection, snapshot: &mut Snapshot) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn pairs(db: &Connection, query: &str, mut each: impl FnMut(Digest, Digest)) -> rusqlite::Result<()> {
+fn pairs(
+    db: &Connection,
+    query: &str,
+    mut each: impl FnMut(Digest, Digest),
+) -> rusqlite::Result<()> {
     let mut statement = db.prepare(query)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        each(Digest::from_bytes(row.get(0)?), Digest::from_bytes(row.get(1)?));
+        each(
+            Digest::from_bytes(row.get(0)?),
+            Digest::from_bytes(row.get(1)?),
+        );
     }
     Ok(())
 }

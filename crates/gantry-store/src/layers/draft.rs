@@ -84,10 +84,17 @@ impl LayerDraft {
         let status = fs::stat(lower).map_err(|e| StoreError::io("look at", lower, e))?;
         let failed = |errno| StoreError::io("prepare", &self.upper, errno);
         if rustix::process::geteuid().is_root() {
-            let owner = (fs::Uid::from_raw(status.st_uid), fs::Gid::from_raw(status.st_gid));
+            let owner = (
+                fs::Uid::from_raw(status.st_uid),
+                fs::Gid::from_raw(status.st_gid),
+            );
             fs::chown(&self.upper, Some(owner.0), Some(owner.1)).map_err(failed)?;
         }
-        fs::chmod(&self.upper, fs::Mode::from_raw_mode(status.st_mode & 0o7777)).map_err(failed)?;
+        fs::chmod(
+            &self.upper,
+            fs::Mode::from_raw_mode(status.st_mode & 0o7777),
+        )
+        .map_err(failed)?;
         self.root = Some(self.mark()?);
         Ok(())
     }
@@ -122,16 +129,32 @@ impl LayerDraft {
             files: packed.files,
             disk_usage: packed.disk_usage,
         };
-        let flags = if list_root { flags::SPECIAL_ROOT } else { flags::IMPLIED_ROOT };
+        let flags = if list_root {
+            flags::SPECIAL_ROOT
+        } else {
+            flags::IMPLIED_ROOT
+        };
         let row = LayerRow { info, flags };
-        Ok(publish(&self.store, Finished { entry: self.entry, row, blob: None }, None)?)
+        Ok(publish(
+            &self.store,
+            Finished {
+                entry: self.entry,
+                row,
+                blob: None,
+            },
+            None,
+        )?)
     }
 }
 
 fn pack_upper(upper: &Path, root: bool, sink: DraftSink) -> Result<(Packed, DraftSink), PackError> {
     let directory = tree::open_directory(fs::CWD, upper)
         .map_err(|errno| StoreError::io("open", upper, errno))?;
-    let options = pack::Options { overlay: Some(overlay_names()), root, normalise: true };
+    let options = pack::Options {
+        overlay: Some(overlay_names()),
+        root,
+        normalise: true,
+    };
     pack::into(directory.as_fd(), sink, options)
 }
 
@@ -139,9 +162,16 @@ fn pack_upper(upper: &Path, root: bool, sink: DraftSink) -> Result<(Packed, Draf
 pub(super) fn digest_of(directory: &Path) -> Result<Digest, PackError> {
     let handle = tree::open_directory(fs::CWD, directory)
         .map_err(|errno| StoreError::io("open", directory, errno))?;
-    let options =
-        pack::Options { overlay: Some(overlay_names()), root: false, normalise: false };
-    let sink = DraftSink { hasher: Sha256::new(), recipe: None, recording: true };
+    let options = pack::Options {
+        overlay: Some(overlay_names()),
+        root: false,
+        normalise: false,
+    };
+    let sink = DraftSink {
+        hasher: Sha256::new(),
+        recipe: None,
+        recording: true,
+    };
     let (_, sink) = pack::into(handle.as_fd(), sink, options)?;
     Ok(Digest::from_bytes(sink.hasher.finalize().into()))
 }

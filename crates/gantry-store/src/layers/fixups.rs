@@ -34,7 +34,10 @@ pub(super) struct Needs {
 
 impl Needs {
     pub(super) fn of(unpacked: Unpacked) -> Self {
-        Self { directories: unpacked.implied, links: unpacked.foreign_links }
+        Self {
+            directories: unpacked.implied,
+            links: unpacked.foreign_links,
+        }
     }
 
     /// `d path NUL` for each directory, `l path NUL target NUL` for each link.
@@ -51,7 +54,9 @@ impl Needs {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut needs = Self::default();
-        let mut parts = bytes.split_inclusive(|&b| b == 0).map(|part| part.strip_suffix(b"\0"));
+        let mut parts = bytes
+            .split_inclusive(|&b| b == 0)
+            .map(|part| part.strip_suffix(b"\0"));
         while let Some(part) = parts.next() {
             match part?.split_first()? {
                 (b'd', path) => needs.directories.push(path.to_vec()),
@@ -70,7 +75,10 @@ impl Needs {
     fn read(store: &Store, diff_id: &Digest) -> Result<Self, StoreError> {
         let path = store.layers().folder(diff_id).join("needs");
         let bytes = std::fs::read(&path).map_err(|e| StoreError::io("read", path, e))?;
-        let damaged = StoreError::DamagedRecipe { diff_id: *diff_id, reason: "its needs are malformed" };
+        let damaged = StoreError::DamagedRecipe {
+            diff_id: *diff_id,
+            reason: "its needs are malformed",
+        };
         Self::decode(&bytes).ok_or(damaged)
     }
 }
@@ -152,7 +160,11 @@ fn fixup(
         Needs::default()
     };
     let needed = build(store, &entry, row, &needs, below)?;
-    let list: String = chain.layers.iter().map(|layer| format!("{layer}\n")).collect();
+    let list: String = chain
+        .layers
+        .iter()
+        .map(|layer| format!("{layer}\n"))
+        .collect();
     let failed = |source| StoreError::io("write", entry.path(), source);
     std::fs::write(entry.path().join("layers"), list).map_err(failed)?;
     store.sync_files()?;
@@ -183,13 +195,20 @@ fn build(
         diff_id: row.info.diff_id,
         folder: entry.path(),
         layer: open(&layer)?,
-        below: below.iter().map(|path| open(path)).collect::<Result<_, _>>()?,
+        below: below
+            .iter()
+            .map(|path| open(path))
+            .collect::<Result<_, _>>()?,
         implied: needs.directories.iter().map(Vec::as_slice).collect(),
         root_implied: row.flags & flags::IMPLIED_ROOT != 0,
     };
     let mut wanted = BTreeSet::new();
     let root: &[u8] = b"";
-    let implied = builder.implied.iter().copied().chain(builder.root_implied.then_some(root));
+    let implied = builder
+        .implied
+        .iter()
+        .copied()
+        .chain(builder.root_implied.then_some(root));
     for path in implied {
         if builder.differs(path)? {
             wanted.insert(path.to_vec());
@@ -248,20 +267,29 @@ impl Builder<'_> {
 
     /// What a directory of the fixup takes its mode and owner from.
     fn model(&self, path: &[u8]) -> Result<Option<Found>, StoreError> {
-        let implied = if path.is_empty() { self.root_implied } else { self.implied.contains(path) };
+        let implied = if path.is_empty() {
+            self.root_implied
+        } else {
+            self.implied.contains(path)
+        };
         let own = look_up(&self.layer, path).map_err(self.failed("look at the layer"))?;
         match (own, implied) {
             (Looked::Found(found), false) => Ok(Some(found)),
-            (Looked::Found(found), true) => {
-                Ok(Some(self.lower(path)?.filter(|lower| is_directory(&lower.status)).unwrap_or(found)))
-            }
+            (Looked::Found(found), true) => Ok(Some(
+                self.lower(path)?
+                    .filter(|lower| is_directory(&lower.status))
+                    .unwrap_or(found),
+            )),
             (Looked::Below | Looked::Hidden, _) => self.lower(path),
         }
     }
 
     /// Whether the layers below have this directory, and otherwise than this layer.
     fn differs(&self, path: &[u8]) -> Result<bool, StoreError> {
-        let Some(lower) = self.lower(path)?.filter(|lower| is_directory(&lower.status)) else {
+        let Some(lower) = self
+            .lower(path)?
+            .filter(|lower| is_directory(&lower.status))
+        else {
             return Ok(false);
         };
         let Looked::Found(own) =
@@ -304,7 +332,11 @@ impl Builder<'_> {
     ) -> Result<BTreeSet<Vec<u8>>, StoreError> {
         let mut made = BTreeSet::from([Vec::new()]);
         for path in wanted {
-            let ends = path.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
+            let ends = path
+                .iter()
+                .enumerate()
+                .filter(|&(_, &b)| b == b'/')
+                .map(|(at, _)| at);
             for end in ends.chain((!path.is_empty()).then_some(path.len())) {
                 let path = &path[..end];
                 if made.insert(path.to_vec()) {
@@ -321,13 +353,15 @@ impl Builder<'_> {
 
     /// Gives a directory of the fixup the mode, owner, attributes and time it should have.
     fn dress(&self, target: &OwnedFd, path: &[u8]) -> Result<(), StoreError> {
-        let Some(model) = self.model(path)? else { return Ok(()) };
+        let Some(model) = self.model(path)? else {
+            return Ok(());
+        };
         if !is_directory(&model.status) {
             return Ok(());
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        let directory = tree::open_beneath(target, path, flags)
-            .map_err(self.failed("open a directory in"))?;
+        let directory =
+            tree::open_beneath(target, path, flags).map_err(self.failed("open a directory in"))?;
         let status = &model.status;
         let own = fs::fstat(&directory).map_err(self.failed("look at a directory in"))?;
         if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid) {
@@ -350,14 +384,16 @@ impl Builder<'_> {
 
     /// Links a file of a lower layer into the fixup.
     fn link(&self, target: &OwnedFd, path: &[u8], link_target: &[u8]) -> Result<(), StoreError> {
-        let found = self.lower(link_target)?.filter(|found| !is_directory(&found.status));
+        let found = self
+            .lower(link_target)?
+            .filter(|found| !is_directory(&found.status));
         let Some(found) = found else {
             return Err(dangling(&self.diff_id, path, link_target));
         };
         let (parent, name) = tree::split_last(path);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        let parent =
-            tree::open_beneath(target, parent, flags).map_err(self.failed("open a directory in"))?;
+        let parent = tree::open_beneath(target, parent, flags)
+            .map_err(self.failed("open a directory in"))?;
         let (_, target_name) = tree::split_last(link_target);
         fs::linkat(&found.parent, target_name, &parent, name, AtFlags::empty())
             .map_err(self.failed("link a file of a layer below into"))
@@ -399,7 +435,11 @@ fn look_up(layer: &OwnedFd, path: &[u8]) -> rustix::io::Result<Looked> {
         }
         parent = std::mem::replace(&mut handle, next);
     }
-    Ok(Looked::Found(Found { handle, parent, status }))
+    Ok(Looked::Found(Found {
+        handle,
+        parent,
+        status,
+    }))
 }
 
 fn is_opaque(directory: &OwnedFd) -> rustix::io::Result<bool> {

@@ -12,8 +12,8 @@ use super::{LayerInfo, LayerRow, Layers, insert_blob};
 use crate::database::failed;
 use crate::error::StoreError;
 use crate::ingest::IngestEntry;
-use crate::lease::Resource;
 use crate::layers::LayerBlob;
+use crate::lease::Resource;
 use crate::store::{Store, now};
 
 /// A layer whose folder is complete in `ingest/`.
@@ -103,7 +103,8 @@ impl Claim {
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             let relative = format!("ingest/{name}");
-            let file = fs::openat(directory, &relative, flags, Mode::RUSR | Mode::WUSR).map_err(error)?;
+            let file =
+                fs::openat(directory, &relative, flags, Mode::RUSR | Mode::WUSR).map_err(error)?;
             match fs::flock(&file, FlockOperation::LockExclusive) {
                 Err(Errno::INTR) => continue,
                 result => result.map_err(error)?,
@@ -112,7 +113,11 @@ impl Claim {
             if fs::fstat(file.as_fd()).map_err(error)?.st_nlink == 0 {
                 continue;
             }
-            return Ok(Self { store: store.clone(), name, _file: File::from(file) });
+            return Ok(Self {
+                store: store.clone(),
+                name,
+                _file: File::from(file),
+            });
         }
     }
 }

@@ -40,20 +40,30 @@ pub(super) struct RecipeWriter {
 
 impl std::fmt::Debug for RecipeWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RecipeWriter").field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("RecipeWriter")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 
 impl RecipeWriter {
     pub(super) fn new(file: File) -> io::Result<Self> {
-        Ok(Self { sink: zstd::Encoder::new(file, LEVEL)?, raw: Vec::new(), size: 0 })
+        Ok(Self {
+            sink: zstd::Encoder::new(file, LEVEL)?,
+            raw: Vec::new(),
+            size: 0,
+        })
     }
 
     /// Bytes of the tar as they are.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.size += bytes.len() as u64;
         self.raw.extend_from_slice(bytes);
-        if self.raw.len() >= RAW_LENGTH { self.flush_raw() } else { Ok(()) }
+        if self.raw.len() >= RAW_LENGTH {
+            self.flush_raw()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush_raw(&mut self) -> io::Result<()> {
@@ -125,7 +135,10 @@ pub(super) enum Item {
     /// So many bytes follow, to be read by [`RecipeReader::raw`].
     Raw(u64),
     /// Parts of a file.
-    File { path: Vec<u8>, fragments: Vec<Fragment> },
+    File {
+        path: Vec<u8>,
+        fragments: Vec<Fragment>,
+    },
     /// What was at this path is from now on another file.
     Replaced { path: Vec<u8>, number: u64 },
     /// The end, and the size of the tar.
@@ -144,12 +157,17 @@ impl std::fmt::Debug for RecipeReader {
 }
 
 fn damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the recipe of the layer is damaged")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the recipe of the layer is damaged",
+    )
 }
 
 impl RecipeReader {
     pub(super) fn new(file: File) -> io::Result<Self> {
-        Ok(Self { source: BufReader::with_capacity(RAW_LENGTH, zstd::Decoder::new(file)?) })
+        Ok(Self {
+            source: BufReader::with_capacity(RAW_LENGTH, zstd::Decoder::new(file)?),
+        })
     }
 
     pub(super) fn item(&mut self) -> io::Result<Item> {
@@ -160,11 +178,17 @@ impl RecipeReader {
                 let count = self.number()?;
                 let mut fragments = Vec::new();
                 for _ in 0..count {
-                    fragments.push(Fragment { offset: self.number()?, length: self.number()? });
+                    fragments.push(Fragment {
+                        offset: self.number()?,
+                        length: self.number()?,
+                    });
                 }
                 Ok(Item::File { path, fragments })
             }
-            REPLACED => Ok(Item::Replaced { path: self.path()?, number: self.number()? }),
+            REPLACED => Ok(Item::Replaced {
+                path: self.path()?,
+                number: self.number()?,
+            }),
             END => Ok(Item::End(self.number()?)),
             _ => Err(damaged()),
         }
@@ -180,7 +204,11 @@ impl RecipeReader {
 
     pub(super) fn skip(&mut self, count: u64) -> io::Result<()> {
         let skipped = io::copy(&mut self.source.by_ref().take(count), &mut io::sink())?;
-        if skipped == count { Ok(()) } else { Err(damaged()) }
+        if skipped == count {
+            Ok(())
+        } else {
+            Err(damaged())
+        }
     }
 
     fn byte(&mut self) -> io::Result<u8> {
@@ -225,7 +253,11 @@ impl Replacements {
                 Item::Raw(count) => recipe.skip(count)?,
                 Item::File { .. } => {}
                 Item::Replaced { path, number } => {
-                    replacements.0.entry(path).or_default().push((position, number));
+                    replacements
+                        .0
+                        .entry(path)
+                        .or_default()
+                        .push((position, number));
                 }
                 Item::End(_) => break,
             }
@@ -237,7 +269,10 @@ impl Replacements {
     /// not the one at that path.
     pub(super) fn file(&self, path: &[u8], position: u64) -> Option<u64> {
         let replaced = self.0.get(path)?;
-        replaced.iter().find(|(at, _)| *at > position).map(|(_, number)| *number)
+        replaced
+            .iter()
+            .find(|(at, _)| *at > position)
+            .map(|(_, number)| *number)
     }
 }
 
@@ -257,7 +292,15 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new(pipeline: Pipeline, recipe: RecipeWriter, layer: OwnedFd) -> Self {
-        Self { pipeline, recipe, recording: true, layer, replaced: None, replacements: 0, failed: None }
+        Self {
+            pipeline,
+            recipe,
+            recording: true,
+            layer,
+            replaced: None,
+            replacements: 0,
+            failed: None,
+        }
     }
 
     pub(super) fn finish(mut self) -> io::Result<(Pipeline, u64)> {

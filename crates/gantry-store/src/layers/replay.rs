@@ -37,7 +37,12 @@ pub struct LayerTar {
 enum State {
     Between,
     Raw(u64),
-    File { file: File, offset: u64, left: u64, fragments: VecDeque<Fragment> },
+    File {
+        file: File,
+        offset: u64,
+        left: u64,
+        fragments: VecDeque<Fragment>,
+    },
     Ended,
 }
 
@@ -47,26 +52,29 @@ impl LayerTar {
         let layer = tree::open_directory(fs::CWD, &folder).map_err(failed)?;
         let root = tree::open_directory(&layer, "fs").map_err(failed)?;
         let open_recipe = || -> Result<RecipeReader, StoreError> {
-            let file = fs::openat(&layer, "recipe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(failed)?;
+            let file = fs::openat(
+                &layer,
+                "recipe",
+                OFlags::RDONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .map_err(failed)?;
             RecipeReader::new(File::from(file))
                 .map_err(|e| StoreError::io("read the recipe of", &folder, e))
         };
-        let replacements = match fs::accessat(
-            &layer,
-            "replaced",
-            fs::Access::EXISTS,
-            fs::AtFlags::empty(),
-        ) {
-            Err(Errno::NOENT) => None,
-            result => {
-                result.map_err(failed)?;
-                Some(Replacements::read(open_recipe()?).map_err(|_| StoreError::DamagedRecipe {
-                    diff_id: info.diff_id,
-                    reason: "it does not end",
-                })?)
-            }
-        };
+        let replacements =
+            match fs::accessat(&layer, "replaced", fs::Access::EXISTS, fs::AtFlags::empty()) {
+                Err(Errno::NOENT) => None,
+                result => {
+                    result.map_err(failed)?;
+                    Some(Replacements::read(open_recipe()?).map_err(|_| {
+                        StoreError::DamagedRecipe {
+                            diff_id: info.diff_id,
+                            reason: "it does not end",
+                        }
+                    })?)
+                }
+            };
         let recipe = open_recipe()?;
         Ok(Self {
             root,
@@ -101,10 +109,17 @@ impl LayerTar {
             Item::Raw(count) => State::Raw(count),
             Item::Replaced { .. } => State::Between,
             Item::File { path, fragments } => {
-                let replaced =
-                    self.replacements.as_ref().and_then(|found| found.file(&path, position));
+                let replaced = self
+                    .replacements
+                    .as_ref()
+                    .and_then(|found| found.file(&path, position));
                 let file = self.open_content(&path, replaced)?;
-                State::File { file, offset: 0, left: 0, fragments: fragments.into() }
+                State::File {
+                    file,
+                    offset: 0,
+                    left: 0,
+                    fragments: fragments.into(),
+                }
             }
             Item::End(_) => {
                 self.verify()?;
@@ -138,7 +153,10 @@ impl LayerTar {
         if actual != self.info.diff_id {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                StoreError::DigestMismatch { expected: self.info.diff_id, actual },
+                StoreError::DigestMismatch {
+                    expected: self.info.diff_id,
+                    actual,
+                },
             ));
         }
         Ok(())
@@ -146,7 +164,15 @@ impl LayerTar {
 
     fn read_file(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         use std::os::unix::fs::FileExt;
-        let State::File { file, offset, left, fragments } = &mut self.state else { return Ok(0) };
+        let State::File {
+            file,
+            offset,
+            left,
+            fragments,
+        } = &mut self.state
+        else {
+            return Ok(0);
+        };
         if *left == 0 {
             let Some(fragment) = fragments.pop_front() else {
                 self.state = State::Between;
@@ -162,7 +188,10 @@ impl LayerTar {
         if count == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("a file of the layer {} is shorter than it was", self.folder.display()),
+                format!(
+                    "a file of the layer {} is shorter than it was",
+                    self.folder.display()
+                ),
             ));
         }
         *offset += count as u64;

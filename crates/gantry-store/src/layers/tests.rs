@@ -17,7 +17,10 @@ fn store(scratch: &Scratch) -> Store {
 
 /// Unpacks a tar as a layer, and demands the same bytes back and that it verifies.
 fn faithful(store: &Store, tar: &[u8]) -> Digest {
-    let options = UnpackOptions { diff_id: Some(sha256(tar)), ..UnpackOptions::default() };
+    let options = UnpackOptions {
+        diff_id: Some(sha256(tar)),
+        ..UnpackOptions::default()
+    };
     let info = store.layers().unpack(tar, &options).unwrap();
     assert_eq!(info.tar_size, tar.len() as u64);
     same_tar(store, &info.diff_id, tar);
@@ -26,9 +29,17 @@ fn faithful(store: &Store, tar: &[u8]) -> Digest {
 
 fn same_tar(store: &Store, diff_id: &Digest, tar: &[u8]) {
     let mut again = Vec::new();
-    store.layers().tar(diff_id).unwrap().read_to_end(&mut again).unwrap();
+    store
+        .layers()
+        .tar(diff_id)
+        .unwrap()
+        .read_to_end(&mut again)
+        .unwrap();
     assert!(again == *tar, "the tar comes back byte for byte");
-    assert_eq!(store.layers().verify(diff_id).unwrap(), Ok(tar.len() as u64));
+    assert_eq!(
+        store.layers().verify(diff_id).unwrap(),
+        Ok(tar.len() as u64)
+    );
 }
 
 fn archive(entries: &[(Entry, &[u8])]) -> Vec<u8> {
@@ -40,16 +51,31 @@ fn archive(entries: &[(Entry, &[u8])]) -> Vec<u8> {
 }
 
 fn file<'c>(path: &str, content: &'c str) -> (Entry, &'c [u8]) {
-    let entry = Entry { size: content.len() as u64, ..Entry::new(EntryKind::Regular, path) };
+    let entry = Entry {
+        size: content.len() as u64,
+        ..Entry::new(EntryKind::Regular, path)
+    };
     (entry, content.as_bytes())
 }
 
 fn directory(path: &str, mode: u32) -> (Entry, &'static [u8]) {
-    (Entry { mode, ..Entry::new(EntryKind::Directory, path) }, b"")
+    (
+        Entry {
+            mode,
+            ..Entry::new(EntryKind::Directory, path)
+        },
+        b"",
+    )
 }
 
 fn link(kind: EntryKind, path: &str, target: &str) -> (Entry, &'static [u8]) {
-    (Entry { link: target.into(), ..Entry::new(kind, path) }, b"")
+    (
+        Entry {
+            link: target.into(),
+            ..Entry::new(kind, path)
+        },
+        b"",
+    )
 }
 
 fn entries(path: &Path) -> Vec<String> {
@@ -63,9 +89,18 @@ fn entries(path: &Path) -> Vec<String> {
 }
 
 fn gnu_tar(tree: &Path, arguments: &[&str]) -> Vec<u8> {
-    let output =
-        Command::new("tar").args(arguments).arg("-C").arg(tree).args(["-cf", "-", "."]).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("tar")
+        .args(arguments)
+        .arg("-C")
+        .arg(tree)
+        .args(["-cf", "-", "."])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output.stdout
 }
 
@@ -77,13 +112,26 @@ fn root_tars_of_every_format_come_back_byte_for_byte() {
     let tree = scratch.directory("tree");
     sample::everything(&tree);
     let expected = sample::listing(&tree);
-    let everything = faithful(&store, &gnu_tar(&tree, &["--format=posix", "--xattrs", "--xattrs-include=*"]));
-    sample::assert_same(&without_access_times(&expected), &sample::listing(&store.layers().tree(&everything)));
+    let everything = faithful(
+        &store,
+        &gnu_tar(&tree, &["--format=posix", "--xattrs", "--xattrs-include=*"]),
+    );
+    sample::assert_same(
+        &expected,
+        &sample::listing(&store.layers().tree(&everything)),
+    );
     for version in ["0.0", "0.1", "1.0"] {
         let sparse = format!("--sparse-version={version}");
         let tar = gnu_tar(
             &tree,
-            &["--format=posix", "-S", &sparse, "--xattrs", "--xattrs-include=*", "--sort=name"],
+            &[
+                "--format=posix",
+                "-S",
+                &sparse,
+                "--xattrs",
+                "--xattrs-include=*",
+                "--sort=name",
+            ],
         );
         let diff_id = faithful(&store, &tar);
         sample::assert_same(&expected, &sample::listing(&store.layers().tree(&diff_id)));
@@ -91,9 +139,16 @@ fn root_tars_of_every_format_come_back_byte_for_byte() {
             let path = store.layers().tree(&diff_id).join(name);
             std::os::unix::fs::MetadataExt::blocks(&path.metadata().unwrap())
         };
-        assert!(blocks("scattered") < 4096 && blocks("hole") < 64, "sparse files stay sparse");
+        assert!(
+            blocks("scattered") < 4096 && blocks("hole") < 64,
+            "sparse files stay sparse"
+        );
     }
-    for arguments in [&["--format=gnu", "-S"][..], &["--format=gnu"], &["--format=oldgnu", "-S"]] {
+    for arguments in [
+        &["--format=gnu", "-S"][..],
+        &["--format=gnu"],
+        &["--format=oldgnu", "-S"],
+    ] {
         let diff_id = faithful(&store, &gnu_tar(&tree, arguments));
         // These formats have whole seconds and no attributes.
         let coarse = |listing: &sample::Listing| {
@@ -107,10 +162,6 @@ fn root_tars_of_every_format_come_back_byte_for_byte() {
         let found = sample::listing(&store.layers().tree(&diff_id));
         sample::assert_same(&coarse(&expected), &coarse(&found));
     }
-}
-
-fn without_access_times(listing: &sample::Listing) -> sample::Listing {
-    listing.clone()
 }
 
 #[test]
@@ -132,7 +183,14 @@ fn root_old_formats_blocking_and_trailing_bytes_come_back() {
     }
     let tar = gnu_tar(&tree, &["--format=ustar", "-b", "1"]);
     let end = tar.len() - 1024;
-    for tail in [&b""[..], b"\0", &[0; 511], &[0; 512], &[0; 1025], b"garbage after nothing"] {
+    for tail in [
+        &b""[..],
+        b"\0",
+        &[0; 511],
+        &[0; 512],
+        &[0; 1025],
+        b"garbage after nothing",
+    ] {
         // Without the end marker, only whole blocks can follow.
         let marked = [&tar[..], tail].concat();
         faithful(&store, &marked);
@@ -157,8 +215,12 @@ fn root_tars_of_python_come_back() {
             "import sys, tarfile\nt = tarfile.open(sys.argv[2], 'w', format=tarfile.{format}, \
              errors='surrogateescape')\nt.add(sys.argv[1], arcname='.')\nt.close()"
         );
-        let status =
-            Command::new("python3").args(["-c", &script]).arg(&tree).arg(&tar).status().unwrap();
+        let status = Command::new("python3")
+            .args(["-c", &script])
+            .arg(&tree)
+            .arg(&tar)
+            .status()
+            .unwrap();
         assert!(status.success());
         faithful(&store, &std::fs::read(&tar).unwrap());
     }
@@ -189,7 +251,10 @@ fn root_replaced_entries_leave_the_last_one_and_the_same_bytes() {
     ]);
     let diff_id = faithful(&store, &tar);
     let found = sample::listing(&store.layers().tree(&diff_id));
-    assert_eq!(entries(&store.layers().tree(&diff_id)), ["a", "a/inside", "b", "dir", "e", "s"]);
+    assert_eq!(
+        entries(&store.layers().tree(&diff_id)),
+        ["a", "a/inside", "b", "dir", "e", "s"]
+    );
     assert_eq!(found[&b"b"[..]].content, b"two");
     assert_eq!(found[&b"dir"[..]].content, b"a file now");
     assert_eq!(found[&b"e"[..]].content, b"own");
@@ -202,7 +267,9 @@ fn root_whiteouts_become_overlayfss() {
     let scratch = Scratch::new();
     let store = store(&scratch);
     let mut own = file("etc/attributes", "x");
-    own.0.xattrs.push((b"trusted.overlay.opaque".to_vec(), b"y".to_vec()));
+    own.0
+        .xattrs
+        .push((b"trusted.overlay.opaque".to_vec(), b"y".to_vec()));
     let tar = archive(&[
         directory("etc", 0o755),
         file("etc/.wh.gone", ""),
@@ -230,7 +297,11 @@ fn root_whiteouts_become_overlayfss() {
         [(b"trusted.overlay.overlay.opaque".to_vec(), b"y".to_vec())]
     );
     for path in ["var", "tree/d", "was"] {
-        assert_eq!(found[path.as_bytes()].xattrs, std::slice::from_ref(&opaque), "{path}");
+        assert_eq!(
+            found[path.as_bytes()].xattrs,
+            std::slice::from_ref(&opaque),
+            "{path}"
+        );
     }
     assert_eq!(found[&b"both/x"[..]].content, b"wins");
     assert_eq!(found[&b"late/y"[..]].content, b"wins");
@@ -247,7 +318,12 @@ fn root_whiteouts_become_overlayfss() {
     let packed = draft.commit().unwrap();
     let again = sample::listing(&store.layers().tree(&packed.diff_id));
     let mut tar = Vec::new();
-    store.layers().tar(&packed.diff_id).unwrap().read_to_end(&mut tar).unwrap();
+    store
+        .layers()
+        .tar(&packed.diff_id)
+        .unwrap()
+        .read_to_end(&mut tar)
+        .unwrap();
     same_tar(&store, &packed.diff_id, &tar);
     let other = Scratch::new();
     let store = Store::open(&other.path().join("root")).unwrap();
@@ -278,20 +354,30 @@ fn root_a_draft_of_everything_is_a_faithful_layer() {
     std::fs::remove_dir(draft.upper().join("empty")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(draft.upper().join("socket")).unwrap();
     let set = |path: &str, name: &str| {
-        let flags = rustix::fs::XattrFlags::empty();
-        rustix::fs::lsetxattr(draft.upper().join(path), name, b"y", flags).unwrap();
+        let flags = fs::XattrFlags::empty();
+        fs::lsetxattr(draft.upper().join(path), name, b"y", flags).unwrap();
     };
     set("dir", "trusted.overlay.origin");
     set("dir/sub", "trusted.overlay.impure");
     set("dir/sub", "trusted.overlay.opaque");
     let info = draft.commit().unwrap();
     let mut tar = Vec::new();
-    store.layers().tar(&info.diff_id).unwrap().read_to_end(&mut tar).unwrap();
+    store
+        .layers()
+        .tar(&info.diff_id)
+        .unwrap()
+        .read_to_end(&mut tar)
+        .unwrap();
     assert_eq!(sha256(&tar), info.diff_id);
     same_tar(&store, &info.diff_id, &tar);
     let found = sample::listing(&store.layers().tree(&info.diff_id));
     assert!(!found.contains_key(&b"socket"[..]));
-    assert!(!found[&b"dir"[..]].xattrs.iter().any(|(name, _)| name.starts_with(b"trusted.overlay")));
+    assert!(
+        !found[&b"dir"[..]]
+            .xattrs
+            .iter()
+            .any(|(name, _)| name.starts_with(b"trusted.overlay"))
+    );
     // Somewhere else it unpacks to the same.
     let other = Scratch::new();
     let elsewhere = Store::open(&other.path().join("root")).unwrap();
@@ -301,7 +387,12 @@ fn root_a_draft_of_everything_is_a_faithful_layer() {
     sample::assert_same(&found, &unpacked);
     // The same content again is the same layer.
     assert_eq!(store.layers().list().unwrap().len(), 1);
-    assert_eq!(std::fs::read_dir(store.root().join("ingest")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(store.root().join("ingest"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -313,10 +404,9 @@ fn root_the_root_directory_is_listed_only_when_it_was_changed() {
         let draft = store.layers().draft().unwrap();
         std::fs::write(draft.upper().join("f"), "x").unwrap();
         let time = crate::unpack::timestamps(crate::tar::Timestamp::default());
-        rustix::fs::utimensat(rustix::fs::CWD, draft.upper().join("f"), &time, rustix::fs::AtFlags::empty())
-            .unwrap();
+        fs::utimensat(fs::CWD, draft.upper().join("f"), &time, AtFlags::empty()).unwrap();
         if let Some(mode) = mode {
-            rustix::fs::chmod(draft.upper(), rustix::fs::Mode::from_raw_mode(mode)).unwrap();
+            fs::chmod(draft.upper(), fs::Mode::from_raw_mode(mode)).unwrap();
         }
         draft.commit().unwrap().diff_id
     };
@@ -325,7 +415,11 @@ fn root_the_root_directory_is_listed_only_when_it_was_changed() {
     let special = commit(Some(0o711));
     assert_ne!(plain, special);
     let lowers = store.layers().lowers(&[special, plain]).unwrap();
-    assert_eq!(lowers.len(), 3, "the merged root keeps its mode: {lowers:?}");
+    assert_eq!(
+        lowers.len(),
+        3,
+        "the merged root keeps its mode: {lowers:?}"
+    );
     let mode = std::os::unix::fs::MetadataExt::mode(&lowers[2].metadata().unwrap());
     assert_eq!(mode & 0o7777, 0o711);
     assert_eq!(store.layers().lowers(&[plain, special]).unwrap().len(), 2);
@@ -338,10 +432,18 @@ fn root_implied_directories_and_foreign_links_are_made_good_per_chain() {
     let store = store(&scratch);
     let mut secret = directory("secret", 0o700);
     secret.0.uid = 7;
-    secret.0.xattrs.push((b"user.label".to_vec(), b"mine".to_vec()));
+    secret
+        .0
+        .xattrs
+        .push((b"user.label".to_vec(), b"mine".to_vec()));
     let base = faithful(
         &store,
-        &archive(&[secret, directory("secret/inner", 0o1777), file("secret/file", "low"), file("plain/f", "")]),
+        &archive(&[
+            secret,
+            directory("secret/inner", 0o1777),
+            file("secret/file", "low"),
+            file("plain/f", ""),
+        ]),
     );
     let top_tar = archive(&[
         file("secret/inner/new", "high"),
@@ -352,23 +454,38 @@ fn root_implied_directories_and_foreign_links_are_made_good_per_chain() {
     let top = faithful(&store, &top_tar);
     let lowers = store.layers().lowers(&[base, top]).unwrap();
     assert_eq!(lowers.len(), 3);
-    assert_eq!(lowers, store.layers().lowers(&[base, top]).unwrap(), "made once");
+    assert_eq!(
+        lowers,
+        store.layers().lowers(&[base, top]).unwrap(),
+        "made once"
+    );
     let fixup = sample::listing(&lowers[2]);
     assert_eq!(
         entries(&lowers[2]),
-        ["elsewhere", "elsewhere/linked", "secret", "secret/inner", "secret/linked"]
+        [
+            "elsewhere",
+            "elsewhere/linked",
+            "secret",
+            "secret/inner",
+            "secret/linked"
+        ]
     );
     let one = &fixup[&b"secret"[..]];
     assert_eq!((one.mode & 0o7777, one.owner.0), (0o700, 7));
     assert_eq!(one.xattrs, [(b"user.label".to_vec(), b"mine".to_vec())]);
     assert_eq!(fixup[&b"secret/inner"[..]].mode & 0o7777, 0o1777);
     assert_eq!(fixup[&b"secret/linked"[..]].content, b"low");
-    store.collect(&crate::Roots::default(), &crate::CollectPolicy::default()).unwrap();
+    store
+        .collect(&crate::Roots::default(), &crate::CollectPolicy::default())
+        .unwrap();
     assert!(lowers[2].exists(), "held with its layers");
     // Alone or over something without the target it does not fit.
     for chain in [&[top][..], &[top, base]] {
         let error = store.layers().lowers(chain).unwrap_err();
-        assert!(matches!(error, StoreError::DanglingHardLink { .. }), "{error}");
+        assert!(
+            matches!(error, StoreError::DanglingHardLink { .. }),
+            "{error}"
+        );
     }
     // A whiteout or an opaque directory in between hides the model.
     let hiding = faithful(&store, &archive(&[file(".wh.secret", "")]));
@@ -376,21 +493,46 @@ fn root_implied_directories_and_foreign_links_are_made_good_per_chain() {
     same_tar(&store, &top, &top_tar);
     // Merged by the kernel, too.
     let merged = scratch.directory("merged");
-    let lowerdir: Vec<_> = lowers.iter().rev().map(|path| path.display().to_string()).collect();
+    let lowerdir: Vec<_> = lowers
+        .iter()
+        .rev()
+        .map(|path| path.display().to_string())
+        .collect();
     let options = format!("lowerdir={}", lowerdir.join(":"));
-    let mount = |arguments: &[&str]| Command::new("mount").args(arguments).arg(&merged).status().unwrap();
+    let mount = |arguments: &[&str]| {
+        Command::new("mount")
+            .args(arguments)
+            .arg(&merged)
+            .status()
+            .unwrap()
+    };
     assert!(mount(&["-t", "overlay", "overlay", "-o", &options]).success());
     let seen = sample::listing(&merged);
-    assert!(Command::new("umount").arg(&merged).status().unwrap().success());
+    assert!(
+        Command::new("umount")
+            .arg(&merged)
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(seen[&b"secret"[..]].mode & 0o7777, 0o700);
     assert_eq!(seen[&b"secret/inner/new"[..]].content, b"high");
-    assert_eq!(seen[&b"secret/linked"[..]].linked, Some(b"elsewhere/linked".to_vec()));
+    assert_eq!(
+        seen[&b"secret/linked"[..]].linked,
+        Some(b"elsewhere/linked".to_vec())
+    );
     let root = store.root().to_owned();
     drop(store);
     let store = Store::open(&root).unwrap();
-    store.collect(&crate::Roots::default(), &crate::CollectPolicy::default()).unwrap();
+    store
+        .collect(&crate::Roots::default(), &crate::CollectPolicy::default())
+        .unwrap();
     for folder in ["fixups", "layers", "ingest"] {
-        assert_eq!(std::fs::read_dir(root.join(folder)).unwrap().count(), 0, "{folder}");
+        assert_eq!(
+            std::fs::read_dir(root.join(folder)).unwrap().count(),
+            0,
+            "{folder}"
+        );
     }
 }
 
@@ -403,25 +545,44 @@ fn root_hostile_layers_leave_nothing_and_say_why() {
     std::fs::write(&outside, "untouched").unwrap();
     let before = sample::listing(scratch.path());
     let try_unpack = |tar: &[u8], limits: Limits| {
-        let options = UnpackOptions { limits, ..UnpackOptions::default() };
+        let options = UnpackOptions {
+            limits,
+            ..UnpackOptions::default()
+        };
         store.layers().unpack(tar, &options).unwrap_err()
     };
     let refuse = |entries: &[(Entry, &[u8])]| try_unpack(&archive(entries), Limits::default());
-    for path in ["../outside", "a/../../outside", "..", "/../outside", "./../outside", "a/.."] {
-        assert!(matches!(refuse(&[file(path, "x")]), UnpackError::Escape { .. }), "{path}");
+    for path in [
+        "../outside",
+        "a/../../outside",
+        "..",
+        "/../outside",
+        "./../outside",
+        "a/..",
+    ] {
+        assert!(
+            matches!(refuse(&[file(path, "x")]), UnpackError::Escape { .. }),
+            "{path}"
+        );
         assert!(matches!(
             refuse(&[link(EntryKind::HardLink, "l", path)]),
             UnpackError::LinkEscape { .. }
         ));
     }
     for path in [".wh...", ".wh..", "a/.wh.", ".wh.x/y"] {
-        assert!(matches!(refuse(&[file(path, "")]), UnpackError::Whiteout { .. }), "{path}");
+        assert!(
+            matches!(refuse(&[file(path, "")]), UnpackError::Whiteout { .. }),
+            "{path}"
+        );
     }
     assert!(matches!(
         refuse(&[directory("d", 0o755), link(EntryKind::HardLink, "l", "d")]),
         UnpackError::LinkEscape { .. }
     ));
-    assert!(matches!(refuse(&[file("a", "x"), file("a/b", "y")]), UnpackError::NotDirectory { .. }));
+    assert!(matches!(
+        refuse(&[file("a", "x"), file("a/b", "y")]),
+        UnpackError::NotDirectory { .. }
+    ));
     assert!(matches!(refuse(&[file(".", "x")]), UnpackError::Root));
     assert!(matches!(
         refuse(&[
@@ -433,38 +594,83 @@ fn root_hostile_layers_leave_nothing_and_say_why() {
     ));
     let devices: Vec<_> = (0..40)
         .map(|n| {
-            let device = Entry { device: (1, 3), ..Entry::new(EntryKind::CharacterDevice, format!("d{n}")) };
+            let device = Entry {
+                device: (1, 3),
+                ..Entry::new(EntryKind::CharacterDevice, format!("d{n}"))
+            };
             (device, &b""[..])
         })
         .collect();
-    let many: Vec<_> = (0..300).map(|n| file(["a", "b", "c"][n % 3], "x")).collect();
+    let many: Vec<_> = (0..300)
+        .map(|n| file(["a", "b", "c"][n % 3], "x"))
+        .collect();
     let deep = "d/".repeat(300) + "f";
     let long = "l".repeat(300);
     let limit = |tar: &[u8], limits: Limits| match try_unpack(tar, limits) {
         UnpackError::Limit { what, .. } => what,
         other => panic!("{other:?}"),
     };
-    let small = Limits { devices: 20, entries: 200, path_depth: 100, path_bytes: 1000, ..Limits::default() };
+    let small = Limits {
+        devices: 20,
+        entries: 200,
+        path_depth: 100,
+        path_bytes: 1000,
+        ..Limits::default()
+    };
     assert_eq!(limit(&archive(&devices), small.clone()), Limit::Devices);
     assert_eq!(limit(&archive(&many), small.clone()), Limit::Entries);
-    assert_eq!(limit(&archive(&[file(&deep, "")]), small.clone()), Limit::PathDepth);
-    assert_eq!(limit(&archive(&[file(&"p/".repeat(600), "")]), small), Limit::PathBytes);
-    assert!(matches!(refuse(&[file(&long, "")]), UnpackError::Entry { .. }));
+    assert_eq!(
+        limit(&archive(&[file(&deep, "")]), small.clone()),
+        Limit::PathDepth
+    );
+    assert_eq!(
+        limit(&archive(&[file(&"p/".repeat(600), "")]), small),
+        Limit::PathBytes
+    );
+    assert!(matches!(
+        refuse(&[file(&long, "")]),
+        UnpackError::Entry { .. }
+    ));
     let good = archive(&[file("f", &"content".repeat(1000))]);
     for cut in [100, 512, 1000, 5000] {
         let error = try_unpack(&good[..cut], Limits::default());
-        assert!(matches!(error, UnpackError::Archive { .. }), "{cut}: {error:?}");
+        assert!(
+            matches!(error, UnpackError::Archive { .. }),
+            "{cut}: {error:?}"
+        );
     }
-    let options = UnpackOptions { diff_id: Some(sha256(b"other")), ..UnpackOptions::default() };
+    let options = UnpackOptions {
+        diff_id: Some(sha256(b"other")),
+        ..UnpackOptions::default()
+    };
     let error = store.layers().unpack(&good[..], &options).unwrap_err();
     assert!(matches!(error, UnpackError::DiffId { .. }));
-    let options = UnpackOptions { blob: Some((sha256(b"other"), good.len() as u64)), ..UnpackOptions::default() };
+    let options = UnpackOptions {
+        blob: Some((sha256(b"other"), good.len() as u64)),
+        ..UnpackOptions::default()
+    };
     let error = store.layers().unpack(&good[..], &options).unwrap_err();
     assert!(matches!(error, UnpackError::BlobDigest { .. }));
-    assert_eq!(std::fs::read_dir(store.root().join("ingest")).unwrap().count(), 0);
-    assert_eq!(std::fs::read_dir(store.root().join("layers")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(store.root().join("ingest"))
+            .unwrap()
+            .count(),
+        0
+    );
+    assert_eq!(
+        std::fs::read_dir(store.root().join("layers"))
+            .unwrap()
+            .count(),
+        0
+    );
     assert_eq!(std::fs::read(&outside).unwrap(), b"untouched");
-    assert_eq!(before.len(), before.keys().filter(|path| scratch.path().join(show(path)).exists()).count());
+    assert_eq!(
+        before.len(),
+        before
+            .keys()
+            .filter(|path| scratch.path().join(show(path)).exists())
+            .count()
+    );
 }
 
 fn show(path: &[u8]) -> String {
@@ -540,7 +746,19 @@ fn root_compressed_layers_are_verified_and_remembered() {
             panic!("read although the layer is there")
         }
     }
-    assert_eq!(store.layers().unpack(Unread, &UnpackOptions { progress: None, ..options }).unwrap(), info);
+    assert_eq!(
+        store
+            .layers()
+            .unpack(
+                Unread,
+                &UnpackOptions {
+                    progress: None,
+                    ..options
+                }
+            )
+            .unwrap(),
+        info
+    );
 }
 
 #[test]
@@ -548,20 +766,35 @@ fn root_one_layer_from_many_threads_is_unpacked_once() {
     sample::require_root();
     let scratch = Scratch::new();
     let store = store(&scratch);
-    let tar = archive(&(0..50).map(|n| file(["x", "y/a", "y/b", "z/c/d"][n % 4], "content")).collect::<Vec<_>>());
+    let tar = archive(
+        &(0..50)
+            .map(|n| file(["x", "y/a", "y/b", "z/c/d"][n % 4], "content"))
+            .collect::<Vec<_>>(),
+    );
     let diff_id = sha256(&tar);
     std::thread::scope(|scope| {
         for index in 0..8 {
             let (store, tar) = (store.clone(), &tar);
             scope.spawn(move || {
                 let known = if index % 2 == 0 { Some(diff_id) } else { None };
-                let options = UnpackOptions { diff_id: known, ..UnpackOptions::default() };
-                assert_eq!(store.layers().unpack(&tar[..], &options).unwrap().diff_id, diff_id);
+                let options = UnpackOptions {
+                    diff_id: known,
+                    ..UnpackOptions::default()
+                };
+                assert_eq!(
+                    store.layers().unpack(&tar[..], &options).unwrap().diff_id,
+                    diff_id
+                );
             });
         }
     });
     same_tar(&store, &diff_id, &tar);
-    assert_eq!(std::fs::read_dir(store.root().join("ingest")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(store.root().join("ingest"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -572,14 +805,23 @@ fn root_a_layer_of_another_boot_that_was_never_synced_does_not_count() {
     let tar = archive(&[file("f", "content")]);
     let diff_id = faithful(&store, &tar);
     let boot = "UPDATE layers SET boot = 'another'";
-    store.database().read("test", |db| db.execute(boot, [])).unwrap();
+    store
+        .database()
+        .read("test", |db| db.execute(boot, []))
+        .unwrap();
     assert!(!store.layers().contains(&diff_id).unwrap());
     // Unpacked again it takes the suspect's place.
     std::fs::write(store.layers().tree(&diff_id).join("f"), "dAmaged").unwrap();
     faithful(&store, &tar);
     store.layers().sync(&[diff_id]).unwrap();
     let count = "SELECT count(*) FROM layers WHERE boot IS NULL";
-    assert_eq!(store.database().read("test", |db| db.query_row(count, [], |r| r.get::<_, i64>(0))).unwrap(), 1);
+    assert_eq!(
+        store
+            .database()
+            .read("test", |db| db.query_row(count, [], |r| r.get::<_, i64>(0)))
+            .unwrap(),
+        1
+    );
 }
 
 #[test]
@@ -589,9 +831,14 @@ fn root_changes_to_a_layers_files_are_found() {
     let store = store(&scratch);
     let tree = scratch.directory("tree");
     sample::everything(&tree);
-    let root = open_directory(rustix::fs::CWD, &tree).unwrap();
-    let options = pack::Options { root: true, ..pack::Options::default() };
-    let tar = pack::directory(std::os::fd::AsFd::as_fd(&root), Vec::new(), options).unwrap().1;
+    let root = open_directory(fs::CWD, &tree).unwrap();
+    let options = pack::Options {
+        root: true,
+        ..pack::Options::default()
+    };
+    let tar = pack::directory(std::os::fd::AsFd::as_fd(&root), Vec::new(), options)
+        .unwrap()
+        .1;
     let diff_id = faithful(&store, &tar);
     let at = |name: &str| store.layers().tree(&diff_id).join(name);
     let found = || store.layers().verify(&diff_id).unwrap().unwrap_err();
@@ -600,20 +847,29 @@ fn root_changes_to_a_layers_files_are_found() {
         change();
         let time = crate::unpack::timestamps(crate::tar::Timestamp {
             seconds: std::os::unix::fs::MetadataExt::mtime(&before),
-            nanoseconds: u32::try_from(std::os::unix::fs::MetadataExt::mtime_nsec(&before)).unwrap(),
+            nanoseconds: u32::try_from(std::os::unix::fs::MetadataExt::mtime_nsec(&before))
+                .unwrap(),
         });
-        rustix::fs::utimensat(rustix::fs::CWD, path, &time, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        fs::utimensat(fs::CWD, path, &time, AtFlags::SYMLINK_NOFOLLOW).unwrap();
     };
-    keep(&at("dir/512"), &|| rustix::fs::chmod(at("dir/512"), rustix::fs::Mode::RUSR).unwrap());
+    keep(&at("dir/512"), &|| {
+        fs::chmod(at("dir/512"), fs::Mode::RUSR).unwrap()
+    });
     assert!(found().contains("mode"), "{}", found());
     keep(&at("dir/512"), &|| {
-        rustix::fs::chmod(at("dir/512"), rustix::fs::Mode::from_raw_mode(0o6711)).unwrap();
+        fs::chmod(at("dir/512"), fs::Mode::from_raw_mode(0o6711)).unwrap();
     });
     assert!(store.layers().verify(&diff_id).unwrap().is_ok());
-    keep(&store.layers().tree(&diff_id), &|| std::fs::write(at("stranger"), "x").unwrap());
+    keep(&store.layers().tree(&diff_id), &|| {
+        std::fs::write(at("stranger"), "x").unwrap()
+    });
     assert!(found().contains("stranger"), "{}", found());
-    keep(&store.layers().tree(&diff_id), &|| std::fs::remove_file(at("stranger")).unwrap());
+    keep(&store.layers().tree(&diff_id), &|| {
+        std::fs::remove_file(at("stranger")).unwrap()
+    });
     assert!(store.layers().verify(&diff_id).unwrap().is_ok());
-    keep(&at("dir/file"), &|| rustix::fs::lremovexattr(at("dir/file"), "user.note").unwrap());
+    keep(&at("dir/file"), &|| {
+        fs::lremovexattr(at("dir/file"), "user.note").unwrap()
+    });
     assert!(found().contains("attributes"), "{}", found());
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::fixups::Needs;
 use super::publish::{Finished, publish};
-use super::recipe::{Recorder, RecipeWriter};
+use super::recipe::{RecipeWriter, Recorder};
 use super::{LayerBlob, LayerInfo, LayerRow, Layers, UnpackOptions, flags};
 use crate::compression::{Pipeline, Requirements, pipeline};
 use crate::error::StoreError;
@@ -63,7 +63,11 @@ fn unpack(
     let entry = store.ingest()?.directory()?;
     let tree_options = Options {
         whiteouts: Some(overlay_names()),
-        owners: if rustix::process::geteuid().is_root() { Owners::Archived } else { Owners::Caller },
+        owners: if rustix::process::geteuid().is_root() {
+            Owners::Archived
+        } else {
+            Owners::Caller
+        },
         limits: options.limits.clone(),
     };
     let requirements = Requirements {
@@ -83,7 +87,10 @@ fn unpack(
     let (diff_id, tar_size) = pipeline.finish();
     debug_assert_eq!(tar_size, recipe_size, "the recipe accounts for every byte");
     if let Some(expected) = options.diff_id.filter(|expected| *expected != diff_id) {
-        return Err(UnpackError::DiffId { expected, actual: diff_id });
+        return Err(UnpackError::DiffId {
+            expected,
+            actual: diff_id,
+        });
     }
     let info = LayerInfo {
         diff_id,
@@ -102,7 +109,11 @@ fn unpack(
         media_type: String::new(),
         repositories: Vec::new(),
     });
-    Ok(Finished { entry, row: LayerRow { info, flags }, blob })
+    Ok(Finished {
+        entry,
+        row: LayerRow { info, flags },
+        blob,
+    })
 }
 
 fn fill(
@@ -121,7 +132,11 @@ fn fill(
     Ok((unpacked, pipeline, size))
 }
 
-pub(super) fn make_directory(parent: &OwnedFd, name: &str, path: &Path) -> Result<OwnedFd, StoreError> {
+pub(super) fn make_directory(
+    parent: &OwnedFd,
+    name: &str,
+    path: &Path,
+) -> Result<OwnedFd, StoreError> {
     fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))
         .and_then(|()| tree::open_directory(parent, name))
         .map_err(|errno: Errno| StoreError::io("create a folder in", path, errno))
@@ -151,5 +166,9 @@ fn flags_of(unpacked: &Unpacked) -> i64 {
 
 /// Which attributes overlayfs will read here: `trusted.` ones are for root.
 pub(crate) fn overlay_names() -> OverlayNames {
-    if rustix::process::geteuid().is_root() { OverlayNames::Trusted } else { OverlayNames::User }
+    if rustix::process::geteuid().is_root() {
+        OverlayNames::Trusted
+    } else {
+        OverlayNames::User
+    }
 }

@@ -26,7 +26,9 @@ impl Layers<'_> {
     /// # Errors
     /// [`StoreError`] when it is not there or cannot be opened at all.
     pub fn verify(&self, diff_id: &Digest) -> Result<Result<u64, String>, StoreError> {
-        let row = self.row(diff_id)?.ok_or(StoreError::NoLayer { diff_id: *diff_id })?;
+        let row = self
+            .row(diff_id)?
+            .ok_or(StoreError::NoLayer { diff_id: *diff_id })?;
         let tar = match self.tar(diff_id) {
             Ok(tar) => tar,
             Err(error @ StoreError::NoLayer { .. }) => return Err(error),
@@ -37,7 +39,14 @@ impl Layers<'_> {
             .map_err(|errno| StoreError::io("open", &path, errno))?;
         let complete = row.flags & flags::INCOMPLETE == 0;
         Ok(read_expected(tar)
-            .and_then(|expected| Comparison { root, complete, aliased: false }.run(&expected))
+            .and_then(|expected| {
+                Comparison {
+                    root,
+                    complete,
+                    aliased: false,
+                }
+                .run(&expected)
+            })
             .map(|()| row.info.tar_size))
     }
 }
@@ -58,8 +67,11 @@ fn read_expected(tar: impl Read) -> Result<BTreeMap<Vec<u8>, Entry>, String> {
         _ => error.to_string(),
     };
     while let Some(entry) = reader.next_entry().map_err(failed)? {
-        let parts: Vec<&[u8]> =
-            entry.path.split(|&b| b == b'/').filter(|n| !n.is_empty() && *n != b".").collect();
+        let parts: Vec<&[u8]> = entry
+            .path
+            .split(|&b| b == b'/')
+            .filter(|n| !n.is_empty() && *n != b".")
+            .collect();
         let path = parts.join(&b'/');
         if entry.kind != EntryKind::Directory && !path.is_empty() {
             let below = [&path[..], b"/"].concat();
@@ -105,7 +117,11 @@ impl Comparison {
                 Meaning::Ignored | Meaning::Malformed => {}
             }
         }
-        if self.aliased { Ok(()) } else { self.unknown(&paths) }
+        if self.aliased {
+            Ok(())
+        } else {
+            self.unknown(&paths)
+        }
     }
 
     fn show(path: &[u8]) -> String {
@@ -121,12 +137,17 @@ impl Comparison {
                 self.aliased = true;
                 Ok(None)
             }
-            Err(errno) => Err(format!("cannot open the directory of {}: {errno}", Self::show(path))),
+            Err(errno) => Err(format!(
+                "cannot open the directory of {}: {errno}",
+                Self::show(path)
+            )),
         }
     }
 
     fn whiteout(&mut self, path: &[u8]) -> Verified {
-        let Some(parent) = self.parent(path)? else { return Ok(()) };
+        let Some(parent) = self.parent(path)? else {
+            return Ok(());
+        };
         let (_, name) = tree::split_last(path);
         match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(()), // the whiteout, or what the layer itself has there
@@ -142,14 +163,19 @@ impl Comparison {
         if entry.kind == EntryKind::HardLink {
             return Ok(()); // its content is its target's, which may be in a lower layer
         }
-        let Some(parent) = self.parent(path)? else { return Ok(()) };
+        let Some(parent) = self.parent(path)? else {
+            return Ok(());
+        };
         let (_, name) = tree::split_last(path);
         let status = match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(status) => status,
             // A device that could not be made.
             Err(Errno::NOENT)
                 if !self.complete
-                    && matches!(entry.kind, EntryKind::CharacterDevice | EntryKind::BlockDevice) =>
+                    && matches!(
+                        entry.kind,
+                        EntryKind::CharacterDevice | EntryKind::BlockDevice
+                    ) =>
             {
                 return Ok(());
             }
@@ -192,7 +218,10 @@ impl Comparison {
             let overlay = Some(super::unpack::overlay_names());
             let attributes = attributes::read(place, overlay)
                 .map_err(|errno| format!("the attributes of {}: {errno}", Self::show(path)))?;
-            let expected = entry.xattrs.iter().filter(|(name, _)| !attributes::is_local(name));
+            let expected = entry
+                .xattrs
+                .iter()
+                .filter(|(name, _)| !attributes::is_local(name));
             if !expected.eq(attributes.archived.iter()) {
                 return differs("the attributes");
             }
@@ -211,8 +240,12 @@ impl Comparison {
             for entry in entries {
                 let path = tree::join(&below, entry.name.as_bytes());
                 let inner = [&path[..], b"/"].concat();
-                let implied =
-                    || paths.range(inner.clone()..).next().is_some_and(|p| p.starts_with(&inner));
+                let implied = || {
+                    paths
+                        .range(inner.clone()..)
+                        .next()
+                        .is_some_and(|p| p.starts_with(&inner))
+                };
                 if !paths.contains(&path) && !implied() {
                     return Err(format!("{} is not in the layer's tar", Self::show(&path)));
                 }

@@ -9,8 +9,12 @@ use crate::tar::Xattr;
 use crate::unpack::OverlayNames;
 
 /// Attributes that say something of this machine's security modules, not of the file.
-const LOCAL: &[&[u8]] =
-    &[b"security.selinux", b"security.evm", b"security.ima", b"security.apparmor"];
+const LOCAL: &[&[u8]] = &[
+    b"security.selinux",
+    b"security.evm",
+    b"security.ima",
+    b"security.apparmor",
+];
 
 /// Where attributes are read.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +43,11 @@ pub(crate) fn is_local(name: &[u8]) -> bool {
 }
 
 fn path_of(directory: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
-    [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat()
+    [
+        format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(),
+        name,
+    ]
+    .concat()
 }
 
 /// Calls a sizing system call until the buffer is large enough.
@@ -90,7 +98,8 @@ pub(crate) fn read(place: Place<'_>, overlay: Option<OverlayNames>) -> io::Resul
         if is_local(name) {
             continue;
         }
-        let own = overlay.and_then(|overlay| Some((overlay.prefix(), name.strip_prefix(overlay.prefix())?)));
+        let own = overlay
+            .and_then(|overlay| Some((overlay.prefix(), name.strip_prefix(overlay.prefix())?)));
         let archived_name = match own {
             None => name.to_vec(),
             Some((prefix, own)) => match own.strip_prefix(b"overlay.") {
@@ -126,7 +135,9 @@ pub(super) fn remove(place: Place<'_>, names: &[Vec<u8>]) -> io::Result<()> {
     for name in names {
         let removed = match place {
             Place::File(file) => fs::fremovexattr(file.as_fd(), &name[..]),
-            Place::Name(directory, file) => fs::lremovexattr(&path_of(directory, file)[..], &name[..]),
+            Place::Name(directory, file) => {
+                fs::lremovexattr(&path_of(directory, file)[..], &name[..])
+            }
         };
         match removed {
             Ok(()) | Err(Errno::NODATA) => {}

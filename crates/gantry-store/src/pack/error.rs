@@ -60,7 +60,11 @@ pub enum PackError {
 
 impl PackError {
     pub(super) fn entry(action: &'static str, path: &[u8], source: impl Into<io::Error>) -> Self {
-        Self::Entry { action, path: String::from_utf8_lossy(path).into_owned(), source: source.into() }
+        Self::Entry {
+            action,
+            path: String::from_utf8_lossy(path).into_owned(),
+            source: source.into(),
+        }
     }
 }
 
@@ -68,10 +72,12 @@ impl Fault for PackError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::Entry { source, .. }
-            | Self::Write { source: WriteError::Stream(source) | WriteError::Content { source, .. } } => {
-                io_kind(source)
-            }
-            Self::Write { source: WriteError::Shrunk { .. } } => FaultKind::Conflict,
+            | Self::Write {
+                source: WriteError::Stream(source) | WriteError::Content { source, .. },
+            } => io_kind(source),
+            Self::Write {
+                source: WriteError::Shrunk { .. },
+            } => FaultKind::Conflict,
             Self::Redirect { .. }
             | Self::Metacopy { .. }
             | Self::ReservedName { .. }
@@ -83,9 +89,9 @@ impl Fault for PackError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Entry { source, .. }
-            | Self::Write { source: WriteError::Stream(source) | WriteError::Content { source, .. } } => {
-                io_hints(source)
-            }
+            | Self::Write {
+                source: WriteError::Stream(source) | WriteError::Content { source, .. },
+            } => io_hints(source),
             Self::Store(error) => error.hints(),
             _ => Vec::new(),
         }

@@ -63,7 +63,10 @@ fn scan(
         if block[..want].iter().any(|&byte| byte != 0) {
             match fragments.last_mut() {
                 Some(last) if last.offset + last.length == offset => last.length += want as u64,
-                _ => fragments.push(Fragment { offset, length: want as u64 }),
+                _ => fragments.push(Fragment {
+                    offset,
+                    length: want as u64,
+                }),
             }
         }
         offset += BLOCK;

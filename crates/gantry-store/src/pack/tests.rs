@@ -15,7 +15,11 @@ fn unpack_all(tar: &[u8], into: &std::path::Path) {
     unpack::into_directory(root.as_fd(), tar, &unpack::Options::default()).unwrap();
 }
 
-const WITH_ROOT: Options = Options { overlay: None, root: true, normalise: false };
+const WITH_ROOT: Options = Options {
+    overlay: None,
+    root: true,
+    normalise: false,
+};
 
 #[test]
 fn root_unpacking_a_packed_tree_gives_the_tree() {
@@ -29,7 +33,10 @@ fn root_unpacking_a_packed_tree_gives_the_tree() {
     assert!(tar == pack(&copy, WITH_ROOT), "packing is deterministic");
     for name in ["sparse", "hole", "scattered"] {
         let blocks = std::os::unix::fs::MetadataExt::blocks(&copy.join(name).metadata().unwrap());
-        assert!(blocks * 512 < 2 << 20, "{name} is sparse, not {blocks} blocks");
+        assert!(
+            blocks * 512 < 2 << 20,
+            "{name} is sparse, not {blocks} blocks"
+        );
     }
     assert!(tar.len() < 6 << 20, "{} bytes", tar.len());
 }
@@ -61,9 +68,20 @@ fn root_other_archivers_read_what_is_packed() {
     sample::assert_same(&expected, &found);
     let script = "import sys, tarfile\nt = tarfile.open(sys.argv[1], errors='surrogateescape')\n\
                   print(len(t.getmembers()))";
-    let output = std::process::Command::new("python3").args(["-c", script]).arg(&tar).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected.len().to_string());
+    let output = std::process::Command::new("python3")
+        .args(["-c", script])
+        .arg(&tar)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        expected.len().to_string()
+    );
 }
 
 #[test]
@@ -71,9 +89,16 @@ fn root_what_only_overlayfs_knows_is_refused_by_name() {
     sample::require_root();
     let scratch = Scratch::new();
     let tree = scratch.directory("tree");
-    let options = Options { overlay: Some(OverlayNames::Trusted), ..Options::default() };
+    let options = Options {
+        overlay: Some(OverlayNames::Trusted),
+        ..Options::default()
+    };
     let root = open_directory(rustix::fs::CWD, &tree).unwrap();
-    let run = || directory(root.as_fd(), Vec::new(), options).map(|_| ()).unwrap_err();
+    let run = || {
+        directory(root.as_fd(), Vec::new(), options)
+            .map(|_| ())
+            .unwrap_err()
+    };
     let mark = |name: &str| {
         std::fs::create_dir(tree.join("d")).unwrap();
         let flags = rustix::fs::XattrFlags::empty();

@@ -58,7 +58,10 @@ pub(super) fn walk<S: Sink>(
         let path = tree::join(&here.path, entry.name.as_bytes());
         if let Some(directory) = walk.entry(&here.directory, &entry.name, &path)? {
             if levels.len() >= MAX_DEPTH {
-                return Err(PackError::TooDeep { path: show(&path), limit: MAX_DEPTH });
+                return Err(PackError::TooDeep {
+                    path: show(&path),
+                    limit: MAX_DEPTH,
+                });
             }
             levels.push(level(directory, path)?);
         }
@@ -69,7 +72,11 @@ pub(super) fn walk<S: Sink>(
 fn level(directory: OwnedFd, path: Vec<u8>) -> Result<Level, PackError> {
     let entries =
         tree::sorted_entries(&directory).map_err(|e| PackError::entry("list", &path, e))?;
-    Ok(Level { directory, path, entries: entries.into_iter() })
+    Ok(Level {
+        directory,
+        path,
+        entries: entries.into_iter(),
+    })
 }
 
 fn show(path: &[u8]) -> String {
@@ -94,7 +101,10 @@ impl<S: Sink> Walk<'_, S> {
                 return Err(PackError::ReservedName { path: show(path) });
             }
             if crate::unpack::is_whiteout(&status) {
-                self.marker(tree::split_last(path).0, &[b".wh.", name.to_bytes()].concat())?;
+                self.marker(
+                    tree::split_last(path).0,
+                    &[b".wh.", name.to_bytes()].concat(),
+                )?;
                 return Ok(None);
             }
         }
@@ -135,10 +145,18 @@ impl<S: Sink> Walk<'_, S> {
                 self.node(parent, name, entry)?;
             }
             FileType::CharacterDevice => {
-                self.node(parent, name, entry_of(EntryKind::CharacterDevice, path, &status))?;
+                self.node(
+                    parent,
+                    name,
+                    entry_of(EntryKind::CharacterDevice, path, &status),
+                )?;
             }
             FileType::BlockDevice => {
-                self.node(parent, name, entry_of(EntryKind::BlockDevice, path, &status))?;
+                self.node(
+                    parent,
+                    name,
+                    entry_of(EntryKind::BlockDevice, path, &status),
+                )?;
             }
             FileType::Fifo => self.node(parent, name, entry_of(EntryKind::Fifo, path, &status))?,
             FileType::Directory | FileType::Socket | FileType::Unknown => {}
@@ -147,7 +165,9 @@ impl<S: Sink> Walk<'_, S> {
     }
 
     fn header(&mut self, entry: &Entry) -> Result<(), PackError> {
-        self.writer.header(entry).map_err(|source| PackError::Write { source })
+        self.writer
+            .header(entry)
+            .map_err(|source| PackError::Write { source })
     }
 
     /// An empty file whose name says it all.
@@ -216,10 +236,12 @@ impl<S: Sink> Walk<'_, S> {
         entry.xattrs = found.archived;
         entry.size = status.st_size.unsigned_abs();
         self.packed.content_size += entry.size;
-        entry.sparse =
-            sparse::map(&file, status).map_err(|e| PackError::entry("read", path, e))?;
+        entry.sparse = sparse::map(&file, status).map_err(|e| PackError::entry("read", path, e))?;
         self.header(&entry)?;
-        let whole = [Fragment { offset: 0, length: entry.size }];
+        let whole = [Fragment {
+            offset: 0,
+            length: entry.size,
+        }];
         let fragments = match &entry.sparse {
             Some(sparse) => &sparse.fragments[..],
             None if entry.size == 0 => return Ok(()),
@@ -228,10 +250,20 @@ impl<S: Sink> Walk<'_, S> {
         self.content(&file, path, fragments)
     }
 
-    fn content(&mut self, file: &File, path: &[u8], fragments: &[Fragment]) -> Result<(), PackError> {
-        let stream = |source| PackError::Write { source: crate::tar::WriteError::Stream(source) };
+    fn content(
+        &mut self,
+        file: &File,
+        path: &[u8],
+        fragments: &[Fragment],
+    ) -> Result<(), PackError> {
+        let stream = |source| PackError::Write {
+            source: crate::tar::WriteError::Stream(source),
+        };
         let total: u64 = fragments.iter().map(|fragment| fragment.length).sum();
-        self.writer.sink_mut().start_file(path, fragments).map_err(stream)?;
+        self.writer
+            .sink_mut()
+            .start_file(path, fragments)
+            .map_err(stream)?;
         for fragment in fragments {
             let mut offset = fragment.offset;
             let end = fragment.offset + fragment.length;
@@ -242,15 +274,23 @@ impl<S: Sink> Walk<'_, S> {
                     result => result.map_err(|e| PackError::entry("read", path, e))?,
                 };
                 if count == 0 {
-                    let source = crate::tar::WriteError::Shrunk { path: show(path), size: end };
+                    let source = crate::tar::WriteError::Shrunk {
+                        path: show(path),
+                        size: end,
+                    };
                     return Err(PackError::Write { source });
                 }
-                self.writer.sink_mut().write_all(&self.buffer[..count]).map_err(stream)?;
+                self.writer
+                    .sink_mut()
+                    .write_all(&self.buffer[..count])
+                    .map_err(stream)?;
                 offset += count as u64;
             }
         }
         self.writer.sink_mut().end_file();
-        self.writer.pad(total).map_err(|source| PackError::Write { source })
+        self.writer
+            .pad(total)
+            .map_err(|source| PackError::Write { source })
     }
 }
 

@@ -39,7 +39,11 @@ impl Header {
         match &self.block[257..265] {
             b"ustar  \0" => Format::Gnu,
             magic if magic.starts_with(b"ustar\0") => {
-                if &self.block[508..512] == b"tar\0" { Format::Star } else { Format::Ustar }
+                if &self.block[508..512] == b"tar\0" {
+                    Format::Star
+                } else {
+                    Format::Ustar
+                }
             }
             _ => Format::V7,
         }

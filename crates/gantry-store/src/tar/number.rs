@@ -9,9 +9,15 @@ pub(super) fn parse(field: &[u8]) -> Option<i64> {
 }
 
 fn octal(field: &[u8]) -> Option<i64> {
-    let start = field.iter().position(|&b| b != b' ' && b != 0).unwrap_or(field.len());
+    let start = field
+        .iter()
+        .position(|&b| b != b' ' && b != 0)
+        .unwrap_or(field.len());
     let digits = &field[start..];
-    let end = digits.iter().position(|&b| b == b' ' || b == 0).unwrap_or(digits.len());
+    let end = digits
+        .iter()
+        .position(|&b| b == b' ' || b == 0)
+        .unwrap_or(digits.len());
     let (digits, rest) = digits.split_at(end);
     if rest.iter().any(|&b| b != b' ' && b != 0) {
         return None;
@@ -76,9 +82,15 @@ mod tests {
     fn base_256_of_either_sign() {
         assert_eq!(parse(&[0x80, 0, 0, 0, 0, 0, 1, 0]), Some(256));
         assert_eq!(parse(&[0xff; 12]), Some(-1));
-        assert_eq!(parse(&[0x80, 0, 0, 0, 0x7f, 255, 255, 255, 255, 255, 255, 255]), Some(i64::MAX));
+        assert_eq!(
+            parse(&[0x80, 0, 0, 0, 0x7f, 255, 255, 255, 255, 255, 255, 255]),
+            Some(i64::MAX)
+        );
         assert_eq!(parse(&[0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]), None);
-        assert_eq!(parse(&[0xff, 255, 255, 255, 0x80, 0, 0, 0, 0, 0, 0, 0]), Some(i64::MIN));
+        assert_eq!(
+            parse(&[0xff, 255, 255, 255, 0x80, 0, 0, 0, 0, 0, 0, 0]),
+            Some(i64::MIN)
+        );
         assert_eq!(parse(&[0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
     }
 

@@ -90,11 +90,10 @@ impl PaxSparse {
             b"name" => self.name = name(value)?,
             b"size" | b"realsize" => self.real_size = Some(number()?),
             b"offset" | b"numbytes" => self.numbers.push(number()?),
-            b"map" => {
-                if !value.is_empty() {
-                    for part in value.split(|&b| b == b',') {
-                        self.numbers.push(decimal(part).map_err(|_| ReadErrorKind::Sparse)?);
-                    }
+            b"map" if !value.is_empty() => {
+                for part in value.split(|&b| b == b',') {
+                    let part = decimal(part).map_err(|_| ReadErrorKind::Sparse)?;
+                    self.numbers.push(part);
                 }
             }
             _ => {}
@@ -107,14 +106,21 @@ type Record<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 
 /// The first record's key and value, and what follows it.
 fn record(body: &[u8]) -> Result<Record<'_>, ReadErrorKind> {
-    let space = body.iter().take(20).position(|&b| b == b' ').ok_or(ReadErrorKind::Pax)?;
+    let space = body
+        .iter()
+        .take(20)
+        .position(|&b| b == b' ')
+        .ok_or(ReadErrorKind::Pax)?;
     let length = decimal(&body[..space])?;
     let length = usize::try_from(length).map_err(|_| ReadErrorKind::Pax)?;
     if length <= space + 1 || length > body.len() || body[length - 1] != b'\n' {
         return Err(ReadErrorKind::Pax);
     }
     let record = &body[space + 1..length - 1];
-    let equals = record.iter().position(|&b| b == b'=').ok_or(ReadErrorKind::Pax)?;
+    let equals = record
+        .iter()
+        .position(|&b| b == b'=')
+        .ok_or(ReadErrorKind::Pax)?;
     if equals == 0 {
         return Err(ReadErrorKind::Pax);
     }
@@ -144,7 +150,9 @@ fn id(value: &[u8], field: &'static str) -> Result<Option<u32>, ReadErrorKind> {
     if value.is_empty() {
         return Ok(None);
     }
-    u32::try_from(decimal(value)?).map(Some).map_err(|_| ReadErrorKind::Range(field))
+    u32::try_from(decimal(value)?)
+        .map(Some)
+        .map_err(|_| ReadErrorKind::Range(field))
 }
 
 /// `[-]seconds[.fraction]`; digits beyond nanoseconds are cut.
@@ -163,17 +171,33 @@ fn time(value: &[u8]) -> Result<Timestamp, ReadErrorKind> {
     let whole = if whole.is_empty() { 0 } else { decimal(whole)? };
     let seconds = i64::try_from(whole).map_err(|_| ReadErrorKind::Range("mtime"))?;
     let nanoseconds = (0..9).fold(0_u32, |value, index| {
-        value * 10 + fraction.get(index).map_or(0, |digit| u32::from(digit - b'0'))
+        value * 10
+            + fraction
+                .get(index)
+                .map_or(0, |digit| u32::from(digit - b'0'))
     });
     Ok(match (negative, nanoseconds) {
-        (false, _) => Timestamp { seconds, nanoseconds },
-        (true, 0) => Timestamp { seconds: -seconds, nanoseconds: 0 },
-        (true, _) => Timestamp { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds },
+        (false, _) => Timestamp {
+            seconds,
+            nanoseconds,
+        },
+        (true, 0) => Timestamp {
+            seconds: -seconds,
+            nanoseconds: 0,
+        },
+        (true, _) => Timestamp {
+            seconds: -seconds - 1,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        },
     })
 }
 
 fn percent_decode(text: &[u8]) -> Vec<u8> {
-    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let hex = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let mut decoded = Vec::with_capacity(text.len());
     let mut at = 0;
     while at < text.len() {
@@ -262,7 +286,9 @@ fn base64_encode(bytes: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte));
+        let bits = chunk
+            .iter()
+            .fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte));
         let bits = bits << (8 * (3 - chunk.len()));
         for index in 0..=chunk.len() {
             text.push(DIGITS[(bits >> (18 - 6 * index) & 63) as usize]);
@@ -277,7 +303,11 @@ pub(super) fn format_time(time: Timestamp) -> String {
         return time.seconds.to_string();
     }
     let (sign, seconds, nanoseconds) = if time.seconds < 0 {
-        ("-", (time.seconds + 1).unsigned_abs(), 1_000_000_000 - time.nanoseconds)
+        (
+            "-",
+            (time.seconds + 1).unsigned_abs(),
+            1_000_000_000 - time.nanoseconds,
+        )
     } else {
         ("", time.seconds.unsigned_abs(), time.nanoseconds)
     };
@@ -316,7 +346,11 @@ mod tests {
             b"-6 a=b\n",
             b"12 path=a\0b\n",
         ] {
-            assert!(Pax::default().read(body).is_err(), "{}", body.escape_ascii());
+            assert!(
+                Pax::default().read(body).is_err(),
+                "{}",
+                body.escape_ascii()
+            );
         }
     }
 
@@ -332,7 +366,10 @@ mod tests {
             ("-1.5", -2, 500_000_000),
             (".5", 0, 500_000_000),
         ] {
-            let expected = Timestamp { seconds, nanoseconds };
+            let expected = Timestamp {
+                seconds,
+                nanoseconds,
+            };
             assert_eq!(time(text.as_bytes()).unwrap(), expected, "{text}");
             let again = format_time(expected);
             assert_eq!(time(again.as_bytes()).unwrap(), expected, "{again}");
@@ -345,9 +382,12 @@ mod tests {
 
     #[test]
     fn attributes_round_trip_whatever_their_names() {
-        for (name, value) in
-            [(&b"user.a"[..], &b"\0\n="[..]), (b"user.a=b%", b"x"), (b"user.=", b""), (b"user.\xff=", b"12345")]
-        {
+        for (name, value) in [
+            (&b"user.a"[..], &b"\0\n="[..]),
+            (b"user.a=b%", b"x"),
+            (b"user.=", b""),
+            (b"user.\xff=", b"12345"),
+        ] {
             let mut body = Vec::new();
             write_xattr(&mut body, name, value);
             let mut pax = Pax::default();

@@ -78,7 +78,10 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn error(&self, kind: ReadErrorKind) -> ReadError {
-        ReadError { offset: self.entry_offset, kind }
+        ReadError {
+            offset: self.entry_offset,
+            kind,
+        }
     }
 
     /// The next entry; skips what is left of the current one. `None` at the end of the archive.
@@ -103,11 +106,18 @@ impl<R: BufRead> Reader<R> {
         if self.content == 0 {
             return Ok(&[]);
         }
-        let piece = fill(&mut self.source).map_err(|kind| ReadError { offset: entry_offset, kind })?;
+        let piece = fill(&mut self.source).map_err(|kind| ReadError {
+            offset: entry_offset,
+            kind,
+        })?;
         if piece.is_empty() {
-            return Err(ReadError { offset: entry_offset, kind: ReadErrorKind::Truncated });
+            return Err(ReadError {
+                offset: entry_offset,
+                kind: ReadErrorKind::Truncated,
+            });
         }
-        let length = usize::try_from(self.content).map_or(piece.len(), |left| left.min(piece.len()));
+        let length =
+            usize::try_from(self.content).map_or(piece.len(), |left| left.min(piece.len()));
         Ok(&piece[..length])
     }
 
@@ -172,7 +182,11 @@ impl<R: BufRead> Reader<R> {
         while filled < BLOCK {
             let piece = fill(&mut self.source)?;
             if piece.is_empty() {
-                return if filled == 0 { Ok(None) } else { Err(ReadErrorKind::Truncated) };
+                return if filled == 0 {
+                    Ok(None)
+                } else {
+                    Err(ReadErrorKind::Truncated)
+                };
             }
             let step = piece.len().min(BLOCK - filled);
             block[filled..filled + step].copy_from_slice(&piece[..step]);
@@ -186,9 +200,13 @@ impl<R: BufRead> Reader<R> {
     /// The body of an extended header.
     fn body(&mut self, size: u64) -> Result<Vec<u8>, ReadErrorKind> {
         let limit = self.limits.header_bytes;
-        let length = usize::try_from(size).ok().filter(|length| *length <= limit).ok_or(
-            ReadErrorKind::TooMuch { what: Limit::HeaderBytes, limit: limit as u64 },
-        )?;
+        let length = usize::try_from(size)
+            .ok()
+            .filter(|length| *length <= limit)
+            .ok_or(ReadErrorKind::TooMuch {
+                what: Limit::HeaderBytes,
+                limit: limit as u64,
+            })?;
         let mut body = Vec::new();
         while body.len() < length {
             let piece = fill(&mut self.source)?;
@@ -252,9 +270,16 @@ impl<R: BufRead> Reader<R> {
         Ok(None)
     }
 
-    fn finish_entry(&mut self, header: &Header, extended: Extended) -> Result<Entry, ReadErrorKind> {
+    fn finish_entry(
+        &mut self,
+        header: &Header,
+        extended: Extended,
+    ) -> Result<Entry, ReadErrorKind> {
         let mut pax = extended.pax.unwrap_or_else(|| self.global.clone());
-        let mut path = extended.gnu_path.or(pax.path.take()).unwrap_or_else(|| header.path());
+        let mut path = extended
+            .gnu_path
+            .or(pax.path.take())
+            .unwrap_or_else(|| header.path());
         if let Some(name) = pax.sparse.name.take() {
             path = name;
         }
@@ -275,7 +300,10 @@ impl<R: BufRead> Reader<R> {
             gid: owner("gid", pax.gid, header.gid())?,
             mtime: match pax.mtime {
                 Some(mtime) => mtime,
-                None => Timestamp { seconds: header.mtime()?, nanoseconds: 0 },
+                None => Timestamp {
+                    seconds: header.mtime()?,
+                    nanoseconds: 0,
+                },
             },
             ..Entry::new(kind, path)
         };
@@ -286,7 +314,9 @@ impl<R: BufRead> Reader<R> {
                 let link = extended.gnu_link.or(pax.link.take());
                 entry.link = link.unwrap_or_else(|| header.link().to_vec());
             }
-            EntryKind::CharacterDevice | EntryKind::BlockDevice => entry.device = header.device()?,
+            EntryKind::CharacterDevice | EntryKind::BlockDevice => {
+                entry.device = header.device()?
+            }
             EntryKind::Regular => self.start_content(header, &pax, &mut entry)?,
             EntryKind::Directory | EntryKind::Fifo => {}
         }
@@ -343,7 +373,10 @@ impl<R: BufRead> Reader<R> {
     fn bound_fragments(&self, numbers: &[u64]) -> Result<(), ReadErrorKind> {
         let limit = self.limits.sparse_fragments;
         if numbers.len() / 2 > limit {
-            return Err(ReadErrorKind::TooMuch { what: Limit::SparseFragments, limit: limit as u64 });
+            return Err(ReadErrorKind::TooMuch {
+                what: Limit::SparseFragments,
+                limit: limit as u64,
+            });
         }
         Ok(())
     }
@@ -365,7 +398,9 @@ impl<R: BufRead> Reader<R> {
 
 impl<R: BufRead> Read for Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let piece = self.fill().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let piece = self
+            .fill()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let count = piece.len().min(buffer.len());
         buffer[..count].copy_from_slice(&piece[..count]);
         self.consume(count);

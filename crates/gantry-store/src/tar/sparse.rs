@@ -13,18 +13,27 @@ pub(super) fn map(
     data_size: u64,
     limit: usize,
 ) -> Result<SparseMap, ReadErrorKind> {
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return Err(ReadErrorKind::Sparse);
     }
     if numbers.len() / 2 > limit {
-        return Err(ReadErrorKind::TooMuch { what: Limit::SparseFragments, limit: limit as u64 });
+        return Err(ReadErrorKind::TooMuch {
+            what: Limit::SparseFragments,
+            limit: limit as u64,
+        });
     }
     let mut fragments = Vec::new();
     let mut end = 0_u64;
     let mut data = 0_u64;
     for pair in numbers.chunks_exact(2) {
-        let fragment = Fragment { offset: pair[0], length: pair[1] };
-        let next = fragment.offset.checked_add(fragment.length).ok_or(ReadErrorKind::Sparse)?;
+        let fragment = Fragment {
+            offset: pair[0],
+            length: pair[1],
+        };
+        let next = fragment
+            .offset
+            .checked_add(fragment.length)
+            .ok_or(ReadErrorKind::Sparse)?;
         if fragment.offset < end || next > real_size {
             return Err(ReadErrorKind::Sparse);
         }

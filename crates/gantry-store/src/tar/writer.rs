@@ -42,7 +42,10 @@ const COPY: usize = 256 << 10;
 impl<W: Write> Writer<W> {
     /// A writer of a new archive.
     pub fn new(sink: W) -> Self {
-        Self { sink, buffer: Vec::new() }
+        Self {
+            sink,
+            buffer: Vec::new(),
+        }
     }
 
     /// The stream below.
@@ -57,7 +60,10 @@ impl<W: Write> Writer<W> {
     /// [`WriteError`]; the archive is of no use then.
     pub fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), WriteError> {
         self.header(entry)?;
-        let size = entry.sparse.as_ref().map_or(entry.size, super::SparseMap::data_size);
+        let size = entry
+            .sparse
+            .as_ref()
+            .map_or(entry.size, super::SparseMap::data_size);
         if entry.kind == EntryKind::Regular && size > 0 {
             self.content(entry, content, size)?;
         }
@@ -80,10 +86,17 @@ impl<W: Write> Writer<W> {
     /// [`WriteError::Stream`].
     pub fn pad(&mut self, size: u64) -> Result<(), WriteError> {
         let count = usize::try_from(size.wrapping_neg() % BLOCK as u64).expect("less than a block");
-        self.sink.write_all(&[0; BLOCK][..count]).map_err(WriteError::Stream)
+        self.sink
+            .write_all(&[0; BLOCK][..count])
+            .map_err(WriteError::Stream)
     }
 
-    fn content(&mut self, entry: &Entry, content: &mut dyn Read, size: u64) -> Result<(), WriteError> {
+    fn content(
+        &mut self,
+        entry: &Entry,
+        content: &mut dyn Read,
+        size: u64,
+    ) -> Result<(), WriteError> {
         let path = || String::from_utf8_lossy(&entry.path).into_owned();
         self.buffer.resize(COPY, 0);
         let mut left = size;
@@ -93,9 +106,16 @@ impl<W: Write> Writer<W> {
                 Ok(0) => return Err(WriteError::Shrunk { path: path(), size }),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(WriteError::Content { path: path(), source }),
+                Err(source) => {
+                    return Err(WriteError::Content {
+                        path: path(),
+                        source,
+                    });
+                }
             };
-            self.sink.write_all(&self.buffer[..count]).map_err(WriteError::Stream)?;
+            self.sink
+                .write_all(&self.buffer[..count])
+                .map_err(WriteError::Stream)?;
             left -= count as u64;
         }
         self.pad(size)
@@ -106,7 +126,9 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// [`WriteError::Stream`].
     pub fn finish(mut self) -> Result<W, WriteError> {
-        self.sink.write_all(&[0; 2 * BLOCK]).map_err(WriteError::Stream)?;
+        self.sink
+            .write_all(&[0; 2 * BLOCK])
+            .map_err(WriteError::Stream)?;
         self.sink.flush().map_err(WriteError::Stream)?;
         Ok(self.sink)
     }
@@ -116,14 +138,20 @@ impl<W: Write> Writer<W> {
 fn encode(entry: &Entry) -> Vec<u8> {
     let mut records = Vec::new();
     let mut block = [0; BLOCK];
-    if [&entry.path, &entry.link].into_iter().any(|text| std::str::from_utf8(text).is_err()) {
+    if [&entry.path, &entry.link]
+        .into_iter()
+        .any(|text| std::str::from_utf8(text).is_err())
+    {
         pax::write(&mut records, b"hdrcharset", b"BINARY");
     }
     let mut path = entry.path.clone();
     if entry.kind == EntryKind::Directory && !path.ends_with(b"/") {
         path.push(b'/');
     }
-    let map = entry.sparse.as_ref().map(|sparse| encode_map(&sparse.fragments, entry.size));
+    let map = entry
+        .sparse
+        .as_ref()
+        .map(|sparse| encode_map(&sparse.fragments, entry.size));
     let size = match (&entry.sparse, &map) {
         (Some(sparse), Some(map)) => sparse.data_size() + map.len() as u64,
         _ if entry.kind == EntryKind::Regular => entry.size,
@@ -133,7 +161,11 @@ fn encode(entry: &Entry) -> Vec<u8> {
         pax::write(&mut records, b"GNU.sparse.major", b"1");
         pax::write(&mut records, b"GNU.sparse.minor", b"0");
         pax::write(&mut records, b"GNU.sparse.name", &path);
-        pax::write(&mut records, b"GNU.sparse.realsize", entry.size.to_string().as_bytes());
+        pax::write(
+            &mut records,
+            b"GNU.sparse.realsize",
+            entry.size.to_string().as_bytes(),
+        );
         path = [b"GNUSparseFile.0/", base_name(&path)].concat();
     }
     if !put_path(&mut block, &path) {
@@ -163,9 +195,10 @@ fn encode(entry: &Entry) -> Vec<u8> {
 fn put_numbers(block: &mut [u8; BLOCK], entry: &Entry, size: u64, records: &mut Vec<u8>) {
     let fits = number::write_octal(&mut block[100..108], u64::from(entry.mode & 0o7777));
     debug_assert!(fits, "twelve bits fit seven digits");
-    for (at, key, value) in
-        [(108, &b"uid"[..], u64::from(entry.uid)), (116, b"gid", u64::from(entry.gid))]
-    {
+    for (at, key, value) in [
+        (108, &b"uid"[..], u64::from(entry.uid)),
+        (116, b"gid", u64::from(entry.gid)),
+    ] {
         if !number::write_octal(&mut block[at..at + 8], value) {
             pax::write(records, key, value.to_string().as_bytes());
         }
@@ -259,7 +292,10 @@ fn put_path(block: &mut [u8; BLOCK], path: &[u8]) -> bool {
 fn encode_map(fragments: &[super::Fragment], size: u64) -> Vec<u8> {
     let end = fragments.last().map_or(0, |last| last.offset + last.length);
     // GNU tar learns from an empty last fragment that a file ends in a hole.
-    let closing = (end < size).then_some(super::Fragment { offset: size, length: 0 });
+    let closing = (end < size).then_some(super::Fragment {
+        offset: size,
+        length: 0,
+    });
     let count = fragments.len() + usize::from(closing.is_some());
     let mut map = format!("{count}\n").into_bytes();
     for fragment in fragments.iter().chain(&closing) {

@@ -13,8 +13,10 @@ use crate::tree;
 
 const CACHED: usize = 32;
 const MAX_LINKS: usize = 40;
-const HANDLE: OFlags =
-    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const HANDLE: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// A directory an entry lies in: its descriptor, and its path without symbolic links.
 #[derive(Debug, Clone)]
@@ -58,7 +60,13 @@ impl Directories {
     pub(super) fn new(root: OwnedFd, umask: u32) -> Self {
         Self {
             root: Rc::new(root),
-            known: HashMap::from([(Vec::new(), Known { existed: true, ..Known::default() })]),
+            known: HashMap::from([(
+                Vec::new(),
+                Known {
+                    existed: true,
+                    ..Known::default()
+                },
+            )]),
             cache: VecDeque::new(),
             umask,
         }
@@ -93,7 +101,9 @@ impl Directories {
             self.cache.push_front(hit);
             return Ok(Some(parent));
         }
-        let Some(parent) = self.walk(path, entry, missing)? else { return Ok(None) };
+        let Some(parent) = self.walk(path, entry, missing)? else {
+            return Ok(None);
+        };
         self.cache.truncate(CACHED - 1);
         self.cache.push_front((path.into(), parent.clone()));
         Ok(Some(parent))
@@ -109,7 +119,13 @@ impl Directories {
                 return (parent.clone(), rest.strip_prefix(b"/").unwrap_or(rest));
             }
         }
-        (Parent { handle: Rc::clone(&self.root), path: Rc::from(&b""[..]) }, path)
+        (
+            Parent {
+                handle: Rc::clone(&self.root),
+                path: Rc::from(&b""[..]),
+            },
+            path,
+        )
     }
 
     fn walk(
@@ -169,7 +185,10 @@ impl Directories {
                 .map_err(|errno| UnpackError::entry("open the directory of", entry, errno))?;
             Rc::new(opened)
         };
-        Ok(Parent { handle, path: Rc::from(path) })
+        Ok(Parent {
+            handle,
+            path: Rc::from(path),
+        })
     }
 
     /// Makes a directory that entries imply.
@@ -185,16 +204,28 @@ impl Directories {
         fs::mkdirat(&*parent.handle, name, mode).map_err(failed)?;
         let handle = fs::openat(&*parent.handle, name, HANDLE, Mode::empty()).map_err(failed)?;
         let here = step(parent, name, handle);
-        self.known
-            .insert(here.path.to_vec(), Known { opaque, made_with, ..Known::default() });
+        self.known.insert(
+            here.path.to_vec(),
+            Known {
+                opaque,
+                made_with,
+                ..Known::default()
+            },
+        );
         Ok(here)
     }
 
     /// An entry below a name that is no directory: fine if it is this archive's whiteout, over
     /// which the new directory hides what it hid.
-    fn over_whiteout(&mut self, parent: &Parent, name: &[u8], entry: &[u8]) -> Result<Parent, UnpackError> {
+    fn over_whiteout(
+        &mut self,
+        parent: &Parent,
+        name: &[u8],
+        entry: &[u8],
+    ) -> Result<Parent, UnpackError> {
         let failed = |errno: Errno| UnpackError::entry("open the directory of", entry, errno);
-        let status = fs::statat(&*parent.handle, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let status =
+            fs::statat(&*parent.handle, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         if !is_whiteout(&status) {
             return Err(UnpackError::NotDirectory {
                 path: show(entry),
@@ -209,18 +240,24 @@ impl Directories {
     pub(super) fn removed(&mut self, path: &[u8]) {
         self.forget();
         self.known.retain(|known, _| {
-            known.strip_prefix(path).is_none_or(|rest| !rest.is_empty() && !rest.starts_with(b"/"))
+            known
+                .strip_prefix(path)
+                .is_none_or(|rest| !rest.is_empty() && !rest.starts_with(b"/"))
         });
     }
 }
 
 fn step(parent: &Parent, name: &[u8], handle: OwnedFd) -> Parent {
-    Parent { handle: Rc::new(handle), path: tree::join(&parent.path, name).into() }
+    Parent {
+        handle: Rc::new(handle),
+        path: tree::join(&parent.path, name).into(),
+    }
 }
 
 /// The names of a path but empty ones and `.`.
 pub(super) fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|&b| b == b'/').filter(|name| !name.is_empty() && *name != b".")
+    path.split(|&b| b == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
 }
 
 /// Whether this is overlayfs's whiteout.

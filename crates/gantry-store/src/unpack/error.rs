@@ -133,7 +133,11 @@ pub(crate) fn show(path: &[u8]) -> String {
 
 impl UnpackError {
     pub(crate) fn entry(action: &'static str, path: &[u8], source: impl Into<io::Error>) -> Self {
-        Self::Entry { action, path: show(path), source: source.into() }
+        Self::Entry {
+            action,
+            path: show(path),
+            source: source.into(),
+        }
     }
 
     /// An error of the reader; what the stream below said comes to the surface.
@@ -141,7 +145,12 @@ impl UnpackError {
         match error.kind {
             ReadErrorKind::TooMuch { what, limit } => Self::Limit { what, limit },
             ReadErrorKind::Stream(source) => Self::stream(source),
-            kind => Self::Archive { source: ReadError { offset: error.offset, kind } },
+            kind => Self::Archive {
+                source: ReadError {
+                    offset: error.offset,
+                    kind,
+                },
+            },
         }
     }
 
@@ -151,9 +160,15 @@ impl UnpackError {
             Ok(StreamError::Compression { source }) => Self::Compression { source },
             Ok(StreamError::Source { source }) => Self::Source { source },
             Ok(StreamError::Digest { expected, actual }) => Self::BlobDigest { expected, actual },
-            Ok(StreamError::Size { digest, expected, actual }) => {
-                Self::BlobSize { digest, expected, actual }
-            }
+            Ok(StreamError::Size {
+                digest,
+                expected,
+                actual,
+            }) => Self::BlobSize {
+                digest,
+                expected,
+                actual,
+            },
             Err(source) => Self::Source { source },
         }
     }

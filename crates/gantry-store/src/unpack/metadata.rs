@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use rustix::fs::{
+    self, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
+};
 use rustix::io::Errno;
 
 use super::directories::{Known, Parent};
@@ -95,11 +97,21 @@ impl Unpacker<'_> {
         self.set_xattrs(Place::Name(parent, name), &metadata.xattrs, path)?;
         if !is_link {
             // Not a link: this very call made it a moment ago, in a directory of ours.
-            fs::chmodat(parent.fd(), name, Mode::from_raw_mode(metadata.mode), AtFlags::empty())
-                .map_err(|errno| UnpackError::entry("set the mode of", path, errno))?;
+            fs::chmodat(
+                parent.fd(),
+                name,
+                Mode::from_raw_mode(metadata.mode),
+                AtFlags::empty(),
+            )
+            .map_err(|errno| UnpackError::entry("set the mode of", path, errno))?;
         }
-        fs::utimensat(parent.fd(), name, &timestamps(metadata.mtime), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| UnpackError::entry("set the time of", path, errno))
+        fs::utimensat(
+            parent.fd(),
+            name,
+            &timestamps(metadata.mtime),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(|errno| UnpackError::entry("set the time of", path, errno))
     }
 
     fn set_xattrs(
@@ -116,8 +128,11 @@ impl Unpacker<'_> {
             let result = match place {
                 Place::File(file) => fs::fsetxattr(file, &name[..], value, XattrFlags::empty()),
                 Place::Name(parent, file) => {
-                    let file = [format!("/proc/self/fd/{}/", parent.fd().as_raw_fd()).as_bytes(), file]
-                        .concat();
+                    let file = [
+                        format!("/proc/self/fd/{}/", parent.fd().as_raw_fd()).as_bytes(),
+                        file,
+                    ]
+                    .concat();
                     fs::lsetxattr(&file[..], &name[..], value, XattrFlags::empty())
                 }
             };
@@ -162,11 +177,18 @@ impl Unpacker<'_> {
         if !listed && known.existed && !known.opaque && overlay.is_none() {
             return Ok(());
         }
-        let metadata = known.metadata.unwrap_or(Metadata { mode: 0o755, ..Metadata::default() });
+        let metadata = known.metadata.unwrap_or(Metadata {
+            mode: 0o755,
+            ..Metadata::default()
+        });
         let failed = |errno| UnpackError::entry("open the directory", path, errno);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let handle = tree::open_beneath(self.directories.root(), path, flags).map_err(failed)?;
-        let made_with = if known.existed { u32::MAX } else { known.made_with };
+        let made_with = if known.existed {
+            u32::MAX
+        } else {
+            known.made_with
+        };
         self.set_open(handle.as_fd(), &metadata, made_with, path)?;
         if let (true, Some(overlay)) = (known.opaque, overlay) {
             let name = [overlay.prefix(), b"opaque"].concat();
@@ -196,7 +218,10 @@ fn escape(name: &[u8], overlay: OverlayNames) -> Vec<u8> {
 
 pub(crate) fn timestamps(mtime: Timestamp) -> Timestamps {
     Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
         last_modification: Timespec {
             tv_sec: mtime.seconds,
             tv_nsec: i64::from(mtime.nanoseconds),

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::Tape;
 use super::directories::{Known, Missing, Parent};
 use super::error::{UnpackError, show};
 use super::unpacker::Unpacker;
-use super::Tape;
 use crate::limits::Limit;
 use crate::tar::{Entry, EntryKind, Fragment, Reader};
 use crate::tree;
@@ -23,12 +23,16 @@ impl Unpacker<'_> {
         let parent = self.parent_of(path)?;
         let (_, name) = tree::split_last(path);
         let asked = entry.mode & 0o777;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.make(reader, &parent, name, path, |parent, name| {
             fs::openat(parent, name, flags, Mode::from_raw_mode(asked))
         })?;
         let real_path = tree::join(&parent.path, name);
-        let whole = [Fragment { offset: 0, length: entry.size }];
+        let whole = [Fragment {
+            offset: 0,
+            length: entry.size,
+        }];
         let fragments = match &entry.sparse {
             Some(sparse) => &sparse.fragments[..],
             None if entry.size == 0 => &[],
@@ -57,13 +61,17 @@ impl Unpacker<'_> {
             return Ok(());
         }
         let failed = |source| UnpackError::entry("write", path, source);
-        reader.source_mut().start_file(real_path, fragments).map_err(failed)?;
+        reader
+            .source_mut()
+            .start_file(real_path, fragments)
+            .map_err(failed)?;
         for fragment in fragments {
             let mut offset = fragment.offset;
             let end = fragment.offset + fragment.length;
             while offset < end {
                 let piece = reader.fill().map_err(UnpackError::archive)?;
-                let want = usize::try_from(end - offset).map_or(piece.len(), |n| n.min(piece.len()));
+                let want =
+                    usize::try_from(end - offset).map_or(piece.len(), |n| n.min(piece.len()));
                 let count = loop {
                     match rustix::io::pwrite(file, &piece[..want], offset) {
                         Err(Errno::INTR) => {}
@@ -97,7 +105,9 @@ impl Unpacker<'_> {
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(UnpackError::entry("make the directory", path, errno)),
             }
-            let Some(status) = status_of(&parent, name, path)? else { continue };
+            let Some(status) = status_of(&parent, name, path)? else {
+                continue;
+            };
             if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
                 existed = true;
                 break;
@@ -113,7 +123,11 @@ impl Unpacker<'_> {
             .directories
             .known
             .entry(real_path)
-            .or_insert_with(|| Known { existed, made_with, ..Known::default() });
+            .or_insert_with(|| Known {
+                existed,
+                made_with,
+                ..Known::default()
+            });
         known.opaque |= opaque;
         known.metadata = Some(metadata);
         Ok(())
@@ -156,7 +170,11 @@ impl Unpacker<'_> {
             }
         }
         let (major, minor) = entry.device;
-        let device = if entry.kind == EntryKind::Fifo { 0 } else { fs::makedev(major, minor) };
+        let device = if entry.kind == EntryKind::Fifo {
+            0
+        } else {
+            fs::makedev(major, minor)
+        };
         let mode = Mode::from_raw_mode(entry.mode);
         let parent = self.parent_of(path)?;
         let (_, name) = tree::split_last(path);
@@ -188,7 +206,10 @@ impl Unpacker<'_> {
         let target = match self.normalise(target) {
             Ok(target) if !target.is_empty() => target,
             Ok(_) | Err(UnpackError::Escape { .. }) => {
-                return Err(UnpackError::LinkEscape { path: show(path), target: show(target) });
+                return Err(UnpackError::LinkEscape {
+                    path: show(path),
+                    target: show(target),
+                });
             }
             Err(error) => return Err(error),
         };
@@ -208,29 +229,43 @@ impl Unpacker<'_> {
         target: &[u8],
     ) -> Result<bool, UnpackError> {
         let (target_parent, target_name) = tree::split_last(target);
-        let Some(source) = self.directories.find(target_parent, path, Missing::Report)? else {
+        let Some(source) = self
+            .directories
+            .find(target_parent, path, Missing::Report)?
+        else {
             return Ok(false);
         };
         let failed = |errno| UnpackError::entry("link", path, errno);
-        let Some(status) = status_of(&source, target_name, path)? else { return Ok(false) };
+        let Some(status) = status_of(&source, target_name, path)? else {
+            return Ok(false);
+        };
         if self.options.whiteouts.is_some() && super::directories::is_whiteout(&status) {
             return Ok(false);
         }
         if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
-            return Err(UnpackError::LinkEscape { path: show(path), target: show(target) });
+            return Err(UnpackError::LinkEscape {
+                path: show(path),
+                target: show(target),
+            });
         }
         let parent = self.parent_of(path)?;
         let (_, name) = tree::split_last(path);
-        match fs::linkat(source.fd(), target_name, parent.fd(), name, AtFlags::empty()) {
+        match fs::linkat(
+            source.fd(),
+            target_name,
+            parent.fd(),
+            name,
+            AtFlags::empty(),
+        ) {
             Ok(()) => return Ok(true),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
         // A link to itself, or to what it is linked to already: nothing to replace.
-        if let Some(there) = status_of(&parent, name, path)? {
-            if (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino) {
-                return Ok(true);
-            }
+        if let Some(there) = status_of(&parent, name, path)?
+            && (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
+        {
+            return Ok(true);
         }
         self.make(reader, &parent, name, path, |parent, name| {
             fs::linkat(source.fd(), target_name, parent, name, AtFlags::empty())
@@ -239,15 +274,18 @@ impl Unpacker<'_> {
     }
 
     /// Tries the links again whose target was not there when they came.
-    pub(super) fn retry_links<T: Tape>(&mut self, reader: &mut Reader<T>) -> Result<(), UnpackError> {
+    pub(super) fn retry_links<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+    ) -> Result<(), UnpackError> {
         let links = std::mem::take(&mut self.unpacked.foreign_links);
         for (path, target) in links {
             let (parent, name) = tree::split_last(&path);
             // A later entry of the same name stands.
-            if let Some(parent) = self.directories.find(parent, &path, Missing::Report)? {
-                if status_of(&parent, name, &path)?.is_some() {
-                    continue;
-                }
+            if let Some(parent) = self.directories.find(parent, &path, Missing::Report)?
+                && status_of(&parent, name, &path)?.is_some()
+            {
+                continue;
             }
             if !self.link(reader, &path, &target)? {
                 self.unpacked.foreign_links.push((path, target));
@@ -284,7 +322,9 @@ impl Unpacker<'_> {
     ) -> Result<(), UnpackError> {
         let failed = |errno: Errno| UnpackError::entry("replace", path, errno);
         let real_path = tree::join(&parent.path, name);
-        let Some(status) = status_of(parent, name, path)? else { return Ok(()) };
+        let Some(status) = status_of(parent, name, path)? else {
+            return Ok(());
+        };
         match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => reader
                 .source_mut()
@@ -324,7 +364,11 @@ impl Unpacker<'_> {
                     FileType::Directory => pending.push(inner),
                     FileType::RegularFile => reader
                         .source_mut()
-                        .replace(directory.as_fd(), entry.name.as_bytes(), &tree::join(path, &inner))
+                        .replace(
+                            directory.as_fd(),
+                            entry.name.as_bytes(),
+                            &tree::join(path, &inner),
+                        )
                         .map_err(|source| UnpackError::entry("replace", path, source))?,
                     _ => {}
                 }

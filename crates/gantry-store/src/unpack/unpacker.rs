@@ -26,15 +26,23 @@ impl<'a> Unpacker<'a> {
         let root = root
             .try_clone_to_owned()
             .map_err(|source| UnpackError::entry("open the root of", b".", source))?;
-        let umask = umask();
+        // In a directory of somebody else's, a setgid bit or a default access list changes what
+        // new files get: there, owners and modes are always set.
+        let private = options.whiteouts.is_some();
+        let umask = if private { umask() } else { 0o777 };
+        let caller = if private {
+            (
+                rustix::process::geteuid().as_raw(),
+                rustix::process::getegid().as_raw(),
+            )
+        } else {
+            (u32::MAX, u32::MAX)
+        };
         Ok(Self {
             options,
             directories: Directories::new(root, umask),
             unpacked: Unpacked::default(),
-            caller: (
-                rustix::process::geteuid().as_raw(),
-                rustix::process::getegid().as_raw(),
-            ),
+            caller,
             umask,
             devices: 0,
         })
@@ -51,14 +59,22 @@ impl<'a> Unpacker<'a> {
         Ok(self.unpacked)
     }
 
-    fn entry<T: Tape>(&mut self, reader: &mut Reader<T>, mut entry: Entry) -> Result<(), UnpackError> {
+    fn entry<T: Tape>(
+        &mut self,
+        reader: &mut Reader<T>,
+        mut entry: Entry,
+    ) -> Result<(), UnpackError> {
         let path = self.normalise(&entry.path)?;
         if path.is_empty() {
             if entry.kind != EntryKind::Directory {
                 return Err(UnpackError::Root);
             }
             let metadata = self.metadata_of(&mut entry);
-            self.directories.known.entry(Vec::new()).or_default().metadata = Some(metadata);
+            self.directories
+                .known
+                .entry(Vec::new())
+                .or_default()
+                .metadata = Some(metadata);
             return Ok(());
         }
         if self.options.whiteouts.is_some() {
@@ -119,5 +135,7 @@ fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     // Where it cannot be read, every mode is set explicitly.
-    umask.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o777)
+    umask
+        .and_then(|text| u32::from_str_radix(text.trim(), 8).ok())
+        .unwrap_or(0o777)
 }

@@ -55,14 +55,24 @@ impl Unpacker<'_> {
     }
 
     fn mark_opaque(&mut self, path: &[u8]) {
-        self.directories.known.entry(path.to_vec()).or_default().opaque = true;
+        self.directories
+            .known
+            .entry(path.to_vec())
+            .or_default()
+            .opaque = true;
     }
 
     /// Hides `hidden` beside the whiteout `path`. What this archive itself has there stays:
     /// a whiteout speaks of the layers below.
     pub(super) fn whiteout(&mut self, path: &[u8], hidden: &[u8]) -> Result<(), UnpackError> {
         let parent = self.parent_of(path)?;
-        match fs::mknodat(parent.fd(), hidden, FileType::CharacterDevice, Mode::empty(), 0) {
+        match fs::mknodat(
+            parent.fd(),
+            hidden,
+            FileType::CharacterDevice,
+            Mode::empty(),
+            0,
+        ) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => {
                 let hidden_path = tree::join(&parent.path, hidden);
@@ -96,7 +106,10 @@ impl Unpacker<'_> {
         let (parent, _) = tree::split_last(path);
         match self.directories.find(parent, path, Missing::Create)? {
             Some(parent) => Ok(parent),
-            None => Err(UnpackError::NotDirectory { path: show(path), parent: show(parent) }),
+            None => Err(UnpackError::NotDirectory {
+                path: show(path),
+                parent: show(parent),
+            }),
         }
     }
 }

@@ -44,6 +44,9 @@ impl Supervisor {
 
     fn exec_ended(&mut self, id: u32, code: i32) {
         self.drain(id);
+        if self.probe_ended(id, code) {
+            return;
+        }
         let exit = Reply::Exited(Exit {
             code,
             ..Exit::default()
@@ -101,9 +104,13 @@ impl Supervisor {
         self.kill_at = None;
         self.ended = None;
         self.drain(INIT);
+        self.health = None;
         let Some(run) = self.run.take() else { return };
-        let attached = run.endpoint.is_some();
+        let attached = run.joined.is_some();
         let since = run.since;
+        if let Some(relay) = run.joined.as_ref().and_then(|joined| joined.relay.as_ref()) {
+            self.poller.remove(relay);
+        }
         drop(run);
         self.leave_network(attached);
         let exit = Exit {
@@ -197,6 +204,10 @@ impl Supervisor {
 
     /// Removes the bridge if nobody came in the meantime.
     pub(super) fn tear_down_bridge(&self) {
+        // A whole installation that was removed meanwhile is not to be made anew.
+        if !self.settings.run_root.exists() {
+            return;
+        }
         if let Some(networks) = &self.networks
             && let Err(error) = networks.teardown_if_idle()
         {

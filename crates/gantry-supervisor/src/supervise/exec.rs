@@ -35,7 +35,7 @@ impl Supervisor {
         }
     }
 
-    fn start_exec(&mut self, request: &ExecRequest) -> Result<(u32, i32), Failure> {
+    pub(super) fn start_exec(&mut self, request: &ExecRequest) -> Result<(u32, i32), Failure> {
         let running = (self.phase == Phase::Running && self.ended.is_none())
             .then_some(self.run.as_ref())
             .flatten()

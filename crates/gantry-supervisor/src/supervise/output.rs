@@ -75,6 +75,11 @@ impl Supervisor {
                 note(&format!("the log lost lines: {error}"));
             }
         }
+        if let Some(health) = &mut self.health
+            && health.hear(id, &self.scratch[HEADER..HEADER + count])
+        {
+            return count;
+        }
         self.send_followers(id, stream, count);
         count
     }

@@ -21,6 +21,8 @@ pub(super) enum Token {
     Stderr(u32),
     /// Stdin of a process can take more.
     Stdin(u32),
+    /// A question to the name server inside the container, or its answer.
+    Relay,
 }
 
 impl Token {
@@ -32,6 +34,7 @@ impl Token {
             Self::Stdout(index) => (3, index),
             Self::Stderr(index) => (4, index),
             Self::Stdin(index) => (5, index),
+            Self::Relay => (6, 0),
         };
         (kind << 32) | u64::from(index)
     }
@@ -45,6 +48,7 @@ impl Token {
             3 => Self::Stdout(index),
             4 => Self::Stderr(index),
             5 => Self::Stdin(index),
+            6 => Self::Relay,
             _ => return None,
         })
     }

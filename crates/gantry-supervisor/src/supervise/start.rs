@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use gantry_model::record::Status;
-use gantry_network::{AttachRequest, Endpoint, LINGER, NetworkConfig, Networks};
+use gantry_network::{AttachRequest, Endpoint, LINGER, NetworkConfig, Networks, Relay};
 use gantry_runtime::{
     Created, Namespaces, OverlayRoot, PrepareError, RootFs, Running, SeccompChoice, create,
 };
@@ -30,9 +30,18 @@ pub(super) struct Run {
     pub(super) running: Running,
     /// What exec'd processes are confined by.
     pub(super) seccomp: Option<Filter>,
-    /// Its place on the bridge, with the sockets that hold its ports.
-    pub(super) endpoint: Option<Endpoint>,
+    /// Its place on the bridge.
+    pub(super) joined: Option<Joined>,
     pub(super) since: Instant,
+}
+
+/// A place on the bridge.
+#[derive(Debug)]
+pub(super) struct Joined {
+    /// With the sockets that hold the published ports.
+    endpoint: Endpoint,
+    /// Answers questions for names where the container cannot ask itself.
+    pub(super) relay: Option<Relay>,
 }
 
 /// Why a start failed.
@@ -157,7 +166,7 @@ impl Supervisor {
         } else {
             Streams::pipes(self.settings.stdin).map_err(preparing("the pipes"))?
         };
-        let (mut created, endpoint) = self.create(&launch, &theirs)?;
+        let (mut created, joined) = self.create(&launch, &theirs)?;
         drop(launch);
         let seccomp = created.seccomp().cloned();
         let terminal = created.take_terminal();
@@ -167,7 +176,7 @@ impl Supervisor {
         let mut running = match created.start() {
             Ok(running) => running,
             Err(error) => {
-                self.leave_network(endpoint.is_some());
+                self.leave_network(joined.is_some());
                 return Err(error.into());
             }
         };
@@ -178,10 +187,15 @@ impl Supervisor {
             .try_clone_to_owned()
             .map_err(preparing("a descriptor"))?;
         let terminal = terminal.or_else(|| running.take_terminal());
+        if let Some(relay) = joined.as_ref().and_then(|joined| joined.relay.as_ref())
+            && let Err(error) = self.poller.add(relay, Token::Relay, Interest::Read)
+        {
+            note(&format!("cannot answer questions for names: {error}"));
+        }
         self.run = Some(Run {
             running,
             seccomp,
-            endpoint,
+            joined,
             since: Instant::now(),
         });
         if let Some(master) = terminal
@@ -198,6 +212,7 @@ impl Supervisor {
                 held_up: false,
             },
         );
+        self.watch_health();
         self.record_start(pid);
         Ok(pid.unsigned_abs())
     }
@@ -206,8 +221,8 @@ impl Supervisor {
         &mut self,
         launch: &Launch,
         theirs: &TheirEnds,
-    ) -> Result<(Created, Option<Endpoint>), BeginError> {
-        let mut endpoint = None;
+    ) -> Result<(Created, Option<Joined>), BeginError> {
+        let mut joined = None;
         let request = gantry_runtime::Launch {
             id: self.settings.id.as_str(),
             spec: &launch.config,
@@ -230,7 +245,7 @@ impl Supervisor {
         let mut refused = None;
         let outcome = create(&request, |namespaces| -> Result<(), PrepareError> {
             match self.join_network(namespaces) {
-                Ok(joined) => endpoint = joined,
+                Ok(place) => joined = place,
                 Err(failure) => {
                     refused = Some(failure.clone());
                     return Err(failure.into());
@@ -239,9 +254,9 @@ impl Supervisor {
             Ok(())
         });
         match outcome {
-            Ok(created) => Ok((created, endpoint)),
+            Ok(created) => Ok((created, joined)),
             Err(error) => {
-                self.leave_network(endpoint.is_some());
+                self.leave_network(joined.is_some());
                 Err(refused.map_or_else(|| error.into(), BeginError::Refused))
             }
         }
@@ -289,8 +304,8 @@ impl Supervisor {
         self.state.network = self
             .run
             .as_ref()
-            .and_then(|run| run.endpoint.as_ref())
-            .map(|endpoint| (&endpoint.attachment).into());
+            .and_then(|run| run.joined.as_ref())
+            .map(|joined| (&joined.endpoint.attachment).into());
         self.write_state();
     }
 
@@ -317,8 +332,15 @@ pub(super) fn networks(settings: &Settings) -> Option<Networks> {
 }
 
 impl Supervisor {
-    fn join_network(&self, namespaces: &Namespaces<'_>) -> Result<Option<Endpoint>, Failure> {
-        let Network::Bridge { ports, hostname, hosts, .. } = &self.settings.network else {
+    fn join_network(&self, namespaces: &Namespaces<'_>) -> Result<Option<Joined>, Failure> {
+        let Network::Bridge {
+            ports,
+            hostname,
+            hosts,
+            relay_to,
+            ..
+        } = &self.settings.network
+        else {
             if self.settings.network == Network::Loopback {
                 gantry_network::loopback_up(namespaces.network)
                     .map_err(|error| Failure::from_fault(&error))?;
@@ -336,16 +358,43 @@ impl Supervisor {
             hostname,
             mac: None,
         };
-        let endpoint =
-            networks.attach(&request).map_err(|error| Failure::from_fault(&error))?;
+        let endpoint = networks
+            .attach(&request)
+            .map_err(|error| Failure::from_fault(&error))?;
         for warning in &endpoint.warnings {
             note(&format!("network: {warning}"));
         }
-        if let Err(error) = write_hosts(hosts, &endpoint) {
-            drop(networks.detach(self.settings.id.as_str()));
-            return Err(Failure::internal(format!("cannot write {}: {error}", hosts.path.display())));
+        let complete = || -> Result<Option<Relay>, Failure> {
+            write_hosts(hosts, &endpoint).map_err(|error| {
+                Failure::internal(format!("cannot write {}: {error}", hosts.path.display()))
+            })?;
+            let servers = relay_to.clone();
+            (!servers.is_empty())
+                .then(|| Relay::open(namespaces.network, servers))
+                .transpose()
+                .map_err(|error| Failure::from_fault(&error))
+        };
+        match complete() {
+            Ok(relay) => Ok(Some(Joined { endpoint, relay })),
+            Err(failure) => {
+                drop(networks.detach(self.settings.id.as_str()));
+                Err(failure)
+            }
         }
-        Ok(Some(endpoint))
+    }
+
+    /// Passes on questions for names and their answers.
+    pub(super) fn answer_names(&mut self) {
+        let joined = self.run.as_mut().and_then(|run| run.joined.as_mut());
+        let Some(relay) = joined.and_then(|joined| joined.relay.as_mut()) else {
+            return;
+        };
+        if let Err(error) = relay.dispatch() {
+            note(&format!(
+                "cannot answer questions for names any more: {error}"
+            ));
+            self.poller.remove(&*relay);
+        }
     }
 }
 

@@ -45,8 +45,14 @@ impl Overlay<'_> {
         }
         match self.configure() {
             Ok(context) => context.mount(attributes),
-            // Layers can be given one by one since Linux 6.8.
+            // Layers can be given one by one since Linux 6.8; before 6.5 the kernel takes any
+            // parameter and refuses them all in the end.
             Err((error, "lowerdir+")) if error.errno() == libc::EINVAL => self.classic(attributes),
+            Err((error, "create"))
+                if error.errno() == libc::EINVAL && crate::system::kernel_version() < (6, 8) =>
+            {
+                self.classic(attributes)
+            }
             Err((error, _)) => Err(error),
         }
     }

@@ -238,12 +238,13 @@ fn unknown_flag(argument: &str, words: &[OsString]) -> String {
     )
 }
 
-/// The word in which the short flag stood.
+/// The short flags that were still to be read when this one was, as pflag shows them.
 fn cluster(short: &str, words: &[OsString]) -> String {
     words
         .iter()
         .map(|w| w.to_string_lossy().into_owned())
-        .find(|w| w.starts_with('-') && !w.starts_with("--") && w.contains(short))
+        .filter(|w| w.starts_with('-') && !w.starts_with("--"))
+        .find_map(|w| w.find(short).map(|at| format!("-{}", &w[at..])))
         .unwrap_or_else(|| format!("-{short}"))
 }
 
@@ -290,7 +291,7 @@ mod tests {
         for (line, message, code) in [
             ("run --foo", "unknown flag: --foo", 125),
             ("ps -y", "unknown shorthand flag: 'y' in -y", 125),
-            ("ps -ay", "unknown shorthand flag: 'y' in -ay", 125),
+            ("ps -ay", "unknown shorthand flag: 'y' in -y", 125),
             ("run -e", "flag needs an argument: 'e' in -e", 125),
             ("run --env", "flag needs an argument: --env", 125),
             ("run --name", "flag needs an argument: --name", 125),

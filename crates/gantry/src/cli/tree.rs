@@ -26,10 +26,15 @@ pub(crate) fn whole() -> clap::Command {
 fn below(group: Option<&'static str>) -> Vec<clap::Command> {
     children(group)
         .map(|(command, name)| {
-            prepare(command)
+            let words = command.usage.trim_start_matches("[OPTIONS]").trim_start();
+            let mut clap = prepare(command)
                 .no_binary_name(false)
                 .name(name)
-                .about(command.about)
+                .about(command.about);
+            if clap.get_positionals().next().is_some() {
+                clap = clap.mut_arg("operands", |arg| arg.value_name(words));
+            }
+            clap
         })
         .collect()
 }

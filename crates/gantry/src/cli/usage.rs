@@ -88,9 +88,11 @@ pub(crate) fn suggest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    // One slip in a short word, two in a longer one.
+    let allowed = if word.chars().count() < 5 { 1 } else { 2 };
     let close = |candidate: &&str| {
         let distance = distance(word, candidate);
-        (distance <= 2 && distance < candidate.chars().count()).then_some(distance)
+        (distance <= allowed && distance < candidate.chars().count()).then_some(distance)
     };
     candidates
         .into_iter()
@@ -172,6 +174,7 @@ mod tests {
         assert_eq!(suggest("inpsect", words), Some("inspect"));
         assert_eq!(suggest("imagess", words), Some("images"));
         assert_eq!(suggest("xyz", words), None);
+        assert_eq!(suggest("foo", ["top"]), None);
         assert_eq!(suggest("a", ["b"]), None);
     }
 }

@@ -25,6 +25,14 @@ pub(crate) enum FileError {
         /// The file.
         path: String,
     },
+    /// A flag is no `NAME=value`.
+    #[error(
+        "invalid argument {flag:?} for \"-e, --env\" flag: invalid environment variable: {flag}"
+    )]
+    Flag {
+        /// What was given.
+        flag: String,
+    },
     /// A line is no `NAME=value`.
     #[error("{path}:{line}: {reason}")]
     Line {
@@ -62,6 +70,12 @@ pub(crate) fn variables(
     let mut all = Vec::new();
     for path in files {
         all.extend(parse(path, &read(path)?, Some(lookup))?);
+    }
+    if let Some(flag) = flags
+        .iter()
+        .find(|flag| flag.is_empty() || flag.starts_with('='))
+    {
+        return Err(FileError::Flag { flag: flag.clone() });
     }
     for flag in flags {
         all.push(match flag.contains('=') {

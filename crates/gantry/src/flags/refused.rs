@@ -227,6 +227,27 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
             "a container is not changed in place yet, create it anew",
         ),
     ];
+    const NETWORK: &str = "networks of your own are not there yet, bridge, host and none are";
+    const BUILDER: &str = "there is one builder, it is built in";
+    match words {
+        [
+            "network",
+            "create" | "connect" | "disconnect" | "rm" | "remove" | "prune",
+            ..,
+        ] => {
+            return Some(NETWORK);
+        }
+        [
+            "buildx" | "builder",
+            "create" | "inspect" | "ls" | "rm" | "stop" | "use",
+            ..,
+        ] => {
+            return Some(BUILDER);
+        }
+        ["buildx", "bake", ..] => return Some("bake files are not built yet"),
+        ["system", "events", ..] => return Some("events are not kept yet"),
+        _ => {}
+    }
     let name = match words {
         ["container", verb, ..] => verb,
         [word, ..] => word,
@@ -277,6 +298,9 @@ mod tests {
     fn commands_are_refused_by_name() {
         assert!(command(&["container", "cp", "a", "b"]).is_some());
         assert!(command(&["swarm", "init"]).is_some());
+        assert!(command(&["network", "create"]).is_some());
+        assert!(command(&["network", "ls"]).is_none());
+        assert!(command(&["buildx", "create"]).is_some());
         assert!(command(&["run"]).is_none());
     }
 }

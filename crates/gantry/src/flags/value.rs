@@ -1,6 +1,7 @@
 //! A flag whose value does not parse, in Docker's words.
 
-use gantry_model::{Fault, FaultKind};
+use crate::exit;
+use crate::failure::Failure;
 
 /// The value of a flag is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,9 +15,9 @@ pub(crate) struct FlagError {
     pub(crate) reason: String,
 }
 
-impl Fault for FlagError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Invalid
+impl From<FlagError> for Failure {
+    fn from(error: FlagError) -> Self {
+        Self::invalid(error.to_string()).with_code(exit::BAD_FLAG)
     }
 }
 

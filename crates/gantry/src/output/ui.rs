@@ -10,6 +10,7 @@ use crate::failure::{Failure, Report, written};
 pub(crate) struct Ui {
     program: String,
     color: bool,
+    debug: bool,
 }
 
 impl Ui {
@@ -21,7 +22,18 @@ impl Ui {
         Self {
             program: program.to_owned(),
             color,
+            debug: false,
         }
+    }
+
+    /// Whether to say more of failures.
+    pub(crate) fn set_debug(&mut self, debug: bool) {
+        self.debug = debug;
+    }
+
+    /// Whether more is said of failures.
+    pub(crate) fn debug(&self) -> bool {
+        self.debug
     }
 
     /// The name the program was called by, as messages show it.
@@ -90,6 +102,9 @@ impl Ui {
             text.push_str("\n  caused by: ");
             text.push_str(&cause.replace('\n', "\n    "));
         }
+        if self.debug {
+            text.push_str(&format!("\n  kind: {:?}", report.kind));
+        }
         for hint in &report.hints {
             text.push_str(&format!("\n{} {hint}", self.paint("36", "hint:")));
         }
@@ -128,6 +143,7 @@ mod tests {
         Ui {
             program: "gantry".into(),
             color: false,
+            debug: false,
         }
     }
 

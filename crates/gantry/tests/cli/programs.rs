@@ -114,7 +114,9 @@ fn root_a_node_api_in_two_stages() {
     wait_for("the API answers", || {
         get(&address, "/12").as_deref() == Some("{\"number\":true,\"uid\":1000}")
     });
-    assert_eq!(env.gantry(["logs", "api"]).ok(), "listening");
+    wait_for("the log", || {
+        env.gantry(["logs", "api"]).ok() == "listening"
+    });
     env.gantry(["stop", "api"]).ok();
     assert_eq!(env.gantry(["wait", "api"]).ok(), "0");
 }

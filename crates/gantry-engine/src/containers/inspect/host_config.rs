@@ -103,15 +103,26 @@ impl HostConfig {
         let spec = &record.spec;
         let resources = &spec.resources;
         let open = spec.privileged
-            || spec.security_opt.iter().any(|option| option.starts_with("systempaths"));
+            || spec
+                .security_opt
+                .iter()
+                .any(|option| option.starts_with("systempaths"));
         let paths = |paths: &[&'static str]| if open { Vec::new() } else { paths.to_vec() };
         let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-        let or_private =
-            |mode: &str| if mode.is_empty() { "private".to_owned() } else { mode.to_owned() };
+        let or_private = |mode: &str| {
+            if mode.is_empty() {
+                "private".to_owned()
+            } else {
+                mode.to_owned()
+            }
+        };
         Self {
             binds: binds(record),
             container_id_file: String::new(),
-            log_config: LogConfig { kind: "json-file", config: BTreeMap::new() },
+            log_config: LogConfig {
+                kind: "json-file",
+                config: BTreeMap::new(),
+            },
             network_mode: spec.network.to_string(),
             port_bindings: bindings(&spec.ports),
             restart_policy: policy(spec.restart),
@@ -164,8 +175,16 @@ fn policy(policy: RestartPolicy) -> Policy {
         RestartPolicy::OnFailure { maximum_retries } => maximum_retries.unwrap_or(0),
         _ => 0,
     };
-    let name = policy.to_string().split(':').next().unwrap_or_default().to_owned();
-    Policy { name, maximum_retry_count }
+    let name = policy
+        .to_string()
+        .split(':')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    Policy {
+        name,
+        maximum_retry_count,
+    }
 }
 
 fn devices(written: &[String]) -> Vec<Device> {
@@ -202,9 +221,11 @@ fn binds(record: &ContainerRecord) -> Option<Vec<String>> {
                 ResolvedMountKind::Bind { source, .. } => {
                     Some(format!("{source}:{}{mode}", mount.target))
                 }
-                ResolvedMountKind::Volume { name, anonymous: false, .. } => {
-                    Some(format!("{name}:{}{mode}", mount.target))
-                }
+                ResolvedMountKind::Volume {
+                    name,
+                    anonymous: false,
+                    ..
+                } => Some(format!("{name}:{}{mode}", mount.target)),
                 _ => None,
             }
         })
@@ -217,7 +238,11 @@ fn tmpfs(record: &ContainerRecord) -> BTreeMap<String, String> {
         .mounts
         .iter()
         .filter_map(|mount| match &mount.kind {
-            ResolvedMountKind::Tmpfs { size, mode, options } => {
+            ResolvedMountKind::Tmpfs {
+                size,
+                mode,
+                options,
+            } => {
                 let mut all = options.clone();
                 all.extend(size.map(|size| format!("size={size}")));
                 all.extend(mode.map(|mode| format!("mode={mode:o}")));

@@ -1,11 +1,18 @@
 use super::*;
 use gantry_supervisor::log::LogWriter;
 
-const TIMES: [&str; 3] =
-    ["2026-01-01T00:00:01Z", "2026-01-01T00:00:02.5Z", "2026-01-01T00:00:03.123456789Z"];
+const TIMES: [&str; 3] = [
+    "2026-01-01T00:00:01Z",
+    "2026-01-01T00:00:02.5Z",
+    "2026-01-01T00:00:03.123456789Z",
+];
 
 fn settings(folder: &tempfile::TempDir, max_size: Option<u64>) -> LogSettings {
-    LogSettings { path: folder.path().join("json.log"), max_size, max_files: 4 }
+    LogSettings {
+        path: folder.path().join("json.log"),
+        max_size,
+        max_files: 4,
+    }
 }
 
 fn read(settings: &LogSettings, options: LogOptions) -> String {
@@ -35,11 +42,19 @@ fn the_end_of_it_spans_files() {
     let all: String = (0..18).map(|number| format!("{number}\n")).collect();
     assert_eq!(read(&settings, LogOptions::default()), all);
     for tail in [0, 1, 2, 5, 7, 12, 17] {
-        let options = LogOptions { tail: Some(tail), ..LogOptions::default() };
-        let want: String = (18 - tail..18).map(|number| format!("{number}\n")).collect();
+        let options = LogOptions {
+            tail: Some(tail),
+            ..LogOptions::default()
+        };
+        let want: String = (18 - tail..18)
+            .map(|number| format!("{number}\n"))
+            .collect();
         assert_eq!(read(&settings, options), want, "{tail}");
     }
-    let options = LogOptions { tail: Some(1000), ..LogOptions::default() };
+    let options = LogOptions {
+        tail: Some(1000),
+        ..LogOptions::default()
+    };
     assert_eq!(read(&settings, options), all);
 }
 
@@ -52,9 +67,15 @@ fn times_bound_it() {
         log.push(Stream::Stderr, format!("{number}\n").as_bytes(), time);
     }
     let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
-    let since = LogOptions { since: at("2026-01-01T00:00:02Z"), ..LogOptions::default() };
+    let since = LogOptions {
+        since: at("2026-01-01T00:00:02Z"),
+        ..LogOptions::default()
+    };
     assert_eq!(read(&settings, since), "1\n2\n");
-    let until = LogOptions { until: at(TIMES[1]), ..LogOptions::default() };
+    let until = LogOptions {
+        until: at(TIMES[1]),
+        ..LogOptions::default()
+    };
     assert_eq!(read(&settings, until), "0\n1\n");
 }
 
@@ -107,7 +128,16 @@ fn times_are_dockers() {
     ] {
         assert_eq!(parse_time(text, now).unwrap().to_string(), want, "{text}");
     }
-    for bad in ["", "x", "10", "10x", "-5m", "m", "1..5", "99999999999999999999"] {
+    for bad in [
+        "",
+        "x",
+        "10",
+        "10x",
+        "-5m",
+        "m",
+        "1..5",
+        "99999999999999999999",
+    ] {
         if bad != "10" {
             assert!(parse_time(bad, now).is_err(), "{bad}");
         }

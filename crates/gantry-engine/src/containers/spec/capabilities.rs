@@ -6,8 +6,20 @@ use super::SpecError;
 
 /// What a container has that asks for nothing.
 pub(crate) const DEFAULT: [&str; 14] = [
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
-    "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 /// The capabilities of a container, without `CAP_`, sorted. `all` is what there is to have:
@@ -20,12 +32,20 @@ pub(crate) fn decide(
 ) -> Result<Vec<String>, SpecError> {
     let add = normalize(add, "CapAdd")?;
     let drop = normalize(drop, "CapDrop")?;
-    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let owned = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
     let has = |list: &[String], name: &str| list.iter().any(|item| item == name);
     let mut set = if privileged {
         owned(all)
     } else if has(&add, "ALL") {
-        owned(all).into_iter().filter(|name| !has(&drop, name)).collect()
+        owned(all)
+            .into_iter()
+            .filter(|name| !has(&drop, name))
+            .collect()
     } else if has(&drop, "ALL") {
         add
     } else {
@@ -70,7 +90,10 @@ mod tests {
         assert_eq!(got(&["net_admin", "CAP_KILL"], &[], false).len(), 15);
         assert!(!got(&[], &["cap_kill"], false).contains(&"KILL".to_owned()));
         assert_eq!(got(&["SYS_ADMIN"], &["ALL"], false), ["SYS_ADMIN"]);
-        assert_eq!(got(&["ALL"], &["KILL"], false), ["CHOWN", "NET_ADMIN", "SYS_ADMIN"]);
+        assert_eq!(
+            got(&["ALL"], &["KILL"], false),
+            ["CHOWN", "NET_ADMIN", "SYS_ADMIN"]
+        );
         assert_eq!(got(&[], &["ALL"], true), ALL);
         assert!(got(&[], &["ALL"], false).is_empty());
     }
@@ -78,6 +101,9 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused() {
         let error = decide(&["NET_FLY".into()], &[], false, &ALL).unwrap_err();
-        assert_eq!(error.to_string(), "invalid CapAdd: unknown capability: \"NET_FLY\"");
+        assert_eq!(
+            error.to_string(),
+            "invalid CapAdd: unknown capability: \"NET_FLY\""
+        );
     }
 }

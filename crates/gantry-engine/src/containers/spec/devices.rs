@@ -57,16 +57,27 @@ pub(crate) struct Device {
 
 /// Looks at the host's device, or at all of a folder.
 pub(crate) fn resolve(wanted: &Wanted) -> Result<Vec<Device>, SpecError> {
-    let fail = |source: io::Error| SpecError::HostDevice { path: wanted.host.clone(), source };
+    let fail = |source: io::Error| SpecError::HostDevice {
+        path: wanted.host.clone(),
+        source,
+    };
     let metadata = fs::metadata(&wanted.host).map_err(fail)?;
     let mut found = Vec::new();
     if metadata.is_dir() {
-        walk(&wanted.host, &wanted.container, &wanted.permissions, &mut found).map_err(fail)?;
+        walk(
+            &wanted.host,
+            &wanted.container,
+            &wanted.permissions,
+            &mut found,
+        )
+        .map_err(fail)?;
     } else {
         found.extend(device(&metadata, &wanted.container, &wanted.permissions));
     }
     if found.is_empty() {
-        return Err(SpecError::NotADevice { path: wanted.host.clone() });
+        return Err(SpecError::NotADevice {
+            path: wanted.host.clone(),
+        });
     }
     Ok(found)
 }
@@ -97,7 +108,9 @@ fn collect(path: &Path, target: &Path, mode: &str, found: &mut Vec<Device>) -> i
         return Ok(());
     }
     // Devices come and go: one that is not there any more is none.
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
     if metadata.is_dir() {
         return walk(path, target, mode, found);
     }
@@ -154,10 +167,21 @@ mod tests {
             ("/dev/x:/dev/y:mr", ("/dev/x", "/dev/y", "mr")),
         ] {
             let got = parse(text).unwrap();
-            let got = (got.host.to_str().unwrap(), got.container.to_str().unwrap(), &*got.permissions);
+            let got = (
+                got.host.to_str().unwrap(),
+                got.container.to_str().unwrap(),
+                &*got.permissions,
+            );
             assert_eq!(got, want);
         }
-        for bad in ["", "x", "/dev/x:y", "/dev/x:/dev/y:q", "/a:/b:r:w", "/a:/b:"] {
+        for bad in [
+            "",
+            "x",
+            "/dev/x:y",
+            "/dev/x:/dev/y:q",
+            "/a:/b:r:w",
+            "/a:/b:",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

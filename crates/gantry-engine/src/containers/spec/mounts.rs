@@ -36,7 +36,12 @@ pub(crate) fn decide(facts: &MountFacts<'_>) -> Vec<Mount> {
     let overridden: BTreeSet<&str> = facts.mounts.iter().map(|m| m.target.as_str()).collect();
     let mut all: Vec<Mount> = standard(facts)
         .into_iter()
-        .filter(|mount| !mount.destination().to_str().is_some_and(|path| overridden.contains(path)))
+        .filter(|mount| {
+            !mount
+                .destination()
+                .to_str()
+                .is_some_and(|path| overridden.contains(path))
+        })
         .collect();
     for (target, source) in &facts.files {
         if !overridden.contains(target) {
@@ -46,14 +51,23 @@ pub(crate) fn decide(facts: &MountFacts<'_>) -> Vec<Mount> {
     if facts.read_only {
         for mount in &mut all {
             let stays = ["/proc", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"];
-            if !stays.iter().any(|path| mount.destination() == Path::new(path)) {
+            if !stays
+                .iter()
+                .any(|path| mount.destination() == Path::new(path))
+            {
                 add_option(mount, "ro");
             }
         }
     }
     // Parents before what lies below them; otherwise in the order given.
     let mut own: Vec<&ResolvedMount> = facts.mounts.iter().collect();
-    own.sort_by_key(|mount| mount.target.split('/').filter(|part| !part.is_empty()).count());
+    own.sort_by_key(|mount| {
+        mount
+            .target
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .count()
+    });
     all.extend(own.into_iter().map(resolved));
     all
 }
@@ -63,7 +77,9 @@ fn mount(target: &str, kind: &str, source: &Path, options: &[&str]) -> Mount {
     mount.set_destination(PathBuf::from(target));
     mount.set_typ(Some(kind.to_owned()));
     mount.set_source(Some(source.to_owned()));
-    mount.set_options(Some(options.iter().map(|option| (*option).to_owned()).collect()));
+    mount.set_options(Some(
+        options.iter().map(|option| (*option).to_owned()).collect(),
+    ));
     mount
 }
 
@@ -76,7 +92,14 @@ fn add_option(mount: &mut Mount, option: &str) {
 }
 
 fn standard(facts: &MountFacts<'_>) -> Vec<Mount> {
-    let host = |path: &str| mount(path, "bind", Path::new(path), &["rbind", "nosuid", "noexec", "nodev"]);
+    let host = |path: &str| {
+        mount(
+            path,
+            "bind",
+            Path::new(path),
+            &["rbind", "nosuid", "noexec", "nodev"],
+        )
+    };
     let quiet = ["nosuid", "noexec", "nodev"];
     let kernel: &[&str] = if facts.privileged { &[] } else { &["ro"] };
     let mut all = vec![
@@ -91,7 +114,14 @@ fn standard(facts: &MountFacts<'_>) -> Vec<Mount> {
             "/dev/pts",
             "devpts",
             Path::new("devpts"),
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                "gid=5",
+            ],
         ),
     ];
     // A sysfs shows the network namespace it is mounted from: with the host's there is only
@@ -100,10 +130,20 @@ fn standard(facts: &MountFacts<'_>) -> Vec<Mount> {
     all.push(if facts.own_network {
         mount("/sys", "sysfs", Path::new("sysfs"), &sys)
     } else {
-        mount("/sys", "bind", Path::new("/sys"), &[&["rbind"], &sys[..]].concat())
+        mount(
+            "/sys",
+            "bind",
+            Path::new("/sys"),
+            &[&["rbind"], &sys[..]].concat(),
+        )
     });
     let cgroup = [&quiet[..], &["relatime"], kernel].concat();
-    all.push(mount("/sys/fs/cgroup", "cgroup", Path::new("cgroup"), &cgroup));
+    all.push(mount(
+        "/sys/fs/cgroup",
+        "cgroup",
+        Path::new("cgroup"),
+        &cgroup,
+    ));
     if facts.host_ipc {
         all.push(host("/dev/mqueue"));
     } else {
@@ -122,11 +162,19 @@ fn standard(facts: &MountFacts<'_>) -> Vec<Mount> {
 fn resolved(wanted: &ResolvedMount) -> Mount {
     let read_only = if wanted.read_only { "ro" } else { "rw" };
     match &wanted.kind {
-        ResolvedMountKind::Bind { source, propagation, non_recursive } => {
+        ResolvedMountKind::Bind {
+            source,
+            propagation,
+            non_recursive,
+        } => {
             let bind = if *non_recursive { "bind" } else { "rbind" };
             let propagation = propagation_option(*propagation);
-            let mut mount =
-                mount(&wanted.target, "bind", Path::new(source), &[bind, propagation]);
+            let mut mount = mount(
+                &wanted.target,
+                "bind",
+                Path::new(source),
+                &[bind, propagation],
+            );
             if wanted.read_only {
                 add_option(&mut mount, "ro");
                 if !*non_recursive {
@@ -137,14 +185,22 @@ fn resolved(wanted: &ResolvedMount) -> Mount {
             mount
         }
         ResolvedMountKind::Volume { source, .. } => {
-            let mut mount =
-                mount(&wanted.target, "bind", Path::new(source), &["rbind", "rprivate"]);
+            let mut mount = mount(
+                &wanted.target,
+                "bind",
+                Path::new(source),
+                &["rbind", "rprivate"],
+            );
             if wanted.read_only {
                 add_option(&mut mount, "ro");
             }
             mount
         }
-        ResolvedMountKind::Tmpfs { size, mode, options } => {
+        ResolvedMountKind::Tmpfs {
+            size,
+            mode,
+            options,
+        } => {
             let mut all: Vec<String> = ["noexec", "nosuid", "nodev"].map(str::to_owned).into();
             for option in options {
                 let opposite = match option.as_str() {
@@ -268,7 +324,13 @@ mod tests {
                 "/dev/shm tmpfs tmpfs nosuid,nodev,exec,size=1024,mode=700,rw",
             ]
         );
-        assert_eq!(lines.iter().filter(|line| line.starts_with("/dev/shm")).count(), 1);
+        assert_eq!(
+            lines
+                .iter()
+                .filter(|line| line.starts_with("/dev/shm"))
+                .count(),
+            1
+        );
         assert!(lines.contains(&"/etc/hosts bind /c/hosts rbind,rprivate,ro".to_owned()));
     }
 

@@ -1,11 +1,11 @@
 //! Limits: from flags to the document, by Docker's rules.
 
 use gantry_model::container::Resources;
-use oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType,
-};
 use gantry_model::ulimit::Ulimit;
+use oci_spec::runtime::{
+    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit,
+    PosixRlimitBuilder, PosixRlimitType,
+};
 
 use super::SpecError;
 
@@ -14,12 +14,26 @@ const LEAST_MEMORY: u64 = 6 << 20;
 const PERIOD: u64 = 100_000;
 const BILLION: u64 = 1_000_000_000;
 
-/// What the document says of limits; `cpus` is the number there are.
-pub(crate) fn decide(wanted: &Resources, cpus: u64) -> Result<LinuxResources, SpecError> {
+/// Whether the host has as many CPUs as are asked for; they are counted only then.
+pub(crate) fn check_cpus(wanted: &Resources, count: impl FnOnce() -> u64) -> Result<(), SpecError> {
+    let Some(nano) = wanted.nano_cpus.filter(|nano| *nano > 0) else {
+        return Ok(());
+    };
+    let cpus = count();
+    if nano < BILLION / 100 || nano > cpus * BILLION {
+        return Err(invalid(format!(
+            "Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
+        )));
+    }
+    Ok(())
+}
+
+/// What the document says of limits.
+pub(crate) fn decide(wanted: &Resources) -> Result<LinuxResources, SpecError> {
     let mut resources = LinuxResources::default();
     resources.set_devices(None);
     resources.set_memory(memory(wanted)?);
-    resources.set_cpu(cpu(wanted, cpus)?);
+    resources.set_cpu(cpu(wanted)?);
     if let Some(limit) = wanted.pids_limit.filter(|limit| *limit > 0) {
         let mut pids = LinuxPids::default();
         pids.set_limit(limit);
@@ -51,15 +65,21 @@ fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
         return Err(invalid("Minimum memory limit allowed is 6MB"));
     }
     if limit.is_none() && swap.is_some_and(|swap| swap > 0) {
-        return Err(invalid("You should always set the Memory limit when using Memoryswap limit, see usage"));
+        return Err(invalid(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ));
     }
     if let (Some(limit), Some(swap)) = (limit, swap)
         && swap > 0
         && swap < signed(limit)
     {
-        return Err(invalid("Minimum memoryswap limit should be larger than memory limit, see usage"));
+        return Err(invalid(
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+        ));
     }
-    let reservation = wanted.memory_reservation.filter(|reservation| *reservation > 0);
+    let reservation = wanted
+        .memory_reservation
+        .filter(|reservation| *reservation > 0);
     if let (Some(limit), Some(reservation)) = (limit, reservation)
         && reservation > limit
     {
@@ -82,20 +102,19 @@ fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
     Ok(Some(memory))
 }
 
-fn cpu(wanted: &Resources, cpus: u64) -> Result<Option<LinuxCpu>, SpecError> {
+fn cpu(wanted: &Resources) -> Result<Option<LinuxCpu>, SpecError> {
     let mut cpu = LinuxCpu::default();
     let mut any = false;
     if let Some(nano) = wanted.nano_cpus.filter(|nano| *nano > 0) {
         if wanted.cpu_period.is_some_and(|period| period > 0) {
-            return Err(invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set"));
+            return Err(invalid(
+                "Conflicting options: Nano CPUs and CPU Period cannot both be set",
+            ));
         }
         if wanted.cpu_quota.is_some_and(|quota| quota > 0) {
-            return Err(invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set"));
-        }
-        if nano < BILLION / 100 || nano > cpus * BILLION {
-            return Err(invalid(format!(
-                "Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
-            )));
+            return Err(invalid(
+                "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
+            ));
         }
         cpu.set_period(Some(PERIOD));
         cpu.set_quota(Some(signed(nano / (BILLION / PERIOD))));
@@ -103,14 +122,18 @@ fn cpu(wanted: &Resources, cpus: u64) -> Result<Option<LinuxCpu>, SpecError> {
     }
     if let Some(period) = wanted.cpu_period.filter(|period| *period > 0) {
         if !(1000..=1_000_000).contains(&period) {
-            return Err(invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"));
+            return Err(invalid(
+                "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+            ));
         }
         cpu.set_period(Some(period));
         any = true;
     }
     if let Some(quota) = wanted.cpu_quota.filter(|quota| *quota > 0) {
         if quota < 1000 {
-            return Err(invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
+            return Err(invalid(
+                "CPU cfs quota can not be less than 1ms (i.e. 1000)",
+            ));
         }
         cpu.set_quota(Some(quota));
         any = true;
@@ -174,7 +197,7 @@ mod tests {
     use super::*;
 
     fn json(wanted: &Resources) -> String {
-        match decide(wanted, 2) {
+        match check_cpus(wanted, || 2).and_then(|()| decide(wanted)) {
             Ok(resources) => serde_json::to_string(&resources).unwrap(),
             Err(error) => error.to_string(),
         }
@@ -186,38 +209,84 @@ mod tests {
         for (wanted, want) in [
             (base(), "{}"),
             (
-                Resources { memory: Some(64 << 20), ..base() },
+                Resources {
+                    memory: Some(64 << 20),
+                    ..base()
+                },
                 r#"{"memory":{"limit":67108864,"swap":134217728}}"#,
             ),
             (
-                Resources { memory: Some(64 << 20), memory_swap: Some(-1), ..base() },
+                Resources {
+                    memory: Some(64 << 20),
+                    memory_swap: Some(-1),
+                    ..base()
+                },
                 r#"{"memory":{"limit":67108864,"swap":-1}}"#,
             ),
-            (Resources { memory: Some(1 << 20), ..base() }, "Minimum memory limit allowed is 6MB"),
             (
-                Resources { memory: Some(64 << 20), memory_swap: Some(32 << 20), ..base() },
+                Resources {
+                    memory: Some(1 << 20),
+                    ..base()
+                },
+                "Minimum memory limit allowed is 6MB",
+            ),
+            (
+                Resources {
+                    memory: Some(64 << 20),
+                    memory_swap: Some(32 << 20),
+                    ..base()
+                },
                 "Minimum memoryswap limit should be larger than memory limit, see usage",
             ),
             (
-                Resources { nano_cpus: Some(1_500_000_000), ..base() },
+                Resources {
+                    nano_cpus: Some(1_500_000_000),
+                    ..base()
+                },
                 r#"{"cpu":{"quota":150000,"period":100000}}"#,
             ),
             (
-                Resources { nano_cpus: Some(3_000_000_000), ..base() },
+                Resources {
+                    nano_cpus: Some(3_000_000_000),
+                    ..base()
+                },
                 "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
             ),
             (
-                Resources { nano_cpus: Some(BILLION), cpu_quota: Some(5000), ..base() },
+                Resources {
+                    nano_cpus: Some(BILLION),
+                    cpu_quota: Some(5000),
+                    ..base()
+                },
                 "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
             ),
-            (Resources { pids_limit: Some(100), ..base() }, r#"{"pids":{"limit":100}}"#),
-            (Resources { pids_limit: Some(-1), ..base() }, "{}"),
             (
-                Resources { cpuset_cpus: Some("0".into()), cpu_shares: Some(512), ..base() },
+                Resources {
+                    pids_limit: Some(100),
+                    ..base()
+                },
+                r#"{"pids":{"limit":100}}"#,
+            ),
+            (
+                Resources {
+                    pids_limit: Some(-1),
+                    ..base()
+                },
+                "{}",
+            ),
+            (
+                Resources {
+                    cpuset_cpus: Some("0".into()),
+                    cpu_shares: Some(512),
+                    ..base()
+                },
                 r#"{"cpu":{"shares":512,"cpus":"0"}}"#,
             ),
             (
-                Resources { blkio_weight: Some(5), ..base() },
+                Resources {
+                    blkio_weight: Some(5),
+                    ..base()
+                },
                 "Range of blkio weight is from 10 to 1000",
             ),
         ] {
@@ -227,8 +296,9 @@ mod tests {
 
     #[test]
     fn the_last_limit_of_a_name_counts() {
-        let parsed: Vec<Ulimit> =
-            ["nofile=10", "core=-1", "nofile=20:30"].map(|text| text.parse().unwrap()).into();
+        let parsed: Vec<Ulimit> = ["nofile=10", "core=-1", "nofile=20:30"]
+            .map(|text| text.parse().unwrap())
+            .into();
         let limits = rlimits(&parsed).unwrap();
         assert_eq!(limits.len(), 2);
         assert_eq!((limits[1].soft(), limits[1].hard()), (20, 30));

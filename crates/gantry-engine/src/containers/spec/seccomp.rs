@@ -73,8 +73,7 @@ pub(crate) struct Target<'a> {
 /// The document's filter of a profile file.
 pub(crate) fn parse(text: &[u8], target: Target<'_>) -> Result<LinuxSeccomp, SpecError> {
     let bad = |reason: String| SpecError::SeccompProfile { reason };
-    let profile: Profile =
-        serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
+    let profile: Profile = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
     if !profile.architectures.is_empty() && !profile.arch_map.is_empty() {
         return Err(bad("use either 'architectures' or 'archMap'".into()));
     }
@@ -85,7 +84,10 @@ pub(crate) fn parse(text: &[u8], target: Target<'_>) -> Result<LinuxSeccomp, Spe
     seccomp.set_default_action(profile.default_action);
     seccomp.set_default_errno_ret(profile.default_errno_ret);
     let mut architectures = profile.architectures;
-    let mapped = profile.arch_map.into_iter().find(|map| map.architecture == native());
+    let mapped = profile
+        .arch_map
+        .into_iter()
+        .find(|map| map.architecture == native());
     if let Some(map) = mapped {
         architectures.push(map.architecture);
         architectures.extend(map.sub_architectures.unwrap_or_default());
@@ -145,8 +147,10 @@ fn holds(conditions: &Conditions, target: Target<'_>) -> Result<bool, String> {
     }
     let arches = conditions.arches.as_deref().unwrap_or_default();
     let caps = conditions.caps.as_deref().unwrap_or_default();
-    Ok((arches.is_empty() || arches.iter().any(|arch| arch == native_name()))
-        && caps.iter().all(|name| has_capability(target, name)))
+    Ok(
+        (arches.is_empty() || arches.iter().any(|arch| arch == native_name()))
+            && caps.iter().all(|name| has_capability(target, name)),
+    )
 }
 
 /// One condition is enough.
@@ -163,11 +167,19 @@ fn excluded(conditions: &Conditions, target: Target<'_>) -> Result<bool, String>
 }
 
 const fn native() -> Arch {
-    if cfg!(target_arch = "aarch64") { Arch::ScmpArchAarch64 } else { Arch::ScmpArchX86_64 }
+    if cfg!(target_arch = "aarch64") {
+        Arch::ScmpArchAarch64
+    } else {
+        Arch::ScmpArchX86_64
+    }
 }
 
 const fn native_name() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+    if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    }
 }
 
 #[cfg(test)]
@@ -192,9 +204,17 @@ mod tests {
 
     fn names(capabilities: &[&str], kernel: (u32, u32)) -> Vec<String> {
         let capabilities: Vec<String> = capabilities.iter().map(ToString::to_string).collect();
-        let target = Target { capabilities: &capabilities, kernel };
+        let target = Target {
+            capabilities: &capabilities,
+            kernel,
+        };
         let seccomp = parse(DOCKER.as_bytes(), target).unwrap();
-        seccomp.syscalls().iter().flatten().flat_map(|rule| rule.names().clone()).collect()
+        seccomp
+            .syscalls()
+            .iter()
+            .flatten()
+            .flat_map(|rule| rule.names().clone())
+            .collect()
     }
 
     #[test]
@@ -207,16 +227,32 @@ mod tests {
     fn the_ocis_format_is_read() {
         let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],
             "syscalls":[{"name":"chmod","action":"SCMP_ACT_ERRNO","errnoRet":38}]}"#;
-        let seccomp =
-            parse(text.as_bytes(), Target { capabilities: &[], kernel: (6, 1) }).unwrap();
+        let seccomp = parse(
+            text.as_bytes(),
+            Target {
+                capabilities: &[],
+                kernel: (6, 1),
+            },
+        )
+        .unwrap();
         let rules = seccomp.syscalls().as_ref().unwrap();
-        assert_eq!((rules[0].names()[0].as_str(), rules[0].errno_ret()), ("chmod", Some(38)));
+        assert_eq!(
+            (rules[0].names()[0].as_str(), rules[0].errno_ret()),
+            ("chmod", Some(38))
+        );
     }
 
     #[test]
     fn nonsense_is_refused() {
-        let target = Target { capabilities: &[], kernel: (6, 1) };
-        for bad in ["", "{}", "[]", r#"{"defaultAction":"X"}"#,
+        let target = Target {
+            capabilities: &[],
+            kernel: (6, 1),
+        };
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"defaultAction":"X"}"#,
             r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"a","names":["b"],"action":"SCMP_ACT_LOG"}]}"#,
             r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"a","action":"SCMP_ACT_LOG","includes":{"minKernel":"x"}}]}"#,
         ] {

@@ -47,7 +47,9 @@ pub(crate) fn parse(options: &[String]) -> Result<Security, SpecError> {
             // As Docker where the host has neither module switched on: accepted, without effect.
             ("apparmor" | "label", Some(value)) if !value.is_empty() => {}
             ("credentialspec", _) => {
-                return Err(SpecError::Unsupported("--security-opt credentialspec (Windows)"));
+                return Err(SpecError::Unsupported(
+                    "--security-opt credentialspec (Windows)",
+                ));
             }
             ("writable-cgroups", _) => {
                 return Err(SpecError::Unsupported("--security-opt writable-cgroups"));
@@ -69,7 +71,11 @@ mod tests {
     #[test]
     fn options_are_dockers() {
         assert_eq!(got(&[]).unwrap(), Security::default());
-        for option in ["no-new-privileges", "no-new-privileges=true", "no-new-privileges:true"] {
+        for option in [
+            "no-new-privileges",
+            "no-new-privileges=true",
+            "no-new-privileges:true",
+        ] {
             assert!(got(&[option]).unwrap().no_new_privileges, "{option}");
         }
         let unconfined = got(&["seccomp=unconfined", "systempaths=unconfined"]).unwrap();
@@ -77,8 +83,18 @@ mod tests {
         assert!(unconfined.system_paths_unconfined);
         let file = got(&["seccomp:/a/b.json"]).unwrap();
         assert_eq!(file.seccomp, SeccompChoice::File("/a/b.json".into()));
-        assert_eq!(got(&["label=disable", "apparmor=unconfined"]).unwrap(), Security::default());
-        for bad in ["", "seccomp", "seccomp=", "x=y", "systempaths=x", "no-new-privileges=2"] {
+        assert_eq!(
+            got(&["label=disable", "apparmor=unconfined"]).unwrap(),
+            Security::default()
+        );
+        for bad in [
+            "",
+            "seccomp",
+            "seccomp=",
+            "x=y",
+            "systempaths=x",
+            "no-new-privileges=2",
+        ] {
             assert!(got(&[bad]).is_err(), "{bad}");
         }
     }

@@ -24,9 +24,11 @@ struct Item {
 /// All images.
 pub(super) fn find(archive: &Archive) -> Result<Vec<Found>, ImageError> {
     let bytes = archive.read(MANIFEST, "layout", DOCUMENT_LIMIT)?;
-    let items: Vec<Item> = serde_json::from_slice(&bytes).map_err(|error| {
-        ArchiveError::Document { name: MANIFEST.to_owned(), reason: error.to_string() }
-    })?;
+    let items: Vec<Item> =
+        serde_json::from_slice(&bytes).map_err(|error| ArchiveError::Document {
+            name: MANIFEST.to_owned(),
+            reason: error.to_string(),
+        })?;
     if items.is_empty() {
         return Err(ArchiveError::NoImages.into());
     }
@@ -38,7 +40,12 @@ fn image(archive: &Archive, item: Item) -> Result<Found, ImageError> {
     if let Some(expected) = named_digest(&item.config) {
         let actual = document::digest(&config);
         if actual != expected {
-            return Err(ArchiveError::Digest { name: item.config, expected, actual }.into());
+            return Err(ArchiveError::Digest {
+                name: item.config,
+                expected,
+                actual,
+            }
+            .into());
         }
     }
     let names = item.layers.unwrap_or_default();
@@ -46,17 +53,30 @@ fn image(archive: &Archive, item: Item) -> Result<Found, ImageError> {
     let mut layers = Vec::new();
     for (name, diff_id) in names.into_iter().zip(diff_ids) {
         let content = archive.open(&name, MANIFEST)?;
-        layers.push(FoundLayer { name, diff_id, content, blob: None });
+        layers.push(FoundLayer {
+            name,
+            diff_id,
+            content,
+            blob: None,
+        });
     }
     let mut references = Vec::new();
     for tag in item.repo_tags.unwrap_or_default() {
         let reference: Reference = tag.parse()?;
         if reference.digest().is_some() {
-            return Err(ImageError::ByDigest { verb: "load", reference: Box::new(reference) });
+            return Err(ImageError::ByDigest {
+                verb: "load",
+                reference: Box::new(reference),
+            });
         }
         references.push(reference);
     }
-    Ok(Found { config, documents: Vec::new(), layers, references })
+    Ok(Found {
+        config,
+        documents: Vec::new(),
+        layers,
+        references,
+    })
 }
 
 /// The digest that a configuration's name promises: `<hex>.json` or `blobs/sha256/<hex>`.

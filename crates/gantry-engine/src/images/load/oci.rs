@@ -18,11 +18,18 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// All images; of indexes the one for the platform.
-pub(super) fn find(archive: &Archive, platform: Option<&Platform>) -> Result<Vec<Found>, ImageError> {
+pub(super) fn find(
+    archive: &Archive,
+    platform: Option<&Platform>,
+) -> Result<Vec<Found>, ImageError> {
     let bytes = archive.read(INDEX, "layout", DOCUMENT_LIMIT)?;
     let index: Index = parse(INDEX, &bytes)?;
     let mut found: Vec<Found> = Vec::new();
-    for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
+    for entry in index
+        .manifests
+        .iter()
+        .filter(|entry| !entry.is_attestation())
+    {
         let image = image(archive, entry, platform)?;
         // One entry for each name is how several names of one image are written.
         match found.iter_mut().find(|known| known.config == image.config) {
@@ -54,32 +61,56 @@ fn image(
         manifest_entry = chosen.clone();
         documents.push(blob(archive, &manifest_entry, "index")?);
     }
-    let manifest: Manifest = parse(&blob_name(&manifest_entry), documents.last().map_or(&[], Vec::as_slice))?;
+    let manifest: Manifest = parse(
+        &blob_name(&manifest_entry),
+        documents.last().map_or(&[], Vec::as_slice),
+    )?;
     let config = blob(archive, &manifest.config, "manifest")?;
     let diff_ids = diff_ids(&blob_name(&manifest.config), &config, manifest.layers.len())?;
     let mut layers = Vec::new();
     for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
         if media_type::layer_compression(&layer.media_type).is_none() {
             let media_type = layer.media_type.clone();
-            return Err(ImageError::LayerType { digest: layer.digest, media_type });
+            return Err(ImageError::LayerType {
+                digest: layer.digest,
+                media_type,
+            });
         }
         let name = blob_name(layer);
         let content = archive.open(&name, "manifest")?;
-        layers.push(FoundLayer { name, diff_id, content, blob: Some(layer.clone()) });
+        layers.push(FoundLayer {
+            name,
+            diff_id,
+            content,
+            blob: Some(layer.clone()),
+        });
     }
-    Ok(Found { config, documents, layers, references: name(entry).into_iter().collect() })
+    Ok(Found {
+        config,
+        documents,
+        layers,
+        references: name(entry).into_iter().collect(),
+    })
 }
 
 fn blob_name(descriptor: &Descriptor) -> String {
     format!("blobs/sha256/{}", descriptor.digest.hex())
 }
 
-fn blob(archive: &Archive, descriptor: &Descriptor, by: &'static str) -> Result<Vec<u8>, ArchiveError> {
+fn blob(
+    archive: &Archive,
+    descriptor: &Descriptor,
+    by: &'static str,
+) -> Result<Vec<u8>, ArchiveError> {
     let name = blob_name(descriptor);
     let bytes = archive.read(&name, by, DOCUMENT_LIMIT)?;
     let (actual, expected) = (document::digest(&bytes), descriptor.digest);
     if actual != expected {
-        return Err(ArchiveError::Digest { name, expected, actual });
+        return Err(ArchiveError::Digest {
+            name,
+            expected,
+            actual,
+        });
     }
     Ok(bytes)
 }
@@ -94,9 +125,15 @@ fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ArchiveErro
 /// The name an entry has; a bare tag is none.
 fn name(entry: &Descriptor) -> Option<Reference> {
     let written = entry.annotations.get(CONTAINERD_NAME).or_else(|| {
-        entry.annotations.get(REF_NAME).filter(|name| name.contains([':', '/']))
+        entry
+            .annotations
+            .get(REF_NAME)
+            .filter(|name| name.contains([':', '/']))
     })?;
-    written.parse().ok().filter(|reference: &Reference| reference.digest().is_none())
+    written
+        .parse()
+        .ok()
+        .filter(|reference: &Reference| reference.digest().is_none())
 }
 
 #[cfg(test)]
@@ -111,9 +148,15 @@ mod tests {
             entry.annotations.insert(key.to_owned(), value.to_owned());
             name(&entry).map(|r| r.familiar())
         };
-        assert_eq!(named(CONTAINERD_NAME, "docker.io/library/a:1").as_deref(), Some("a:1"));
+        assert_eq!(
+            named(CONTAINERD_NAME, "docker.io/library/a:1").as_deref(),
+            Some("a:1")
+        );
         assert_eq!(named(REF_NAME, "mine:1").as_deref(), Some("mine:1"));
-        assert_eq!(named(REF_NAME, "localhost/mine").as_deref(), Some("localhost/mine:latest"));
+        assert_eq!(
+            named(REF_NAME, "localhost/mine").as_deref(),
+            Some("localhost/mine:latest")
+        );
         assert_eq!(named(REF_NAME, "latest"), None);
         assert_eq!(named(REF_NAME, "a b:c"), None);
         assert_eq!(named("other", "a:1"), None);

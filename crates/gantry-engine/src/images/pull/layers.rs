@@ -35,7 +35,11 @@ impl Images<'_> {
             (_, Some(digest)) => digest.to_string(),
             (tag, None) => tag.unwrap_or("latest").to_owned(),
         };
-        transfer.begin(&named, reference.familiar_name().trim_start_matches("docker.io/"), &ids);
+        transfer.begin(
+            &named,
+            reference.familiar_name().trim_start_matches("docker.io/"),
+            &ids,
+        );
         let mut seen = HashSet::new();
         let mut jobs = Vec::new();
         for (blob, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
@@ -49,14 +53,22 @@ impl Images<'_> {
             }
             if media_type::layer_compression(&blob.media_type).is_none() {
                 let media_type = blob.media_type.clone();
-                return Err(ImageError::LayerType { digest: blob.digest, media_type });
+                return Err(ImageError::LayerType {
+                    digest: blob.digest,
+                    media_type,
+                });
             }
             tell(transfer, blob, LayerPhase::Waiting, 0);
-            jobs.push(Job { blob, diff_id: *diff_id });
+            jobs.push(Job {
+                blob,
+                diff_id: *diff_id,
+            });
         }
         // The largest first: what is begun last then ends soon.
         jobs.sort_by_key(|job| std::cmp::Reverse(job.blob.size));
-        parallel::each(jobs, CONNECTIONS, |job, stop| self.fetch(reference, &job, stop, transfer))
+        parallel::each(jobs, CONNECTIONS, |job, stop| {
+            self.fetch(reference, &job, stop, transfer)
+        })
     }
 
     fn fetch(
@@ -71,8 +83,11 @@ impl Images<'_> {
         let body = self.client()?.blob(reference, blob)?;
         let body = Stoppable { inner: body, stop };
         let progress = |read: u64| {
-            let phase =
-                if read < blob.size { LayerPhase::Downloading } else { LayerPhase::Extracting };
+            let phase = if read < blob.size {
+                LayerPhase::Downloading
+            } else {
+                LayerPhase::Extracting
+            };
             tell(transfer, blob, phase, read);
         };
         let options = UnpackOptions {
@@ -84,7 +99,10 @@ impl Images<'_> {
         let layers = self.store()?.layers();
         layers
             .unpack(BufReader::with_capacity(256 << 10, body), &options)
-            .map_err(|source| ImageError::Unpack { layer: blob.digest.to_string(), source })?;
+            .map_err(|source| ImageError::Unpack {
+                layer: blob.digest.to_string(),
+                source,
+            })?;
         self.note_source(reference, blob, diff_id)?;
         tell(transfer, blob, LayerPhase::PullComplete, blob.size);
         Ok(())
@@ -108,7 +126,12 @@ impl Images<'_> {
 }
 
 fn tell(transfer: &dyn Transfer, blob: &Descriptor, phase: LayerPhase, current: u64) {
-    transfer.layer(LayerProgress { id: blob.digest, phase, current, total: Some(blob.size) });
+    transfer.layer(LayerProgress {
+        id: blob.digest,
+        phase,
+        current,
+        total: Some(blob.size),
+    });
 }
 
 /// A stream that ends in an error once another one failed.

@@ -40,8 +40,13 @@ pub(crate) fn compressed<T>(
             let queue = Arc::clone(&queue);
             scope.spawn(move || press(&queue));
         }
-        let mut stream =
-            Compressed { results, current: Vec::new(), at: 0, ended: false, hasher: Sha256::new() };
+        let mut stream = Compressed {
+            results,
+            current: Vec::new(),
+            at: 0,
+            ended: false,
+            hasher: Sha256::new(),
+        };
         let value = consume(&mut stream);
         // Before the threads are waited for: nobody may go on for a reader that left.
         drop(stream);
@@ -156,12 +161,15 @@ mod tests {
     #[test]
     fn it_comes_back_and_is_the_same_on_any_number_of_threads() {
         for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE + 7] {
-            let bytes: Vec<u8> =
-                (0..length).map(|i| u8::try_from((i * i / 7) % 251).unwrap()).collect();
+            let bytes: Vec<u8> = (0..length)
+                .map(|i| u8::try_from((i * i / 7) % 251).unwrap())
+                .collect();
             let (one, digest) = press_all(&bytes, 1);
             assert_eq!(press_all(&bytes, 4), (one.clone(), digest), "{length}");
             let mut back = Vec::new();
-            MultiGzDecoder::new(&one[..]).read_to_end(&mut back).unwrap();
+            MultiGzDecoder::new(&one[..])
+                .read_to_end(&mut back)
+                .unwrap();
             assert!(back == bytes, "{length}");
             assert_eq!(digest, crate::images::document::digest(&one));
         }

@@ -20,7 +20,11 @@ pub(super) struct Original {
 impl Original {
     /// The compressed form of each layer.
     pub(super) fn layers(&self, diff_ids: &[Digest]) -> HashMap<Digest, Descriptor> {
-        diff_ids.iter().copied().zip(self.manifest.layers.iter().cloned()).collect()
+        diff_ids
+            .iter()
+            .copied()
+            .zip(self.manifest.layers.iter().cloned())
+            .collect()
     }
 
     /// Whether these are its layers.
@@ -38,9 +42,13 @@ impl Images<'_> {
         digests.sort();
         for digest in digests {
             // A damaged one is `system check`'s to tell of; a new manifest will do.
-            let Ok(bytes) = blobs.read(&digest, DOCUMENT_LIMIT) else { continue };
+            let Ok(bytes) = blobs.read(&digest, DOCUMENT_LIMIT) else {
+                continue;
+            };
             // An index does not parse as a manifest: it has no configuration.
-            let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else { continue };
+            let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
+                continue;
+            };
             if manifest.config.digest != image.id || manifest.layers.len() != image.layers.len() {
                 continue;
             }
@@ -51,7 +59,11 @@ impl Images<'_> {
             };
             let family = Family::of(&media_type);
             let descriptor = Descriptor::new(&media_type, digest, bytes.len() as u64);
-            return Ok(Some(Original { document: Document { descriptor, bytes }, family, manifest }));
+            return Ok(Some(Original {
+                document: Document { descriptor, bytes },
+                family,
+                manifest,
+            }));
         }
         Ok(None)
     }

@@ -131,7 +131,7 @@ fn failure(context: &Context, error: BuildError) -> Failure {
         return error.into();
     };
     drop(std::io::stderr().lock().write_all(rendered.as_bytes()));
-    if context.debug {
+    if context.ui.debug() {
         return error.into();
     }
     Failure::Said(1)

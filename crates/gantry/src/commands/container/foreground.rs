@@ -71,7 +71,10 @@ impl Foreground {
 
     /// The size of the caller's terminal, for a process that has one.
     pub(crate) fn window(&self) -> Option<WindowSize> {
-        let (rows, columns) = terminal::size().filter(|_| self.streams.tty)?;
+        if !self.streams.tty {
+            return None;
+        }
+        let (rows, columns) = terminal::size()?;
         Some(WindowSize { rows, columns })
     }
 

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Write;
 
 use gantry_engine::containers::ContainerError;
+use gantry_engine::images::PullPolicy;
 use gantry_model::reference::ReferenceError;
-use gantry_model::{ContainerId, ContainerSpec, Reference};
+use gantry_model::{ContainerId, ContainerSpec, Platform, Reference};
 
-use crate::commands::image::fetch::{Wanted, fetch};
+use crate::commands::image::fetch::{self, Heading, Shown, Wanted, fetch, summary};
 use crate::context::Context;
 use crate::failure::{CommandError, Failure};
 use crate::flags::container::ContainerFlags;
@@ -42,43 +43,73 @@ pub(crate) fn specification(
     Ok(spec)
 }
 
-/// Does `make`, and once more after a pull when the image was not here.
+/// Does `make` once the image is here: before a pull where it may be, after one where it was not.
 pub(crate) fn with_image<T>(
     context: &Context,
     flags: &ContainerFlags,
     image: &str,
     mut make: impl FnMut() -> Result<T, ContainerError>,
 ) -> Result<T, Failure> {
-    let pull = || -> Result<(), Failure> {
-        let reference: Reference = image
-            .parse()
-            .map_err(|error: ReferenceError| Failure::invalid(error.to_string()))?;
-        fetch(
-            context,
-            Wanted {
-                reference: &reference,
-                platform: flags.platform.as_deref(),
-                quiet: flags.quiet,
-            },
-        )
-        .map(drop)
-    };
     if flags.pull == "always" {
-        pull()?;
+        let reference = named(image)?;
+        pull(context, flags, &reference)?;
+    } else if let Some(platform) = fetch::platform(flags.platform.as_deref())? {
+        of_platform(context, flags, image, &platform)?;
     }
     match make() {
         Err(ContainerError::NoImage { .. }) if flags.pull == "missing" => {
-            let shown = image
-                .parse::<Reference>()
-                .map_or_else(|_| image.to_owned(), |r| r.familiar());
+            let reference = named(image)?;
+            let shown = reference.familiar();
             context
                 .ui
                 .status(&format!("Unable to find image '{shown}' locally"));
-            pull()?;
+            pull(context, flags, &reference)?;
             Ok(make()?)
         }
         other => Ok(other?),
     }
+}
+
+fn named(image: &str) -> Result<Reference, Failure> {
+    image
+        .parse()
+        .map_err(|error: ReferenceError| Failure::invalid(error.to_string()))
+}
+
+/// Pulls; what came of it is status here, not data.
+fn pull(context: &Context, flags: &ContainerFlags, reference: &Reference) -> Result<(), Failure> {
+    let platform = flags.platform.as_deref();
+    let pulled = fetch(
+        context,
+        Wanted {
+            reference,
+            platform,
+            quiet: flags.quiet,
+        },
+    )?;
+    if !flags.quiet {
+        context.ui.status(&summary(reference, &pulled));
+    }
+    Ok(())
+}
+
+/// Makes sure that the image that is here is for that platform.
+fn of_platform(
+    context: &Context,
+    flags: &ContainerFlags,
+    image: &str,
+    platform: &Platform,
+) -> Result<(), Failure> {
+    let policy = match flags.pull.as_str() {
+        "never" => PullPolicy::Never,
+        _ => PullPolicy::Missing,
+    };
+    let shown = Shown::new(flags.quiet, Heading::Pull);
+    let images = context.engine()?.images();
+    let found = images.resolve_or_pull(image, Some(platform), policy, &shown);
+    shown.display.finish();
+    found?;
+    Ok(())
 }
 
 /// The file that gets the id; taken before the container is made, as it must not be there.

@@ -3,7 +3,7 @@
 use gantry_model::image::StringSet;
 use gantry_model::mount::MountSource;
 use gantry_model::port::ContainerPort;
-use gantry_model::record::{ResolvedMount, ResolvedMountKind, Status};
+use gantry_model::record::{HealthStatus, ResolvedMount, ResolvedMountKind, Status};
 use gantry_model::{ContainerRecord, ContainerState};
 use jiff::Timestamp;
 
@@ -144,12 +144,12 @@ fn quote(text: &str) -> String {
     out
 }
 
-/// The state in words: `Up 3 seconds`, `Exited (0) 2 minutes ago`.
+/// The state in words: `Up 3 seconds (healthy)`, `Exited (0) 2 minutes ago`.
 pub(crate) fn status(state: &ContainerState, now: Timestamp) -> String {
     let since = |at: &Option<String>| time::since(at.as_deref().unwrap_or_default(), now);
     match state.status {
         Status::Created => "Created".to_owned(),
-        Status::Running => format!("Up {}", since(&state.started_at)),
+        Status::Running => format!("Up {}{}", since(&state.started_at), health(state)),
         Status::Paused => format!("Up {} (Paused)", since(&state.started_at)),
         Status::Restarting => {
             format!(
@@ -165,6 +165,15 @@ pub(crate) fn status(state: &ContainerState, now: Timestamp) -> String {
             since(&state.finished_at)
         ),
         Status::Dead => "Dead".to_owned(),
+    }
+}
+
+/// What the health check says, behind the state.
+fn health(state: &ContainerState) -> String {
+    match state.health.as_ref().map(|health| health.status) {
+        None => String::new(),
+        Some(HealthStatus::Starting) => " (health: starting)".to_owned(),
+        Some(verdict) => format!(" ({verdict})"),
     }
 }
 
@@ -235,7 +244,7 @@ mod tests {
     use crate::output::listing::{Format, render};
     use gantry_model::container::ContainerSpec;
     use gantry_model::image::ProcessConfig;
-    use gantry_model::record::NetworkState;
+    use gantry_model::record::{HealthState, NetworkState};
 
     fn record() -> ContainerRecord {
         ContainerRecord {
@@ -331,6 +340,24 @@ mod tests {
             (Status::Dead, "Dead"),
         ] {
             assert_eq!(status(&state(status_), now()), want);
+        }
+    }
+
+    #[test]
+    fn health_stands_behind_the_state() {
+        for (verdict, want) in [
+            (HealthStatus::Starting, "Up 3 seconds (health: starting)"),
+            (HealthStatus::Unhealthy, "Up 3 seconds (unhealthy)"),
+        ] {
+            let health = Some(HealthState {
+                status: verdict,
+                ..HealthState::default()
+            });
+            let state = ContainerState {
+                health,
+                ..running()
+            };
+            assert_eq!(status(&state, now()), want);
         }
     }
 

@@ -11,8 +11,8 @@ use crate::output::time;
 
 /// The filters of `ps`.
 pub(crate) const FILTERS: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "id", "label", "name", "network", "publish", "since",
-    "status", "volume",
+    "ancestor", "before", "exited", "expose", "health", "id", "label", "name", "network",
+    "publish", "since", "status", "volume",
 ];
 
 const STATUSES: [&str; 7] = [
@@ -72,6 +72,7 @@ pub(crate) fn fits(
         && filters.any("exited", |code| {
             state.status == Status::Exited && code.parse() == Ok(state.exit_code)
         })
+        && filters.any("health", |wanted| health(state) == wanted)
         && filters.any("id", |id| record.id.as_str().starts_with(id))
         && filters.any("name", |pattern| name_fits(&record.name, pattern))
         && filters.all("label", |label| has_label(&record.process.labels, label))
@@ -84,6 +85,14 @@ pub(crate) fn fits(
         && filters.any("expose", |port| exposes(record, port))
         && bounds.before.is_none_or(|limit| created < Some(limit))
         && bounds.since.is_none_or(|limit| created > Some(limit))
+}
+
+/// What the health check says; `none` when there is none.
+fn health(state: &ContainerState) -> String {
+    state
+        .health
+        .as_ref()
+        .map_or_else(|| "none".to_owned(), |health| health.status.to_string())
 }
 
 /// Part of the name; `^` and `$` stand for its ends, as most people use Docker's expressions.
@@ -199,6 +208,8 @@ mod tests {
             (&["name=web"], true),
             (&["name=^web$"], false),
             (&["name=^/web-1$"], true),
+            (&["health=none"], true),
+            (&["health=healthy"], false),
             (&["label=a"], true),
             (&["label=a=b", "label=c"], false),
             (&["ancestor=busybox:latest"], true),

@@ -24,7 +24,7 @@ pub(crate) fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<Pulled, Fai
     let options = PullOptions {
         platform: platform(wanted.platform)?,
     };
-    let shown = Shown::new(wanted.quiet, "Pulling from");
+    let shown = Shown::new(wanted.quiet, Heading::Pull);
     let images = context.engine()?.images();
     let pulled = images.pull(wanted.reference, &options, &shown);
     shown.display.finish();
@@ -57,23 +57,39 @@ pub(crate) fn summary(reference: &Reference, pulled: &Pulled) -> String {
 pub(crate) struct Shown {
     /// The display.
     pub(crate) display: TransferDisplay,
-    verb: &'static str,
+    heading: Heading,
+}
+
+/// The line above the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heading {
+    /// Of a pull.
+    Pull,
+    /// Of a push.
+    Push,
+    /// None.
+    Nothing,
 }
 
 impl Shown {
-    /// A display that begins with `verb`.
-    pub(crate) fn new(quiet: bool, verb: &'static str) -> Self {
+    /// A display that begins with `heading`.
+    pub(crate) fn new(quiet: bool, heading: Heading) -> Self {
         Self {
             display: TransferDisplay::new(quiet),
-            verb,
+            heading,
         }
     }
 }
 
 impl Transfer for Shown {
     fn begin(&self, tag: &str, from: &str, layers: &[Digest]) {
-        if !from.is_empty() {
-            self.display.line(&format!("{tag}: {} {from}", self.verb));
+        match self.heading {
+            Heading::Pull => self.display.line(&format!("{tag}: Pulling from {from}")),
+            Heading::Push => {
+                self.display
+                    .line(&format!("The push refers to repository [{from}]"));
+            }
+            Heading::Nothing => {}
         }
         for layer in layers {
             self.display.item(Item {

@@ -8,7 +8,7 @@ use clap::Args;
 use gantry_engine::images::Loaded;
 use gantry_engine::images::load::LoadOptions;
 
-use super::fetch::{Shown, platform};
+use super::fetch::{Heading, Shown, platform};
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
 
@@ -46,7 +46,7 @@ pub(crate) fn run(context: &Context, args: LoadArgs) -> Outcome {
     let options = LoadOptions {
         platform: platform(args.platform.as_deref())?,
     };
-    let shown = Shown::new(args.quiet, "Loading");
+    let shown = Shown::new(args.quiet, Heading::Nothing);
     let loaded = context.engine()?.images().load(input, &options, &shown);
     shown.display.finish();
     context.ui.data(&text(&loaded?))?;

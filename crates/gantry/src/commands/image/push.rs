@@ -4,7 +4,7 @@ use clap::Args;
 use gantry_engine::images::ImageFilters;
 use gantry_model::Reference;
 
-use super::fetch::Shown;
+use super::fetch::{Heading, Shown};
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
 
@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, args: PushArgs) -> Outcome {
 }
 
 fn push(context: &Context, reference: &Reference, quiet: bool) -> Result<(), Failure> {
-    let shown = Shown::new(quiet, "Pushing to");
+    let shown = Shown::new(quiet, Heading::Push);
     let pushed = context.engine()?.images().push(reference, &shown);
     shown.display.finish();
     let pushed = pushed?;

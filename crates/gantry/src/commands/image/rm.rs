@@ -2,6 +2,7 @@
 
 use clap::Args;
 use gantry_engine::images::RemoveOptions;
+use gantry_model::{Fault, FaultKind};
 
 use crate::commands::each::each;
 use crate::context::Context;
@@ -24,7 +25,15 @@ pub(crate) fn run(context: &Context, args: RmArgs) -> Outcome {
     let images = context.engine()?.images();
     let options = RemoveOptions { force: args.force };
     each(context, &args.operands, |name| {
-        let removed = images.remove(name, options)?;
+        let removed = match images.remove(name, options) {
+            Ok(removed) => removed,
+            // What is not there is removed: scripts clean up with `rmi -f`.
+            Err(error) if args.force && error.kind() == FaultKind::NotFound => {
+                context.ui.status(&error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut text: String = removed
             .untagged
             .iter()
