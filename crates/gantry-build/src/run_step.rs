@@ -164,11 +164,23 @@ fn teardown(run_root: &Path) -> io::Result<()> {
     let linger = Timespec::try_from(LINGER).map_err(io::Error::other)?;
     // Nothing to wait for but the time.
     poll(&mut [], Some(&linger))?;
-    let networks = Networks::open(run_root, NetworkConfig::default()).map_err(io::Error::other)?;
-    networks
-        .teardown_if_idle()
+    // An installation may be gone by now; its bridge is not. What looking for it makes again is
+    // taken away, as long as nobody else uses it.
+    let missing: Vec<&Path> = run_root
+        .ancestors()
+        .take_while(|path| !path.exists())
+        .collect();
+    let torn = Networks::open(run_root, NetworkConfig::default())
+        .and_then(|networks| networks.teardown_if_idle())
         .map(drop)
-        .map_err(io::Error::other)
+        .map_err(io::Error::other);
+    if !missing.is_empty() {
+        let _removed = std::fs::remove_dir_all(run_root.join("network"));
+        for path in missing {
+            let _removed = std::fs::remove_dir(path);
+        }
+    }
+    torn
 }
 
 /// Starts a helper that sees to the bridge when this build has left it, and is not waited for.

@@ -7,6 +7,7 @@ mod login;
 mod manifest;
 mod proxy;
 mod push;
+mod token;
 mod transport;
 
 use std::collections::BTreeMap;

@@ -37,7 +37,7 @@ check "out of memory is seen" "137 true" sh -c '
     gantry run --name big --network none --memory 16m --memory-swap 16m busybox tail /dev/zero > /dev/null 2>&1
     echo "$? $(gantry inspect -f "{{.State.OOMKilled}}" big)"'
 check "devices are refused" 1 code gantry run --rm --network none --cap-add MKNOD busybox sh -c 'mknod /m b 1 0 && cat /m'
-check "and allowed when asked for" 0 code gantry run --rm --network none --device /dev/kmsg busybox sh -c 'head -c 0 /dev/kmsg'
+check "and allowed when asked for" 0 code gantry run --rm --network none --device /dev/ttyS0 busybox sh -c ': >> /dev/ttyS0'
 
 mkdir /tmp/ctx
 printf 'FROM busybox\nRUN echo built > /x\nCMD ["cat", "/x"]\n' > /tmp/ctx/Dockerfile

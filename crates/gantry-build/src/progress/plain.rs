@@ -2,7 +2,7 @@
 //!
 //! Pure: the caller writes the bytes wherever it likes. Vertices that run at once are kept
 //! apart: the lines of one that is not shown wait until the shown one ends or has been silent
-//! for [`SILENCE`].
+//! for a second.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;

@@ -1,28 +1,18 @@
 //! Answers to challenges: basic credentials and bearer tokens.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use ureq::SendBody;
-use ureq::http::{HeaderMap, Method};
+use ureq::http::HeaderMap;
 
 use super::Endpoint;
 use super::challenge::Challenge;
-use super::transport::{Call, Transport, checked, malformed, same_origin};
+use super::transport::{Call, Transport};
 use crate::credentials::Credentials;
 use crate::error::RegistryError;
-
-/// Most that a token server may answer.
-const TOKEN_LIMIT: u64 = 1 << 20;
-/// How long a token counts when its server does not say (distribution's token specification).
-const USUAL_LIFE: Duration = Duration::from_secs(60);
-/// Taken off a token's life, so that it does not end on the way.
-const MARGIN: Duration = Duration::from_secs(10);
 
 /// `Authorization` values that worked, by endpoint and scope.
 #[derive(Default)]
@@ -48,7 +38,13 @@ impl Tokens {
         lasts.then(|| entry.authorization.clone())
     }
 
-    fn keep(&self, endpoint: &Endpoint, scope: &str, authorization: &str, until: Option<Instant>) {
+    pub(crate) fn keep(
+        &self,
+        endpoint: &Endpoint,
+        scope: &str,
+        authorization: &str,
+        until: Option<Instant>,
+    ) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = Known {
             authorization: authorization.to_owned(),
@@ -101,109 +97,9 @@ impl Transport {
     fn credentials(&self, endpoint: &Endpoint) -> Result<Option<Credentials>, RegistryError> {
         self.config().credentials.lookup(&endpoint.registry)
     }
-
-    /// Fetches a token (distribution's token authentication; OAuth2 for identity tokens).
-    fn token(
-        &self,
-        endpoint: &Endpoint,
-        call: &Call<'_>,
-        challenge: &Challenge,
-        credentials: Option<&Credentials>,
-    ) -> Result<String, RegistryError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            #[serde(default)]
-            token: String,
-            #[serde(default)]
-            access_token: String,
-            expires_in: Option<u64>,
-        }
-        let what = "the token";
-        let realm = challenge.parameter("realm").unwrap_or_default();
-        let secure = realm.starts_with("https://") || same_origin(realm, &endpoint.base);
-        let both_plain = realm.starts_with("http://") && endpoint.base.starts_with("http://");
-        if !secure && !both_plain {
-            return Err(malformed(
-                endpoint,
-                what,
-                "its token server is not reached by https",
-            ));
-        }
-        let service = challenge.parameter("service").unwrap_or_default();
-        let server = Endpoint {
-            base: realm.to_owned(),
-            ..endpoint.clone()
-        };
-        let scope = call.scope;
-        // One `scope` for each thing (token specification, "Requesting a Token").
-        let mut form = vec![("service", service)];
-        form.extend(scope.split(' ').map(|one| ("scope", one)));
-        let (method, address, body, authorization) = match credentials {
-            Some(Credentials::IdentityToken(token)) => {
-                let form = [
-                    ("grant_type", "refresh_token"),
-                    ("service", service),
-                    ("scope", scope),
-                    ("client_id", "gantry"),
-                    ("refresh_token", token.expose()),
-                ];
-                (Method::POST, realm.to_owned(), query(&form), None)
-            }
-            other => {
-                let mark = if realm.contains('?') { '&' } else { '?' };
-                let address = format!("{realm}{mark}{}", query(&form));
-                (Method::GET, address, String::new(), other.map(basic_value))
-            }
-        };
-        let mut headers = vec![("Accept", "application/json".to_owned())];
-        if method == Method::POST {
-            headers.push((
-                "Content-Type",
-                "application/x-www-form-urlencoded".to_owned(),
-            ));
-        }
-        let request = Call {
-            method: method.clone(),
-            address,
-            headers,
-            what: call.what,
-            scope,
-        };
-        let body = match method == Method::POST {
-            true => SendBody::from_owned_reader(std::io::Cursor::new(body.into_bytes())),
-            false => SendBody::none(),
-        };
-        let response = self.send(&server, &request, authorization.as_deref(), body)?;
-        let response = checked(endpoint, &request, response)?;
-        let mut text = Vec::new();
-        response
-            .into_body()
-            .into_reader()
-            .take(TOKEN_LIMIT)
-            .read_to_end(&mut text)
-            .map_err(|error| malformed(endpoint, what, &error.to_string()))?;
-        let answer: Answer = serde_json::from_slice(&text)
-            .map_err(|error| malformed(endpoint, what, &error.to_string()))?;
-        let token = if answer.token.is_empty() {
-            answer.access_token
-        } else {
-            answer.token
-        };
-        if token.is_empty() || token.bytes().any(|b| b.is_ascii_control()) {
-            return Err(malformed(endpoint, what, "there is none in it"));
-        }
-        let authorization = format!("Bearer {token}");
-        let life = answer
-            .expires_in
-            .map_or(USUAL_LIFE, Duration::from_secs)
-            .saturating_sub(MARGIN);
-        let until = Instant::now().checked_add(life);
-        self.tokens.keep(endpoint, scope, &authorization, until);
-        Ok(authorization)
-    }
 }
 
-fn basic_value(credentials: &Credentials) -> String {
+pub(crate) fn basic_value(credentials: &Credentials) -> String {
     match credentials {
         Credentials::Basic { user, password } => {
             format!(

@@ -88,38 +88,11 @@ impl Client {
             scope: &scope,
         };
         let response = self.transport.call(endpoint, &call)?;
-        let header = |name: &str| {
-            let value = response.headers().get(name)?.to_str().ok()?;
-            Some(
-                value
-                    .split(';')
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .to_owned(),
-            )
-        };
-        let (said_type, said_digest) = (header("Content-Type"), header("Docker-Content-Digest"));
-        let mut bytes = Vec::new();
-        let body = response
-            .into_body()
-            .into_with_config()
-            .limit(LIMIT + 1)
-            .reader();
-        body.take(LIMIT + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| malformed(endpoint, what, &error.to_string()))?;
-        let size = u64::try_from(bytes.len()).expect("memory is smaller than 2^64");
-        if size > LIMIT {
-            let (endpoint, what) = (endpoint.base.clone(), what.to_owned());
-            return Err(RegistryError::TooLarge {
-                endpoint,
-                what,
-                limit: LIMIT,
-            });
-        }
+        let said_type = header(&response, "Content-Type");
+        let promised = header(&response, "Docker-Content-Digest").and_then(|d| d.parse().ok());
+        let bytes = document(endpoint, response, what)?;
+        let size = bytes.len() as u64;
         let digest = Digest::from_bytes(Sha256::digest(&bytes).into());
-        let promised = said_digest.and_then(|text| text.parse().ok());
         if let Some(expected) = reference.digest().copied().or(promised)
             && expected != digest
         {
@@ -222,6 +195,45 @@ impl Client {
         }
         Err(malformed(endpoint, what, "there is no end of them"))
     }
+}
+
+/// The value of a header without its parameters.
+fn header(response: &Response<Body>, name: &str) -> Option<String> {
+    let value = response.headers().get(name)?.to_str().ok()?;
+    Some(
+        value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+    )
+}
+
+/// The whole document, of bounded size.
+fn document(
+    endpoint: &Endpoint,
+    response: Response<Body>,
+    what: &str,
+) -> Result<Vec<u8>, RegistryError> {
+    let mut bytes = Vec::new();
+    let body = response
+        .into_body()
+        .into_with_config()
+        .limit(LIMIT + 2)
+        .reader();
+    body.take(LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| malformed(endpoint, what, &error.to_string()))?;
+    if bytes.len() as u64 > LIMIT {
+        let (endpoint, what) = (endpoint.base.clone(), what.to_owned());
+        return Err(RegistryError::TooLarge {
+            endpoint,
+            what,
+            limit: LIMIT,
+        });
+    }
+    Ok(bytes)
 }
 
 /// The `Link: <…>; rel="next"` of a list (distribution-spec, "Content Discovery").

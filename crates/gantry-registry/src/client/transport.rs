@@ -237,14 +237,19 @@ impl Transport {
                 return Err(unusable("it holds no certificate".to_owned()));
             }
         }
+        let insecure = settings.is_some_and(|s| s.insecure);
+        if roots.is_empty() && !insecure {
+            return Err(RegistryError::Settings {
+                what: "HTTPS".to_owned(),
+                reason: "this system has no trusted certificates: install ca-certificates, or \
+                         set SSL_CERT_FILE"
+                    .to_owned(),
+            });
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         Ok(TlsConfig::builder()
             .unversioned_rustls_crypto_provider(provider)
-            .root_certs(if roots.is_empty() {
-                RootCerts::WebPki
-            } else {
-                RootCerts::new_with_certs(&roots)
-            })
+            .root_certs(RootCerts::new_with_certs(&roots))
             .disable_verification(
                 settings.is_some_and(|s| s.insecure) || super::is_loopback(registry),
             )

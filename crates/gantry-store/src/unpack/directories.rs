@@ -46,7 +46,7 @@ pub(super) struct Directories {
     pub(super) known: HashMap<Vec<u8>, Known>,
     /// The last used first, by path as the archive writes it.
     cache: VecDeque<(Box<[u8]>, Parent)>,
-    umask: u32,
+    umask: Option<u32>,
 }
 
 /// What to do about a directory on the way that is not there.
@@ -57,7 +57,7 @@ pub(super) enum Missing {
 }
 
 impl Directories {
-    pub(super) fn new(root: OwnedFd, umask: u32) -> Self {
+    pub(super) fn new(root: OwnedFd, umask: Option<u32>) -> Self {
         Self {
             root: Rc::new(root),
             known: HashMap::from([(
@@ -84,7 +84,7 @@ impl Directories {
     /// The mode that a new directory is made with, and what `mkdirat` makes of it.
     pub(super) fn making_mode(&self, mode: u32) -> (Mode, u32) {
         let asked = (mode & 0o777) | 0o700;
-        (Mode::from_raw_mode(asked), asked & !self.umask)
+        (Mode::from_raw_mode(asked), made_with(asked, self.umask))
     }
 
     /// The directory `path` (normalised, as the archive writes it) for the entry `entry`.
@@ -258,6 +258,12 @@ fn step(parent: &Parent, name: &[u8], handle: OwnedFd) -> Parent {
 pub(super) fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|&b| b == b'/')
         .filter(|name| !name.is_empty() && *name != b".")
+}
+
+/// The mode that a file made with `asked` gets; none that a file can have where that cannot be
+/// foretold, so that it is always set.
+pub(super) fn made_with(asked: u32, umask: Option<u32>) -> u32 {
+    umask.map_or(u32::MAX, |umask| asked & !umask)
 }
 
 /// Whether this is overlayfs's whiteout.

@@ -6,7 +6,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Tape;
-use super::directories::{Known, Missing, Parent};
+use super::directories::{Known, Missing, Parent, made_with};
 use super::error::{UnpackError, show};
 use super::unpacker::Unpacker;
 use crate::limits::Limit;
@@ -46,7 +46,7 @@ impl Unpacker<'_> {
         self.unpacked.content_size += entry.size;
         self.unpacked.disk_usage += data.next_multiple_of(4096);
         let metadata = self.metadata_of(&mut entry);
-        self.finish_file(file.as_fd(), &metadata, asked & !self.umask, path)
+        self.finish_file(file.as_fd(), &metadata, made_with(asked, self.umask), path)
     }
 
     fn write_content<T: Tape>(

@@ -17,7 +17,8 @@ pub(crate) struct Unpacker<'a> {
     pub(super) unpacked: Unpacked,
     /// User and group of this process: who owns a new file.
     pub(super) caller: (u32, u32),
-    pub(super) umask: u32,
+    /// `None` where the mode that a new file gets cannot be foretold.
+    pub(super) umask: Option<u32>,
     pub(super) devices: u64,
 }
 
@@ -29,7 +30,7 @@ impl<'a> Unpacker<'a> {
         // In a directory of somebody else's, a setgid bit or a default access list changes what
         // new files get: there, owners and modes are always set.
         let private = options.whiteouts.is_some();
-        let umask = if private { umask() } else { 0o777 };
+        let umask = if private { umask() } else { None };
         let caller = if private {
             (
                 rustix::process::geteuid().as_raw(),
@@ -131,11 +132,9 @@ impl<'a> Unpacker<'a> {
 }
 
 /// This process's umask, read without changing it (other threads make files, too).
-fn umask() -> u32 {
+fn umask() -> Option<u32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     // Where it cannot be read, every mode is set explicitly.
-    umask
-        .and_then(|text| u32::from_str_radix(text.trim(), 8).ok())
-        .unwrap_or(0o777)
+    umask.and_then(|text| u32::from_str_radix(text.trim(), 8).ok())
 }
