@@ -157,6 +157,21 @@ impl Networks {
         Ok(true)
     }
 
+    /// Removes bridge and table of an installation whose run root was deleted: nobody's state
+    /// is left to ask, and none is made anew.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed; the rest is tried all the same.
+    pub fn remove_abandoned(&self) -> Result<(), NetworkError> {
+        let mut kernel = Kernel::open()?;
+        let table = remove_table(&mut kernel, &self.names);
+        let guests = remove_guest_rules(&mut kernel, &self.names);
+        let bridge = remove_link(&mut kernel, &self.names.bridge);
+        table.map_err(kernel_error("remove the firewall table"))?;
+        guests.map_err(kernel_error("remove our rules from iptables"))?;
+        bridge.map_err(kernel_error("remove the bridge"))
+    }
+
     /// Takes the bridge's name away and gives the one under which it is to be deleted.
     fn retire_bridge(&self, kernel: &mut Kernel) -> Result<String, NetlinkError> {
         let (bridge, tombstone) = (&self.names.bridge, &self.names.tombstone);

@@ -1,6 +1,8 @@
 //! PAX extended headers: `length key=value\n`.
 
-use super::entry::{Timestamp, Xattr};
+use std::collections::BTreeMap;
+
+use super::entry::Timestamp;
 use super::error::ReadErrorKind;
 
 /// What PAX headers say of the next entry, or (global ones) of all entries that follow.
@@ -12,7 +14,7 @@ pub(super) struct Pax {
     pub(super) uid: Option<u32>,
     pub(super) gid: Option<u32>,
     pub(super) mtime: Option<Timestamp>,
-    pub(super) xattrs: Vec<Xattr>,
+    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) sparse: PaxSparse,
 }
 
@@ -56,7 +58,7 @@ impl Pax {
                 } else if let Some(attribute) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                     let attribute = percent_decode(attribute);
                     // SCHILY's is the more exact one where a writer gives both.
-                    if !self.xattrs.iter().any(|(known, _)| *known == attribute) {
+                    if !self.xattrs.contains_key(&attribute) {
                         let value = base64_decode(value).ok_or(ReadErrorKind::Pax)?;
                         self.set_xattr(&attribute, value)?;
                     }
@@ -72,10 +74,7 @@ impl Pax {
         if attribute.is_empty() || attribute.contains(&0) {
             return Err(ReadErrorKind::Pax);
         }
-        match self.xattrs.iter_mut().find(|(known, _)| known == attribute) {
-            Some(known) => known.1 = value,
-            None => self.xattrs.push((attribute.to_vec(), value)),
-        }
+        self.xattrs.insert(attribute.to_vec(), value);
         Ok(())
     }
 }
@@ -392,7 +391,7 @@ mod tests {
             write_xattr(&mut body, name, value);
             let mut pax = Pax::default();
             pax.read(&body).unwrap();
-            assert_eq!(pax.xattrs, [(name.to_vec(), value.to_vec())]);
+            assert_eq!(pax.xattrs, [(name.to_vec(), value.to_vec())].into());
         }
     }
 
@@ -411,6 +410,7 @@ mod tests {
                 (b"user.c".to_vec(), vec![0xff, 0xef]),
                 (b"user.d".to_vec(), b"\0\n=\xff".to_vec()),
             ]
+            .into()
         );
     }
 }

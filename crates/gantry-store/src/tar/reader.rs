@@ -6,7 +6,7 @@ use super::BLOCK;
 use super::entry::{Entry, EntryKind, Timestamp};
 use super::error::{ReadError, ReadErrorKind};
 use super::header::Header;
-use super::pax::Pax;
+use super::pax::{Pax, PaxSparse};
 use super::sparse::{self, MapReader};
 use crate::limits::{Limit, Limits};
 
@@ -252,8 +252,10 @@ impl<R: BufRead> Reader<R> {
                 b'g' => {
                     let body = self.body(header.size()?)?;
                     self.global.read(&body)?;
-                    // Attributes for every file: nobody means it, and it would not be bounded.
+                    // Attributes or a map for every file: nobody means it, and over many
+                    // headers it would not be bounded.
                     self.global.xattrs.clear();
+                    self.global.sparse = PaxSparse::default();
                 }
                 b'L' => extended.gnu_path = Some(nul_ended(self.body(header.size()?)?)),
                 b'K' => extended.gnu_link = Some(nul_ended(self.body(header.size()?)?)),
@@ -307,8 +309,7 @@ impl<R: BufRead> Reader<R> {
             },
             ..Entry::new(kind, path)
         };
-        pax.xattrs.sort();
-        entry.xattrs = std::mem::take(&mut pax.xattrs);
+        entry.xattrs = std::mem::take(&mut pax.xattrs).into_iter().collect();
         match kind {
             EntryKind::HardLink | EntryKind::Symlink => {
                 let link = extended.gnu_link.or(pax.link.take());

@@ -172,6 +172,41 @@ fn extended_headers_apply_to_the_next_entry_and_to_nothing_else() {
 }
 
 #[test]
+fn global_headers_leave_no_attributes_and_no_map_behind() {
+    // Thousands of them in a few compressed bytes must not add up.
+    let mut body = Vec::new();
+    pax::write(&mut body, b"GNU.sparse.offset", b"0");
+    pax::write(&mut body, b"GNU.sparse.numbytes", b"0");
+    pax::write(&mut body, b"SCHILY.xattr.user.a", b"x");
+    let block = |typeflag: u8, size: usize| {
+        let mut block = [0; BLOCK];
+        block[..4].copy_from_slice(b"name");
+        for (at, length, value) in [
+            (100, 8, 0o644),
+            (108, 8, 0),
+            (116, 8, 0),
+            (124, 12, size),
+            (136, 12, 0),
+        ] {
+            assert!(number::write_octal(
+                &mut block[at..at + length],
+                value as u64
+            ));
+        }
+        block[156] = typeflag;
+        block[257..265].copy_from_slice(b"ustar  \0");
+        header::seal(&mut block);
+        block.to_vec()
+    };
+    let size = body.len();
+    body.resize(size.next_multiple_of(BLOCK), 0);
+    let tar = [block(b'g', size), body, block(b'0', 0)].concat();
+    let entries = read_all(&tar, &Limits::default()).unwrap();
+    assert_eq!(entries.len(), 1);
+    assert!(entries[0].0.sparse.is_none() && entries[0].0.xattrs.is_empty());
+}
+
+#[test]
 fn malformed_archives_are_refused_by_offset() {
     let good = write_all(&[
         (Entry::new(EntryKind::Directory, "d"), vec![]),

@@ -204,13 +204,16 @@ impl Supervisor {
 
     /// Removes the bridge if nobody came in the meantime.
     pub(super) fn tear_down_bridge(&self) {
-        // A whole installation that was removed meanwhile is not to be made anew.
-        if !self.settings.run_root.exists() {
+        let Some(networks) = &self.networks else {
             return;
-        }
-        if let Some(networks) = &self.networks
-            && let Err(error) = networks.teardown_if_idle()
-        {
+        };
+        // A whole installation that was removed meanwhile is not to be made anew.
+        let removed = if self.settings.run_root.exists() {
+            networks.teardown_if_idle().map(drop)
+        } else {
+            networks.remove_abandoned()
+        };
+        if let Err(error) = removed {
             note(&format!("network: {}", chain(&error)));
         }
     }
