@@ -23,6 +23,7 @@ mod removal;
 mod spec;
 mod start;
 mod status;
+mod sweep;
 mod user;
 
 use std::io;

@@ -84,6 +84,10 @@ impl Engine {
                 }
                 bytes => bytes.map_err(failed(&path))?,
             };
+            // What a power cut leaves of a document that was not on disk yet.
+            if bytes.is_empty() {
+                continue;
+            }
             let document: Document = serde_json::from_slice(&bytes)
                 .map_err(io::Error::from)
                 .map_err(failed(&path))?;

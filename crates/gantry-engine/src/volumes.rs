@@ -348,7 +348,8 @@ impl<'a> Volumes<'a> {
             if users.contains_key(&volume.name) || !(all || volume.anonymous) || keep(&volume) {
                 continue;
             }
-            pruned.reclaimed += self.size(&volume)?;
+            // Another prune may be taking it at this moment.
+            pruned.reclaimed += self.size(&volume).unwrap_or(0);
             self.delete(&volume.name)?;
             pruned.deleted.push(volume.name);
         }

@@ -81,6 +81,23 @@ impl Removal {
     }
 }
 
+/// Deletes what removals that were killed have left in their trash.
+///
+/// # Errors
+/// [`RemovalError`] of the first folder that could not be deleted; the others are.
+pub fn empty(trash: &Path) -> Result<(), RemovalError> {
+    let open = match Directory::open(trash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(at(trash))?,
+    };
+    let mut outcome = Ok(());
+    for entry in open.entries().map_err(at(trash))? {
+        let removed = remove_together(&open, &entry.name);
+        outcome = outcome.and(removed.map_err(at(&trash.join(&entry.name))));
+    }
+    outcome
+}
+
 /// Removes a tree that another process may be removing, too.
 fn remove_together(trash: &Directory, name: &OsStr) -> io::Result<()> {
     let mut outcome = trash.remove_all(name);
@@ -145,6 +162,10 @@ mod tests {
         removal.hide().unwrap();
         removal.delete().unwrap();
         removal.delete().unwrap();
+        // A removal that was killed here.
+        fs::create_dir_all(at("trash/def/upper")).unwrap();
+        empty(&at("trash")).unwrap();
+        empty(&at("missing")).unwrap();
         assert_eq!(fs::read_dir(at("trash")).unwrap().count(), 0);
     }
 

@@ -218,7 +218,11 @@ impl Supervisor {
     fn dispatch(&mut self, event: Ready) {
         match event.token {
             Token::Signals => self.on_signals(),
-            Token::Listener => self.accept(),
+            Token::Listener => {
+                // Whoever comes makes it touch memory that waiting does not need.
+                self.quiet_at = Some(Instant::now() + SETTLED);
+                self.accept();
+            }
             Token::Client(client) => self.on_client(client, event),
             Token::Stdout(process) => self.on_output(process, crate::log::Stream::Stdout),
             Token::Stderr(process) => self.on_output(process, crate::log::Stream::Stderr),

@@ -24,6 +24,12 @@ impl Lowering<'_> {
             let message = "RUN --security=insecure is not supported";
             return Err(place.unsupported(place.instruction.span, message));
         }
+        if run.network == ast::Network::Host && self.settings.network != RunNetwork::Host {
+            // A Dockerfile must not give itself what listens on the host's loopback.
+            let message = "RUN --network=host is not allowed unless the build itself is given \
+                           --network=host";
+            return Err(place.unsupported(place.instruction.span, message));
+        }
         if let Some(device) = run.devices.first() {
             return Err(place.unsupported(device.span, "RUN --device is not supported"));
         }

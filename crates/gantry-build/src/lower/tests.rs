@@ -227,6 +227,10 @@ fn what_is_not_supported_is_refused_by_name() {
             "RUN --security=insecure is not supported",
         ),
         (
+            "RUN --network=host x",
+            "RUN --network=host is not allowed unless the build itself is given --network=host",
+        ),
+        (
             "RUN --mount=type=secret,id=a x",
             "RUN --mount=type=secret is not supported",
         ),

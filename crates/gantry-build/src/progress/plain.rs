@@ -118,7 +118,7 @@ impl PlainFormatter {
                 if let Some(entry) = self.vertices.get_mut(&vertex) {
                     entry.failed = true;
                 }
-                self.end(vertex, &format!("ERROR: {message}"), at, out);
+                self.end(vertex, &format!("ERROR: {}", harmless(message)), at, out);
             }
             Event::Canceled { vertex, at } => self.end(vertex, "CANCELED", at, out),
             Event::Warning { .. } => {}
@@ -275,7 +275,18 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
 }
 
 fn one_line(name: &str) -> String {
-    name.split('\n').next().unwrap_or_default().to_owned()
+    harmless(name.split('\n').next().unwrap_or_default())
+}
+
+/// Text of a Dockerfile or an image as it is shown: it must not steer the terminal.
+fn harmless(text: &str) -> String {
+    let shown = |letter: char| match u8::try_from(letter) {
+        Ok(b'\n' | b'\t') => letter,
+        Ok(control @ 0..0x20) => char::from_u32(0x2400 + u32::from(control)).unwrap_or(' '),
+        _ if letter.is_control() => '\u{fffd}',
+        _ => letter,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// A time as BuildKit writes it: `0.3s`.
@@ -449,6 +460,29 @@ mod tests {
         assert_eq!(
             text,
             "#1 a\n#1 0.100 1\n#1 ...\n\n#2 b\n#2 1.200 2\n#2 DONE 1.4s\n\n#1 a\n#1 DONE 1.3s\n"
+        );
+    }
+
+    #[test]
+    fn names_and_messages_do_not_steer_the_terminal() {
+        let (text, _) = shown(&[
+            Event::Vertex {
+                vertex: A,
+                name: "[2/2] RUN \u{1b}]0;x\u{7}",
+            },
+            Event::Started {
+                vertex: A,
+                at: at(0),
+            },
+            Event::Failed {
+                vertex: A,
+                message: "no \u{1b}[2J\u{9b}\tfile",
+                at: at(200),
+            },
+        ]);
+        assert_eq!(
+            text,
+            "#1 [2/2] RUN \u{241b}]0;x\u{2407}\n#1 ERROR: no \u{241b}[2J\u{fffd}\tfile\n"
         );
     }
 

@@ -182,7 +182,7 @@ fn canceled() {
 fn networks() {
     let environment = Environment::new();
     let mut request = environment.request(
-        "FROM busybox\nRUN --network=none ip addr\nRUN --network=host ip addr\nRUN ip addr show eth0 && ip route && cat /etc/resolv.conf /etc/hosts\n",
+        "FROM busybox\nRUN --network=none ip addr\nRUN ip addr show eth0 && ip route && cat /etc/resolv.conf /etc/hosts\n",
     );
     request.network = gantry_build::RunNetwork::Default;
     request.extra_hosts = vec![("db".to_owned(), "10.1.2.3".parse().unwrap())];
@@ -193,6 +193,12 @@ fn networks() {
     }
     assert!(text.contains("default via"), "{text}");
     assert!(text.contains("10.1.2.3\tdb"), "{text}");
+    // The host's is the Dockerfile's only where the build has been given it.
+    let mut request = environment.request("FROM busybox\nRUN --network=host ip addr\n");
+    request.network = gantry_build::RunNetwork::Default;
+    assert!(environment.build_request(&request).0.is_err());
+    request.network = gantry_build::RunNetwork::Host;
+    assert!(environment.build_request(&request).0.is_ok());
     let networks = gantry_network::Networks::open(
         &environment.folder.path().join("run"),
         gantry_network::NetworkConfig::default(),

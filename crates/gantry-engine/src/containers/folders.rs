@@ -14,7 +14,7 @@ use crate::Engine;
 
 /// Folder below `$ROOT` of what is being deleted.
 pub(crate) const TRASH: &str = "trash";
-const CONTAINERS: &str = "containers";
+pub(crate) const CONTAINERS: &str = "containers";
 const NAMES: &str = "names";
 /// The document of a container.
 const DOCUMENT: &str = "container.json";
@@ -88,6 +88,10 @@ impl Folders {
             }
             Err(error) => return Err(file("read", &path)(error)),
         };
+        // What a power cut leaves of a document that was not on disk yet.
+        if text.is_empty() {
+            return Ok(None);
+        }
         let record =
             serde_json::from_slice(&text).map_err(|error| file("read", &path)(error.into()))?;
         Ok(Some(record))
@@ -324,5 +328,24 @@ pub(crate) fn resolve(engine: &Engine, name: &str) -> Result<ContainerId, Contai
             prefix: name.to_owned(),
         }),
         (None, _) => Err(not_found()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_document_is_a_container_that_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders {
+            folder: folder.path().to_owned(),
+            run_folder: folder.path().join("run"),
+        };
+        assert!(folders.record().unwrap().is_none());
+        fs::write(folder.path().join(DOCUMENT), "").unwrap();
+        assert!(folders.record().unwrap().is_none());
+        fs::write(folder.path().join(DOCUMENT), "{").unwrap();
+        assert!(folders.record().is_err());
     }
 }

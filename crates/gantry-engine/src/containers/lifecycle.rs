@@ -306,6 +306,7 @@ impl Containers<'_> {
                 pruned.deleted.push(record.id);
             }
         }
+        pruned.reclaimed += super::sweep::sweep(self.engine)?;
         Ok(pruned)
     }
 
