@@ -302,11 +302,7 @@ impl Store {
         self.database().write("repair", |transaction| {
             let run = || -> rusqlite::Result<()> {
                 for id in &images {
-                    for table in ["image_layers", "image_blobs", "tags", "repo_digests"] {
-                        let statement = format!("DELETE FROM {table} WHERE image = ?1");
-                        transaction.execute(&statement, [id.as_bytes()])?;
-                    }
-                    transaction.execute("DELETE FROM images WHERE id = ?1", [id.as_bytes()])?;
+                    crate::images::delete(transaction, id)?;
                 }
                 for id in &layers {
                     transaction.execute(

@@ -199,12 +199,11 @@ fn doomed(
     // A leased image may be on its way: its configuration is there before its row.
     live_blobs.extend(&held.images);
     let gone: BTreeSet<&(String, Vec<u8>)> = records.iter().collect();
-    for (key, record) in snapshot
+    for (_, record) in snapshot
         .records
         .iter()
         .filter(|(key, _)| !gone.contains(key))
     {
-        let _ = key;
         live_layers.extend(&record.layers);
         live_blobs.extend(&record.blobs);
     }
@@ -307,15 +306,7 @@ fn forget(store: &Store, doomed: &Doomed) -> Result<(), StoreError> {
         .write("forget what is collected", |transaction| {
             let run = || -> rusqlite::Result<()> {
                 for id in &doomed.images {
-                    for table in ["image_layers", "image_blobs", "tags", "repo_digests"] {
-                        let statement = format!("DELETE FROM {table} WHERE image = ?1");
-                        transaction
-                            .prepare_cached(&statement)?
-                            .execute([id.as_bytes()])?;
-                    }
-                    transaction
-                        .prepare_cached("DELETE FROM images WHERE id = ?1")?
-                        .execute([id.as_bytes()])?;
+                    crate::images::delete(transaction, id)?;
                 }
                 for (kind, key) in &doomed.records {
                     for table in ["record_layers", "record_blobs", "records"] {
