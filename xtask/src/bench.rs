@@ -1,43 +1,55 @@
 //! Comparisons of hot paths with the peers found on this machine: `cargo xtask bench`.
 //!
 //! Each comparison runs both sides in turn, A B A B …, and states the median of each and of the
-//! ratio pair by pair, so that a machine whose speed drifts does not decide. Nothing here judges:
-//! figures are read by people (docs/performance.md), never by a test.
+//! ratio pair by pair, so that a machine whose speed drifts does not decide. Each line ends with
+//! the target and whether it is met; no figure makes a run fail, for machines differ
+//! (docs/performance.md).
 
 mod build;
+mod logs;
+mod many;
 mod measure;
 mod memory;
 mod peer;
 mod pull;
 mod start;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{cargo, say};
 
 /// A benchmark by its name on the command line.
 type Bench = (&'static str, fn(&peer::Bench) -> Result<()>);
 
-const ALL: [Bench; 5] = [
+const ALL: [Bench; 8] = [
     ("start", start::run),
     ("exec", start::exec),
+    ("runtime", start::runtime),
     ("build", build::run),
     ("pull", pull::run),
     ("memory", memory::run),
+    ("many", many::run),
+    ("logs", logs::run),
 ];
 
-pub(crate) fn run(names: &[String]) -> Result<()> {
+/// `args` are names of benchmarks, none for all; `--binary PATH` in front of them measures that
+/// one instead of building one.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let (binary, names) = match args {
+        [flag, path, names @ ..] if flag == "--binary" => (Some(path.into()), names),
+        names => (None, names),
+    };
     if let Some(unknown) = names.iter().find(|n| ALL.iter().all(|(name, _)| name != n)) {
         let known: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
         bail!("no benchmark {unknown:?}; there are {}", known.join(", "));
     }
-    let bench = peer::Bench::new(cargo::release_binary()?)?;
+    let bench = peer::Bench::new(binary.map_or_else(cargo::release_binary, Ok)?)?;
     say(&bench.describe());
     let chosen = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-    for (name, run) in ALL {
-        if chosen(name) {
-            run(&bench)?;
-        }
-    }
-    bench.end()
+    let outcome = ALL
+        .into_iter()
+        .filter(|(name, _)| chosen(name))
+        .try_for_each(|(name, run)| run(&bench).context(name));
+    // The peers end whatever became of the measurements.
+    outcome.and(bench.end())
 }

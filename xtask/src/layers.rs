@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{cargo, say};
 
 /// Level of each crate (ARCHITECTURE.md, "Code map"); a crate may use those of lower levels.
-const LEVELS: [(&str, u8); 13] = [
+const LEVELS: [(&str, u8); 14] = [
     ("gantry-model", 0),
     ("gantry-dockerfile", 1),
     ("gantry-sys", 1),
@@ -17,6 +17,7 @@ const LEVELS: [(&str, u8); 13] = [
     ("gantry-runtime", 2),
     ("gantry-network", 2),
     ("gantry-build", 3),
+    ("gantry-oci", 3),
     ("gantry-supervisor", 3),
     ("gantry-engine", 4),
     ("gantry", 6),

@@ -24,8 +24,10 @@ usage: cargo xtask <command>
   lints             check without the tests
   layers            check that every crate depends only on the levels below it
   licences          check the licences of all dependencies against deny.toml
+  storm [ROUNDS]    start, SIGKILL of a random process, clean up, 1000 times: nothing is left
   vm [BINARY]       the checks of a machine with cgroup v2 alone, under emulation
-  bench [NAME...]   compare hot paths with the peers found on this machine
+  bench [--binary PATH] [NAME...]
+                    compare hot paths with the peers found on this machine
   build             the release binary, static; prints its path
   install [PREFIX]  the release binary, completions and man pages, below PREFIX (/usr/local)";
 
@@ -41,6 +43,7 @@ fn main() -> Result<()> {
         "layers" => layers::run(),
         "licences" => licences::run(),
         "bench" => bench::run(&rest),
+        "storm" => test::storm(&rest),
         "vm" => vm::run(&rest),
         "build" => {
             let binary = cargo::release_binary()?;

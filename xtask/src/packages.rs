@@ -14,7 +14,7 @@ pub(crate) struct Needed {
 }
 
 /// The peers and tools of the test suite.
-pub(crate) const FOR_TESTS: [Needed; 9] = [
+pub(crate) const FOR_TESTS: [Needed; 16] = [
     Needed {
         program: "busybox",
         package: "busybox-static",
@@ -30,6 +30,14 @@ pub(crate) const FOR_TESTS: [Needed; 9] = [
     Needed {
         program: "buildah",
         package: "buildah",
+    },
+    Needed {
+        program: "podman",
+        package: "podman",
+    },
+    Needed {
+        program: "dockerd",
+        package: "docker.io",
     },
     Needed {
         program: "docker-registry",
@@ -50,6 +58,26 @@ pub(crate) const FOR_TESTS: [Needed; 9] = [
     Needed {
         program: "git",
         package: "git",
+    },
+    Needed {
+        program: "pasta",
+        package: "passt",
+    },
+    Needed {
+        program: "slirp4netns",
+        package: "slirp4netns",
+    },
+    Needed {
+        program: "newuidmap",
+        package: "uidmap",
+    },
+    Needed {
+        program: "python3",
+        package: "python3",
+    },
+    Needed {
+        program: "cc",
+        package: "build-essential",
     },
 ];
 

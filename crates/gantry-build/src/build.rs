@@ -9,6 +9,7 @@ use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_dockerfile::{Dockerfile, SourceFile};
 use gantry_model::Platform;
 
+use crate::cache::Cache;
 use crate::error::BuildError;
 use crate::export;
 use crate::graph::{Graph, NodeId, Operation};
@@ -16,8 +17,10 @@ use crate::lower::{self, Settings};
 use crate::progress::Progress;
 use crate::report::Reporter;
 use crate::request::{BuildRequest, BuildResult, Builder, DockerfileSource};
+use crate::run_folder;
 use crate::run_step;
-use crate::solve::{Setting, Solver, Stop};
+use crate::secrets::Secrets;
+use crate::solve::{Setting, Solver, Stop, Syncing};
 use crate::sources::Sources;
 use crate::tree::{StatCache, Tree};
 
@@ -34,6 +37,8 @@ pub fn build(
     progress: &dyn Progress,
 ) -> Result<BuildResult, BuildError> {
     let reporter = Reporter::new(progress);
+    // What a killed build left is in nobody's way: the next one or a prune tries again.
+    drop(run_folder::sweep(&builder.run_root));
     let (source, dockerfile) = load_dockerfile(request, &reporter)?;
     let epoch = epoch(request)?;
     let settings = settings(request, epoch);
@@ -49,10 +54,14 @@ pub fn build(
         root: builder.root.clone(),
         run_root: builder.run_root.clone(),
         no_cache: request.no_cache,
+        knows_nothing: request.no_cache || Cache::is_empty(&builder.store),
+        syncing: Syncing::new(builder.store.clone()),
         parallelism: request.parallelism.unwrap_or(threads.max(2)).max(1),
         threads,
         epoch: epoch.map(|seconds| (seconds, 0)),
         epoch_text: settings.epoch.clone(),
+        secrets: Secrets::new(request.secrets.clone()),
+        ssh: request.ssh.clone(),
         bridge_used: AtomicBool::new(false),
     };
     let context = match (
@@ -74,6 +83,8 @@ pub fn build(
         let _started = run_step::start_teardown(&setting.run_root);
     }
     let layers = solved?;
+    solver.search_leaks(lowered.target, &lowered.config, &lowered.history)?;
+    setting.syncing.finish();
     let tally = solver.tally();
     let image_id = export::export(
         &builder.store,
@@ -302,7 +313,13 @@ fn open_context(
         path: path.to_owned(),
     })?;
     let cache = StatCache::open(&setting.root.join("build/stat"), &absolute);
-    Tree::context(&absolute, ignore, cache, setting.threads).map_err(|_| BuildError::NoContext {
+    let tree = Tree::context(&absolute, ignore, cache, setting.threads);
+    let tree = tree.map_err(|_| BuildError::NoContext {
         path: path.to_owned(),
+    })?;
+    Ok(if setting.knows_nothing {
+        tree.unread()
+    } else {
+        tree
     })
 }

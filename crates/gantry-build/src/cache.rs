@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StepError;
 use crate::graph::{Fields, FileOperation, FileSource, Operation, RunOperation};
 use crate::ops::copy::Change;
+use crate::run_folder::folder;
 use crate::solve::Stop;
 use crate::tree::Match;
 
@@ -82,7 +83,7 @@ pub(crate) fn key_of_files(
     for source in &operation.sources {
         match source {
             FileSource::Inline { name, content } => drop(fields.number(0).text(name).text(content)),
-            FileSource::Path(_) => {
+            FileSource::Path(_) | FileSource::Exact(_) => {
                 let matches = selected.next().map_or(&[][..], Vec::as_slice);
                 fields.number(1).number(matches.len() as u64);
                 for found in matches {
@@ -136,7 +137,7 @@ fn add_match(fields: &mut Fields, found: &Match, change: &Change, parents: bool)
         ) {
             fields.number(entry.stat.special);
         }
-        if entry.stat.links > 1 && entry.digest.is_some() {
+        if entry.stat.linked && entry.digest.is_some() {
             let original = *first
                 .entry((entry.stat.device, entry.stat.inode))
                 .or_insert(number);
@@ -206,8 +207,14 @@ impl Cache {
     pub(crate) fn new(store: Store, run_root: &Path) -> Self {
         Self {
             store,
-            locks: run_root.join("build"),
+            locks: folder(run_root),
         }
+    }
+
+    /// Whether no step was ever run that is remembered.
+    pub(crate) fn is_empty(store: &Store) -> bool {
+        // If it cannot be known now, it will be when something is looked up.
+        store.records().is_empty(STEP).unwrap_or(false)
     }
 
     /// The layer that a step made under this key, if the store still has it.

@@ -9,7 +9,7 @@ use gantry_dockerfile::resolve::ResolveError;
 use gantry_dockerfile::{Diagnostic, SourceFile, Span};
 use gantry_model::{Fault, FaultKind};
 
-use gantry_store::{PackError, StoreError};
+use gantry_store::{PackError, StoreError, UnpackError};
 use gantry_sys::mount::MountError;
 
 use crate::base::BaseImageError;
@@ -197,7 +197,41 @@ pub enum StepError {
         /// What to do.
         hints: Vec<String>,
     },
-    /// An archive cannot be unpacked.
+    /// A secret cannot be read.
+    #[error("cannot read the secret {id}")]
+    Secret {
+        /// Its id.
+        id: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A step requires what the client did not give.
+    #[error("{what} {id}: not found")]
+    NotLent {
+        /// `secret` or `ssh agent`.
+        what: &'static str,
+        /// Its id.
+        id: String,
+        /// The flag that gives it.
+        flag: String,
+    },
+    /// A secret of the build stands in what would become the image.
+    #[error("the secret {id} is in {place}")]
+    Leaked {
+        /// Its id.
+        id: String,
+        /// Where: a file of a layer, or a part of the configuration.
+        place: String,
+    },
+    /// An archive is wrong, or more than is accepted.
+    #[error("cannot unpack {}", path.display())]
+    Unpack {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: UnpackError,
+    },
+    /// An archive cannot be taken for what it is.
     #[error("cannot unpack {}: {reason}", path.display())]
     Archive {
         /// Which.
@@ -261,7 +295,13 @@ impl From<SelectError> for StepError {
 impl Fault for StepError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::NotFound { .. } => FaultKind::NotFound,
+            Self::NotFound { .. } | Self::NotLent { .. } => FaultKind::NotFound,
+            Self::Leaked { .. } => FaultKind::Forbidden,
+            Self::Secret { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => FaultKind::NotFound,
+                io::ErrorKind::PermissionDenied => FaultKind::Forbidden,
+                _ => FaultKind::Invalid,
+            },
             Self::NoContext
             | Self::UnknownUser { .. }
             | Self::Pattern { .. }
@@ -275,6 +315,7 @@ impl Fault for StepError {
             },
             Self::Store(error) => error.kind(),
             Self::Start { kind, .. } => *kind,
+            Self::Unpack { source, .. } => source.kind(),
             Self::Archive { .. } => FaultKind::Corrupt,
             Self::Mount(_) | Self::Pack(_) | Self::Canceled => FaultKind::Internal,
         }
@@ -297,7 +338,13 @@ impl Fault for StepError {
                 )]
             }
             Self::Store(error) => error.hints(),
+            Self::Unpack { source, .. } => source.hints(),
             Self::Start { hints, .. } => hints.clone(),
+            Self::NotLent { flag, .. } => vec![format!("give it with {flag}")],
+            Self::Leaked { .. } => vec![
+                "keep it out of the layer: read it where it is mounted, and write no file with it"
+                    .to_owned(),
+            ],
             _ => Vec::new(),
         }
     }

@@ -26,7 +26,7 @@ pub(crate) enum Operation {
     Image(ImageSource),
     /// The build context. No root file system, only something to copy from.
     Context,
-    /// `RUN`. Input 0 is the root file system.
+    /// `RUN`. Input 0 is the root file system; the others are what its bind mounts show.
     Run(Box<RunOperation>),
     /// `COPY` and `ADD`. Input 0 is the root file system, input 1, where there is one, what is
     /// copied from.
@@ -96,6 +96,49 @@ pub(crate) enum Mount {
     },
     /// A folder that outlives the build.
     Cache(CacheMount),
+    /// Files of another root file system.
+    Bind(BindMount),
+    /// Something only this step may know. What it is, is not part of the definition.
+    Secret(SecretMount),
+    /// The socket of an SSH agent.
+    Ssh(SshMount),
+}
+
+/// `type=bind`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BindMount {
+    /// Which input of the step.
+    pub(crate) input: usize,
+    /// Absolute path in it.
+    pub(crate) source: String,
+    pub(crate) target: String,
+    /// Whether the step may write; what it writes is thrown away.
+    pub(crate) read_write: bool,
+}
+
+/// `type=secret`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SecretMount {
+    pub(crate) id: String,
+    /// The file it is laid at.
+    pub(crate) target: Option<String>,
+    /// The variable it is put into.
+    pub(crate) env: Option<String>,
+    pub(crate) required: bool,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// `type=ssh`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SshMount {
+    pub(crate) id: String,
+    pub(crate) target: String,
+    pub(crate) required: bool,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// `type=cache`.
@@ -147,6 +190,8 @@ pub(crate) struct FileOperation {
 pub(crate) enum FileSource {
     /// A path or wildcard in input 1.
     Path(String),
+    /// A path in input 1, whatever characters are in it.
+    Exact(String),
     /// A file whose content stands in the Dockerfile.
     Inline { name: String, content: String },
 }

@@ -14,6 +14,8 @@
 //! | `cache` | keys by content, records, one run of a step among all processes |
 //! | `solve` | which step is run when, and which not at all |
 //! | `ops` | what the operations do: copies straight into a layer, archives, containers |
+//! | `run_folder` | what running steps have in the run root, and taking away what killed ones left |
+//! | `secrets` | what is lent to steps, and the search for what a step kept of it |
 //! | `export` | the image in the store |
 //!
 //! text → tree of stages → `lower` → graph → `solve`: for each operation a key of what it does
@@ -30,6 +32,8 @@ mod graph;
 mod lower;
 mod ops;
 mod report;
+mod run_folder;
+mod secrets;
 mod solve;
 mod sources;
 mod tree;
@@ -47,3 +51,5 @@ pub use cancel::Cancellation;
 pub use error::{BuildError, StepError};
 pub use progress::{Event, Progress};
 pub use request::{BuildRequest, BuildResult, Builder, DockerfileSource, RunNetwork};
+pub use run_folder::sweep;
+pub use secrets::SecretSource;

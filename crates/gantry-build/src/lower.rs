@@ -7,6 +7,7 @@ mod display;
 mod healthcheck;
 mod history;
 mod metadata;
+mod mounts;
 mod scope;
 mod stage;
 mod steps;
@@ -21,7 +22,7 @@ use gantry_dockerfile::argument::is_predefined;
 use gantry_dockerfile::ast::InstructionKind;
 use gantry_dockerfile::diagnostic::Code;
 use gantry_dockerfile::lint::{self, Environment, SettingsError, Surroundings};
-use gantry_dockerfile::resolve::{Base, Source};
+use gantry_dockerfile::resolve::{Base, SCRATCH, Source};
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
 use gantry_model::image::{History, ImageConfig};
@@ -282,7 +283,9 @@ impl<'a> Lowering<'a> {
                 wanted.push(self.base_request(stage));
             }
             for from in self.named_sources(stage) {
-                if matches!(self.dockerfile.source_of(stage, from), Ok(Source::External)) {
+                if from != SCRATCH
+                    && matches!(self.dockerfile.source_of(stage, from), Ok(Source::External))
+                {
                     wanted.push(self.source_request(from));
                 }
             }

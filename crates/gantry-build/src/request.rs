@@ -10,6 +10,7 @@ use gantry_store::Store;
 
 use crate::base::{BaseImages, PullPolicy};
 use crate::cancel::Cancellation;
+use crate::secrets::SecretSource;
 
 /// Where a build works: the store and the two state folders.
 pub struct Builder<'a> {
@@ -87,6 +88,10 @@ pub struct BuildRequest {
     pub network: RunNetwork,
     /// Further lines of `/etc/hosts` in `RUN` steps (`--add-host`).
     pub extra_hosts: Vec<(String, IpAddr)>,
+    /// What `RUN --mount=type=secret` may show, by id.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Sockets of SSH agents for `RUN --mount=type=ssh`, by id.
+    pub ssh: BTreeMap<String, PathBuf>,
     /// Most steps run at once; the number of cores (at least two) without.
     pub parallelism: Option<usize>,
     /// Stops the build.
@@ -112,6 +117,8 @@ impl BuildRequest {
             pull: PullPolicy::default(),
             network: RunNetwork::default(),
             extra_hosts: Vec::new(),
+            secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
             parallelism: None,
             cancellation: Cancellation::new()?,
         })

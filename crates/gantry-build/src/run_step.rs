@@ -12,13 +12,16 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use gantry_model::{Fault, FaultKind};
-use gantry_network::{AttachRequest, LINGER, NetworkConfig, Networks, Relay, loopback_up};
+use gantry_network::{
+    AttachRequest, LINGER, NetworkConfig, NetworkError, Networks, Relay, UserNetwork, UserRequest,
+    loopback_up,
+};
 use gantry_runtime::{
     Launch, OverlayRoot, PrepareError, RootFs, Running, SeccompChoice, StartError, Stdio, create,
 };
@@ -26,6 +29,10 @@ use gantry_sys::process::{Image, Spawn};
 use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
+
+use place::{Agents, Layout};
+
+pub(crate) mod place;
 
 /// The hidden first argument.
 pub const ARGUMENT: &str = "__run-step";
@@ -36,6 +43,8 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const DOCUMENT: RawFd = 3;
 /// Descriptor of the socket.
 pub(crate) const CONTROL: RawFd = 4;
+/// Descriptor of the step's folder, which is locked as long as anybody has it.
+pub(crate) const FOLDER: RawFd = 5;
 /// Most bytes of a document.
 const LARGEST: u64 = 64 << 20;
 /// SIGKILL, as every Linux numbers it.
@@ -65,12 +74,17 @@ pub(crate) struct Request {
     pub(crate) relay_to: Vec<SocketAddr>,
     pub(crate) hostname: String,
     pub(crate) run_root: PathBuf,
+    /// A folder of this step alone.
+    pub(crate) folder: PathBuf,
+    pub(crate) layout: Layout,
 }
 
 /// The network of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Network {
     Bridge,
+    /// One that a program of the user's carries.
+    User,
     Loopback,
     Host,
 }
@@ -146,9 +160,17 @@ fn serve() -> io::Result<()> {
     let mut text = Vec::new();
     File::from(document).take(LARGEST).read_to_end(&mut text)?;
     match serde_json::from_slice(&text)? {
-        Work::Step(request) if request.version == VERSION => {
+        Work::Step(mut request) if request.version == VERSION => {
             let control = UnixStream::from(gantry_sys::fd::inherited(CONTROL)?);
-            let outcome = Step::default().run(&request, &control);
+            let outcome = match request.layout.lay(&mut request.spec) {
+                Ok(agents) => Step::default().run(&request, agents, &control),
+                Err(error) => Outcome::Failed {
+                    message: format!("cannot lay out the mounts: {}", chain(&error)),
+                    kind: Kind::Internal,
+                    hints: Vec::new(),
+                    code: 125,
+                },
+            };
             (&control).write_all(&serde_json::to_vec(&outcome)?)
         }
         Work::Teardown {
@@ -193,7 +215,12 @@ pub(crate) fn start_teardown(run_root: &Path) -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     let process = Spawn {
         image: Image::own()?,
-        arguments: &[OsStr::new("gantry"), OsStr::new(ARGUMENT)],
+        // The run root tells in a list of processes whose it is.
+        arguments: &[
+            OsStr::new("gantry"),
+            OsStr::new(ARGUMENT),
+            run_root.as_os_str(),
+        ],
         environment: &[],
         descriptors: &[
             (null.as_fd(), 0),
@@ -216,17 +243,18 @@ pub(crate) fn start_teardown(run_root: &Path) -> io::Result<()> {
 #[derive(Default)]
 struct Step {
     networks: Option<Networks>,
+    carried: Option<UserNetwork>,
     relay: Option<Relay>,
 }
 
 impl Step {
-    fn run(mut self, request: &Request, control: &UnixStream) -> Outcome {
-        let outcome = match self.start(request) {
+    fn run(mut self, request: &Request, agents: Agents, control: &UnixStream) -> Outcome {
+        let outcome = match self.start(request, agents) {
             Ok(running) => {
                 // The container has its own copies; ours would keep the streams open.
                 let outcome = self.wait(&running, control);
                 for _failed in running.cleanup() {
-                    // A cgroup that stays behind is collected with the others of its folder.
+                    // A cgroup that stays behind goes with the folder of the step.
                 }
                 outcome
             }
@@ -237,18 +265,17 @@ impl Step {
                 code: error.exit_code(),
             },
         };
+        drop(self.carried.take());
         if let Some(networks) = &self.networks {
             let _outcome = networks.detach(&request.id);
         }
         outcome
     }
 
-    fn start(&mut self, request: &Request) -> Result<Running, StartError> {
-        let null = |source| StartError::Parent {
-            action: "duplicate the standard streams",
-            source,
-        };
-        let [stdin, stdout, stderr] = streams().map_err(null)?;
+    fn start(&mut self, request: &Request, agents: Agents) -> Result<Running, StartError> {
+        let failed = |action| move |source| StartError::Parent { action, source };
+        let duplicated = streams().map_err(failed("duplicate the standard streams"))?;
+        let [stdin, stdout, stderr] = duplicated;
         let launch = Launch {
             id: &request.id,
             spec: &request.spec,
@@ -268,11 +295,21 @@ impl Step {
             init: false,
             die_with_parent: true,
             strict_rlimits: false,
+            oci: gantry_runtime::OciOptions::default(),
         };
         let created = create(&launch, |namespaces| -> Result<(), PrepareError> {
             match request.network {
                 Network::Host => {}
                 Network::Loopback => loopback_up(namespaces.network)?,
+                Network::User => {
+                    self.carried = Some(UserNetwork::start(&UserRequest {
+                        netns: namespaces.network,
+                        ports: &[],
+                        folder: &request.folder,
+                        program: None,
+                    })?);
+                    self.open_relay(namespaces.network, request)?;
+                }
                 Network::Bridge => {
                     let networks = Networks::open(&request.run_root, NetworkConfig::default())?;
                     networks.attach(&AttachRequest {
@@ -282,17 +319,29 @@ impl Step {
                         ports: &[],
                         hostname: &request.hostname,
                         mac: None,
+                        link_local: &[],
                     })?;
                     self.networks = Some(networks);
-                    if !request.relay_to.is_empty() {
-                        self.relay =
-                            Some(Relay::open(namespaces.network, request.relay_to.clone())?);
-                    }
+                    self.open_relay(namespaces.network, request)?;
                 }
             }
             Ok(())
         })?;
+        agents
+            .serve()
+            .map_err(failed("serve the agents of the step"))?;
         created.start()
+    }
+
+    fn open_relay(
+        &mut self,
+        network: BorrowedFd<'_>,
+        request: &Request,
+    ) -> Result<(), NetworkError> {
+        if !request.relay_to.is_empty() {
+            self.relay = Some(Relay::open(network, request.relay_to.clone())?);
+        }
+        Ok(())
     }
 
     /// Waits for the end of the container; ends it when nobody listens any more.

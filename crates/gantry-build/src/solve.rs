@@ -1,11 +1,13 @@
 //! Running the graph: what is in the cache is not run, what is independent runs at once.
 
 mod file;
+mod leaks;
 mod schedule;
 mod step;
 mod stop;
+mod sync;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,8 +22,10 @@ use crate::error::{BuildError, StepError};
 use crate::graph::{Graph, NodeId, Operation};
 use crate::progress::VertexId;
 use crate::report::Reporter;
+use crate::secrets::Secrets;
 use crate::tree::{Match, Tree};
 pub(crate) use stop::Stop;
+pub(crate) use sync::Syncing;
 
 /// Where things are and what holds for a whole build.
 pub(crate) struct Setting {
@@ -33,6 +37,10 @@ pub(crate) struct Setting {
     /// `$RUN`.
     pub(crate) run_root: PathBuf,
     pub(crate) no_cache: bool,
+    /// Whether the cache cannot have anything for this build: then no content is read to look it up.
+    pub(crate) knows_nothing: bool,
+    /// Brings layers to the disk while later steps run.
+    pub(crate) syncing: Syncing,
     /// Most steps at once.
     pub(crate) parallelism: usize,
     /// Threads of one copy.
@@ -41,6 +49,10 @@ pub(crate) struct Setting {
     pub(crate) epoch: Option<(i64, u32)>,
     /// The same as a text of the image configuration.
     pub(crate) epoch_text: Option<String>,
+    /// What steps may borrow.
+    pub(crate) secrets: Secrets,
+    /// Sockets of SSH agents by id.
+    pub(crate) ssh: BTreeMap<String, PathBuf>,
     /// Whether a step was on the bridge.
     pub(crate) bridge_used: AtomicBool,
 }

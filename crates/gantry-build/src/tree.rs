@@ -13,17 +13,21 @@ mod walk;
 mod tests;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_sys::path::Directory;
 use rustix::fs::{FileType, Stat};
 
-pub(crate) use digest::{Attribute, Copied, content_digest, copy_and_digest, digest_of};
+pub(crate) use digest::{
+    Attribute, Copied, attributes, content_digest, copy_and_digest, digest_of, digest_of_bytes,
+};
 pub(crate) use select::{Match, SelectError};
 pub(crate) use stat_cache::StatCache;
 pub(crate) use walk::FileError;
@@ -38,6 +42,9 @@ pub(crate) struct Tree {
     /// Digests of files by what `stat` says about them; none where files cannot change.
     cache: Option<Mutex<StatCache>>,
     threads: usize,
+    /// Whether the content of what is selected is looked at. Where nothing can be known of it, the
+    /// copy is the first to read it, and tells its digest.
+    hashes: bool,
     /// Bytes that were read to hash them.
     read: AtomicU64,
 }
@@ -56,6 +63,7 @@ impl Tree {
             ignore,
             cache: Some(Mutex::new(cache)),
             threads,
+            hashes: true,
             read: AtomicU64::new(0),
         })
     }
@@ -68,7 +76,16 @@ impl Tree {
             ignore: IgnoreFile::from_patterns([]).expect("no pattern is wrong"),
             cache: None,
             threads,
+            hashes: true,
             read: AtomicU64::new(0),
+        }
+    }
+
+    /// The same tree, of whose files nothing but names and status is looked at.
+    pub(crate) fn unread(self) -> Self {
+        Self {
+            hashes: false,
+            ..self
         }
     }
 
@@ -87,12 +104,24 @@ impl Tree {
         self.name.join(path)
     }
 
+    /// Learns the digest of an open file that was read whole from `when` on, and had these facts
+    /// before.
+    pub(crate) fn learn(&self, file: &File, before: &Facts, digest: &[u8; 32], when: SystemTime) {
+        self.read.fetch_add(before.size, Ordering::Relaxed);
+        let Some(cache) = &self.cache else { return };
+        let unchanged = rustix::fs::fstat(file).is_ok_and(|stat| Facts::new(&stat) == *before);
+        if unchanged {
+            cache
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remember(before, digest, when);
+        }
+    }
+
     /// Writes what was learnt about files.
     pub(crate) fn save(&self) {
         if let Some(cache) = &self.cache {
-            let mut cache = cache
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
             // Without it the next build reads more than it must; no reason to fail this one.
             let _saved = cache.save();
         }
@@ -134,7 +163,8 @@ pub(crate) struct Facts {
     pub(crate) size: u64,
     pub(crate) device: u64,
     pub(crate) inode: u64,
-    pub(crate) links: u64,
+    /// Whether it has other names as well.
+    pub(crate) linked: bool,
     /// Device number of a device node.
     pub(crate) special: u64,
     /// 512-byte blocks on disk.
@@ -154,7 +184,7 @@ impl Facts {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             device: stat.st_dev,
             inode: stat.st_ino,
-            links: stat.st_nlink,
+            linked: stat.st_nlink > 1,
             special: stat.st_rdev,
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
             modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),

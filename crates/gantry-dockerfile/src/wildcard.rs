@@ -130,7 +130,15 @@ impl SourcePattern {
     /// # Errors
     /// A component is malformed.
     pub fn new(path: &str) -> Result<Self, PatternError> {
-        let wild = has_wildcard(path);
+        Self::split(path, has_wildcard(path))
+    }
+
+    /// Splits a path in the same way in which nothing is a wildcard.
+    pub fn exact(path: &str) -> Self {
+        Self::split(path, false).expect("a path without wildcards is not malformed")
+    }
+
+    fn split(path: &str, wild: bool) -> Result<Self, PatternError> {
         let mut components = Vec::new();
         for part in path.split('/') {
             match part {

@@ -3,6 +3,8 @@
 //! The second wins over the first key by key, flags win over both. An unknown key is an error:
 //! nothing that is written there is silently ignored.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +12,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gantry_model::quantity::parse_bytes;
-use gantry_network::Subnet;
+use gantry_model::userns::UsernsMode;
+use gantry_network::{Subnet, UserProgram};
+use gantry_store::Limits;
 use serde::Deserialize;
 
 use crate::error::OpenError;
@@ -35,6 +39,8 @@ pub struct Surroundings {
     pub network: BTreeMap<String, OsString>,
     /// The caller's user id.
     pub uid: u32,
+    /// User and group of the person behind the caller, who may have become root by sudo.
+    pub person: Option<(u32, u32)>,
 }
 
 impl Surroundings {
@@ -97,8 +103,14 @@ pub struct Config {
     pub registries: BTreeMap<String, Registry>,
     /// The default bridge network.
     pub network: Network,
+    /// User namespace of containers that are not told one (`--userns`).
+    pub userns: Option<String>,
     /// Logs of containers.
     pub log: Log,
+    /// What layers and archives from outside may be.
+    pub limits: Limits,
+    /// Folders of CDI specifications; the usual ones when empty.
+    pub cdi_spec_dirs: Vec<PathBuf>,
 }
 
 /// How one registry is reached.
@@ -122,6 +134,9 @@ pub struct Network {
     pub subnet: Option<String>,
     /// Largest packet.
     pub mtu: Option<u32>,
+    /// The program that carries a container's network without root, `pasta` or `slirp4netns`; the
+    /// first of them that is installed when not given.
+    pub rootless: Option<UserProgram>,
 }
 
 /// Logs of containers.
@@ -131,6 +146,10 @@ pub struct Log {
     pub max_size: u64,
     /// Files that are kept, the current one included.
     pub max_files: u32,
+    /// The log driver of containers that name none.
+    pub driver: String,
+    /// Its options.
+    pub options: BTreeMap<String, String>,
 }
 
 impl Default for Log {
@@ -138,6 +157,8 @@ impl Default for Log {
         Self {
             max_size: 20 << 20,
             max_files: 5,
+            driver: "json-file".into(),
+            options: BTreeMap::new(),
         }
     }
 }
@@ -150,7 +171,10 @@ struct Written {
     run_root: Option<PathBuf>,
     registries: BTreeMap<String, WrittenRegistry>,
     network: Network,
+    userns: Option<String>,
     log: WrittenLog,
+    limits: limits::WrittenLimits,
+    cdi_spec_dirs: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -178,6 +202,8 @@ impl Registry {
 struct WrittenLog {
     max_size: Option<String>,
     max_files: Option<u32>,
+    driver: Option<String>,
+    options: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -207,9 +233,9 @@ impl Config {
             path: path.to_path_buf(),
             source: Box::new(source),
         })?;
-        let invalid = |key, value: &str, reason| OpenError::Value {
+        let invalid = |key: &str, value: &str, reason| OpenError::Value {
             path: path.to_path_buf(),
-            key,
+            key: key.to_owned(),
             value: value.to_owned(),
             reason,
         };
@@ -235,6 +261,17 @@ impl Config {
             }
             self.log.max_files = files;
         }
+        if let Some(driver) = written.log.driver {
+            self.log.driver = driver;
+        }
+        if let Some(folders) = written.cdi_spec_dirs {
+            self.cdi_spec_dirs = folders;
+        }
+        self.log.options.extend(written.log.options);
+        written
+            .limits
+            .apply(&mut self.limits)
+            .map_err(|(key, value, reason)| invalid(&format!("limits.{key}"), &value, reason))?;
         self.root = written.root.or_else(|| self.root.take());
         self.run_root = written.run_root.or_else(|| self.run_root.take());
         if let Some(subnet) = &written.network.subnet
@@ -246,6 +283,13 @@ impl Config {
                 "a subnet is written a.b.c.d/n",
             ));
         }
+        if let Some(mode) = &written.userns
+            && mode.parse::<UsernsMode>().is_err()
+        {
+            let reason = "it is host, auto, keep-id or CONTAINER:HOST:SIZE";
+            return Err(invalid("userns", mode, reason));
+        }
+        self.userns = written.userns.or_else(|| self.userns.take());
         for (name, registry) in written.registries {
             self.registries.entry(name).or_default().apply(registry);
         }
@@ -254,6 +298,7 @@ impl Config {
             .subnet
             .or_else(|| self.network.subnet.take());
         self.network.mtu = written.network.mtu.or(self.network.mtu);
+        self.network.rootless = written.network.rootless.or(self.network.rootless);
         Ok(())
     }
 }
@@ -274,15 +319,17 @@ mod tests {
     fn the_second_file_wins_key_by_key() {
         let config = applied(&[
             "root = \"/one\"\nrun-root = \"/run/one\"\n[log]\nmax-size = \"1m\"\nmax-files = 2\n\
+             [limits]\ndevices = 1\nlayer-entries = 9\n\
              [registries.\"docker.io\"]\nmirrors = [\"http://a\"]\n[registries.\"b.io\"]\ninsecure = true\n",
             "root = \"/two\"\n[log]\nmax-size = \"2m\"\n[registries.\"docker.io\"]\nmirrors = [\"https://c/x\"]\n\
-             [registries.\"b.io\"]\nonly-mirrors = true\n",
+             [registries.\"b.io\"]\nonly-mirrors = true\n[limits]\ndevices = 7\n",
         ])
         .unwrap();
         assert_eq!(config.root.as_deref(), Some(Path::new("/two")));
         assert_eq!(config.run_root.as_deref(), Some(Path::new("/run/one")));
         assert_eq!((config.log.max_size, config.log.max_files), (2 << 20, 2));
         assert_eq!(config.registries["docker.io"].mirrors, ["https://c/x"]);
+        assert_eq!((config.limits.devices, config.limits.entries), (7, 9));
         assert!(config.registries["b.io"].insecure && config.registries["b.io"].only_mirrors);
     }
 
@@ -296,6 +343,9 @@ mod tests {
             "[registries.\"docker.io\"]\nmirror = \"http://a\"",
             "root = ",
             "[network]\nsubnet = \"10.0.0.0\"",
+            "[network]\nrootless = \"vpnkit\"",
+            "[limits]\nlayer-bytes = \"0\"",
+            "[limits]\nlayers = 5",
         ] {
             assert!(applied(&[text]).is_err(), "{text}");
         }

@@ -5,15 +5,25 @@
 //! a link in `$ROOT/names`. While it runs, its supervisor holds the lock in
 //! `$RUN/containers/<id>`; nothing else is needed to know the truth about it.
 
+mod boot;
+mod changes;
+mod commit;
+mod copy;
 mod create;
+mod damage;
+mod debug;
 mod error;
 mod exec;
+mod export;
 mod folders;
 mod health;
 mod host;
+pub(crate) use host::read_limited;
 mod inspect;
 mod lifecycle;
+mod links;
 mod list;
+mod logging;
 mod logs;
 mod merge;
 mod merged_root;
@@ -22,9 +32,15 @@ mod processes;
 mod removal;
 mod spec;
 mod start;
+mod stats;
 mod status;
+mod stubs;
+mod support;
 mod sweep;
+mod update;
 mod user;
+mod userns;
+mod view;
 
 use std::io;
 
@@ -33,19 +49,28 @@ use gantry_network::{NetworkConfig, NetworkError, Networks};
 
 use crate::Engine;
 
+pub use boot::Booted;
+pub use changes::{Change, ChangeKind};
+pub use commit::CommitOptions;
+pub use copy::{CopyError, CopyOptions};
 pub use create::Created;
+pub use damage::Damaged;
+pub use debug::Debugging;
 pub use error::ContainerError;
 pub use exec::{ExecSpec, Executing};
 pub use inspect::Inspected;
 pub use lifecycle::{ContainersPruned, RemoveOptions};
 pub use list::{ContainerView, ListOptions};
+pub use logging::LoggingError;
 pub use logs::{LogLine, LogOptions, LogReader, parse_time};
 pub use processes::Processes;
 pub use spec::SpecError;
 pub use start::{Begun, StartOptions};
+pub use stats::Sample;
+pub use update::Changes;
 pub use user::UserError;
 
-pub(crate) use folders::TRASH;
+pub(crate) use folders::{TRASH, is_damage};
 
 /// The handle of containers.
 #[derive(Debug, Clone, Copy)]
@@ -82,16 +107,31 @@ impl<'a> Containers<'a> {
         Ok((record, state))
     }
 
-    /// The documents of all containers, in no order.
+    /// The documents of all containers, in no order. One that is damaged is no reason to show
+    /// none: it is left out, and [`Engine::take_damaged`] tells of it.
     ///
     /// # Errors
     /// [`ContainerError::File`].
     pub fn records(&self) -> Result<Vec<ContainerRecord>, ContainerError> {
-        let mut records = Vec::new();
-        for id in folders::ids(self.engine)? {
-            records.extend(folders::Folders::of(self.engine, &id).record()?);
+        let (records, damaged) = self.documents()?;
+        for damaged in damaged {
+            self.engine.note_damage(damaged);
         }
         Ok(records)
+    }
+
+    /// The documents of all containers, and those that are damaged.
+    pub(crate) fn documents(&self) -> Result<(Vec<ContainerRecord>, Vec<Damaged>), ContainerError> {
+        let (mut records, mut all_damaged) = (Vec::new(), Vec::new());
+        for id in folders::ids(self.engine)? {
+            match folders::Folders::of(self.engine, &id).record() {
+                Err(ContainerError::Damaged { id, path, source }) => {
+                    all_damaged.push(Damaged::new(id, path, &source));
+                }
+                other => records.extend(other?),
+            }
+        }
+        Ok((records, all_damaged))
     }
 }
 

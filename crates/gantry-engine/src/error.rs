@@ -30,7 +30,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// The key, dotted.
-        key: &'static str,
+        key: String,
         /// What it says.
         value: String,
         /// Why that cannot be.

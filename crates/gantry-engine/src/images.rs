@@ -5,8 +5,8 @@
 //! says them in Docker's words.
 
 mod archive;
-mod change;
-mod document;
+pub(crate) mod change;
+pub(crate) mod document;
 mod error;
 pub mod history;
 pub mod import;

@@ -10,19 +10,26 @@
 // The HostConfig object of a container's inspection has more fields than the default allows.
 #![recursion_limit = "256"]
 
+mod cdi;
 pub mod config;
 pub mod containers;
 mod error;
+pub mod events;
 pub mod images;
 pub mod networks;
+pub mod rootless;
 pub mod roots;
 pub mod system;
 pub mod volumes;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use gantry_model::ContainerId;
 use gantry_store::Store;
+
+use containers::Damaged;
 
 pub use config::{Config, Surroundings};
 pub use containers::Containers;
@@ -41,6 +48,7 @@ pub struct Engine {
     surroundings: Surroundings,
     store: OnceLock<Store>,
     registry: OnceLock<gantry_registry::Client>,
+    damaged: Mutex<BTreeMap<ContainerId, Damaged>>,
 }
 
 impl Engine {
@@ -68,6 +76,7 @@ impl Engine {
             surroundings,
             store: OnceLock::new(),
             registry: OnceLock::new(),
+            damaged: Mutex::default(),
         })
     }
 
@@ -103,8 +112,21 @@ impl Engine {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = Store::open(&self.root)?;
+        let store = Store::open(&self.root)?.with_limits(self.config.limits.clone());
         Ok(self.store.get_or_init(|| store))
+    }
+
+    /// Takes the list of containers that were left out so far because their documents are
+    /// damaged: whoever asks tells a person.
+    #[must_use]
+    pub fn take_damaged(&self) -> Vec<Damaged> {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *damaged).into_values().collect()
+    }
+
+    pub(crate) fn note_damage(&self, found: Damaged) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.insert(found.id.clone(), found);
     }
 
     /// Images and tags.

@@ -166,7 +166,7 @@ impl<'a> Networks<'a> {
     }
 }
 
-fn id(name: &str, run_root: &Path) -> String {
+pub(crate) fn id(name: &str, run_root: &Path) -> String {
     let mut hash = Sha256::new();
     hash.update(name);
     for part in components(run_root.as_os_str()) {

@@ -3,6 +3,7 @@
 //! `$ROOT/volumes/<name>/_data` is what containers see, `volume.json` beside it what is known.
 
 mod copy_up;
+mod options;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -10,19 +11,24 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use gantry_model::record::ResolvedMountKind;
-use gantry_model::{Fault, FaultKind};
+use gantry_model::record::{ResolvedMountKind, VolumeMount};
+use gantry_model::{Event, EventType, Fault, FaultKind};
+use gantry_sys::lock::folder::HeldFolder;
 use gantry_sys::path::Directory;
 use serde::{Deserialize, Serialize};
 
 use crate::Engine;
 
-pub(crate) use copy_up::copy_up;
+pub(crate) use copy_up::{copy_layer, copy_up};
 
 /// Most bytes of a volume's document that are read.
 const MAX_DOCUMENT: u64 = 1 << 20;
 const DOCUMENT: &str = "volume.json";
 const DATA: &str = "_data";
+/// Volumes that one prune claims at a time: a claim is an open file.
+const CLAIMED_AT_ONCE: usize = 64;
+/// How often a volume is made again that others remove at the same moment.
+const ATTEMPTS: usize = 16;
 
 /// A volume as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,12 +76,15 @@ pub enum VolumeError {
         /// The containers' ids.
         containers: Vec<String>,
     },
-    /// A driver or an option that this release does not have.
-    #[error("volume option {option:?} is not supported")]
-    Unsupported {
-        /// The option.
-        option: String,
+    /// Another driver than the local one.
+    #[error("error looking up volume plugin {driver}: plugin {driver:?} not found")]
+    Driver {
+        /// Its name.
+        driver: String,
     },
+    /// Options that do not make a mount.
+    #[error(transparent)]
+    Options(#[from] options::OptionsError),
     /// A file or folder of a volume.
     #[error("cannot {task} {}", path.display())]
     File {
@@ -87,6 +96,18 @@ pub enum VolumeError {
         #[source]
         source: io::Error,
     },
+    /// Another command is taking or removing it at this moment.
+    #[error("volume {name} is being used by another command")]
+    Busy {
+        /// The name.
+        name: String,
+    },
+    /// A container that cannot be read may have it.
+    #[error("cannot tell whether volume {name} is in use: the document of a container is damaged")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
     /// The containers that use volumes cannot be told.
     #[error("cannot tell which volumes are in use")]
     Containers {
@@ -96,13 +117,21 @@ pub enum VolumeError {
     },
 }
 
+impl Volume {
+    /// What is mounted as the volume, when it is not its data folder.
+    pub(crate) fn mount(&self) -> Result<Option<VolumeMount>, VolumeError> {
+        Ok(options::mount(&self.options)?)
+    }
+}
+
 impl Fault for VolumeError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::NotFound { .. } => FaultKind::NotFound,
             Self::Name { .. } => FaultKind::Invalid,
-            Self::InUse { .. } => FaultKind::Conflict,
-            Self::Unsupported { .. } => FaultKind::Unsupported,
+            Self::Options(error) => error.kind(),
+            Self::InUse { .. } | Self::Busy { .. } | Self::Unknown { .. } => FaultKind::Conflict,
+            Self::Driver { .. } => FaultKind::Unsupported,
             Self::File { .. } => FaultKind::Internal,
             Self::Containers { source } => source.kind(),
         }
@@ -113,9 +142,19 @@ impl Fault for VolumeError {
             Self::InUse { .. } => {
                 vec!["remove these containers first: gantry rm -f CONTAINER".into()]
             }
+            Self::Busy { .. } => vec!["try again".into()],
             _ => Vec::new(),
         }
     }
+}
+
+/// Which containers have which volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeUsers {
+    /// Ids of containers by name of volume.
+    pub known: BTreeMap<String, BTreeSet<String>>,
+    /// Whether there is a container that cannot be read: it may have any volume.
+    pub unknown: bool,
 }
 
 /// What a prune took away.
@@ -155,14 +194,23 @@ impl<'a> Volumes<'a> {
     }
 
     /// Makes a volume; one that exists already is given as it is. `None` makes an anonymous one.
+    /// There is one driver, `local`; its options are Docker's `type`, `device` and `o`.
     ///
     /// # Errors
     /// [`VolumeError`].
     pub fn create(
         &self,
         name: Option<&str>,
+        driver: &str,
         labels: &BTreeMap<String, String>,
+        options: &BTreeMap<String, String>,
     ) -> Result<Volume, VolumeError> {
+        if !matches!(driver, "" | "local") {
+            return Err(VolumeError::Driver {
+                driver: driver.chars().take(100).collect(),
+            });
+        }
+        options::mount(options)?;
         let anonymous = name.is_none();
         let name = match name {
             Some(name) => name.to_owned(),
@@ -191,7 +239,7 @@ impl<'a> Volumes<'a> {
             name,
             created: gantry_supervisor::state::now(),
             labels: labels.clone(),
-            options: BTreeMap::new(),
+            options: options.clone(),
             anonymous,
             mountpoint: data,
         };
@@ -209,7 +257,41 @@ impl<'a> Volumes<'a> {
         });
         let removed = fs::remove_file(&aside);
         written.and(removed).map_err(file("write", &folder))?;
+        self.tell(&volume.name, "create");
         self.inspect(&volume.name)
+    }
+
+    /// A volume for a container: made if it is not there, and held against its removal until the
+    /// container's document says that it has it.
+    pub(crate) fn take(
+        &self,
+        name: Option<&str>,
+        driver: &str,
+        labels: &BTreeMap<String, String>,
+        options: &BTreeMap<String, String>,
+    ) -> Result<(Volume, HeldFolder), VolumeError> {
+        for _ in 0..ATTEMPTS {
+            let volume = match self.create(name, driver, labels, options) {
+                // Removed in the middle of it.
+                Err(VolumeError::NotFound { .. }) => continue,
+                Err(VolumeError::File { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound =>
+                {
+                    continue;
+                }
+                other => other?,
+            };
+            let folder = self.folder(&volume.name)?;
+            let held = gantry_sys::lock::folder::hold(&folder).map_err(file("hold", &folder))?;
+            if let Some(held) = held
+                && self.read(&volume.name)?.is_some()
+            {
+                return Ok((volume, held));
+            }
+        }
+        Err(VolumeError::Busy {
+            name: name.unwrap_or("(anonymous)").to_owned(),
+        })
     }
 
     fn read(&self, name: &str) -> Result<Option<Volume>, VolumeError> {
@@ -224,8 +306,16 @@ impl<'a> Volumes<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(file("read", &document)(error)),
         };
-        let mut volume: Volume =
-            serde_json::from_slice(&text).map_err(|error| file("read", &document)(error.into()))?;
+        // Of a volume whose document is damaged the name is known and the data is there: it is
+        // shown, and as nobody can tell that it was anonymous, it is not.
+        let mut volume: Volume = serde_json::from_slice(&text).unwrap_or_else(|_| Volume {
+            name: String::new(),
+            created: made_at(&folder),
+            labels: BTreeMap::new(),
+            options: BTreeMap::new(),
+            anonymous: false,
+            mountpoint: PathBuf::new(),
+        });
         name.clone_into(&mut volume.name);
         volume.mountpoint = folder.join(DATA);
         Ok(Some(volume))
@@ -264,28 +354,32 @@ impl<'a> Volumes<'a> {
         Ok(volumes)
     }
 
-    /// Which containers have which volume: name to ids.
+    /// Which containers have which volume.
     ///
     /// # Errors
     /// [`VolumeError::Containers`].
-    pub fn users(&self) -> Result<BTreeMap<String, BTreeSet<String>>, VolumeError> {
-        let records =
-            self.engine
-                .containers()
-                .records()
-                .map_err(|source| VolumeError::Containers {
-                    source: Box::new(source),
-                })?;
-        let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    pub fn users(&self) -> Result<VolumeUsers, VolumeError> {
+        let all = self.engine.containers().documents();
+        let (records, damaged) = all.map_err(|source| VolumeError::Containers {
+            source: Box::new(source),
+        })?;
+        let mut users = VolumeUsers {
+            unknown: !damaged.is_empty(),
+            ..VolumeUsers::default()
+        };
         for record in records {
             for mount in &record.mounts {
                 if let ResolvedMountKind::Volume { name, .. } = &mount.kind {
                     users
+                        .known
                         .entry(name.clone())
                         .or_default()
                         .insert(record.id.to_string());
                 }
             }
+        }
+        for damaged in damaged {
+            self.engine.note_damage(damaged);
         }
         Ok(users)
     }
@@ -303,18 +397,48 @@ impl<'a> Volumes<'a> {
                 name: name.to_owned(),
             });
         }
-        if let Some(containers) = self.users()?.remove(name) {
+        // From here on nobody can take it; who took it before has written that down.
+        let Some(claimed) = self.claim(name)? else {
+            let name = name.to_owned();
+            return Err(VolumeError::Busy { name });
+        };
+        let mut users = self.users()?;
+        if let Some(containers) = users.known.remove(name) {
             let containers = containers.into_iter().collect();
             return Err(VolumeError::InUse {
                 name: name.to_owned(),
                 containers,
             });
         }
-        self.delete(name)
+        if users.unknown {
+            let name = name.to_owned();
+            return Err(VolumeError::Unknown { name });
+        }
+        let hidden = self.hide(name)?;
+        drop(claimed);
+        self.tell(name, "destroy");
+        self.delete_hidden(hidden)
     }
 
-    /// Takes the folder of a volume away: out of sight first, then for real.
+    fn tell(&self, name: &str, action: &str) {
+        let event = Event::new(EventType::Volume, action, name);
+        self.engine.tell(event.with("driver", "local"));
+    }
+
+    fn claim(&self, name: &str) -> Result<Option<HeldFolder>, VolumeError> {
+        let folder = self.folder(name)?;
+        gantry_sys::lock::folder::claim(&folder).map_err(file("claim", &folder))
+    }
+
+    /// Takes a volume away that was made a moment ago for a container that did not come to be.
     pub(crate) fn delete(&self, name: &str) -> Result<(), VolumeError> {
+        let hidden = self.hide(name)?;
+        self.tell(name, "destroy");
+        self.delete_hidden(hidden)
+    }
+
+    /// Takes the folder of a volume out of sight; gives its name in the trash.
+    fn hide(&self, name: &str) -> Result<String, VolumeError> {
         let folder = self.folder(name)?;
         let trash = self.engine.root().join(crate::containers::TRASH);
         fs::DirBuilder::new()
@@ -324,16 +448,25 @@ impl<'a> Volumes<'a> {
             .map_err(file("make", &trash))?;
         let hidden = format!("volume-{name}-{}", std::process::id());
         match fs::rename(&folder, trash.join(&hidden)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other.map_err(file("remove", &folder))?,
         }
-        Directory::open(&trash)
-            .and_then(|trash| trash.remove_all(hidden.as_ref()))
-            .map_err(file("remove", &folder))
+        Ok(hidden)
+    }
+
+    fn delete_hidden(&self, hidden: String) -> Result<(), VolumeError> {
+        let trash = self.engine.root().join(crate::containers::TRASH);
+        let path = trash.join(&hidden);
+        match Directory::open(&trash).and_then(|trash| trash.remove_all(hidden.as_ref())) {
+            // Emptied by another command.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(file("remove", &path)),
+        }
     }
 
     /// Removes volumes that no container has: anonymous ones, with `all` named ones too.
-    /// `keep` may spare some (filters).
+    /// `keep` may spare some (filters). None is removed while there is a container that cannot
+    /// be read.
     ///
     /// # Errors
     /// [`VolumeError`].
@@ -343,17 +476,46 @@ impl<'a> Volumes<'a> {
         keep: &dyn Fn(&Volume) -> bool,
     ) -> Result<VolumesPruned, VolumeError> {
         let users = self.users()?;
+        let mut candidates = self.list()?;
+        candidates.retain(|volume| {
+            !users.known.contains_key(&volume.name) && (all || volume.anonymous) && !keep(volume)
+        });
         let mut pruned = VolumesPruned::default();
-        for volume in self.list()? {
-            if users.contains_key(&volume.name) || !(all || volume.anonymous) || keep(&volume) {
-                continue;
-            }
-            // Another prune may be taking it at this moment.
-            pruned.reclaimed += self.size(&volume).unwrap_or(0);
-            self.delete(&volume.name)?;
-            pruned.deleted.push(volume.name);
+        for group in candidates.chunks(CLAIMED_AT_ONCE) {
+            self.prune_group(group, &mut pruned)?;
         }
+        self.engine.tell_prune(EventType::Volume, pruned.reclaimed);
         Ok(pruned)
+    }
+
+    /// Claims these volumes, looks again who has them, and takes away what nobody has: a
+    /// container that took one before the claim is seen, and none can take one after it.
+    fn prune_group(&self, group: &[Volume], pruned: &mut VolumesPruned) -> Result<(), VolumeError> {
+        let mut claimed = Vec::with_capacity(group.len());
+        for volume in group {
+            // Measured before: nobody waits for that.
+            let size = self.size(volume).unwrap_or(0);
+            if let Some(claim) = self.claim(&volume.name)? {
+                claimed.push((volume, size, claim));
+            }
+        }
+        let users = self.users()?;
+        if users.unknown {
+            return Ok(());
+        }
+        let mut hidden = Vec::with_capacity(claimed.len());
+        for (volume, size, claim) in claimed {
+            if !users.known.contains_key(&volume.name) {
+                hidden.push(self.hide(&volume.name)?);
+                pruned.reclaimed += size;
+                pruned.deleted.push(volume.name.clone());
+                self.tell(&volume.name, "destroy");
+            }
+            drop(claim);
+        }
+        hidden
+            .into_iter()
+            .try_for_each(|hidden| self.delete_hidden(hidden))
     }
 
     /// Bytes that the files of a volume take on disk.
@@ -367,6 +529,19 @@ impl<'a> Volumes<'a> {
 
 /// Bytes that a tree takes on disk, every hard-linked file once. Links are not followed.
 pub(crate) fn disk_usage(root: &Path) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    measure(root, |metadata| metadata.blocks().saturating_mul(512))
+}
+
+/// Bytes that the files of a tree hold, every hard-linked file once; folders hold none.
+pub(crate) fn content_size(root: &Path) -> io::Result<u64> {
+    measure(root, |metadata| match metadata.is_dir() {
+        true => 0,
+        false => metadata.len(),
+    })
+}
+
+fn measure(root: &Path, size: impl Fn(&fs::Metadata) -> u64) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut seen = BTreeSet::new();
     let mut total = 0_u64;
@@ -383,10 +558,19 @@ pub(crate) fn disk_usage(root: &Path) -> io::Result<u64> {
             } else if metadata.nlink() > 1 && !seen.insert((metadata.dev(), metadata.ino())) {
                 continue;
             }
-            total = total.saturating_add(metadata.blocks().saturating_mul(512));
+            total = total.saturating_add(size(&metadata));
         }
     }
     Ok(total)
+}
+
+/// When a folder was last changed, as documents say it.
+fn made_at(folder: &Path) -> String {
+    let modified = fs::metadata(folder).and_then(|status| status.modified());
+    let time = modified
+        .ok()
+        .and_then(|time| jiff::Timestamp::try_from(time).ok());
+    time.unwrap_or_default().to_string()
 }
 
 /// 64 hexadecimal digits, as Docker names anonymous volumes.

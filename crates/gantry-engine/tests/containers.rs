@@ -2,7 +2,6 @@
 //! as the supervisor of the containers it starts.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::print_stdout, reason = "this file is its own test runner")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,50 +51,17 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments
-        .first()
-        .is_some_and(|first| first == gantry_supervisor::ARGUMENT)
-    {
+    if std::env::args().nth(1).as_deref() == Some(gantry_supervisor::ARGUMENT) {
         return gantry_supervisor::main();
     }
-    if arguments.iter().any(|argument| argument == "--list") {
-        for (name, _) in TESTS {
-            println!("{name}: test");
-        }
-        return ExitCode::SUCCESS;
-    }
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "these tests need root"
-    );
-    let wanted: Vec<&String> = arguments
-        .iter()
-        .filter(|argument| !argument.starts_with('-'))
-        .collect();
-    let mut failed = Vec::new();
-    for (name, test) in TESTS {
-        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
-            continue;
-        }
-        let start = Instant::now();
-        let passed = std::panic::catch_unwind(|| {
+    gantry_testkit::runner::run(TESTS.iter().map(|(name, test)| {
+        let in_house = || {
             let house = House::new();
             test(&house);
             house.close();
-        })
-        .is_ok();
-        let word = if passed { "ok" } else { "FAILED" };
-        println!("test {name} ... {word} ({:?})", start.elapsed());
-        if !passed {
-            failed.push(*name);
-        }
-    }
-    if failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+        };
+        (*name, in_house)
+    }))
 }
 
 /// An installation with the image `busybox`.
@@ -128,17 +94,11 @@ impl House {
         let store = self.engine.store().unwrap();
         let draft = store.layers().draft().unwrap();
         let root = draft.upper().to_owned();
-        for name in ["bin", "etc", "tmp", "root", "srv/data/sub", "var"] {
+        for name in ["etc", "tmp", "root", "srv/data/sub", "var"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
         fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
-        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("package busybox-static");
-        for applet in [
-            "sh", "cat", "echo", "true", "sleep", "seq", "ps", "hostname", "ip", "id", "env", "ls",
-            "pwd", "ulimit", "stat", "mount", "grep", "touch", "sysctl", "wget", "nproc",
-        ] {
-            symlink("busybox", root.join("bin").join(applet)).unwrap();
-        }
+        gantry_testkit::fixture::install_busybox(&root.join("bin"));
         fs::write(
             root.join("etc/passwd"),
             "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n",
@@ -563,7 +523,9 @@ fn volumes(house: &House) {
     assert_eq!(volumes.list().unwrap().len(), 1, "named ones stay");
     assert!(volumes.prune(false, &|_| false).unwrap().deleted.is_empty());
     assert_eq!(volumes.prune(true, &|_| false).unwrap().deleted, ["data"]);
-    let error = volumes.create(Some("a/b"), &BTreeMap::new()).unwrap_err();
+    let error = volumes
+        .create(Some("a/b"), "", &BTreeMap::new(), &BTreeMap::new())
+        .unwrap_err();
     assert_eq!(error.kind(), FaultKind::Invalid);
 }
 
@@ -875,7 +837,7 @@ fn pause_top_rename_prune(house: &House) {
     assert_eq!(containers.look("one").unwrap().1.status, Status::Paused);
     assert!(containers.pause("one").is_err());
     containers.unpause("one").unwrap();
-    let top = containers.top("one").unwrap();
+    let top = containers.top("one", &[]).unwrap();
     assert!(
         top.rows
             .iter()

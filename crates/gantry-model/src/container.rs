@@ -44,6 +44,12 @@ pub struct ContainerSpec {
     pub tty: bool,
     /// Mounts.
     pub mounts: Vec<MountSpec>,
+    /// Containers whose mounts it has too, `NAME[:ro|rw]`.
+    pub volumes_from: Vec<String>,
+    /// Driver of the volumes that its mounts make.
+    pub volume_driver: Option<String>,
+    /// Options of the writable layer (`size`).
+    pub storage_opt: BTreeMap<String, String>,
     /// Whether the root file system is read-only.
     pub read_only: bool,
     /// Size of `/dev/shm` in bytes.
@@ -64,6 +70,12 @@ pub struct ContainerSpec {
     pub dns_options: Vec<String>,
     /// Further lines of `/etc/hosts`, `name:address`; `host-gateway` is allowed as address.
     pub add_hosts: Vec<String>,
+    /// Containers whose addresses and variables it is told, `NAME[:ALIAS]` (Docker's links).
+    pub links: Vec<String>,
+    /// Further addresses on the default bridge, of the link-local ranges.
+    pub link_local_ips: Vec<std::net::IpAddr>,
+    /// Hardware address on the default bridge.
+    pub mac_address: Option<String>,
     /// Resource limits.
     pub resources: Resources,
     /// Limits of processes.
@@ -78,20 +90,31 @@ pub struct ContainerSpec {
     pub security_opt: Vec<String>,
     /// Kernel parameters of the namespaces.
     pub sysctls: BTreeMap<String, String>,
-    /// Host devices, `HOST[:CONTAINER[:PERMISSIONS]]`.
+    /// Host devices, `HOST[:CONTAINER[:PERMISSIONS]]`, or CDI names, `vendor.com/class=name`.
     pub devices: Vec<String>,
-    /// PID namespace: `host`, or empty for a private one.
+    /// Rules of the device cgroup beyond those of the devices, `TYPE MAJOR:MINOR PERMISSIONS`.
+    pub device_cgroup_rules: Vec<String>,
+    /// Devices that are asked for by what they can do.
+    pub device_requests: Vec<DeviceRequest>,
+    /// PID namespace: `host`, `container:NAME`, or empty for a private one.
     pub pid_mode: String,
-    /// IPC namespace: `host`, `none`, `private`, `shareable`, or empty for private.
+    /// IPC namespace: `host`, `none`, `private`, `shareable`, `container:NAME`, or empty for
+    /// private.
     pub ipc_mode: String,
     /// UTS namespace: `host`, or empty for a private one.
     pub uts_mode: String,
     /// Cgroup namespace: `host`, `private`, or empty for private.
     pub cgroupns_mode: String,
+    /// User namespace as written: empty for what the configuration says, `host`, `auto…`,
+    /// `keep-id…` or mappings.
+    #[serde(default)]
+    pub userns_mode: String,
     /// Cgroup below which the container's is made.
     pub cgroup_parent: Option<String>,
     /// OOM score adjustment.
     pub oom_score_adj: Option<i32>,
+    /// Name of the OCI runtime; `None` for the built-in one.
+    pub runtime: Option<String>,
     /// Whether a small init of Gantry's own is process 1.
     pub init: bool,
     /// Restart policy.
@@ -108,6 +131,54 @@ pub struct ContainerSpec {
     pub stop_timeout: Option<i64>,
     /// Health check that replaces the image's.
     pub healthcheck: Option<Healthcheck>,
+    /// What is done with a container that is unhealthy.
+    pub health_on_failure: HealthOnFailure,
+    /// Where its output goes.
+    pub log: LogConfig,
+}
+
+/// Where the output of a container goes: what Docker calls its logging driver.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogConfig {
+    /// `json-file`, `local`, `none`, `syslog` or `journald`; empty for the installation's own.
+    pub driver: String,
+    /// Options as written.
+    pub options: BTreeMap<String, String>,
+}
+
+/// What is done with a container that its health check finds unhealthy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthOnFailure {
+    /// It is shown.
+    #[default]
+    None,
+    /// It is killed, and its restart policy decides.
+    Kill,
+    /// It is stopped and started again, whatever its restart policy.
+    Restart,
+    /// It is stopped for good.
+    Stop,
+}
+
+/// A text that is no such action.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of none, kill, restart, stop")]
+pub struct HealthOnFailureError;
+
+impl std::str::FromStr for HealthOnFailure {
+    type Err = HealthOnFailureError;
+
+    fn from_str(text: &str) -> Result<Self, HealthOnFailureError> {
+        match text {
+            "none" => Ok(Self::None),
+            "kill" => Ok(Self::Kill),
+            "restart" => Ok(Self::Restart),
+            "stop" => Ok(Self::Stop),
+            _ => Err(HealthOnFailureError),
+        }
+    }
 }
 
 /// The network of a container.
@@ -149,10 +220,51 @@ pub struct Resources {
     pub cpuset_mems: Option<String>,
     /// Number of processes; -1 for unlimited.
     pub pids_limit: Option<i64>,
+    /// Microseconds of real-time scheduling in a real-time period (cgroup v1).
+    pub cpu_rt_runtime: Option<i64>,
+    /// Real-time period in microseconds (cgroup v1).
+    pub cpu_rt_period: Option<u64>,
+    /// How readily memory is swapped out, 0 to 100 (cgroup v1).
+    pub memory_swappiness: Option<u64>,
     /// Relative weight of block IO, 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// The same for single devices.
+    pub blkio_weight_devices: Vec<DeviceValue>,
+    /// Bytes a second read from single devices.
+    pub device_read_bps: Vec<DeviceValue>,
+    /// Bytes a second written to single devices.
+    pub device_write_bps: Vec<DeviceValue>,
+    /// Operations a second that read from single devices.
+    pub device_read_iops: Vec<DeviceValue>,
+    /// Operations a second that write to single devices.
+    pub device_write_iops: Vec<DeviceValue>,
     /// Whether the OOM killer is off for this container (cgroup v1).
     pub oom_kill_disable: bool,
+}
+
+/// A weight or a rate of one block device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceValue {
+    /// The device's path on the host.
+    pub path: String,
+    /// The weight, or the rate per second.
+    pub value: u64,
+}
+
+/// Devices by what they can do (`--gpus`), not by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceRequest {
+    /// Who gives them (`nvidia`, `cdi`); empty for whoever can.
+    pub driver: String,
+    /// How many; -1 for all.
+    pub count: i64,
+    /// Which ones, by number or id; excludes `count`.
+    pub device_ids: Vec<String>,
+    /// What they must be able to do: one of these lists, all of its words.
+    pub capabilities: Vec<Vec<String>>,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
 }
 
 /// A text that is no network of a container.

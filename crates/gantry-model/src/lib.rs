@@ -7,6 +7,7 @@
 
 pub mod container;
 pub mod digest;
+pub mod event;
 pub mod fault;
 pub mod id;
 pub mod image;
@@ -18,12 +19,16 @@ pub mod quantity;
 pub mod record;
 pub mod reference;
 pub mod restart;
+pub mod shortage;
 pub mod ulimit;
+pub mod userns;
 
 pub use container::ContainerSpec;
 pub use digest::Digest;
+pub use event::{Event, EventType};
 pub use fault::{Fault, FaultKind};
 pub use id::ContainerId;
 pub use platform::Platform;
 pub use record::{ContainerRecord, ContainerState};
 pub use reference::Reference;
+pub use shortage::Shortage;

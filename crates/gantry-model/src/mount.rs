@@ -32,6 +32,12 @@ pub enum MountSource {
         propagation: Propagation,
         /// Whether mounts below the path are left out.
         non_recursive: bool,
+        /// Which mounts below the path are read-only when it is.
+        #[serde(default)]
+        read_only_below: ReadOnlyBelow,
+        /// Whose the files are in the container.
+        #[serde(default)]
+        owners: MountOwners,
     },
     /// A named volume, or an anonymous one.
     Volume {
@@ -41,6 +47,22 @@ pub enum MountSource {
         no_copy: bool,
         /// Labels for a volume that is created by this mount.
         labels: BTreeMap<String, String>,
+        /// Driver of such a volume; empty for the local one.
+        #[serde(default)]
+        driver: String,
+        /// Options of the driver.
+        #[serde(default)]
+        options: BTreeMap<String, String>,
+        /// The folder or file of the volume that is shown instead of all of it; relative.
+        #[serde(default)]
+        subpath: Option<String>,
+    },
+    /// The files of an image, read-only.
+    Image {
+        /// The image as written.
+        image: String,
+        /// The folder or file of it that is shown instead of all of it; relative.
+        subpath: Option<String>,
     },
     /// Memory.
     Tmpfs {
@@ -51,6 +73,43 @@ pub enum MountSource {
         /// Further options of `--tmpfs` (`exec`, `uid=…`), as written.
         options: Vec<String>,
     },
+}
+
+/// Whose the files of a bind mount are in the container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountOwners {
+    /// The host's users'.
+    #[default]
+    Host,
+    /// What belongs to the owner of the source belongs to the container's user, and the other way
+    /// round (`map=me`).
+    Me,
+    /// The container's users', by number (`idmap`).
+    Container,
+}
+
+impl MountOwners {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "map=me" => Some(Self::Me),
+            "idmap" => Some(Self::Container),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of the mounts below a read-only bind mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadOnlyBelow {
+    /// They are read-only too.
+    #[default]
+    Enabled,
+    /// They stay as they are.
+    Writable,
+    /// They must be read-only too.
+    Required,
 }
 
 /// How mounts propagate between host and container.
@@ -92,29 +151,53 @@ pub enum MountError {
     )]
     VolumeName(String),
     /// An option that is not known.
-    #[error("invalid mount option: {0:?}")]
+    #[error("invalid mode: {0}")]
     Option(String),
-    /// A field of `--mount` that is not known, or of another type.
-    #[error("unexpected key {key:?} in {text:?}")]
+    /// A field of `--mount` that is not known.
+    #[error("unexpected key '{key}' in '{field}'")]
     Key {
         /// The key.
         key: String,
-        /// What was written.
-        text: String,
+        /// The field.
+        field: String,
+    },
+    /// A field of `--mount` that has no value.
+    #[error("invalid field '{0}' must be a key=value pair")]
+    NoValue(String),
+    /// A field of `--mount` that belongs to another type.
+    #[error("cannot mix '{owner}-*' options with mount type '{kind}'")]
+    Mixed {
+        /// Whose field it is.
+        owner: &'static str,
+        /// The type.
+        kind: String,
+    },
+    /// A field of `--mount` that means nothing without another.
+    #[error("option '{option}' requires '{other}' to be specified in conjunction")]
+    Alone {
+        /// The field.
+        option: &'static str,
+        /// What it needs.
+        other: &'static str,
+    },
+    /// A type of `--mount` that does not take what was written.
+    #[error("invalid mount config for type {kind:?}: {reason}")]
+    Config {
+        /// The type.
+        kind: String,
+        /// What is wrong.
+        reason: &'static str,
     },
     /// A value of `--mount` that does not parse.
-    #[error("invalid value for {key}: {value:?}")]
+    #[error("invalid value for {key}: {value}")]
     Value {
         /// The key.
         key: String,
         /// The value.
         value: String,
     },
-    /// An option that Gantry does not support.
-    #[error("mount option {0:?} is not supported")]
-    Unsupported(String),
     /// A field that must be there.
-    #[error("field {0:?} is required")]
+    #[error("{0} is required")]
     Required(&'static str),
 }
 
@@ -186,16 +269,35 @@ impl MountSpec {
         let mut read_only = false;
         let mut no_copy = false;
         let mut spread = None;
+        let mut owners = None;
+        let mut kinds = Vec::new();
         for option in options.split(',').filter(|o| !o.is_empty()) {
-            match option {
-                "ro" => read_only = true,
-                "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
-                "nocopy" => no_copy = true,
-                word => match propagation(word) {
-                    Some(found) => spread = Some(found),
-                    None => return Err(MountError::Option(clip(word))),
-                },
+            let kind = match option {
+                "ro" | "rw" => {
+                    read_only = option == "ro";
+                    "mode"
+                }
+                "z" | "Z" => "label",
+                "consistent" | "cached" | "delegated" => "consistency",
+                "nocopy" => {
+                    no_copy = true;
+                    "copy"
+                }
+                word if MountOwners::parse(word).is_some() => {
+                    owners = MountOwners::parse(word);
+                    "owners"
+                }
+                word => {
+                    spread =
+                        Some(propagation(word).ok_or_else(|| MountError::Option(clip(options)))?);
+                    "propagation"
+                }
+            };
+            // As Docker: one of each kind.
+            if kinds.contains(&kind) {
+                return Err(MountError::Option(clip(options)));
             }
+            kinds.push(kind);
         }
         let source = match source {
             Some(path) if path.starts_with('/') => {
@@ -207,16 +309,21 @@ impl MountSpec {
                     create: true,
                     propagation: spread.unwrap_or_default(),
                     non_recursive: false,
+                    read_only_below: ReadOnlyBelow::default(),
+                    owners: owners.unwrap_or_default(),
                 }
             }
             other => {
-                if spread.is_some() {
+                if spread.is_some() || owners.is_some() {
                     return Err(MountError::Option(clip(options)));
                 }
                 MountSource::Volume {
                     name: other.map(volume_name).transpose()?,
                     no_copy,
                     labels: BTreeMap::new(),
+                    driver: String::new(),
+                    options: BTreeMap::new(),
+                    subpath: None,
                 }
             }
         };
@@ -238,9 +345,9 @@ impl MountSpec {
                 Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
                 None => (field.to_ascii_lowercase(), None),
             };
-            fields.set(&key, value, text)?;
+            fields.set(&key, value, &field)?;
         }
-        fields.finish(text)
+        fields.finish()
     }
 
     /// Parses `--tmpfs`: `TARGET[:OPTIONS]`.
@@ -309,90 +416,165 @@ struct Fields {
     read_only: bool,
     propagation: Option<Propagation>,
     non_recursive: bool,
+    read_only_below: ReadOnlyBelow,
+    owners: MountOwners,
     no_copy: bool,
     labels: BTreeMap<String, String>,
+    driver: String,
+    options: BTreeMap<String, String>,
+    subpath: Option<String>,
     size: Option<u64>,
     mode: Option<u32>,
-    used: Vec<(&'static str, String)>,
+    /// Types whose own fields were written.
+    used: Vec<&'static str>,
 }
 
 impl Fields {
-    fn set(&mut self, key: &str, value: Option<&str>, text: &str) -> Result<(), MountError> {
+    fn set(&mut self, key: &str, value: Option<&str>, field: &str) -> Result<(), MountError> {
         let bad = || MountError::Value {
             key: clip(key),
             value: clip(value.unwrap_or_default()),
         };
-        let needed = || value.filter(|v| !v.is_empty()).ok_or_else(bad);
+        for owner in ["bind", "volume", "tmpfs", "image"] {
+            if key
+                .strip_prefix(owner)
+                .is_some_and(|rest| rest.starts_with('-'))
+            {
+                self.used.push(owner);
+            }
+        }
+        // These may stand alone.
         let truth = || match value {
             None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => Ok(true),
             Some("false" | "0" | "f" | "F" | "FALSE" | "False") => Ok(false),
             Some(_) => Err(bad()),
         };
-        let mut belongs_to = |kind| self.used.push((kind, key.to_owned()));
+        match key {
+            "readonly" | "ro" => self.read_only = truth()?,
+            "volume-nocopy" => self.no_copy = truth()?,
+            "bind-nonrecursive" => self.non_recursive = truth()?,
+            "idmap" => {
+                self.used.push("bind");
+                self.owners = match truth()? {
+                    true => MountOwners::Container,
+                    false => MountOwners::Host,
+                };
+            }
+            _ => {
+                let value = value.ok_or_else(|| MountError::NoValue(clip(field)))?;
+                return self.set_value(key, value, field);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_value(&mut self, key: &str, value: &str, field: &str) -> Result<(), MountError> {
+        let bad = || MountError::Value {
+            key: clip(key),
+            value: clip(value),
+        };
+        let needed = || {
+            Some(value)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(bad)
+        };
+        let pair = || {
+            let (name, value) = value.split_once('=').unwrap_or((value, ""));
+            (name.to_owned(), value.to_owned())
+        };
         match key {
             "type" => self.kind = Some(needed()?.to_ascii_lowercase()),
             "source" | "src" => self.source = Some(needed()?.to_owned()),
             "target" | "dst" | "destination" => self.target = Some(needed()?.to_owned()),
-            "readonly" | "ro" => self.read_only = truth()?,
             "consistency" => {
                 needed()?;
             }
             "bind-propagation" => {
-                belongs_to("bind");
                 self.propagation = Some(propagation(needed()?).ok_or_else(bad)?);
             }
-            "bind-nonrecursive" => {
-                belongs_to("bind");
-                self.non_recursive = truth()?;
+            "map" => {
+                self.used.push("bind");
+                self.owners = MountOwners::parse(&format!("map={value}")).ok_or_else(bad)?;
             }
-            "bind-recursive" => {
-                belongs_to("bind");
-                match needed()? {
-                    "enabled" => self.non_recursive = false,
-                    "disabled" => self.non_recursive = true,
-                    _ => return Err(MountError::Unsupported(clip(text))),
+            "bind-recursive" => match value {
+                "enabled" => {
+                    self.non_recursive = false;
+                    self.read_only_below = ReadOnlyBelow::Enabled;
                 }
-            }
-            "volume-nocopy" => {
-                belongs_to("volume");
-                self.no_copy = truth()?;
-            }
-            "volume-label" => {
-                belongs_to("volume");
-                let (name, value) = needed()?.split_once('=').unwrap_or((needed()?, ""));
-                self.labels.insert(name.to_owned(), value.to_owned());
-            }
-            "tmpfs-size" => {
-                belongs_to("tmpfs");
-                self.size = Some(parse_bytes(needed()?).map_err(|_| bad())?);
-            }
+                "disabled" => self.non_recursive = true,
+                "writable" => self.read_only_below = ReadOnlyBelow::Writable,
+                "readonly" => self.read_only_below = ReadOnlyBelow::Required,
+                _ => {
+                    return Err(MountError::Value {
+                        key: key.to_owned(),
+                        value: format!(
+                            "{} (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")",
+                            clip(value)
+                        ),
+                    });
+                }
+            },
+            "volume-label" => self.labels.extend([pair()]),
+            "volume-driver" => value.clone_into(&mut self.driver),
+            "volume-opt" => self.options.extend([pair()]),
+            "volume-subpath" | "image-subpath" => self.subpath = Some(needed()?.to_owned()),
+            "tmpfs-size" => self.size = Some(parse_bytes(needed()?).map_err(|_| bad())?),
             "tmpfs-mode" => {
-                belongs_to("tmpfs");
                 self.mode = Some(u32::from_str_radix(needed()?, 8).map_err(|_| bad())?);
-            }
-            "volume-driver" | "volume-opt" | "volume-subpath" | "image-subpath" => {
-                return Err(MountError::Unsupported(clip(key)));
             }
             _ => {
                 return Err(MountError::Key {
                     key: clip(key),
-                    text: clip(text),
+                    field: clip(field),
                 });
             }
         }
         Ok(())
     }
 
-    fn finish(self, text: &str) -> Result<MountSpec, MountError> {
-        let kind = self.kind.unwrap_or_else(|| "volume".to_owned());
-        if let Some((_, key)) = self.used.iter().find(|(owner, _)| *owner != kind) {
-            return Err(MountError::Key {
-                key: key.clone(),
-                text: clip(text),
+    fn finish(self) -> Result<MountSpec, MountError> {
+        let kind = self.kind.clone().unwrap_or_else(|| "volume".to_owned());
+        if let Some(owner) = self.used.iter().find(|owner| **owner != kind) {
+            return Err(MountError::Mixed {
+                owner,
+                kind: clip(&kind),
             });
         }
-        let target = target(&self.target.ok_or(MountError::Required("target"))?)?;
-        let source = match kind.as_str() {
+        let needs = |option, other| Err(MountError::Alone { option, other });
+        match self.read_only_below {
+            ReadOnlyBelow::Writable if !self.read_only => {
+                return needs("bind-recursive=writable", "readonly");
+            }
+            ReadOnlyBelow::Required if !self.read_only => {
+                return needs("bind-recursive=readonly", "readonly");
+            }
+            ReadOnlyBelow::Required if self.propagation != Some(Propagation::Rprivate) => {
+                return needs("bind-recursive=readonly", "bind-propagation=rprivate");
+            }
+            _ => {}
+        }
+        let target = target(
+            self.target
+                .as_deref()
+                .ok_or(MountError::Required("target"))?,
+        )?;
+        let read_only = self.read_only || kind == "image";
+        Ok(MountSpec {
+            target,
+            source: self.source(&kind)?,
+            read_only,
+        })
+    }
+
+    fn source(self, kind: &str) -> Result<MountSource, MountError> {
+        let config = |reason| MountError::Config {
+            kind: clip(kind),
+            reason,
+        };
+        let subpath = self.subpath.as_deref().map(relative).transpose();
+        let subpath =
+            subpath.map_err(|()| config("subpath must be a relative path within the volume"))?;
+        Ok(match kind {
             "bind" => {
                 let path = self.source.ok_or(MountError::Required("source"))?;
                 MountSource::Bind {
@@ -400,34 +582,40 @@ impl Fields {
                     create: false,
                     propagation: self.propagation.unwrap_or_default(),
                     non_recursive: self.non_recursive,
+                    read_only_below: self.read_only_below,
+                    owners: self.owners,
                 }
             }
             "volume" => MountSource::Volume {
                 name: self.source.as_deref().map(volume_name).transpose()?,
                 no_copy: self.no_copy,
                 labels: self.labels,
+                driver: self.driver,
+                options: self.options,
+                subpath,
             },
-            "tmpfs" => {
-                if self.source.is_some() {
-                    return Err(MountError::Key {
-                        key: "source".into(),
-                        text: clip(text),
-                    });
-                }
-                MountSource::Tmpfs {
-                    size: self.size,
-                    mode: self.mode,
-                    options: Vec::new(),
-                }
+            "image" => MountSource::Image {
+                image: self.source.ok_or(MountError::Required("source"))?,
+                subpath,
+            },
+            "tmpfs" if self.source.is_some() => {
+                return Err(config("field Source must not be specified"));
             }
-            other => return Err(MountError::Unsupported(format!("type={}", clip(other)))),
-        };
-        Ok(MountSpec {
-            target,
-            source,
-            read_only: self.read_only,
+            "tmpfs" => MountSource::Tmpfs {
+                size: self.size,
+                mode: self.mode,
+                options: Vec::new(),
+            },
+            _ => return Err(config("mount type unknown")),
         })
     }
+}
+
+/// A path within a volume: relative, and not out of it.
+fn relative(path: &str) -> Result<String, ()> {
+    let inside =
+        !path.starts_with('/') && !path.contains('\0') && path.split('/').all(|part| part != "..");
+    if inside { Ok(path.to_owned()) } else { Err(()) }
 }
 
 fn split_csv(text: &str) -> Vec<String> {
@@ -482,6 +670,8 @@ mod tests {
             "a b:/c",
             "/a:/b:ro:x",
             "d:/x:rshared",
+            "/a:/b:ro,rw",
+            "/a:/b:shared,slave",
         ] {
             assert!(MountSpec::parse_volume(bad).is_err(), "{bad}");
         }
@@ -519,6 +709,95 @@ mod tests {
         ] {
             assert!(MountSpec::parse_mount(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_mounted_is_told_in_dockers_words() {
+        for (text, want) in [
+            (
+                "type=bind,src=/a,dst=/b,volume-nocopy",
+                "cannot mix 'volume-*' options with mount type 'bind'",
+            ),
+            (
+                "type=volume,src=v,dst=/b,tmpfs-size=1",
+                "cannot mix 'tmpfs-*' options with mount type 'volume'",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,bind-recursive=x",
+                "invalid value for bind-recursive: x (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,bind-recursive=writable",
+                "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,bind-recursive=readonly,ro",
+                "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,oops",
+                "invalid field 'oops' must be a key=value pair",
+            ),
+            (
+                "type=tmpfs,dst=/b,tmpfs-options=noexec",
+                "unexpected key 'tmpfs-options' in 'tmpfs-options=noexec'",
+            ),
+            (
+                "type=tmpfs,src=x,dst=/b",
+                "invalid mount config for type \"tmpfs\": field Source must not be specified",
+            ),
+            (
+                "type=npipe,src=x,dst=/b",
+                "invalid mount config for type \"npipe\": mount type unknown",
+            ),
+            (
+                "src=v,dst=/b,volume-subpath=../x",
+                "invalid mount config for type \"volume\": subpath must be a relative path within the volume",
+            ),
+            ("type=volume", "target is required"),
+            ("dst=/b,readonly=foo", "invalid value for readonly: foo"),
+        ] {
+            assert_eq!(
+                MountSpec::parse_mount(text).unwrap_err().to_string(),
+                want,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn volumes_and_images_take_their_options() {
+        let volume = MountSpec::parse_mount(
+            "src=vol,dst=/m,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/d,\
+             volume-label=a=b,volume-driver=local,volume-subpath=x/y",
+        )
+        .unwrap();
+        let MountSource::Volume {
+            options,
+            labels,
+            driver,
+            subpath,
+            ..
+        } = volume.source
+        else {
+            panic!("a volume");
+        };
+        assert_eq!(options["o"], "bind");
+        assert_eq!(labels["a"], "b");
+        assert_eq!(
+            (driver.as_str(), subpath.as_deref()),
+            ("local", Some("x/y"))
+        );
+        let image =
+            MountSpec::parse_mount("type=image,src=busybox,dst=/m,image-subpath=bin").unwrap();
+        assert!(image.read_only);
+        assert_eq!(
+            image.source,
+            MountSource::Image {
+                image: "busybox".into(),
+                subpath: Some("bin".into())
+            }
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::container::ContainerSpec;
 use crate::digest::Digest;
 use crate::id::ContainerId;
 use crate::image::{Healthcheck, ProcessConfig};
-use crate::mount::Propagation;
+use crate::mount::{MountOwners, Propagation, ReadOnlyBelow};
+use crate::userns::IdRanges;
 
 /// The document `containers/<id>/container.json`: everything decided at creation.
 /// Written once (and again by `rename` and `update`), never on the way of a start.
@@ -36,6 +37,9 @@ pub struct ContainerRecord {
     pub healthcheck: Option<Healthcheck>,
     /// Mounts after volumes were resolved to folders, in mounting order.
     pub mounts: Vec<ResolvedMount>,
+    /// The users and groups of its own user namespace, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_ranges: Option<IdRanges>,
 }
 
 /// A mount whose source is known.
@@ -61,6 +65,12 @@ pub enum ResolvedMountKind {
         propagation: Propagation,
         /// Whether mounts below the source are left out.
         non_recursive: bool,
+        /// Which of them are read-only when it is.
+        #[serde(default)]
+        read_only_below: ReadOnlyBelow,
+        /// Whose the files are in the container.
+        #[serde(default)]
+        owners: MountOwners,
     },
     /// A volume.
     Volume {
@@ -68,8 +78,25 @@ pub enum ResolvedMountKind {
         name: String,
         /// Its data folder on the host.
         source: String,
-        /// Whether it was made for this container alone (`rm -v` and `--rm` remove it).
+        /// Whether nobody chose its name (`rm -v` and `--rm` remove it with its last user).
         anonymous: bool,
+        /// What is mounted as the volume instead of its data folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mounted: Option<VolumeMount>,
+        /// The folder or file of the volume that is shown instead of all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subpath: Option<String>,
+    },
+    /// The files of an image.
+    Image {
+        /// The image as written.
+        image: String,
+        /// Digest of its configuration.
+        image_id: Digest,
+        /// Its layers by diff ID, base first.
+        layers: Vec<Digest>,
+        /// The folder or file of it that is shown instead of all of it.
+        subpath: Option<String>,
     },
     /// Memory.
     Tmpfs {
@@ -80,6 +107,17 @@ pub enum ResolvedMountKind {
         /// Further options as written.
         options: Vec<String>,
     },
+}
+
+/// What a volume with options shows: the arguments of a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// Type of the file system; `none` for a bind mount.
+    pub kind: String,
+    /// The device, or the folder of a bind mount; absolute.
+    pub device: String,
+    /// Options.
+    pub options: Vec<String>,
 }
 
 /// The document `containers/<id>/state.json`: written by the supervisor at each change.

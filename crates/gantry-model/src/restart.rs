@@ -29,9 +29,15 @@ pub enum RestartPolicyError {
     /// The name is unknown.
     #[error("invalid restart policy {0:?}: use one of no, always, unless-stopped, on-failure[:N]")]
     Name(String),
-    /// A count where none is allowed, or that is no number.
-    #[error("invalid restart policy {0:?}: a maximum retry count goes with on-failure only")]
+    /// A count where none is allowed.
+    #[error("invalid restart policy {0:?}: maximum retry count can only be used with 'on-failure'")]
     Count(String),
+    /// A count below zero.
+    #[error("invalid restart policy {0:?}: maximum retry count cannot be negative")]
+    Negative(String),
+    /// A count that is no number.
+    #[error("invalid restart policy {0:?}: maximum retry count must be an integer")]
+    Number(String),
 }
 
 impl FromStr for RestartPolicy {
@@ -51,9 +57,14 @@ impl FromStr for RestartPolicy {
                 maximum_retries: None,
             }),
             ("on-failure", Some(count)) => {
-                let count: u32 = count
+                let number: i64 = count
                     .parse()
-                    .map_err(|_| RestartPolicyError::Count(clip()))?;
+                    .map_err(|_| RestartPolicyError::Number(clip()))?;
+                let count = match u32::try_from(number) {
+                    Ok(count) => count,
+                    Err(_) if number < 0 => return Err(RestartPolicyError::Negative(clip())),
+                    Err(_) => return Err(RestartPolicyError::Number(clip())),
+                };
                 Ok(Self::OnFailure {
                     maximum_retries: (count > 0).then_some(count),
                 })

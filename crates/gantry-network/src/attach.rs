@@ -33,13 +33,14 @@ impl Networks {
         let held = ports::hold(request.ports, || self.state.peek().ok())?;
         let (attachment, warnings) =
             self.with_kernel(|kernel| self.join(kernel, request, &held))?;
-        let inside = inside::configure(request.netns, &attachment).and_then(|()| {
-            self.with_kernel(|kernel| {
-                kernel
-                    .settle(&attachment.host_interface, &self.names.bridge)
-                    .map_err(kernel_error("wait for the container's interface"))
-            })
-        });
+        let inside =
+            inside::configure(request.netns, &attachment, request.link_local).and_then(|()| {
+                self.with_kernel(|kernel| {
+                    kernel
+                        .settle(&attachment.host_interface, &self.names.bridge)
+                        .map_err(kernel_error("wait for the container's interface"))
+                })
+            });
         if let Err(error) = inside {
             self.abandon(&attachment);
             return Err(error);

@@ -1,6 +1,6 @@
 //! What is asked of the network for one container, and what it gives.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use gantry_model::port::PortMapping;
@@ -29,6 +29,8 @@ pub struct AttachRequest<'a> {
     pub hostname: &'a str,
     /// Its Ethernet address; `None` for one made from its IP address.
     pub mac: Option<Mac>,
+    /// Further addresses of the link-local ranges.
+    pub link_local: &'a [IpAddr],
 }
 
 /// Where a container is on the bridge; plain data that outlives the process.

@@ -11,6 +11,7 @@ use gantry_sys::netlink::NetlinkError;
 use thiserror::Error;
 
 use crate::subnet::Subnet;
+use crate::user::UserProgram;
 
 /// The process that uses a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,6 +172,23 @@ pub enum NetworkError {
         #[source]
         source: serde_json::Error,
     },
+    /// There is no program for a network without root.
+    #[error("cannot give the container a network without root: {}", .program.map_or("neither pasta nor slirp4netns is installed".to_owned(), |program| format!("{program} is not installed")))]
+    NoUserProgram {
+        /// The one that the configuration wants.
+        program: Option<UserProgram>,
+    },
+    /// That program failed.
+    #[error("{program} cannot set up the container's network{}", said_by(said))]
+    UserProgram {
+        /// Which one.
+        program: UserProgram,
+        /// What it said.
+        said: String,
+        /// Why it could not be started or spoken to, if that is it.
+        #[source]
+        source: Option<io::Error>,
+    },
     /// The DNS relay's sockets.
     #[error("cannot answer DNS at {address} in the container")]
     Relay {
@@ -188,6 +206,13 @@ fn suffix(protocol: Protocol) -> &'static str {
         Protocol::Udp => "/udp",
         Protocol::Sctp => "/sctp",
     }
+}
+
+fn said_by(said: &str) -> String {
+    if said.is_empty() {
+        return String::new();
+    }
+    format!(": {said}")
 }
 
 fn short(endpoint: &str) -> &str {
@@ -229,9 +254,9 @@ impl NetworkError {
 impl Fault for NetworkError {
     fn kind(&self) -> FaultKind {
         match self {
-            NetworkError::UnsupportedProtocol { .. } | NetworkError::UnsupportedAddress { .. } => {
-                FaultKind::Unsupported
-            }
+            NetworkError::UnsupportedProtocol { .. }
+            | NetworkError::UnsupportedAddress { .. }
+            | NetworkError::NoUserProgram { .. } => FaultKind::Unsupported,
             NetworkError::PortInUse { .. }
             | NetworkError::PortPublished { .. }
             | NetworkError::AlreadyAttached { .. }
@@ -263,6 +288,16 @@ impl Fault for NetworkError {
                     short(endpoint)
                 )
             }
+            NetworkError::NoUserProgram { .. } => {
+                "install pasta (Debian's package passt) or slirp4netns, or run with --network host \
+                 or none"
+                    .to_owned()
+            }
+            NetworkError::Bind { address, .. } if self.lacks_privilege() => format!(
+                "ports below 1024 are for root: publish on another one, or as root, sysctl \
+                 net.ipv4.ip_unprivileged_port_start={}",
+                address.port()
+            ),
             NetworkError::UnsupportedAddress { mapping } => format!(
                 "publish on an IPv4 address: -p {}",
                 PortMapping {

@@ -1,6 +1,6 @@
 //! What is set up inside a container's network namespace.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 
 use gantry_sys::netlink::{
@@ -26,6 +26,7 @@ const UP: LinkChange<'static> = LinkChange {
     hairpin: None,
     route_localnet: None,
     without_ipv6_addresses: false,
+    netns: None,
 };
 
 /// Sets up the loopback of a namespace: all the network that mode `none` has.
@@ -47,14 +48,19 @@ pub fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), NetworkError> {
 pub(crate) fn configure(
     netns: BorrowedFd<'_>,
     attachment: &Attachment,
+    link_local: &[IpAddr],
 ) -> Result<(), NetworkError> {
-    set_up(netns, attachment).map_err(|source| NetworkError::Kernel {
+    set_up(netns, attachment, link_local).map_err(|source| NetworkError::Kernel {
         task: "set up the container's interface",
         source,
     })
 }
 
-fn set_up(netns: BorrowedFd<'_>, attachment: &Attachment) -> Result<(), NetlinkError> {
+fn set_up(
+    netns: BorrowedFd<'_>,
+    attachment: &Attachment,
+    link_local: &[IpAddr],
+) -> Result<(), NetlinkError> {
     let mut socket = Socket::open_in(Protocol::Route, netns)?;
     let Some(interface) = link(&mut socket, LinkName::Name(INTERFACE))? else {
         return Err(NetlinkError::Malformed {
@@ -78,13 +84,22 @@ fn set_up(netns: BorrowedFd<'_>, attachment: &Attachment) -> Result<(), NetlinkE
         link: Some(interface.index),
         source: None,
     };
-    socket.transact(&[
+    let mut batch = vec![
         set_link(LinkName::Name("lo"), &UP),
         set_link(target, &quiet).tolerating(NO_IPV6),
         set_link(target, &UP),
         add_address(&address, AddressFlags::default()),
         add_route(&way_out),
-    ])?;
+    ];
+    for ip in link_local {
+        let further = Address {
+            link: interface.index,
+            ip: *ip,
+            prefix: if ip.is_ipv4() { 16 } else { 64 },
+        };
+        batch.push(add_address(&further, AddressFlags::default()));
+    }
+    socket.transact(&batch)?;
     // See `Kernel::settle`.
     link(&mut socket, target)?;
     Ok(())

@@ -15,6 +15,9 @@
 //! Linux must (it leaves IPv6 router advertisements alone), and left on: another program may
 //! rely on it by then.
 //!
+//! Without root there is no bridge: [`UserNetwork`] has a helper program (pasta or slirp4netns)
+//! carry a container's packets over the user's own sockets.
+//!
 //! This crate never knows what an image is, nor who a container belongs to.
 
 mod apply;
@@ -35,6 +38,7 @@ mod resolv;
 mod ruleset;
 mod state;
 mod subnet;
+mod user;
 
 pub use config::NetworkConfig;
 pub use dns::Relay;
@@ -46,3 +50,4 @@ pub use names::Names;
 pub use networks::{LINGER, Networks};
 pub use resolv::{DnsOptions, Reach, ResolvConf, host_resolv_conf, resolv_conf};
 pub use subnet::{NotASubnet, Subnet};
+pub use user::{UserNetwork, UserProgram, UserRequest};

@@ -71,6 +71,7 @@ fn run(spec: &Spec, overlay: OverlayRoot, times: &mut Times) -> Result<i32, Fail
         init: false,
         die_with_parent: true,
         strict_rlimits: false,
+        oci: gantry_runtime::OciOptions::default(),
     };
     let begin = Instant::now();
     let created = create(&launch, |_| {

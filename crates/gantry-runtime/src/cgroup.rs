@@ -50,6 +50,31 @@ impl CgroupHandle {
         )
     }
 
+    /// A cgroup below this one that is there already, in the hierarchies of these controllers
+    /// only, the others staying as they are; `None` for a path that leads elsewhere or a
+    /// controller that there is not.
+    pub fn below(&self, path: &Path, controllers: Option<&[&str]>) -> Option<CgroupHandle> {
+        use std::path::Component;
+        let inside = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside {
+            return None;
+        }
+        let mut below = self.clone();
+        let mut found = false;
+        for directory in &mut below.directories {
+            let own = directory.controllers.as_deref().unwrap_or_default();
+            let meant = controllers
+                .is_none_or(|wanted| own.iter().any(|own| wanted.contains(&own.as_str())));
+            if meant {
+                directory.path.push(path);
+                found = true;
+            }
+        }
+        found.then_some(below)
+    }
+
     /// The path of the cgroup as the document named it.
     pub fn path(&self) -> &Path {
         &self.path

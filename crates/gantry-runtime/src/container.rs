@@ -3,19 +3,27 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use gantry_sys::cgroup::{Cgroup, CgroupError, Layout};
-use gantry_sys::process::{self, Exit, Fork, Namespace, Process};
+use gantry_sys::process::{self, Exit, Fork, IdMapping, Namespace, Process};
 use gantry_sys::seccomp::Filter;
+use rustix::fs::FileType;
 
 use crate::cgroup::CgroupHandle;
 use crate::error::{PrepareError, StartError};
 use crate::exit::ExitStatus;
+use crate::hooks::{Hooks, Turn};
 use crate::init;
-use crate::launch::{Launch, Namespaces};
+use crate::launch::{Gate, Launch, Namespaces, Stdio};
+use crate::listener::Listening;
+use crate::net_devices;
 use crate::observe::observe;
-use crate::plan::{self, NamespacePlan, Plan};
+use crate::plan::{self, IdMaps, Listener, NamespacePlan, Plan};
+use crate::prepared::Prepared;
 use crate::protocol::{Channel, Order, Report};
+use crate::start::await_end;
+use crate::state::{ContainerState, Status};
 
 /// Makes the namespaces, the cgroup and the root file system of a container, and stops just before
 /// its command. `prepare` runs once, while the child is already mounting: the place for setting up
@@ -36,6 +44,9 @@ pub fn create<E: Into<PrepareError>>(
             return Err(error);
         }
     };
+    if let Some(maps) = &plan.namespaces.id_maps {
+        give_streams(&launch.stdio, maps);
+    }
     // From here on dropping `created` undoes everything.
     let (process, channel) = created.parts();
     let network = match &plan.namespaces.id_maps {
@@ -59,6 +70,7 @@ pub fn create<E: Into<PrepareError>>(
         if failed {
             return Ok(());
         }
+        net_devices::move_all(&plan.net_devices, network.as_fd())?;
         let namespaces = Namespaces {
             pid: process.pid(),
             network: network.as_fd(),
@@ -67,9 +79,38 @@ pub fn create<E: Into<PrepareError>>(
             source: error.into(),
         })
     });
+    let prepared = prepared.and_then(|()| match plan.hooks.hold_the_root() && !failed {
+        true => run_runtime_hooks(&created, &plan, launch),
+        false => Ok(()),
+    });
     created.expect_ready(prepared)?;
     created.seccomp = plan.process.seccomp;
+    created.hooks = plan.hooks;
+    created.listener = plan.listener;
     Ok(created)
+}
+
+/// Runs the hooks of the caller's namespaces while the child waits with everything mounted.
+fn run_runtime_hooks(
+    created: &Created,
+    plan: &Plan,
+    launch: &Launch<'_>,
+) -> Result<(), StartError> {
+    let (process, channel) = created.parts();
+    match next_report(channel, process)?.0 {
+        Report::Mounted => {}
+        other => return Err(failure(other)),
+    }
+    let state = state(launch).at(Status::Creating, process.pid());
+    plan.hooks.run(Turn::Prestart, &state)?;
+    plan.hooks.run(Turn::CreateRuntime, &state)?;
+    tell(channel, Order::Hooked)
+}
+
+/// What hooks are told about the container.
+fn state(launch: &Launch<'_>) -> ContainerState {
+    let bundle = launch.oci.bundle.unwrap_or(Path::new(""));
+    ContainerState::creating(launch.id, bundle.to_owned(), launch.spec)
 }
 
 fn parent_failed(action: &'static str) -> impl Fn(io::Error) -> StartError {
@@ -87,12 +128,38 @@ fn make_cgroup(plan: &Plan, layout: Option<&Layout>) -> Result<Option<Cgroup>, S
         .map_err(failed)
 }
 
+/// Gives pipes to the container's root, who cannot open `/dev/stdout` otherwise. Only whoever may
+/// give files away can, and nothing else depends on it.
+fn give_streams(stdio: &Stdio<'_>, maps: &IdMaps) {
+    let root = |ids: &[IdMapping]| {
+        ids.iter()
+            .find(|ids| ids.inside == 0)
+            .map(|ids| ids.outside)
+    };
+    let Stdio::Files {
+        stdin,
+        stdout,
+        stderr,
+    } = stdio
+    else {
+        return;
+    };
+    let uid = root(&maps.uids).map(rustix::fs::Uid::from_raw);
+    let gid = root(&maps.gids).map(rustix::fs::Gid::from_raw);
+    for file in [stdin, stdout, stderr] {
+        let kind = rustix::fs::fstat(file).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        if kind == Ok(FileType::Fifo) {
+            rustix::fs::fchown(file, uid, gid).ok();
+        }
+    }
+}
+
 /// Makes the child, which begins at once.
 fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Created, StartError> {
     let failed = parent_failed("make the process of the container");
     let (ours, theirs) = Channel::pair().map_err(&failed)?;
     let mut ours = Some(ours);
-    let id_maps = id_maps(plan)?;
+    let prepared = Prepared::make(plan)?;
     let directory = cgroup
         .and_then(Cgroup::open_v2)
         .transpose()
@@ -110,11 +177,17 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
     };
     let birth = init::Birth {
         id: launch.id,
+        state: &state(launch),
+        gate: match launch.oci.gate {
+            Gate::Creator => None,
+            Gate::Socket(socket) => Some(socket),
+        },
+        preserve_fds: launch.oci.preserve_fds,
         plan,
         channel: &theirs,
         stdio: &launch.stdio,
         parent: std::process::id().cast_signed(),
-        id_maps: &id_maps,
+        prepared: &prepared,
     };
     let process = request
         .run(|| {
@@ -133,21 +206,10 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
             cgroup: cgroup.map(CgroupHandle::of),
         }),
         seccomp: None,
+        hooks: Hooks::default(),
+        listener: None,
+        state: state(launch),
     })
-}
-
-/// The user namespaces of ID-mapped mounts. They are made here, because the child's idea of process
-/// IDs is not the one of the `/proc` it sees at first.
-fn id_maps(plan: &Plan) -> Result<Vec<Option<OwnedFd>>, StartError> {
-    plan.mounts
-        .iter()
-        .map(|mount| match &mount.id_map {
-            Some((maps, _)) => process::user_namespace(&maps.uids, &maps.gids)
-                .map(Some)
-                .map_err(parent_failed("make the ID mapping of a mount")),
-            None => Ok(None),
-        })
-        .collect()
 }
 
 /// As long as it lives, children begin in another PID namespace; and nobody there may look into
@@ -206,6 +268,9 @@ pub struct Created {
     /// `None` only after [`Created::start`].
     inner: Option<Inner>,
     seccomp: Option<Filter>,
+    hooks: Hooks,
+    listener: Option<Listener>,
+    state: ContainerState,
 }
 
 impl Created {
@@ -264,13 +329,33 @@ impl Created {
     pub fn start(mut self) -> Result<Running, StartError> {
         let (process, channel) = self.parts();
         tell(channel, Order::Go)?;
-        await_execution(channel, process)?;
+        let state = self.state.at(Status::Running, process.pid());
+        let listening = self.listener.as_ref().map(|listener| Listening {
+            listener,
+            state: &state,
+            pid: process.pid(),
+        });
+        await_execution(channel, process, listening.as_ref())?;
+        // On failure dropping `self` ends the container.
+        self.hooks.run(Turn::Poststart, &state)?;
         let inner = self.inner.take().expect("start consumes the container");
         Ok(Running {
             process: inner.process,
             terminal: inner.terminal,
             cgroup: inner.cgroup,
+            last: Some((std::mem::take(&mut self.hooks), state)),
         })
+    }
+}
+
+impl Created {
+    /// Leaves the container waiting at its [`Gate::Socket`], without a parent; says its process ID
+    /// and its cgroup.
+    pub fn leave(mut self) -> Result<(i32, Option<CgroupHandle>), StartError> {
+        let (_, channel) = self.parts();
+        tell(channel, Order::Go)?;
+        let inner = self.inner.take().expect("leave consumes the container");
+        Ok((inner.process.pid(), inner.cgroup))
     }
 }
 
@@ -316,33 +401,33 @@ fn ended(process: &Process) -> StartError {
 }
 
 /// What the child says has failed.
-fn failure(report: Report) -> StartError {
+pub(crate) fn failure(report: Report) -> StartError {
     match report {
         Report::Failed(failure) => failure.into(),
         Report::CommandNotFound { command, reason } => {
             StartError::CommandNotFound { command, reason }
         }
         Report::CannotInvoke { command, reason } => StartError::CannotInvoke { command, reason },
-        Report::Ready | Report::Executing => StartError::ChildEnded {
-            ended: "it spoke out of turn".to_owned(),
-        },
+        Report::HookFailed(error) => StartError::Hook(error),
+        Report::Ready | Report::Mounted | Report::Listening | Report::Executing => {
+            StartError::ChildEnded {
+                ended: "it spoke out of turn".to_owned(),
+            }
+        }
     }
 }
 
 /// Waits until the command has begun to execute, or has failed to.
-fn await_execution(channel: &Channel, process: &Process) -> Result<(), StartError> {
+fn await_execution(
+    channel: &Channel,
+    process: &Process,
+    listening: Option<&Listening<'_>>,
+) -> Result<(), StartError> {
     match next_report(channel, process)?.0 {
         Report::Executing => {}
         other => return Err(failure(other)),
     }
-    // The connection ends with the execution.
-    let last = channel
-        .next_report()
-        .map_err(parent_failed("hear from the container's first process"))?;
-    match last {
-        None => Ok(()),
-        Some((report, _)) => Err(failure(report)),
-    }
+    await_end(channel, listening)
 }
 
 /// A process that has begun to execute. Dropping it does nothing to the process.
@@ -351,6 +436,8 @@ pub struct Running {
     process: Process,
     terminal: Option<OwnedFd>,
     cgroup: Option<CgroupHandle>,
+    /// The hooks of a container, for its end; `None` for an exec'd process.
+    last: Option<(Hooks, ContainerState)>,
 }
 
 impl Running {
@@ -359,6 +446,7 @@ impl Running {
         process: Process,
         channel: &Channel,
         joined: Result<(), StartError>,
+        listening: Option<(&Listener, &ContainerState)>,
     ) -> Result<Running, StartError> {
         let started = joined
             .and_then(|()| next_report(channel, &process))
@@ -368,7 +456,12 @@ impl Running {
             })
             .and_then(|terminal| {
                 tell(channel, Order::Go)?;
-                await_execution(channel, &process)?;
+                let listening = listening.map(|(listener, state)| Listening {
+                    listener,
+                    state,
+                    pid: process.pid(),
+                });
+                await_execution(channel, &process, listening.as_ref())?;
                 Ok(terminal)
             });
         match started {
@@ -376,6 +469,7 @@ impl Running {
                 process,
                 terminal,
                 cgroup: None,
+                last: None,
             }),
             Err(error) => {
                 process.signal(KILL).ok();
@@ -440,12 +534,18 @@ impl Running {
         }
     }
 
-    /// Removes the cgroup. Call it after the end of the container.
+    /// Removes the cgroup and runs the last hooks. Call it after the end of the container.
     pub fn cleanup(&self) -> Vec<CgroupError> {
-        self.cgroup
+        let errors = self
+            .cgroup
             .as_ref()
             .map(CgroupHandle::remove)
-            .unwrap_or_default()
+            .unwrap_or_default();
+        if let Some((hooks, state)) = &self.last {
+            // The specification has their failures be warnings, and nothing depends on them.
+            hooks.run_all(Turn::Poststop, &state.at(Status::Stopped, 0));
+        }
+        errors
     }
 }
 

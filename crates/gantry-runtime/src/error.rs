@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use gantry_model::{Fault, FaultKind};
 use gantry_sys::cgroup::CgroupError;
 
+use crate::hooks::HookError;
+
 /// The failure of the caller's own preparation between the namespaces and the start.
 pub type PrepareError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -109,6 +111,31 @@ pub enum StartError {
         /// How it ended.
         ended: String,
     },
+    /// The one who decides about calls could not be told of the process.
+    #[error("cannot hand the seccomp listener {} its descriptor", path.display())]
+    Listener {
+        /// The socket it should listen at.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// An interface of the host that the container is to have is not there.
+    #[error("cannot move the network device {name} into the container: there is none of this name")]
+    NoNetDevice {
+        /// Its name.
+        name: String,
+    },
+    /// An interface of the host could not become the container's.
+    #[error("cannot move the network device {name} into the container")]
+    NetDevice {
+        /// Its name.
+        name: String,
+        /// What the kernel said.
+        source: gantry_sys::netlink::NetlinkError,
+    },
+    /// A hook of the document failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// The caller's preparation between the namespaces and the start failed.
     #[error(transparent)]
     Prepare {
@@ -147,6 +174,10 @@ impl Fault for StartError {
             | StartError::Cgroup { .. }
             | StartError::Parent { .. }
             | StartError::ChildEnded { .. }
+            | StartError::Hook(_)
+            | StartError::Listener { .. }
+            | StartError::NoNetDevice { .. }
+            | StartError::NetDevice { .. }
             | StartError::Prepare { .. } => FaultKind::Internal,
         }
     }
@@ -171,6 +202,12 @@ impl Fault for StartError {
             StartError::Child {
                 step: Step::Rlimit, ..
             } => "raising a limit above the caller's own needs CAP_SYS_RESOURCE",
+            StartError::Child {
+                step: Step::IdMap, ..
+            } => {
+                "ID-mapped mounts need root, Linux 5.19 for layers, and a file system that has \
+                 them (ext4, xfs, btrfs and others)"
+            }
             StartError::Child {
                 step: Step::Sysctl,
                 errno,
@@ -203,12 +240,16 @@ pub enum Step {
     Propagation,
     /// Mounting the root file system.
     RootFs,
+    /// Showing a file system with other owners.
+    IdMap,
     /// Opening the source of a bind mount.
     MountSource,
     /// Making the place a file system is mounted on.
     MountTarget,
     /// Mounting a file system.
     Mount,
+    /// Filling a file system with what it covers.
+    CopyUp,
     /// Making a device node.
     Device,
     /// Making a symbolic link in /dev.
@@ -227,6 +268,8 @@ pub enum Step {
     ReadonlyRoot,
     /// Making the new root the root.
     PivotRoot,
+    /// Leaving the caller's keyrings.
+    Keyring,
     /// Setting a resource limit.
     Rlimit,
     /// Setting the badness for the out-of-memory killer.
@@ -251,11 +294,19 @@ pub enum Step {
     Personality,
     /// Forking the command under our own PID 1.
     ForkCommand,
+    /// Setting the scheduling.
+    Scheduling,
+    /// Setting the IO priority.
+    IoPriority,
+    /// Setting the memory policy.
+    MemoryPolicy,
+    /// Setting the processors to run on.
+    Processors,
 }
 
 impl Step {
     /// Every step, for the way back from its number.
-    const ALL: [Step; 31] = [
+    const ALL: [Step; 38] = [
         Step::Synchronize,
         Step::JoinNamespace,
         Step::NewNamespace,
@@ -263,9 +314,11 @@ impl Step {
         Step::BecomeRoot,
         Step::Propagation,
         Step::RootFs,
+        Step::IdMap,
         Step::MountSource,
         Step::MountTarget,
         Step::Mount,
+        Step::CopyUp,
         Step::Device,
         Step::Symlink,
         Step::Terminal,
@@ -275,6 +328,7 @@ impl Step {
         Step::ReadonlyPath,
         Step::ReadonlyRoot,
         Step::PivotRoot,
+        Step::Keyring,
         Step::Rlimit,
         Step::OomScore,
         Step::SecurityLabel,
@@ -287,6 +341,10 @@ impl Step {
         Step::Seccomp,
         Step::Personality,
         Step::ForkCommand,
+        Step::Scheduling,
+        Step::IoPriority,
+        Step::MemoryPolicy,
+        Step::Processors,
     ];
 
     /// The number of the step.
@@ -312,10 +370,12 @@ impl fmt::Display for ChildStep<'_> {
             Step::JoinCgroup => "join the cgroup",
             Step::BecomeRoot => "become root in the user namespace",
             Step::Propagation => "set the propagation of the root mount",
+            Step::IdMap => "show with other owners",
             Step::RootFs => "mount the root file system",
             Step::MountSource => "open the source of the mount",
             Step::MountTarget => "make the mount point",
             Step::Mount => "mount",
+            Step::CopyUp => "copy what is below into the file system at",
             Step::Device => "make the device",
             Step::Symlink => "make the symbolic link",
             Step::Terminal => "allocate a terminal",
@@ -325,6 +385,7 @@ impl fmt::Display for ChildStep<'_> {
             Step::ReadonlyPath => "make read-only the path",
             Step::ReadonlyRoot => "make the root file system read-only",
             Step::PivotRoot => "change the root to",
+            Step::Keyring => "make a session keyring",
             Step::Rlimit => "set the resource limit",
             Step::OomScore => "set oom_score_adj to",
             Step::SecurityLabel => "set the security label",
@@ -337,6 +398,10 @@ impl fmt::Display for ChildStep<'_> {
             Step::Seccomp => "load the seccomp filter",
             Step::Personality => "set the personality",
             Step::ForkCommand => "fork the command",
+            Step::Scheduling => "set the scheduling",
+            Step::IoPriority => "set the IO priority",
+            Step::MemoryPolicy => "set the memory policy",
+            Step::Processors => "set the processors",
         };
         f.write_str(words)?;
         if let Some(path) = self.1 {

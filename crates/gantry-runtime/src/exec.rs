@@ -8,6 +8,7 @@ use gantry_sys::capability;
 use gantry_sys::cgroup::Cgroup;
 use gantry_sys::path::Directory;
 use gantry_sys::process::{self, Fork, Namespace, NamespaceSet};
+use gantry_sys::scheduling;
 use gantry_sys::seccomp::Filter;
 use oci_spec::runtime::Process;
 
@@ -15,9 +16,10 @@ use crate::cgroup::CgroupHandle;
 use crate::container::{JoinedPid, Running};
 use crate::error::{StartError, Step};
 use crate::init::{self, OrFail, Streams};
-use crate::launch::Stdio;
-use crate::plan::{self, ProcessPlan};
+use crate::launch::{OverlayRoot, Stdio};
+use crate::plan::{self, Listener, ProcessPlan};
 use crate::protocol::{Channel, Failure, Order};
+use crate::state::ContainerState;
 
 /// The container a process is to join.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,10 @@ pub struct ExecTarget<'a> {
     pub seccomp: Option<&'a Filter>,
     /// Kill the process when the caller's thread dies.
     pub die_with_parent: bool,
+    /// How many descriptors from 3 on the command inherits.
+    pub preserve_fds: u32,
+    /// Who decides about calls where the filter leaves that open, and what it is told.
+    pub listening: Option<(&'a Listener, &'a ContainerState)>,
 }
 
 /// Starts `process` in all the namespaces and the cgroup of a running container, and returns when
@@ -42,14 +48,38 @@ pub fn exec(
     process: &Process,
     stdio: Stdio<'_>,
 ) -> Result<Running, StartError> {
+    start(target, None, process, stdio)
+}
+
+/// The same with another root than the container's: `tools`, mounted in a mount namespace that
+/// only the new process is in. The container's root is seen at `/container` in it, where the
+/// tools must have a directory.
+pub fn exec_among(
+    tools: &OverlayRoot,
+    target: &ExecTarget<'_>,
+    process: &Process,
+    stdio: Stdio<'_>,
+) -> Result<Running, StartError> {
+    start(target, Some(tools), process, stdio)
+}
+
+fn start(
+    target: &ExecTarget<'_>,
+    tools: Option<&OverlayRoot>,
+    process: &Process,
+    stdio: Stdio<'_>,
+) -> Result<Running, StartError> {
     let mut plan = plan::process(process, capability::last_supported())?;
     plan.seccomp = target.seccomp.cloned();
     let failed = |action| move |source| StartError::Parent { action, source };
     let (ours, theirs) = Channel::pair().map_err(failed("make a connection"))?;
     let mut ours = Some(ours);
     let cgroup = target.cgroup.map(CgroupHandle::open);
+    // The first processors are for the time before the process is in the cgroup.
+    let initial = plan.placement.initial_processors.take();
     let directory = cgroup
         .as_ref()
+        .filter(|_| initial.is_none())
         .and_then(Cgroup::open_v2)
         .transpose()
         .map_err(failed("open the cgroup of the container"))?;
@@ -65,22 +95,27 @@ pub fn exec(
         .run(|| {
             // The parent's end must be the parent's alone.
             drop(ours.take());
-            let Err(failure) = join(target, namespaces, &plan, &theirs, &stdio, parent);
+            let Err(failure) = join(target, tools, namespaces, &plan, &theirs, &stdio, parent);
             init::fail(&theirs, failure)
         })
         .map_err(failed("make a process"))?;
     drop(joined);
     drop(theirs);
     let ours = ours.expect("taken only in the child");
-    let in_cgroup = match &cgroup {
+    let placed = match &initial {
+        Some(processors) => scheduling::set_processors(child.pid(), processors)
+            .map_err(failed("set the first processors of the process")),
+        None => Ok(()),
+    };
+    let in_cgroup = placed.and_then(|()| match &cgroup {
         Some(cgroup) => cgroup
             .join(child.pid(), directory.is_some())
             .map_err(|source| StartError::Cgroup { source }),
         None => Ok(()),
-    };
+    });
     // Should the child be gone already, then its report says why.
     ours.order(Order::Joined).ok();
-    Running::exec(child, &ours, in_cgroup)
+    Running::exec(child, &ours, in_cgroup, target.listening)
 }
 
 /// The namespaces to join: all that differ from this process's own. Joining one's own user
@@ -94,6 +129,7 @@ fn namespaces_of(pid: i32) -> std::io::Result<NamespaceSet> {
         Namespace::Ipc,
         Namespace::Uts,
         Namespace::Cgroup,
+        Namespace::Time,
     ];
     let mut differing = NamespaceSet::EMPTY;
     for kind in candidates {
@@ -108,6 +144,7 @@ fn namespaces_of(pid: i32) -> std::io::Result<NamespaceSet> {
 
 fn join(
     target: &ExecTarget<'_>,
+    tools: Option<&OverlayRoot>,
     namespaces: NamespaceSet,
     plan: &ProcessPlan,
     channel: &Channel,
@@ -117,8 +154,9 @@ fn join(
     let parent = target.die_with_parent.then_some(parent);
     init::begin(parent)?;
     let streams = Streams::keep(stdio)?;
-    streams.close_others(channel, [target.pidfd])?;
+    streams.close_others(channel, [target.pidfd], target.preserve_fds)?;
     init::own_process_files(plan)?;
+    let tools = tools.map(init::toolbox::mount).transpose()?;
     // The cgroup namespace must be joined from inside the cgroup, as the first process made it.
     channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
     let mut now = namespaces;
@@ -128,6 +166,9 @@ fn join(
     }
     if namespaces.contains(Namespace::User) {
         init::become_root()?;
+    }
+    if let Some(tools) = tools {
+        init::toolbox::enter(tools)?;
     }
     let (streams, master) = match stdio {
         Stdio::Files { .. } => (streams, None),

@@ -4,19 +4,23 @@
 //! path and the errno.
 
 mod command;
+mod copy_up;
 mod dev;
 mod finish;
+mod gate;
 mod mask;
 mod mounts;
+mod procfs;
 mod reaper;
 mod root;
 mod target;
+pub(crate) mod toolbox;
 
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use gantry_sys::mount;
@@ -25,11 +29,15 @@ use gantry_sys::process::{self, Namespace, NamespaceSet};
 use gantry_sys::{pty, signal};
 
 use crate::error::Step;
+use crate::hooks::Turn;
 use crate::launch::Stdio;
 use crate::plan::{Plan, ProcessPlan};
+use crate::prepared::Prepared;
 use crate::protocol::{Channel, Failure, Order, Report};
+use crate::state::{ContainerState, Status};
 
 pub(crate) use finish::{Streams, become_root, execute, open_terminal};
+pub(crate) use mounts::part_of;
 
 /// How an error becomes a failed step.
 pub(crate) trait OrFail<T> {
@@ -77,8 +85,14 @@ pub(crate) struct Birth<'a> {
     pub stdio: &'a Stdio<'a>,
     /// The process ID of the parent, as the parent sees it.
     pub parent: i32,
-    /// For each mount of the plan the user namespace through which its owners are seen.
-    pub id_maps: &'a [Option<OwnedFd>],
+    /// What the parent has mounted for it.
+    pub prepared: &'a Prepared,
+    /// What hooks are told.
+    pub state: &'a ContainerState,
+    /// Where to wait for the one who starts the command, if that is not the parent.
+    pub gate: Option<BorrowedFd<'a>>,
+    /// How many descriptors from 3 on the command inherits.
+    pub preserve_fds: u32,
 }
 
 /// Reports a failure, and waits for the parent to have done with this process: it may be looking
@@ -98,7 +112,8 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         channel,
         stdio,
         parent,
-        id_maps,
+        prepared,
+        ..
     } = *birth;
     begin(plan.die_with_parent.then_some(parent))?;
     name_process(&format!("gantry-{:.8}", id));
@@ -107,17 +122,22 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         false => None,
     };
     let streams = Streams::keep(stdio)?;
-    let kept = id_maps.iter().flatten().map(AsFd::as_fd);
+    let kept = prepared.copies.iter().chain([&prepared.root]);
+    let kept = kept.flatten().map(AsFd::as_fd);
     let kept = kept.chain(null.iter().map(AsFd::as_fd));
-    streams.close_others(channel, kept)?;
+    let kept = kept.chain(birth.gate);
+    streams.close_others(channel, kept, birth.preserve_fds)?;
     if plan.namespaces.id_maps.is_some() {
         channel.wait_for(Order::Mapped).or_fail(Step::Synchronize)?;
         become_root()?;
     }
     join_namespaces(plan)?;
+    if plan.namespaces.new_time {
+        enter_new_time(&plan.time_offsets)?;
+    }
     own_process_files(&plan.process)?;
-    let root = root::mount(&plan.root)?;
-    mounts::mount_all(&root, plan, id_maps)?;
+    let root = root::mount(&plan.root, prepared.root.as_ref())?;
+    mounts::mount_all(&root, plan, &prepared.copies)?;
     target::make_working_directory(&root, &plan.process.cwd)?;
     if plan.fill_dev {
         dev::fill(&root, plan)?;
@@ -126,13 +146,19 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         Some(size) => Some(terminal(&root, size, plan.process.uid)?),
         None => None,
     };
+    if plan.hooks.hold_the_root() {
+        channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
+        run_creation_hooks(birth)?;
+    }
     names(plan)?;
     sysctls(plan)?;
     mask::hide(&root, &plan.masked)?;
     mask::protect(&root, &plan.read_only)?;
     root::seal(&root, &plan.root)?;
     // Only now does anything depend on the parent, which had time to do its part meanwhile.
-    channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
+    if !plan.hooks.hold_the_root() {
+        channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
+    }
     // From here on nobody needs to look into this process any more.
     process::set_dumpable(false).or_fail(Step::Synchronize)?;
     if plan.namespaces.new_cgroup {
@@ -143,16 +169,60 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         Some(pty::Pair { master, slave, .. }) => (Streams::terminal(slave), Some(master)),
         None => (streams, None),
     };
+    let parent = plan.die_with_parent.then_some(parent);
+    if let Some(gate) = birth.gate {
+        let prepared = finish::prepare(&plan.process, streams, parent)?;
+        if let Err(report) = prepared.find_command() {
+            return tell(channel, &report);
+        }
+        ready(channel, master)?;
+        return gate::pass(gate, birth, &prepared);
+    }
     ready(channel, master)?;
     if let Some(null) = null {
         return reaper::run(birth, streams, &null);
     }
-    execute(
-        &plan.process,
-        channel,
-        streams,
-        plan.die_with_parent.then_some(parent),
-    )
+    let prepared = finish::prepare(&plan.process, streams, parent)?;
+    run_start_hooks(birth, channel)?;
+    prepared.execute(channel)
+}
+
+/// Has the parent run the hooks of its namespaces, and runs those of the container's.
+fn run_creation_hooks(birth: &Birth<'_>) -> Result<(), Failure> {
+    let channel = birth.channel;
+    channel
+        .report(&Report::Mounted, &[])
+        .and_then(|()| channel.wait_for(Order::Hooked))
+        .or_fail(Step::Synchronize)?;
+    let state = birth.state.at(Status::Creating, own_pid());
+    match birth.plan.hooks.run(Turn::CreateContainer, &state) {
+        Ok(()) => Ok(()),
+        Err(error) => match tell(channel, &Report::HookFailed(error))? {},
+    }
+}
+
+/// Runs the hooks just before the command, in the container.
+fn run_start_hooks(birth: &Birth<'_>, channel: &Channel) -> Result<(), Failure> {
+    if birth.plan.hooks.is_empty_at(Turn::StartContainer) {
+        return Ok(());
+    }
+    let state = birth.state.at(Status::Created, own_pid());
+    match birth.plan.hooks.run(Turn::StartContainer, &state) {
+        Ok(()) => Ok(()),
+        Err(error) => match tell(channel, &Report::HookFailed(error))? {},
+    }
+}
+
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Reports why this process ends, and ends it when the parent has done with it.
+fn tell(channel: &Channel, report: &Report) -> Result<Infallible, Failure> {
+    if channel.report(report, &[]).is_ok() {
+        channel.wait_for_end();
+    }
+    process::exit_now(1)
 }
 
 /// Says that everything is there, and waits until the command may execute.
@@ -192,6 +262,20 @@ fn join_namespaces(plan: &Plan) -> Result<(), Failure> {
             .or_fail_at(Step::JoinNamespace, path)?;
     }
     Ok(())
+}
+
+/// Makes a time namespace, sets its clocks and enters it.
+fn enter_new_time(offsets: &[String]) -> Result<(), Failure> {
+    let time: NamespaceSet = [Namespace::Time].into_iter().collect();
+    time.unshare().or_fail(Step::NewNamespace)?;
+    if !offsets.is_empty() {
+        let path = "/proc/self/timens_offsets";
+        fs::write(path, offsets.join("\n")).or_fail_at(Step::NewNamespace, path)?;
+    }
+    let path = "/proc/self/ns/time_for_children";
+    fs::File::open(path)
+        .and_then(|file| process::join(file, Namespace::Time))
+        .or_fail_at(Step::NewNamespace, path)
 }
 
 /// What is set through `/proc/self`, as long as that is the host's.

@@ -1,7 +1,7 @@
 //! What the caller hands over to start a container.
 
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gantry_sys::seccomp::Filter;
 use oci_spec::runtime::Spec;
@@ -22,13 +22,42 @@ pub struct Launch<'a> {
     /// Which seccomp filter the processes get.
     pub seccomp: SeccompChoice<'a>,
     /// Keep a process of our own as PID 1, which reaps orphans and forwards signals to the
-    /// command (`--init`).
+    /// command (`--init`). Not with [`Gate::Socket`].
     pub init: bool,
     /// Kill the container when the caller's thread dies.
     pub die_with_parent: bool,
     /// Fail when a resource limit cannot be set for lack of privilege; otherwise such a limit is
     /// left as it is. Set it when the limits were asked for by a person.
     pub strict_rlimits: bool,
+    /// What the callers of an OCI command line ask for beyond that.
+    pub oci: OciOptions<'a>,
+}
+
+/// What the callers of an OCI command line ask for beyond the document.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OciOptions<'a> {
+    /// Who lets the command execute.
+    pub gate: Gate<'a>,
+    /// The folder of the document, which hooks are told.
+    pub bundle: Option<&'a Path>,
+    /// How many descriptors from 3 on the command inherits.
+    pub preserve_fds: u32,
+    /// Move the root file system over the root instead of exchanging the two, for callers whose
+    /// root is one that cannot be exchanged (an initial RAM disk).
+    pub no_pivot: bool,
+    /// Leave the command the caller's session keyring instead of giving it one of its own.
+    pub keep_keyring: bool,
+}
+
+/// Who lets the command of a container execute once everything is there.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Gate<'a> {
+    /// Its creator, by [`Created::start`](crate::Created::start).
+    #[default]
+    Creator,
+    /// Whoever connects to this listening socket ([`start()`](crate::start())), also when the
+    /// creator is long gone ([`Created::leave`](crate::Created::leave)).
+    Socket(BorrowedFd<'a>),
 }
 
 /// Which seccomp filter the processes of a container get.

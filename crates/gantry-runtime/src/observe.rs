@@ -2,15 +2,24 @@
 
 use gantry_sys::capability;
 use gantry_sys::cgroup::Layout;
+use gantry_sys::process;
 use gantry_sys::system;
 
 use crate::plan::Observed;
 
 /// Looks at the system.
 pub(crate) fn observe() -> Observed {
+    let user_namespace = !process::is_in_initial_user_namespace();
+    let mut cgroups = Layout::detect().ok();
+    if let (true, Some(layout)) = (user_namespace, &mut cgroups) {
+        // Only version 2 can be delegated.
+        layout.v1.clear();
+    }
     Observed {
+        selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
         kernel: system::kernel_version(),
         last_capability: capability::last_supported(),
-        cgroups: Layout::detect().ok(),
+        cgroups,
+        user_namespace,
     }
 }

@@ -6,6 +6,7 @@ mod container;
 mod mount;
 mod mount_options;
 mod namespace;
+mod placement;
 mod process;
 mod resources;
 mod seccomp;
@@ -19,10 +20,15 @@ use gantry_sys::process::{IdMapping, Namespace, NamespaceSet};
 use gantry_sys::rlimit::Limit;
 use gantry_sys::seccomp::Filter;
 
+use crate::hooks::Hooks;
 use crate::launch::RootFs;
 
 pub(crate) use container::plan;
+pub(crate) use mount_options::names as mount_option_names;
+pub(crate) use placement::Placement;
 pub(crate) use process::process;
+pub(crate) use resources::settings;
+pub use seccomp::{Listener, compile as compile_seccomp};
 
 /// What the system is like, as far as a decision depends on it.
 #[derive(Debug, Clone)]
@@ -31,8 +37,12 @@ pub(crate) struct Observed {
     pub kernel: (u32, u32),
     /// The highest capability the kernel knows.
     pub last_capability: Capability,
+    /// Whether files have SELinux labels.
+    pub selinux: bool,
     /// The mounted cgroup hierarchies.
     pub cgroups: Option<Layout>,
+    /// Whether the caller is in a user namespace other than the machine's first.
+    pub user_namespace: bool,
 }
 
 /// Everything that is to be done to create a container.
@@ -49,11 +59,18 @@ pub(crate) struct Plan {
     pub links: Vec<(&'static str, &'static str)>,
     pub host_name: Option<String>,
     pub domain_name: Option<String>,
+    /// What is written to `timens_offsets` of a new time namespace.
+    pub time_offsets: Vec<String>,
     /// Kernel parameters: path below `/proc/sys` and value.
     pub sysctls: Vec<(String, String)>,
     pub masked: Vec<PathBuf>,
     pub read_only: Vec<PathBuf>,
     pub process: ProcessPlan,
+    pub hooks: Hooks,
+    /// The host's interfaces that become the container's.
+    pub net_devices: Vec<NetDevice>,
+    /// Who decides about calls, where the filter leaves that open.
+    pub listener: Option<Listener>,
     /// Rows and columns of the terminal, when there is to be one.
     pub terminal: Option<(u16, u16)>,
     pub init: bool,
@@ -67,6 +84,8 @@ pub(crate) struct NamespacePlan {
     pub new: NamespaceSet,
     /// To be made when the child is in its cgroup.
     pub new_cgroup: bool,
+    /// To be made by the child itself, since its clocks are set before anybody enters it.
+    pub new_time: bool,
     /// To be joined by the file's path.
     pub join: Vec<(Namespace, PathBuf)>,
     /// The mappings of a new user namespace.
@@ -84,6 +103,13 @@ impl NamespacePlan {
         let found = self.join.iter().find(|(kind, _)| *kind == namespace)?;
         Some(&found.1)
     }
+}
+
+/// An interface of the host that becomes the container's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NetDevice {
+    pub host_name: String,
+    pub name: String,
 }
 
 /// The mappings of a user namespace.
@@ -111,6 +137,8 @@ pub(crate) struct RootPlan {
     pub own_propagation: Option<Propagation>,
     /// Overlay marks are kept in `user.` attributes.
     pub user_attributes: bool,
+    /// Move it over the root instead of exchanging the two.
+    pub no_pivot: bool,
 }
 
 /// One mount.
@@ -137,6 +165,25 @@ pub(crate) struct MountChange {
 pub(crate) enum MountSource {
     /// A file or directory of the host.
     Bind { path: PathBuf, recursive: bool },
+    /// A part of a directory of the host, looked up within it.
+    BindBelow {
+        path: PathBuf,
+        subpath: PathBuf,
+        recursive: bool,
+    },
+    /// A mount in another mount namespace.
+    BindElsewhere {
+        /// The namespace's file.
+        namespace: PathBuf,
+        path: PathBuf,
+        recursive: bool,
+    },
+    /// A read-only overlay, or a part of it.
+    Overlay {
+        /// Top first.
+        lowers: Vec<PathBuf>,
+        subpath: Option<PathBuf>,
+    },
     /// A file system.
     FileSystem {
         fs_type: String,
@@ -145,7 +192,11 @@ pub(crate) enum MountSource {
         mode_of_target: bool,
         /// The target must be reached without symbolic links.
         strict_target: bool,
+        /// Begin with what the directory that is mounted on holds.
+        copy_up: bool,
     },
+    /// Nothing new: what is mounted there changes its attributes.
+    Remount,
     /// One hierarchy of cgroup version 2: a bind of the container's own directory.
     CgroupUnified { directory: PathBuf },
     /// Several hierarchies: a tmpfs with a bind of the container's own directory in each, and a
@@ -191,11 +242,13 @@ pub(crate) struct ProcessPlan {
     pub capabilities: Sets,
     pub rlimits: Vec<Limit>,
     pub strict_rlimits: bool,
+    pub keep_keyring: bool,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
     pub apparmor_profile: Option<String>,
     pub selinux_label: Option<String>,
     pub personality: Option<u64>,
+    pub placement: Placement,
     pub seccomp: Option<Filter>,
 }
 

@@ -13,6 +13,7 @@ use gantry_sys::fd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::{StartError, Step};
+use crate::hooks::{HookError, Turn};
 
 /// What the parent tells the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,10 @@ pub(crate) enum Order {
     Mapped,
     /// You are in your cgroup, and nobody needs to look into you any more.
     Joined,
-    /// Execute.
+    /// Execute; to a container with a gate: its creator has done its part.
     Go,
+    /// The hooks of the runtime's namespaces have run.
+    Hooked,
 }
 
 impl Order {
@@ -36,6 +39,13 @@ impl Order {
 pub(crate) enum Report {
     /// Everything is there; waiting for [`Order::Go`]. A terminal's master side comes along.
     Ready,
+    /// Everything is mounted; waiting for [`Order::Hooked`]. Only with hooks before the root
+    /// changes.
+    Mounted,
+    /// The seccomp filter is loaded; the descriptor to decide through comes along.
+    Listening,
+    /// A hook failed.
+    HookFailed(HookError),
     /// About to execute: the end of the messages now means success.
     Executing,
     /// A step failed.
@@ -108,6 +118,9 @@ const EXECUTING: u8 = 2;
 const FAILED: u8 = 3;
 const NOT_FOUND: u8 = 4;
 const CANNOT_INVOKE: u8 = 5;
+const MOUNTED: u8 = 6;
+const HOOK_FAILED: u8 = 7;
+const LISTENING: u8 = 8;
 
 impl Channel {
     /// Two connected ends.
@@ -134,6 +147,11 @@ impl Channel {
     /// Waits until the other side has gone.
     pub(crate) fn wait_for_end(&self) {
         while fd::receive(&self.0, &mut [0; 8]).is_ok_and(|message| message.length > 0) {}
+    }
+
+    /// A connection that stands already.
+    pub(crate) fn of(socket: OwnedFd) -> Channel {
+        Channel(socket)
     }
 
     /// Whether a report is there to be read.
@@ -173,6 +191,8 @@ fn encode(report: &Report) -> Vec<u8> {
     let mut bytes = Vec::new();
     match report {
         Report::Ready => bytes.push(READY),
+        Report::Mounted => bytes.push(MOUNTED),
+        Report::Listening => bytes.push(LISTENING),
         Report::Executing => bytes.push(EXECUTING),
         Report::Failed(failure) => {
             bytes.extend([FAILED, failure.step.number()]);
@@ -183,6 +203,13 @@ fn encode(report: &Report) -> Vec<u8> {
                 .map(|path| path.as_os_str().as_bytes());
             push_text(&mut bytes, path);
             push_text(&mut bytes, failure.detail.as_deref().map(str::as_bytes));
+        }
+        Report::HookFailed(HookError { turn, path, reason }) => {
+            let turn = Turn::ALL.iter().position(|other| other == turn);
+            let turn = turn.and_then(|turn| u8::try_from(turn).ok());
+            bytes.extend([HOOK_FAILED, turn.unwrap_or_default()]);
+            push_text(&mut bytes, Some(path.as_os_str().as_bytes()));
+            push_text(&mut bytes, Some(reason.as_bytes()));
         }
         Report::CommandNotFound { command, reason } => {
             bytes.push(NOT_FOUND);
@@ -210,6 +237,8 @@ fn decode(bytes: &[u8]) -> Option<Report> {
     let (kind, mut rest) = bytes.split_first()?;
     Some(match *kind {
         READY => Report::Ready,
+        MOUNTED => Report::Mounted,
+        LISTENING => Report::Listening,
         EXECUTING => Report::Executing,
         FAILED => {
             let (step, tail) = rest.split_first()?;
@@ -220,6 +249,15 @@ fn decode(bytes: &[u8]) -> Option<Report> {
                 errno: i32::from_ne_bytes(*errno),
                 path: take_text(&mut rest)?.map(|path| OsString::from_vec(path).into()),
                 detail: take_text(&mut rest)?.map(lossy),
+            })
+        }
+        HOOK_FAILED => {
+            let (turn, tail) = rest.split_first()?;
+            rest = tail;
+            Report::HookFailed(HookError {
+                turn: *Turn::ALL.get(usize::from(*turn))?,
+                path: OsString::from_vec(take_text(&mut rest)??).into(),
+                reason: lossy(take_text(&mut rest)??),
             })
         }
         NOT_FOUND => Report::CommandNotFound {
@@ -257,7 +295,14 @@ mod tests {
     fn reports_come_through() {
         let reports = [
             Report::Ready,
+            Report::Mounted,
+            Report::Listening,
             Report::Executing,
+            Report::HookFailed(HookError {
+                turn: Turn::StartContainer,
+                path: PathBuf::from("/hook"),
+                reason: "it exited with code 1".to_owned(),
+            }),
             Report::Failed(Failure {
                 step: Step::ForkCommand,
                 path: Some(PathBuf::from("/a b")),

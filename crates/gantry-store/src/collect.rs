@@ -26,6 +26,9 @@ pub struct Roots {
     pub layers: BTreeSet<Digest>,
     /// Blobs in use.
     pub blobs: BTreeSet<Digest>,
+    /// Somebody's needs could not be read: whatever is here may be in use, so that every image,
+    /// layer and blob stays.
+    pub unknown: bool,
 }
 
 /// Which images a collection takes.
@@ -138,6 +141,7 @@ struct Held {
     images: BTreeSet<Digest>,
     layers: BTreeSet<Digest>,
     blobs: BTreeSet<Digest>,
+    everything: bool,
 }
 
 impl Held {
@@ -146,6 +150,7 @@ impl Held {
             images: roots.images.clone(),
             layers: roots.layers.clone(),
             blobs: roots.blobs.clone(),
+            everything: roots.unknown,
         };
         for resource in leases {
             match resource {
@@ -207,6 +212,11 @@ fn doomed(
         live_layers.extend(&record.layers);
         live_blobs.extend(&record.blobs);
     }
+    if held.everything {
+        live_layers.extend(snapshot.layers.keys());
+        live_layers.extend(&folders);
+        live_blobs.extend(&blobs);
+    }
     let all_layers: BTreeSet<Digest> = snapshot.layers.keys().copied().chain(folders).collect();
     Ok(Doomed {
         images,
@@ -222,7 +232,7 @@ fn doomed(
 }
 
 fn takes_image(snapshot: &Snapshot, held: &Held, policy: &CollectPolicy, id: &Digest) -> bool {
-    let in_use = held.images.contains(id) || policy.spared.contains(id);
+    let in_use = held.everything || held.images.contains(id) || policy.spared.contains(id);
     match policy.images {
         ImagePolicy::Keep => false,
         ImagePolicy::Dangling => !in_use && snapshot.names_of(id).is_empty(),

@@ -4,6 +4,8 @@
 //! verifies the compressed side, while the other end hashes, parses and writes.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use flate2::bufread::GzDecoder;
@@ -143,6 +145,77 @@ impl<R: Read> Read for Decoder<R> {
     }
 }
 
+/// A decoder of a stream from outside: reading fails with [`exceeded`]'s error where it would give
+/// more than is accepted.
+pub struct Bounded<R: Read> {
+    decoder: Decoder<Counted<R>>,
+    compressed: Arc<AtomicU64>,
+    total: u64,
+    limits: Limits,
+}
+
+impl<R: Read> std::fmt::Debug for Bounded<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bounded")
+            .field("decoder", &self.decoder)
+            .field("total", &self.total)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    source: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.count.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl<R: Read> Bounded<R> {
+    /// A decoder of what `reader` gives, however it is compressed.
+    ///
+    /// # Errors
+    /// When the stream cannot be read.
+    pub fn new(reader: R, limits: &Limits) -> io::Result<Self> {
+        let compressed = Arc::new(AtomicU64::new(0));
+        let counted = Counted {
+            source: reader,
+            count: Arc::clone(&compressed),
+        };
+        Ok(Self {
+            decoder: Decoder::new(counted, None)?,
+            compressed,
+            total: 0,
+            limits: limits.clone(),
+        })
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.decoder.read(buffer)?;
+        self.total += count as u64;
+        let compressed = self.compressed.load(Ordering::Relaxed);
+        check_limits(self.total, compressed, &self.limits)?;
+        Ok(count)
+    }
+}
+
+/// The bound that a [`Bounded`] stream went over, if that is what failed, and its value.
+#[must_use]
+pub fn exceeded(error: &io::Error) -> Option<(Limit, u64)> {
+    match error.get_ref()?.downcast_ref()? {
+        StreamError::Limit { what, limit } => Some((*what, *limit)),
+        _ => None,
+    }
+}
+
 /// What is required of a stream.
 #[derive(Clone)]
 pub(crate) struct Requirements<'a> {
@@ -156,20 +229,19 @@ pub(crate) struct Requirements<'a> {
 struct Counting<'a, R> {
     source: R,
     hasher: Option<Sha256>,
-    count: &'a std::sync::atomic::AtomicU64,
+    count: &'a AtomicU64,
     blob: Option<(Digest, u64)>,
     progress: Option<&'a (dyn Fn(u64) + Sync)>,
 }
 
 impl<R: Read> Read for Counting<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        use std::sync::atomic::Ordering::Relaxed;
         let read = match self.source.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
             Err(source) => return Err(StreamError::Source { source }.into()),
             Ok(read) => read,
         };
-        let count = self.count.fetch_add(read as u64, Relaxed) + read as u64;
+        let count = self.count.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
         if let Some((digest, expected)) = self.blob
             && count > expected
         {
@@ -249,7 +321,7 @@ impl Producer {
     }
 
     fn produce(&self, source: impl Read, requirements: &Requirements<'_>) -> io::Result<()> {
-        let compressed = std::sync::atomic::AtomicU64::new(0);
+        let compressed = AtomicU64::new(0);
         let counting = Counting {
             source,
             hasher: requirements.blob.map(|_| Sha256::new()),
@@ -265,7 +337,7 @@ impl Producer {
             let filled = fill(&mut decoder, &mut chunk).map_err(as_damage)?;
             chunk.truncate(filled);
             total += filled as u64;
-            let read = compressed.load(std::sync::atomic::Ordering::Relaxed);
+            let read = compressed.load(Ordering::Relaxed);
             check_limits(total, read, requirements.limits)?;
             if filled == 0 {
                 break;

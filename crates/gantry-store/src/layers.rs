@@ -10,6 +10,7 @@
 //!   files of lower layers; `fixups` makes good for them per chain.
 
 mod draft;
+mod draft_tar;
 mod fixups;
 mod publish;
 mod recipe;
@@ -26,11 +27,11 @@ use rustix::fs::{self, Access, AtFlags};
 use rustix::io::Errno;
 
 pub use draft::LayerDraft;
+pub use draft_tar::DraftTar;
 pub use replay::LayerTar;
 
 use crate::database::failed;
 use crate::error::StoreError;
-use crate::limits::Limits;
 use crate::pack::PackError;
 use crate::store::Store;
 
@@ -71,8 +72,6 @@ pub struct UnpackOptions<'a> {
     pub blob: Option<(Digest, u64)>,
     /// The diff ID it must have.
     pub diff_id: Option<Digest>,
-    /// What is accepted.
-    pub limits: Limits,
     /// Told how many bytes of the stream have been read so far, now and then.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
 }
@@ -83,7 +82,6 @@ impl std::fmt::Debug for UnpackOptions<'_> {
             .field("compression", &self.compression)
             .field("blob", &self.blob)
             .field("diff_id", &self.diff_id)
-            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

@@ -43,7 +43,7 @@ pub use check::{CheckOptions, CheckReport, Finding};
 pub use collect::{CollectPolicy, Collected, Roots};
 pub use error::StoreError;
 pub use images::{Image, Images, NewImage, RepoDigest};
-pub use layers::{LayerBlob, LayerDraft, LayerInfo, Layers, UnpackOptions};
+pub use layers::{DraftTar, LayerBlob, LayerDraft, LayerInfo, Layers, UnpackOptions};
 pub use lease::Lease;
 pub use limits::Limits;
 pub use pack::PackError;

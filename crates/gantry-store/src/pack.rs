@@ -14,9 +14,10 @@ use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 
 pub use error::PackError;
-pub(crate) use walk::entry_of;
+pub use walk::entry_of;
+pub(crate) use walk::{check_depth, check_name, file};
 
-use crate::tar::{Fragment, Writer};
+use crate::tar::{EntryKind, Fragment, Writer};
 use crate::unpack::OverlayNames;
 
 /// How a directory is packed.
@@ -40,6 +41,19 @@ pub struct Packed {
     pub content_size: u64,
     /// Bytes the files take on the disk.
     pub disk_usage: u64,
+}
+
+impl Packed {
+    /// Counts an entry whose place on the disk is not looked up: whole pages of content, one for a
+    /// directory.
+    pub(crate) fn count(&mut self, kind: &EntryKind, size: u64) {
+        self.files += 1;
+        self.content_size += size;
+        self.disk_usage += match kind {
+            EntryKind::Directory => 4096,
+            _ => size.next_multiple_of(4096),
+        };
+    }
 }
 
 /// Packs the tree below `root` into `sink`, with the end of the archive.

@@ -88,6 +88,18 @@ impl<'a> Records<'a> {
         Ok(Some(record))
     }
 
+    /// Whether there is no record of this kind.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_empty(&self, kind: &str) -> Result<bool, StoreError> {
+        self.store.database().read("look for records", |db| {
+            let mut statement =
+                db.prepare_cached("SELECT 1 FROM records WHERE kind = ?1 LIMIT 1")?;
+            Ok(!statement.exists([kind])?)
+        })
+    }
+
     fn read(&self, kind: &str, key: &[u8]) -> Result<Option<Record>, StoreError> {
         self.store.database().read("read a record", |db| {
             let found = db

@@ -15,6 +15,7 @@ use crate::images::Images;
 use crate::ingest::Ingest;
 use crate::layers::Layers;
 use crate::lease::{Lease, LeaseFile, Resource};
+use crate::limits::Limits;
 use crate::records::Records;
 use crate::tree;
 
@@ -33,7 +34,10 @@ const FOLDERS: &[&str] = &[
 /// What this handle brings in (blobs written, layers unpacked or committed, records found) is
 /// kept from being collected until its last clone is dropped.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store {
+    inner: Arc<Inner>,
+    limits: Arc<Limits>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -78,7 +82,7 @@ impl Store {
                 }
             }
         }
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             root: root.to_owned(),
             directory,
             database: Database::new(root),
@@ -87,13 +91,32 @@ impl Store {
             blobs: OnceLock::new(),
             session: Mutex::new(None),
             boot: OnceLock::new(),
-        })))
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            limits: Arc::default(),
+        })
+    }
+
+    /// The same store with other bounds of what is accepted from outside.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self {
+            limits: Arc::new(limits),
+            ..self
+        }
+    }
+
+    /// The bounds of what is accepted from outside.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The root folder.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.0.root
+        &self.inner.root
     }
 
     /// Blobs.
@@ -129,38 +152,38 @@ impl Store {
     }
 
     pub(crate) fn database(&self) -> &Database {
-        &self.0.database
+        &self.inner.database
     }
 
     pub(crate) fn directory(&self) -> &OwnedFd {
-        &self.0.directory
+        &self.inner.directory
     }
 
     pub(crate) fn leases_path(&self) -> PathBuf {
-        self.0.root.join("leases")
+        self.inner.root.join("leases")
     }
 
     /// The ingest folder; what dead processes left in it is removed at the first call.
     pub(crate) fn ingest(&self) -> Result<&Ingest, StoreError> {
-        if let Some(ingest) = self.0.ingest.get() {
+        if let Some(ingest) = self.inner.ingest.get() {
             return Ok(ingest);
         }
-        let ingest = Ingest::open(self.0.root.join("ingest"))?;
+        let ingest = Ingest::open(self.inner.root.join("ingest"))?;
         ingest.sweep()?;
-        Ok(self.0.ingest.get_or_init(|| ingest))
+        Ok(self.inner.ingest.get_or_init(|| ingest))
     }
 
     /// The ingest folder as it is.
     pub(crate) fn ingest_unswept(&self) -> Result<Ingest, StoreError> {
-        Ingest::open(self.0.root.join("ingest"))
+        Ingest::open(self.inner.root.join("ingest"))
     }
 
     pub(crate) fn layers_directory(&self) -> Result<&OwnedFd, StoreError> {
-        self.folder(&self.0.layers, "layers")
+        self.folder(&self.inner.layers, "layers")
     }
 
     pub(crate) fn blobs_directory(&self) -> Result<&OwnedFd, StoreError> {
-        self.folder(&self.0.blobs, "blobs/sha256")
+        self.folder(&self.inner.blobs, "blobs/sha256")
     }
 
     fn folder<'a>(
@@ -171,8 +194,8 @@ impl Store {
         if let Some(directory) = slot.get() {
             return Ok(directory);
         }
-        let directory = tree::open_directory(&self.0.directory, name)
-            .map_err(|errno| StoreError::io("open", self.0.root.join(name), errno))?;
+        let directory = tree::open_directory(&self.inner.directory, name)
+            .map_err(|errno| StoreError::io("open", self.inner.root.join(name), errno))?;
         Ok(slot.get_or_init(|| directory))
     }
 
@@ -187,10 +210,15 @@ impl Store {
     }
 
     fn lock(&self, operation: FlockOperation) -> Result<StoreLock, StoreError> {
-        let failed = |errno: Errno| StoreError::io("lock", self.0.root.join("lock"), errno);
+        let failed = |errno: Errno| StoreError::io("lock", self.inner.root.join("lock"), errno);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-        let file = fs::openat(&self.0.directory, "lock", flags, Mode::RUSR | Mode::WUSR)
-            .map_err(failed)?;
+        let file = fs::openat(
+            &self.inner.directory,
+            "lock",
+            flags,
+            Mode::RUSR | Mode::WUSR,
+        )
+        .map_err(failed)?;
         loop {
             match fs::flock(&file, operation) {
                 Err(Errno::INTR) => {}
@@ -203,7 +231,7 @@ impl Store {
     /// Holds a resource for as long as this handle lives. The caller has the store's lock.
     pub(crate) fn hold(&self, _lock: &StoreLock, resource: Resource) -> Result<(), StoreError> {
         let mut session = self
-            .0
+            .inner
             .session
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -216,16 +244,17 @@ impl Store {
     /// The identity of this boot of the machine.
     pub(crate) fn boot(&self) -> Result<&str, StoreError> {
         const PATH: &str = "/proc/sys/kernel/random/boot_id";
-        if let Some(boot) = self.0.boot.get() {
+        if let Some(boot) = self.inner.boot.get() {
             return Ok(boot);
         }
         let text = std::fs::read_to_string(PATH).map_err(|e| StoreError::io("read", PATH, e))?;
-        Ok(self.0.boot.get_or_init(|| text.trim().to_owned()))
+        Ok(self.inner.boot.get_or_init(|| text.trim().to_owned()))
     }
 
     /// Writes everything the store has written to the disk.
     pub(crate) fn sync_files(&self) -> Result<(), StoreError> {
-        fs::syncfs(&self.0.directory).map_err(|errno| StoreError::io("sync", &self.0.root, errno))
+        fs::syncfs(&self.inner.directory)
+            .map_err(|errno| StoreError::io("sync", &self.inner.root, errno))
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Unpacked {
     pub disk_usage: u64,
     /// Whether attributes or devices could not be made here and were left out.
     pub incomplete: bool,
+    /// Entries whose owner this user namespace does not have, and which are the caller's here.
+    pub foreign_owners: u64,
     /// Directories that entries lie in without being listed, sorted; without the root.
     pub(crate) implied: Vec<Vec<u8>>,
     /// Whether the root directory is listed, and whether it is anything but 0755 of root.

@@ -18,9 +18,6 @@ use crate::protocol::{
 
 pub use spawn::spawn;
 
-/// Name of the socket in the container's folder below `$RUN`.
-pub(crate) const SOCKET: &str = "sock";
-
 /// Bytes read from the socket at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -223,6 +220,15 @@ impl Session {
     /// [`ClientError`].
     pub fn unpause(&mut self) -> Result<(), ClientError> {
         self.done(&Request::Unpause)
+    }
+
+    /// Tells that the container has another name.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn renamed(&mut self, name: &str) -> Result<(), ClientError> {
+        let name = name.to_owned();
+        self.done(&Request::Renamed { name })
     }
 
     /// Changes the restart policy.

@@ -1,12 +1,15 @@
 //! The decided document a supervisor is started with.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gantry_model::ContainerId;
+use gantry_model::container::HealthOnFailure;
 use gantry_model::port::PortMapping;
 use gantry_model::restart::RestartPolicy;
+use gantry_network::UserProgram;
 use oci_spec::runtime::{Process, Spec};
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +55,8 @@ pub struct Settings {
     pub stdin: Stdin,
     /// Whether the process has a terminal.
     pub terminal: bool,
-    /// The log; `None` keeps none.
-    pub log: Option<LogSettings>,
+    /// The log.
+    pub log: LogSettings,
     /// The network.
     pub network: Network,
     /// The health check.
@@ -72,13 +75,40 @@ pub struct Settings {
     pub run_folder: PathBuf,
     /// `$RUN`.
     pub run_root: PathBuf,
+    /// What events say of it.
+    #[serde(default)]
+    pub events: EventFacts,
+}
+
+/// What the events of a container say of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFacts {
+    /// Labels, image and name.
+    pub attributes: BTreeMap<String, String>,
+    /// Volumes that are mounted with it.
+    pub volumes: Vec<MountedVolume>,
+    /// Id of the network it is connected to.
+    pub network_id: String,
+}
+
+/// A volume of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountedVolume {
+    /// Its name.
+    pub name: String,
+    /// Where it is mounted.
+    pub destination: String,
+    /// Whether it may be written.
+    pub read_write: bool,
 }
 
 /// A health check, decided to the last number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// What is run.
-    pub process: Box<Process>,
+    /// What is done.
+    pub probe: Probe,
+    /// What is done when it makes the container unhealthy.
+    pub on_failure: HealthOnFailure,
     /// Time between two probes.
     pub interval: Duration,
     /// Time after which a probe has failed.
@@ -89,6 +119,44 @@ pub struct HealthCheck {
     pub start_interval: Duration,
     /// Failures in a row that make the container unhealthy.
     pub retries: u32,
+}
+
+/// What a health check does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// Runs a process in the container.
+    Run(Box<Process>),
+    /// Connects to it.
+    Contact(Contact),
+}
+
+/// A connection to a container, made inside its network namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contact {
+    /// Any connection is a success.
+    Tcp {
+        /// To where.
+        port: u16,
+    },
+    /// A page is asked for; a status from 200 to 399 is a success.
+    Http {
+        /// Where.
+        port: u16,
+        /// Which, beginning with a slash.
+        path: String,
+    },
+}
+
+impl Contact {
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Tcp { port } | Self::Http { port, .. } => *port,
+        }
+    }
 }
 
 /// The directories of the container's overlay.
@@ -138,6 +206,21 @@ pub enum Network {
         hosts: HostsFile,
         /// Name servers that the container cannot reach itself: they are asked for it.
         relay_to: Vec<SocketAddr>,
+        /// Its Ethernet address; `None` for one made from its IP address.
+        mac: Option<String>,
+        /// Further addresses of the link-local ranges.
+        link_local: Vec<IpAddr>,
+    },
+    /// A network carried by a program of the user's, as without root.
+    User {
+        /// Published ports.
+        ports: Vec<PortMapping>,
+        /// The file that is mounted as `/etc/hosts`.
+        hosts: HostsFile,
+        /// Name servers that the container cannot reach itself: they are asked for it.
+        relay_to: Vec<SocketAddr>,
+        /// The program; `None` leaves the choice.
+        program: Option<UserProgram>,
     },
 }
 

@@ -8,6 +8,7 @@
 //! It gets decided documents ([`launch::Launch`]) and never learns what an image, a flag or a
 //! command line is; it prints nothing.
 
+pub mod journal;
 pub mod log;
 pub mod protocol;
 
@@ -28,6 +29,9 @@ pub const DOCUMENT_FILE: &str = "launch.json";
 pub const CGROUP_FILE: &str = "cgroup.json";
 /// Name of the lock in the container's folder below `$RUN`.
 pub const LOCK_FILE: &str = "lock";
+/// Name of the supervisor's socket in the container's folder below `$RUN`; a supervisor that ends
+/// in order removes it.
+pub const SOCKET_FILE: &str = "sock";
 /// Name of what the supervisor has to say that no client waits for.
 pub const NOTES_FILE: &str = "supervisor.log";
 
@@ -40,6 +44,6 @@ fn socket_path(folder: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!(
         "/proc/self/fd/{}/{}",
         folder.as_raw_fd(),
-        client::SOCKET
+        SOCKET_FILE
     ))
 }

@@ -13,6 +13,8 @@
 
 mod frame;
 
+use std::path::PathBuf;
+
 use oci_spec::runtime::Process;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +72,11 @@ pub enum Request {
         /// Whether a restart by policy does not count as an end.
         not_running: bool,
     },
+    /// The container has another name; answered by [`Reply::Done`].
+    Renamed {
+        /// The name.
+        name: String,
+    },
     /// Change the restart policy of a running container; answered by [`Reply::Done`].
     SetRestart(gantry_model::restart::RestartPolicy),
 }
@@ -104,6 +111,20 @@ pub struct ExecRequest {
     pub process: Process,
     /// Streams the client wants; `None` runs it detached.
     pub attach: Option<Attach>,
+    /// The root it gets instead of the container's, which it sees at `/container`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toolbox: Option<Toolbox>,
+}
+
+/// A root of tools: an overlay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toolbox {
+    /// The read-only layers, top first.
+    pub lowers: Vec<PathBuf>,
+    /// The writable layer.
+    pub upper: PathBuf,
+    /// An empty directory on the file system of `upper`.
+    pub work: PathBuf,
 }
 
 /// What a supervisor answers.

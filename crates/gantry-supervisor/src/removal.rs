@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gantry_sys::lock::folder;
 use gantry_sys::path::Directory;
 use serde::{Deserialize, Serialize};
 
@@ -48,8 +49,7 @@ impl Removal {
         let id = self.folder.file_name().unwrap_or_default();
         fs::create_dir_all(&self.trash).map_err(at(&self.trash))?;
         for volume in &self.volumes {
-            let name = volume.file_name().unwrap_or_default();
-            rename(volume, &self.trash.join(name))?;
+            self.hide_volume(volume)?;
         }
         // The name goes first: a name without its container is healed by whoever meets it, a
         // container without its name would be in the way of a `--name` for ever.
@@ -58,6 +58,51 @@ impl Removal {
         }
         rename(&self.folder, &self.trash.join(id))?;
         absent(fs::remove_dir_all(&self.run_folder)).map_err(at(&self.run_folder))
+    }
+
+    /// Takes a volume out of sight unless another container has it, or is taking it now.
+    fn hide_volume(&self, volume: &Path) -> Result<(), RemovalError> {
+        let name = volume.file_name().unwrap_or_default();
+        let Some(claim) = folder::claim(volume).map_err(at(volume))? else {
+            return Ok(());
+        };
+        if !self.others_may_have(name).map_err(at(volume))? {
+            rename(volume, &self.trash.join(name))?;
+        }
+        drop(claim);
+        Ok(())
+    }
+
+    /// Whether the document of another container has this name in it, or cannot be read.
+    fn others_may_have(&self, name: &OsStr) -> io::Result<bool> {
+        let (Some(containers), name) = (self.folder.parent(), name.as_encoded_bytes()) else {
+            return Ok(false);
+        };
+        for entry in fs::read_dir(containers)? {
+            let folder = entry?.path();
+            if folder == self.folder {
+                continue;
+            }
+            let text = match fs::read(folder.join("container.json")) {
+                Ok(text) => text,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) =>
+                {
+                    continue;
+                }
+                Err(_) => return Ok(true),
+            };
+            let named = text.windows(name.len()).any(|part| part == name);
+            let damaged =
+                !text.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_err();
+            if named || damaged {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Deletes what [`Removal::hide`] took out of sight.
@@ -167,6 +212,39 @@ mod tests {
         empty(&at("trash")).unwrap();
         empty(&at("missing")).unwrap();
         assert_eq!(fs::read_dir(at("trash")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn another_containers_volume_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for folder in [
+            "containers/abc",
+            "containers/def",
+            "volumes/v1/_data",
+            "volumes/v2",
+        ] {
+            fs::create_dir_all(at(folder)).unwrap();
+        }
+        let removal = Removal {
+            folder: at("containers/abc"),
+            volumes: vec![at("volumes/v1")],
+            trash: at("trash"),
+            ..Removal::default()
+        };
+        for document in ["{\"mounts\":[\"v1\"]}", "{\"mou"] {
+            fs::write(at("containers/def/container.json"), document).unwrap();
+            removal.hide().unwrap();
+            assert!(at("volumes/v1").exists(), "{document}");
+            fs::create_dir_all(at("containers/abc")).unwrap();
+        }
+        fs::write(at("containers/def/container.json"), "{}").unwrap();
+        let held = folder::hold(&at("volumes/v1")).unwrap();
+        removal.hide().unwrap();
+        assert!(at("volumes/v1").exists(), "somebody takes it");
+        drop(held);
+        removal.hide().unwrap();
+        assert!(!at("volumes/v1").exists());
     }
 
     #[test]

@@ -13,15 +13,36 @@ pub const FILE: &str = "state.json";
 const MAX: u64 = 1 << 20;
 
 /// Writes the record aside and renames it, so that a reader sees the old one or the new.
-/// Nothing is synced: after a power cut no container runs, whatever the record says.
+/// Nothing is synced: after a power cut no container runs, whatever the record says. On a full
+/// disk the record is written where the old one is, which takes no more room.
 ///
 /// # Errors
 /// Those of writing.
 pub fn write(folder: &Path, state: &ContainerState) -> io::Result<()> {
     let aside = folder.join(".state.json");
-    let mut file = File::create(&aside)?;
-    file.write_all(&serde_json::to_vec(state)?)?;
-    std::fs::rename(aside, folder.join(FILE))
+    let text = serde_json::to_vec(state)?;
+    let written = File::create(&aside).and_then(|mut file| file.write_all(&text));
+    match written {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) =>
+        {
+            // What there is of it holds an inode that others may need.
+            std::fs::remove_file(&aside).ok();
+            write_over(&folder.join(FILE), &text).map_err(|_| error)
+        }
+        written => written.and_then(|()| std::fs::rename(aside, folder.join(FILE))),
+    }
+}
+
+/// Writes over a file that is there. A reader that comes in between sees a record that is none,
+/// and takes it for one whose supervisor was killed.
+fn write_over(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).open(path)?;
+    file.write_all(text)?;
+    file.set_len(text.len() as u64)
 }
 
 /// Reads the record; the default (never started) when there is none.
@@ -30,7 +51,7 @@ pub fn write(folder: &Path, state: &ContainerState) -> io::Result<()> {
 /// Those of reading, and of a record that is none.
 pub fn read(folder: &Path) -> io::Result<ContainerState> {
     use std::io::Read;
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(2 << 10);
     match File::open(folder.join(FILE)) {
         Ok(file) => file.take(MAX).read_to_end(&mut text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -71,6 +92,19 @@ mod tests {
         write(folder.path(), &state).unwrap();
         assert_eq!(read(folder.path()).unwrap(), state);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_record_is_written_over_where_there_is_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = |error: &str| ContainerState {
+            error: error.into(),
+            ..ContainerState::default()
+        };
+        write(folder.path(), &state("a rather long reason")).unwrap();
+        let text = serde_json::to_vec(&state("short")).unwrap();
+        write_over(&folder.path().join(FILE), &text).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), state("short"));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod client;
 mod ending;
+mod events;
 mod exec;
 mod health;
+mod logging;
 mod output;
 mod poller;
 mod process;
@@ -17,16 +19,16 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gantry_model::ContainerState;
 use gantry_sys::signal::SignalFd;
 
 use crate::launch::{Launch, Settings};
-use crate::log::LogWriter;
 use crate::protocol::{Attach, Failure, chain};
 use client::{Client, Role};
 use health::Health;
+use logging::Log;
 use poller::{Interest, Poller, Ready, Token};
 use process::Streams;
 use restart::Backoff;
@@ -42,7 +44,9 @@ pub(crate) const LOCK: i32 = 5;
 /// Number of the container's own process among the processes.
 const INIT: u32 = 0;
 /// A container that lives so long is one to be waited for in little memory.
-const SETTLED: std::time::Duration = std::time::Duration::from_millis(300);
+const SETTLED: Duration = Duration::from_millis(300);
+/// So long after the last event it is so again.
+const IDLE: Duration = Duration::from_secs(1);
 /// Bytes read at once.
 const SCRATCH: usize = 64 * 1024;
 
@@ -66,9 +70,24 @@ pub fn main() -> ExitCode {
 }
 
 /// Says something that no client waits for: stderr is the container's `supervisor.log`.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     // When even that cannot be written there is nobody left to tell.
     let _unheard = writeln!(io::stderr(), "{} {text}", crate::state::now());
+}
+
+/// Says in the lock who holds it: a command without root joins the user namespace of this process.
+fn note_pid(lock: &OwnedFd) -> io::Result<()> {
+    rustix::fs::ftruncate(lock, 0)?;
+    rustix::io::pwrite(lock, std::process::id().to_string().as_bytes(), 0)?;
+    Ok(())
+}
+
+/// The end of a container that waits for its log.
+#[derive(Debug)]
+struct Finishing {
+    exit: crate::protocol::Exit,
+    /// When the rest of the log is given up.
+    until: Instant,
 }
 
 /// Where in its life the container is.
@@ -100,18 +119,26 @@ struct Supervisor {
     next_process: u32,
     clients: BTreeMap<u32, Client>,
     next_client: u32,
-    log: Option<LogWriter>,
+    log: Option<Log>,
+    /// How the container ended, while the last of its log is on its way.
+    finishing: Option<Finishing>,
     backoff: Backoff,
     /// When a stopping container is killed.
     kill_at: Option<Instant>,
     /// Whether a person ended this run, so that no policy starts it again.
     ended_by_user: bool,
+    /// Whether that was by asking it to stop.
+    stop_asked: bool,
+    /// Whether it is started again after this run, whatever its policy.
+    restart_once: bool,
     /// Exit code of the container's process once it ended.
     ended: Option<i32>,
     /// When the rest of an ended run is looked at again.
     conclude_at: Option<Instant>,
-    /// When it gives back the memory that starting took.
+    /// When it begins to wait in little memory.
     quiet_at: Option<Instant>,
+    /// Whether the container's document is on the disk.
+    durable: bool,
     /// Until when conclusion is tried.
     conclude_until: Option<Instant>,
     /// When the bridge may be torn down.
@@ -129,6 +156,8 @@ struct Process {
     pid: i32,
     pidfd: OwnedFd,
     streams: Streams,
+    /// What events call it; empty for the container's own process.
+    exec_id: String,
     /// Reading its output rests until its clients caught up.
     held_up: bool,
 }
@@ -149,6 +178,7 @@ impl Supervisor {
         let document = gantry_sys::fd::inherited(DOCUMENT)?;
         let client = gantry_sys::fd::inherited(CLIENT)?;
         let lock = gantry_sys::fd::inherited(LOCK)?;
+        note_pid(&lock)?;
         let launch = start::read_document(document)?;
         start::set_name(&launch.settings);
         let signals = SignalFd::new(&[libc_signal::CHILD, libc_signal::TERMINATE])?;
@@ -169,19 +199,23 @@ impl Supervisor {
             clients: BTreeMap::new(),
             next_client: 0,
             log: None,
+            finishing: None,
             backoff: Backoff::default(),
             kill_at: None,
             ended_by_user: false,
+            stop_asked: false,
+            restart_once: false,
             ended: None,
             conclude_at: None,
             quiet_at: Some(Instant::now() + SETTLED),
+            durable: false,
             conclude_until: None,
             linger_until: None,
             poller,
             signals,
             listener: None,
             lock: Some(lock),
-            scratch: vec![0; SCRATCH],
+            scratch: Vec::new(),
         };
         supervisor.state.restart_count = 0;
         supervisor.state.stopped_by_user = false;
@@ -189,6 +223,9 @@ impl Supervisor {
             process: INIT,
             streams,
         });
+        if matches!(role, Role::Attached { .. }) {
+            supervisor.tell("attach");
+        }
         supervisor.add_client(UnixStream::from(client), role);
         supervisor.first_start(launch);
         Ok(supervisor)
@@ -197,8 +234,7 @@ impl Supervisor {
     fn run(&mut self) {
         let mut ready: Vec<Ready> = Vec::new();
         while !self.is_finished() {
-            let deadline = self.deadline();
-            if let Err(error) = self.poller.wait(deadline, &mut ready) {
+            if let Err(error) = self.wait(&mut ready) {
                 note(&format!("cannot wait for events: {error}"));
                 return;
             }
@@ -210,32 +246,53 @@ impl Supervisor {
         }
     }
 
+    /// Sleeps until something happens or is due; in little memory once nothing has for a while.
+    fn wait(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
+        if self.quiet_at.is_some_and(|at| at <= Instant::now()) {
+            self.quiet_at = None;
+            self.make_durable();
+            self.scratch = Vec::new();
+            if let Err(error) = self.poller.rest(self.deadline()) {
+                note(&format!("cannot give memory back: {error}"));
+            }
+        }
+        self.poller.wait(self.deadline(), ready)?;
+        if self.scratch.is_empty() {
+            self.scratch = vec![0; SCRATCH];
+        }
+        // Whatever woke it up makes it touch memory that waiting does not need.
+        if self.quiet_at.is_none() || (self.durable && !ready.is_empty()) {
+            self.quiet_at = Some(Instant::now() + IDLE);
+        }
+        Ok(())
+    }
+
     /// Nothing is left to do: no container, no client with output on its way, no bridge.
     fn is_finished(&self) -> bool {
-        self.phase == Phase::Over && self.clients.is_empty() && self.linger_until.is_none()
+        self.phase == Phase::Over
+            && self.clients.is_empty()
+            && self.linger_until.is_none()
+            && self.finishing.is_none()
     }
 
     fn dispatch(&mut self, event: Ready) {
         match event.token {
             Token::Signals => self.on_signals(),
-            Token::Listener => {
-                // Whoever comes makes it touch memory that waiting does not need.
-                self.quiet_at = Some(Instant::now() + SETTLED);
-                self.accept();
-            }
+            Token::Listener => self.accept(),
             Token::Client(client) => self.on_client(client, event),
             Token::Stdout(process) => self.on_output(process, crate::log::Stream::Stdout),
             Token::Stderr(process) => self.on_output(process, crate::log::Stream::Stderr),
             Token::Stdin(process) => self.feed(process),
             Token::Relay => self.answer_names(),
+            Token::Log => self.on_courier(),
+            Token::Contact => self.on_contact(),
         }
     }
 
     fn on_signals(&mut self) {
         while let Ok(Some(signal)) = self.signals.read() {
             if signal.signal == libc_signal::TERMINATE {
-                // The system goes down: end well, and start again with the next boot.
-                self.stop(None, None);
+                self.shut_down();
             }
         }
         self.reap();
@@ -253,6 +310,7 @@ impl Supervisor {
             self.conclude_at,
             self.linger_until,
             self.quiet_at,
+            self.finishing.as_ref().map(|finishing| finishing.until),
         ];
         let health = self.health.as_ref().map(Health::deadline);
         let clients = self.clients.values().map(Client::deadline);
@@ -262,15 +320,9 @@ impl Supervisor {
     fn check_timers(&mut self) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if due(self.quiet_at) {
-            self.quiet_at = None;
-            self.make_durable();
-            if let Err(error) = gantry_sys::memory::let_go() {
-                note(&format!("cannot give memory back: {error}"));
-            }
-        }
         if due(self.kill_at) {
             self.kill_at = None;
+            self.tell_with("kill", &[("signal", "9")]);
             self.kill_everything();
         }
         if due(self.conclude_at) {
@@ -284,6 +336,10 @@ impl Supervisor {
         }
         if due(self.health.as_ref().and_then(Health::deadline)) {
             self.tend_health();
+        }
+        if due(self.finishing.as_ref().map(|finishing| finishing.until)) {
+            self.give_up_log();
+            self.finish();
         }
         if due(self.linger_until) {
             self.linger_until = None;
@@ -300,8 +356,8 @@ impl Supervisor {
 
     /// Puts the container's document on the disk: on the way of a `run` nothing waits for
     /// that, but a container that lives on must be there after a power cut.
-    fn make_durable(&self) {
-        if self.settings.removal.is_some() {
+    fn make_durable(&mut self) {
+        if std::mem::replace(&mut self.durable, true) || self.settings.removal.is_some() {
             return;
         }
         let document = self.settings.folder.join("container.json");

@@ -4,6 +4,7 @@
 //! the hierarchies it lives in. Which file gets which value is decided by pure functions
 //! ([`Settings::v1_writes`], [`Settings::v2_writes`]).
 
+mod delegated;
 mod devices;
 mod group;
 mod layout;
@@ -15,6 +16,7 @@ mod tree;
 use std::io;
 use std::path::PathBuf;
 
+pub use delegated::delegated;
 pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
 pub use group::{Cgroup, Directory};
 pub use layout::{Layout, V1Hierarchy, V2Hierarchy};

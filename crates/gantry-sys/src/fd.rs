@@ -2,7 +2,8 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{MemfdFlags, OFlags, SealFlags};
@@ -137,6 +138,11 @@ pub fn write_all(file: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where an open file is, as the kernel names it for this process.
+pub fn path_of(file: impl AsFd) -> io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
 /// Sets whether reading and writing give up instead of waiting.
@@ -277,7 +283,7 @@ mod tests {
     #[test]
     fn own_files_are_not_inherited() {
         let (reader, _writer) = pipe().expect("a pipe");
-        let number = std::os::fd::AsRawFd::as_raw_fd(&reader);
+        let number = reader.as_raw_fd();
         assert!(inherited(number).is_err());
         assert!(inherited(0).is_err());
         assert!(inherited(63).is_err());

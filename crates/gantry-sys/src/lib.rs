@@ -20,6 +20,7 @@ pub mod path;
 pub mod process;
 pub mod pty;
 pub mod rlimit;
+pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod system;

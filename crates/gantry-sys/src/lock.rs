@@ -3,11 +3,16 @@
 //! `flock` locks belong to the open file description: they die with the last descriptor of it, so
 //! that a killed process never leaves one behind.
 
+pub mod folder;
+mod queue;
+
 use std::io;
 use std::os::fd::AsFd;
 
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
+
+pub use queue::{Queued, queue};
 
 /// How a file is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

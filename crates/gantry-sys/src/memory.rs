@@ -1,36 +1,76 @@
 //! Memory of this process that the kernel can have back while the process is idle.
 
+use std::ffi::c_void;
 use std::fs;
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
-/// Gives back what a waiting process does not need: free heap, and the pages of its own program
-/// that it happened to touch. They come back one by one from the page cache when they are used
-/// again.
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::mm::{Advice, madvise};
+
+/// Sleeps until `events` is readable or `timeout` has passed, in as little memory as can be: gives
+/// back free heap, the stack below this call, and the pages of its own program, which come back
+/// from the page cache as they are used again.
+///
+/// Both in one function, because the kernel maps 64 kB around each page of a program that is
+/// touched: every function on the way from giving back to sleeping would cost that much.
 ///
 /// # Errors
 /// The kernel's; nothing is lost then.
-pub fn let_go() -> io::Result<()> {
+pub fn rest(events: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes no pointer and only returns free heap pages to the kernel.
     unsafe {
         libc::malloc_trim(0);
     }
     let maps = fs::read_to_string("/proc/self/maps")?;
-    for (start, end) in program_pages(&maps) {
-        let address = start as *mut libc::c_void;
-        // Without read-ahead around a page that comes back, only what is used comes back.
-        for advice in [libc::MADV_RANDOM, libc::MADV_DONTNEED] {
-            // SAFETY: the range is a whole mapping that /proc/self/maps says is private, not
-            // writable and backed by a file, and it holds machine code or constants, which
-            // nobody wrote to (there are no text relocations; what relocation does write to
-            // lies behind the code): its pages are nothing but the file's content, from which
-            // the kernel fills them again at the next access, this code included.
-            if unsafe { libc::madvise(address, end - start, advice) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
+    let here = 0_u8;
+    let mut ranges = program_pages(&maps);
+    ranges.extend(unused_stack(&maps, (&raw const here).addr()));
+    let timeout = timeout.map(|timeout| Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    });
+    let mut events = [PollFd::from_borrowed_fd(events, PollFlags::IN)];
+    drop(maps);
+    match let_go_and_sleep(&ranges, &mut events, timeout.as_ref()) {
+        Ok(()) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
-    Ok(())
+}
+
+/// The last steps: system calls and nothing else, which are part of this function's own code.
+#[inline(never)]
+fn let_go_and_sleep(
+    ranges: &[(usize, usize)],
+    events: &mut [PollFd<'_>; 1],
+    timeout: Option<&Timespec>,
+) -> Result<(), Errno> {
+    for &(start, end) in ranges {
+        // SAFETY: the range is one of two kinds. It is a whole mapping that /proc/self/maps says
+        // is private, not writable and backed by a file, and it holds machine code or constants,
+        // which nobody wrote to (there are no text relocations; what relocation does write to
+        // lies behind the code): its pages are nothing but the file's content, from which the
+        // kernel fills them again at the next access, this code included. Or it is the main
+        // thread's stack well below the frame of this function's caller, where nothing lives
+        // while that thread is here.
+        unsafe { madvise(start as *mut c_void, end - start, Advice::LinuxDontNeed)? };
+    }
+    poll(events, timeout).map(drop)
+}
+
+/// What the frames of calls that have returned left of the main thread's stack, when that is the
+/// one this is called on.
+fn unused_stack(maps: &str, here: usize) -> Option<(usize, usize)> {
+    /// More than the calls that follow take.
+    const FRAMES: usize = 16 * 1024;
+    const PAGE: usize = 4096;
+    let line = maps.lines().find(|line| line.ends_with("[stack]"))?;
+    let ((start, end), ..) = fields(line)?;
+    let unused = here.saturating_sub(FRAMES) & !(PAGE - 1);
+    (start < unused && here < end).then_some((start, unused))
 }
 
 /// The ranges of `/proc/self/maps` that are machine code, and the constants that linkers put
@@ -66,6 +106,7 @@ fn fields(line: &str) -> Option<((usize, usize), &str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
     fn only_code_and_the_constants_before_it_are_given_back() {
@@ -78,9 +119,25 @@ mod tests {
     }
 
     #[test]
+    fn the_stack_of_another_thread_is_left_alone() {
+        let maps = "7f0000000000-7f0000100000 rw-p 00000000 00:00 0 [stack]\n";
+        let top = 0x7f00_000f_0010;
+        assert_eq!(
+            unused_stack(maps, top),
+            Some((0x7f00_0000_0000, 0x7f00_000e_c000))
+        );
+        assert_eq!(unused_stack(maps, 0x7f00_0020_0000), None);
+        assert_eq!(unused_stack(maps, 0x7f00_0000_0100), None);
+        assert_eq!(unused_stack("", top), None);
+    }
+
+    #[test]
     fn a_process_goes_on_after_it() {
         let text = "kept".repeat(10_000);
-        let_go().unwrap();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        rest(reader.as_fd(), Some(Duration::from_millis(1))).unwrap();
         assert_eq!(text.len(), 40_000);
+        rustix::io::write(&writer, b"x").unwrap();
+        rest(reader.as_fd(), None).unwrap();
     }
 }

@@ -9,6 +9,7 @@ mod overlay;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::CWD;
@@ -65,6 +66,13 @@ pub struct Mount(OwnedFd);
 impl AsFd for Mount {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// A mount that was received from another process.
+impl From<OwnedFd> for Mount {
+    fn from(fd: OwnedFd) -> Mount {
+        Mount(fd)
     }
 }
 
@@ -160,6 +168,28 @@ pub fn pivot_root(new_root: impl AsFd) -> Result<(), MountError> {
         | rustix::mount::MountPropagationFlags::REC;
     rustix::mount::mount_change(".", slave).map_err(failed)?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(failed)?;
+    rustix::process::chdir("/").map_err(failed)
+}
+
+/// Moves an attached mount over the root of this mount namespace and makes it the root: for a root
+/// that cannot be exchanged, such as an initial RAM disk. What else was mounted is detached as far
+/// as possible before, since it stays below. The working directory is the new root afterwards.
+pub fn move_to_root(new_root: impl AsFd) -> Result<(), MountError> {
+    let failed = |errno| MountError::new("move to the root", errno);
+    rustix::process::fchdir(&new_root).map_err(failed)?;
+    let here = rustix::process::getcwd(Vec::new()).map_err(failed)?;
+    let here = Path::new(OsStr::from_bytes(here.as_bytes()));
+    let table = crate::system::mounts()
+        .map_err(|source| MountError::new("read the mount table", source))?;
+    for mount in table.iter().rev() {
+        let other = !mount.mount_point.starts_with(here) && !here.starts_with(&mount.mount_point);
+        if other {
+            // One that another hides cannot be reached, from here or from the container.
+            detach(&mount.mount_point).ok();
+        }
+    }
+    rustix::mount::mount_move(".", "/").map_err(failed)?;
+    rustix::process::chroot(".").map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)
 }
 

@@ -14,8 +14,8 @@ mod socket;
 
 pub use address::{Address, AddressFlags, add_address, addresses, delete_address};
 pub use link::{
-    Link, LinkChange, LinkName, Mac, VethEnd, create_bridge, create_veth, delete_link, link, links,
-    set_link,
+    Link, LinkChange, LinkName, Mac, MacError, VethEnd, create_bridge, create_veth, delete_link,
+    link, links, set_link,
 };
 pub use message::{Attribute, Attributes, Message};
 pub use namespace::within;

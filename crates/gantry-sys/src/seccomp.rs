@@ -15,6 +15,7 @@ mod profile;
 mod syscalls;
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use thiserror::Error;
 
@@ -62,6 +63,9 @@ impl Filter {
 
     /// Compiles `profile` for a machine of another native architecture.
     pub fn compile_for(profile: &Profile, native: Arch) -> Result<Filter, CompileError> {
+        if !profile.flags.contains(LoadFlags::LISTENER) && profile.notifies() {
+            return Err(CompileError::ListenerUnsupported);
+        }
         let instructions = compile::compile(profile, native)?;
         Ok(Filter {
             instructions,
@@ -123,6 +127,41 @@ impl Filter {
     ///
     /// Allocates nothing and takes no lock: fit for a child between clone and exec.
     pub fn load(&self) -> io::Result<()> {
+        // Nobody would hold the descriptor.
+        if self.listens() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        match self.put(self.flags.bits())? {
+            0 => Ok(()),
+            // With TSYNC a positive answer names the thread that could not be brought along.
+            _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    }
+
+    /// Whether loading gives a descriptor to decide through ([`LoadFlags::LISTENER`]).
+    pub fn listens(&self) -> bool {
+        self.flags.contains(LoadFlags::LISTENER)
+    }
+
+    /// Puts a filter that [`listens`](Filter::listens) on the calling thread, for good; returns the
+    /// descriptor to decide through, which is closed on exec.
+    pub fn load_listening(&self) -> io::Result<OwnedFd> {
+        if !self.listens() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut flags = self.flags.bits();
+        if self.flags.contains(LoadFlags::TSYNC) {
+            // The answer cannot be a thread and a descriptor.
+            const TSYNC_ESRCH: u32 = 16;
+            flags |= TSYNC_ESRCH;
+        }
+        let answer = self.put(flags)?;
+        let number = RawFd::try_from(answer).map_err(|_| io::ErrorKind::InvalidData)?;
+        // SAFETY: the kernel has just opened it, and nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    fn put(&self, flags: u32) -> io::Result<libc::c_long> {
         const SECCOMP_SET_MODE_FILTER: libc::c_uint = 1;
         let length = u16::try_from(self.instructions.len())
             .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
@@ -140,14 +179,12 @@ impl Filter {
             libc::syscall(
                 libc::SYS_seccomp,
                 SECCOMP_SET_MODE_FILTER,
-                self.flags.bits(),
+                flags,
                 std::ptr::from_ref(&program),
             )
         };
         match result {
-            0 => Ok(()),
-            // With TSYNC a positive answer names the thread that could not be brought along.
-            thread if thread > 0 => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+            0.. => Ok(result),
             _ => Err(io::Error::last_os_error()),
         }
     }

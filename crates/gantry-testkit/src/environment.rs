@@ -1,12 +1,13 @@
 //! An installation of Gantry of one's own: two state folders and the real binary.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::caller::Caller;
 use crate::leftover::Belongings;
 
 /// An installation that lives as long as this value; dropping it removes every container
@@ -15,6 +16,7 @@ use crate::leftover::Belongings;
 pub struct TestEnv {
     binary: PathBuf,
     folder: tempfile::TempDir,
+    caller: Caller,
 }
 
 /// What a command answered.
@@ -54,6 +56,12 @@ impl TestEnv {
     /// A new installation driven by this binary (`env!("CARGO_BIN_EXE_gantry")`).
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Self {
+        Self::of(Caller::Root, binary)
+    }
+
+    /// The same for a caller who need not be root.
+    #[must_use]
+    pub fn of(caller: Caller, binary: impl Into<PathBuf>) -> Self {
         assert!(rustix::process::geteuid().is_root(), "this test needs root");
         let folder = tempfile::Builder::new()
             .prefix("gantry-test-")
@@ -62,22 +70,36 @@ impl TestEnv {
         for name in ["home", "work"] {
             fs::create_dir(folder.path().join(name)).expect("a folder can be made");
         }
+        caller.prepare(folder.path());
         Self {
             binary: binary.into(),
             folder,
+            caller,
         }
     }
 
     /// One that has `busybox:latest`.
     #[must_use]
     pub fn with_busybox(binary: impl Into<PathBuf>) -> Self {
-        let env = Self::new(binary);
+        Self::busybox_of(Caller::Root, binary)
+    }
+
+    /// The same for a caller who need not be root.
+    #[must_use]
+    pub fn busybox_of(caller: Caller, binary: impl Into<PathBuf>) -> Self {
+        let env = Self::of(caller, binary);
         env.import(
             &crate::fixture::busybox(),
             "busybox:latest",
             &["CMD [\"sh\"]"],
         );
         env
+    }
+
+    /// Who runs its commands.
+    #[must_use]
+    pub const fn caller(&self) -> Caller {
+        self.caller
     }
 
     /// A folder for the test's own files, removed with the installation.
@@ -111,13 +133,18 @@ impl TestEnv {
         let folder = path.parent().expect("a file lies in a folder");
         fs::create_dir_all(folder).expect("a folder can be made");
         fs::write(&path, content).expect("a file can be written");
+        let own = path.ancestors().take_while(|part| *part != self.work());
+        own.for_each(|part| self.caller.give(part));
         path
     }
 
     /// A command of this installation, not started yet.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(&self.binary);
+        let words = self.caller.words(self.folder.path(), &self.binary);
+        let (program, before) = words.split_first().expect("a command has a first word");
+        let mut command = Command::new(program);
         command
+            .args(before)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path().join("home"))
@@ -128,6 +155,19 @@ impl TestEnv {
             .args(args)
             .stdin(Stdio::null());
         command
+    }
+
+    /// A command of this installation as a line for a shell, which is given the environment of
+    /// [`Self::command`]; `rest` are its words as the shell reads them.
+    #[must_use]
+    pub fn line(&self, rest: &str) -> String {
+        let quoted = |word: &OsString| {
+            let word = word.to_str().expect("tests have plain paths");
+            format!("'{}'", word.replace('\'', "'\\''"))
+        };
+        let words = self.caller.words(self.folder.path(), &self.binary);
+        let words: Vec<String> = words.iter().map(quoted).collect();
+        format!("{} {rest}", words.join(" "))
     }
 
     /// Runs a command of this installation to its end.
@@ -174,9 +214,13 @@ impl TestEnv {
         for change in changes {
             args.extend(["--change", change]);
         }
-        let archive = archive.to_str().expect("fixtures have plain paths");
-        args.extend([archive, name]);
+        // The fixtures lie where only root may look.
+        let copy = self.folder.path().join("archive.tar");
+        fs::copy(archive, &copy).expect("a fixture can be copied");
+        self.caller.give(&copy);
+        args.extend([copy.to_str().expect("tests have plain paths"), name]);
         drop(self.gantry(args).ok());
+        fs::remove_file(&copy).expect("a copy can be removed");
     }
 
     /// Parses what a command printed as JSON; panics unless it succeeded.
@@ -186,15 +230,16 @@ impl TestEnv {
     }
 
     /// Everything it has of the machine now.
-    fn belongings(&self) -> Belongings {
+    #[must_use]
+    pub fn belongings(&self) -> Belongings {
         let ids = self.gantry(["ps", "--all", "--quiet", "--no-trunc"]).stdout;
         let note =
             fs::read_to_string(self.run_root().join("network/state.json")).unwrap_or_default();
-        let link = |word: &&str| word.starts_with("veth") || word.starts_with("gantry");
+        let link = |word: &&str| word.starts_with("veth");
         Belongings {
-            folder: self.folder.path().to_path_buf(),
             containers: ids.lines().map(str::to_owned).collect(),
             links: note.split('"').filter(link).map(str::to_owned).collect(),
+            ..Belongings::of(self.folder.path(), &self.run_root())
         }
     }
 }

@@ -49,7 +49,22 @@ pub fn busybox_archive(archive: &Path) {
     for name in ["bin", "etc", "root", "home", "tmp", "var", "usr/bin"] {
         fs::create_dir_all(root.join(name)).expect("a folder can be made");
     }
-    let binary = root.join("bin/busybox");
+    install_busybox(&root.join("bin"));
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n";
+    fs::write(root.join("etc/passwd"), passwd).expect("a file can be written");
+    fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")
+        .expect("a file can be written");
+    succeed(Command::new("chmod").arg("1777").arg(root.join("tmp")));
+    pack(&root, archive);
+}
+
+/// Puts the host's static busybox into a folder, with a link for each applet.
+///
+/// # Panics
+/// When the host has none.
+pub fn install_busybox(folder: &Path) {
+    fs::create_dir_all(folder).expect("a folder can be made");
+    let binary = folder.join("busybox");
     fs::copy("/bin/busybox", &binary).expect("the package busybox-static is installed");
     let list = Command::new(&binary)
         .arg("--list")
@@ -59,14 +74,8 @@ pub fn busybox_archive(archive: &Path) {
         .lines()
         .filter(|a| *a != "busybox")
     {
-        symlink("busybox", root.join("bin").join(applet)).expect("a link can be made");
+        symlink("busybox", folder.join(applet)).expect("a link can be made");
     }
-    let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n";
-    fs::write(root.join("etc/passwd"), passwd).expect("a file can be written");
-    fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")
-        .expect("a file can be written");
-    succeed(Command::new("chmod").arg("1777").arg(root.join("tmp")));
-    pack(&root, archive);
 }
 
 /// The tar of a minimal Debian, made by debootstrap from the host's own mirror.

@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+use gantry_network::Names;
+
+use crate::environment::answer;
 
 /// What one installation has of the machine beyond its folders, told by the ids of its
 /// containers and the path of its folder.
@@ -13,11 +18,23 @@ pub struct Belongings {
     pub folder: PathBuf,
     /// Ids of all containers it ever had that are known.
     pub containers: BTreeSet<String>,
-    /// Names of its links and nf_tables tables, where it made any.
+    /// What its bridge and its rules are called.
+    pub names: Option<Names>,
+    /// Names of its containers' links.
     pub links: BTreeSet<String>,
 }
 
 impl Belongings {
+    /// Those of an installation below `folder` whose containers are not known yet.
+    #[must_use]
+    pub fn of(folder: &Path, run_root: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            names: Some(Names::of(run_root)),
+            ..Self::default()
+        }
+    }
+
     /// Waits until nothing is left; returns what still is when the time is up.
     #[must_use]
     pub fn settle(&self, patience: Duration) -> Vec<String> {
@@ -33,18 +50,25 @@ impl Belongings {
 
     fn left(&self) -> Vec<String> {
         let mut left = mounts(&self.folder);
-        left.extend(processes(&self.folder));
+        left.extend(
+            processes(&self.folder)
+                .into_iter()
+                .map(|process| format!("process {}: {}", process.pid, process.command)),
+        );
         left.extend(self.cgroups());
         let links = names("/sys/class/net");
-        left.extend(
-            self.links
-                .intersection(&links)
-                .map(|link| format!("link {link}")),
-        );
+        let mut ours = self.links.clone();
+        if let Some(names) = &self.names {
+            ours.extend([names.bridge.clone(), names.tombstone.clone()]);
+            left.extend(rules(names));
+        }
+        left.extend(ours.intersection(&links).map(|link| format!("link {link}")));
         left
     }
 
-    fn cgroups(&self) -> Vec<String> {
+    /// The control groups of its containers that are still there.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<String> {
         let top = Path::new("/sys/fs/cgroup");
         let mut hierarchies: Vec<PathBuf> = names(top).iter().map(|name| top.join(name)).collect();
         hierarchies.push(top.to_path_buf());
@@ -76,22 +100,55 @@ fn mounts(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Processes whose environment or command line names the folder.
-fn processes(folder: &Path) -> Vec<String> {
+/// The lines of the firewall that are an installation's.
+fn rules(names: &Names) -> Vec<String> {
+    let listed = answer(Command::new("nft").args(["list", "ruleset"])).ok();
+    listed
+        .lines()
+        .filter(|line| {
+            [&names.table, &names.bridge, &names.guest_note]
+                .iter()
+                .any(|name| line.split([' ', '"']).any(|word| word == name.as_str()))
+        })
+        .map(|line| format!("rule {}", line.trim()))
+        .collect()
+}
+
+/// A process of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
+    /// Its command line.
+    pub command: String,
+}
+
+/// Processes whose environment, command line, working directory or open files name the folder:
+/// all of Gantry's own that work on an installation there.
+#[must_use]
+pub fn processes(folder: &Path) -> Vec<Process> {
     let folder = folder.to_string_lossy();
     let ours = |text: &[u8]| String::from_utf8_lossy(text).contains(&*folder);
-    let own = std::process::id().to_string();
-    let mut left = Vec::new();
-    for process in names("/proc") {
-        if process == own || !process.bytes().all(|b| b.is_ascii_digit()) {
-            continue;
-        }
-        let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-        let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-        if ours(&environment) || ours(&command) {
-            let command = String::from_utf8_lossy(&command).replace('\0', " ");
-            left.push(format!("process {process}: {command}"));
-        }
-    }
-    left
+    let own = i32::try_from(std::process::id()).ok();
+    let numbers = names("/proc");
+    let numbers = numbers.iter().filter_map(|name| name.parse::<i32>().ok());
+    numbers
+        .filter(|pid| Some(*pid) != own)
+        .filter_map(|pid| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let linked = || {
+                let links = names(format!("/proc/{pid}/fd"));
+                let links = links.iter().map(|name| format!("fd/{name}"));
+                links.chain(["cwd".to_owned()]).any(|link| {
+                    let target = fs::read_link(format!("/proc/{pid}/{link}"));
+                    target.is_ok_and(|target| ours(target.as_os_str().as_encoded_bytes()))
+                })
+            };
+            (ours(&environment) || ours(&command) || linked()).then(|| Process {
+                pid,
+                command: String::from_utf8_lossy(&command).replace('\0', " "),
+            })
+        })
+        .collect()
 }

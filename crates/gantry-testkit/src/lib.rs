@@ -4,10 +4,15 @@
 //! the answer, and nothing is ever skipped.
 
 pub mod cache;
+pub mod caller;
 pub mod environment;
 pub mod fixture;
 pub mod leftover;
+pub mod peers;
 pub mod registry;
+pub mod runner;
 
+pub use caller::Caller;
 pub use environment::{Answer, TestEnv};
+pub use peers::Peers;
 pub use registry::TestRegistry;

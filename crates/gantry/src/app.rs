@@ -79,7 +79,9 @@ fn dispatch(
     match parse::parse(ui.program(), command, spelling, words)? {
         Parsed::Matches(mut matches) => {
             let context = Context::new(ui.clone(), global);
-            (command.invoke)(&context, &mut matches)
+            let outcome = (command.invoke)(&context, &mut matches);
+            context.tell_damaged();
+            outcome
         }
         Parsed::Help { shorthand } => {
             if shorthand {

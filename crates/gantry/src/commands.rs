@@ -8,5 +8,6 @@ pub(crate) mod image;
 pub(crate) mod inspected;
 pub(crate) mod network;
 pub(crate) mod registry;
+pub(crate) mod runtime;
 pub(crate) mod system;
 pub(crate) mod volume;

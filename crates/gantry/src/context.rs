@@ -19,6 +19,8 @@ pub(crate) struct Context {
     root: Option<PathBuf>,
     run_root: Option<PathBuf>,
     docker_config: Option<PathBuf>,
+    /// Who called, before any user namespace is entered.
+    caller: rustix::process::Uid,
     engine: OnceCell<Engine>,
 }
 
@@ -31,8 +33,19 @@ impl Context {
             root: chosen(&global.root, "GANTRY_ROOT"),
             run_root: chosen(&global.run_root, "GANTRY_RUN"),
             docker_config: chosen(&global.config_dir, "DOCKER_CONFIG"),
+            caller: rustix::process::geteuid(),
             engine: OnceCell::new(),
         }
+    }
+
+    /// `--root` or its variable, as they were given.
+    pub(crate) fn chosen_root(&self) -> Option<PathBuf> {
+        self.root.clone()
+    }
+
+    /// `--run-root` or its variable, as they were given.
+    pub(crate) fn chosen_run_root(&self) -> Option<PathBuf> {
+        self.run_root.clone()
     }
 
     /// The engine of the chosen installation, opened at the first call.
@@ -45,7 +58,23 @@ impl Context {
             self.run_root.clone(),
             self.surroundings(),
         )?;
+        engine.enter()?;
         Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// Tells of the containers that this command left out because they are damaged.
+    pub(crate) fn tell_damaged(&self) {
+        for damaged in self
+            .engine
+            .get()
+            .map(Engine::take_damaged)
+            .unwrap_or_default()
+        {
+            self.ui.warning(&damaged.to_string());
+            for hint in damaged.hints() {
+                self.ui.hint(&hint);
+            }
+        }
     }
 
     /// The proxy variables of Docker's `config.json`.
@@ -57,9 +86,8 @@ impl Context {
 
     /// What the engine is told of the caller's environment.
     pub(crate) fn surroundings(&self) -> Surroundings {
-        let user = rustix::process::geteuid();
         Surroundings {
-            root: user.is_root(),
+            root: self.caller.is_root(),
             home: variable("HOME"),
             config_home: variable("XDG_CONFIG_HOME"),
             data_home: variable("XDG_DATA_HOME"),
@@ -69,7 +97,8 @@ impl Context {
                 .iter()
                 .filter_map(|name| Some(((*name).to_owned(), std::env::var_os(name)?)))
                 .collect(),
-            uid: user.as_raw(),
+            uid: self.caller.as_raw(),
+            person: number("SUDO_UID").zip(number("SUDO_GID")),
         }
     }
 }
@@ -87,6 +116,10 @@ const NETWORK: [&str; 10] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ];
+
+fn number(name: &str) -> Option<u32> {
+    std::env::var(name).ok()?.parse().ok()
+}
 
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)

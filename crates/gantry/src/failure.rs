@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gantry_model::{Fault, FaultKind};
+use gantry_model::{Fault, FaultKind, Shortage};
 
 use crate::cli::usage::UsageError;
 
@@ -52,7 +52,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    fn new(fault: &dyn Fault) -> Self {
+    fn new(fault: &impl Fault) -> Self {
         let message = fault.to_string();
         let mut causes = Vec::new();
         let mut next = fault.source();
@@ -65,10 +65,13 @@ impl Report {
             next = cause.source();
         }
         let (message, causes) = fold(message, causes);
+        let mut hints = fault.hints();
+        let short = Shortage::of(fault).map(|shortage| shortage.hint().to_owned());
+        hints.extend(short.filter(|hint| !hints.contains(hint)));
         Self {
             message,
             causes,
-            hints: fault.hints(),
+            hints,
             kind: fault.kind(),
             code: None,
         }

@@ -2,8 +2,10 @@
 
 pub(crate) mod container;
 pub(crate) mod detach_keys;
+pub(crate) mod devices;
 pub(crate) mod environment;
 pub(crate) mod filter;
+pub(crate) mod gpus;
 pub(crate) mod hosts;
 pub(crate) mod mounts;
 pub(crate) mod refused;

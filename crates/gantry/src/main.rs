@@ -13,6 +13,7 @@ mod output;
 mod stream;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,6 +25,10 @@ fn main() -> ExitCode {
     match words.first().and_then(|word| word.to_str()) {
         Some(gantry_supervisor::ARGUMENT) => gantry_supervisor::main(),
         Some(gantry_build::run_step::ARGUMENT) => gantry_build::run_step::main(),
+        Some("runtime") => commands::runtime::main(&words[1..]),
+        _ if Path::new(&program).file_name() == Some(commands::runtime::NAME.as_ref()) => {
+            commands::runtime::main(&words)
+        }
         _ => app::main(&program, &words),
     }
 }

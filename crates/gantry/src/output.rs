@@ -5,6 +5,7 @@ pub(crate) mod documents;
 pub(crate) mod go_json;
 pub(crate) mod listing;
 pub(crate) mod progress;
+pub(crate) mod sink;
 pub(crate) mod size;
 pub(crate) mod template;
 pub(crate) mod time;

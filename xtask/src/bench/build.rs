@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::measure::{Side, alone, compare, nothing};
+use super::measure::{Side, Target, alone, compare, nothing};
 use super::peer::Bench;
 
 const FILES: usize = 10_000;
@@ -39,9 +39,9 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         command.arg(&context);
         command
     };
-    for (title, cold, runs) in [
-        ("build, nothing changed", false, 11),
-        ("build, no cache", true, 5),
+    for (title, cold, runs, target) in [
+        ("build, nothing changed", false, 11, 1.0 / 8.0),
+        ("build, no cache", true, 5, 1.0 / 4.0),
     ] {
         let ours = || build(bench.gantry(), cold);
         let gantry = Side {
@@ -59,7 +59,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             command: &theirs,
             before: &nothing,
         };
-        compare(title, runs, &gantry, &docker)?;
+        compare(title, runs, &gantry, &docker, Some(Target(target)))?;
     }
     Ok(())
 }

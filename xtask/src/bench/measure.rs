@@ -20,8 +20,40 @@ pub(crate) fn nothing() -> Result<()> {
     Ok(())
 }
 
-/// Runs both sides in turn and prints medians and the ratio A/B.
-pub(crate) fn compare(title: &str, runs: usize, ours: &Side<'_>, theirs: &Side<'_>) -> Result<()> {
+/// The most that a figure may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target(pub(crate) f64);
+
+impl Target {
+    /// The verdict on a ratio, to follow it in its line.
+    pub(crate) fn of_ratio(self, ratio: f64) -> String {
+        let said = if self.0 < 0.7 {
+            format!("1/{:.0}", 1.0 / self.0)
+        } else {
+            format!("{:.2}", self.0)
+        };
+        self.verdict(ratio, &said)
+    }
+
+    /// The verdict on a figure with this unit.
+    pub(crate) fn of(self, figure: f64, unit: &str) -> String {
+        self.verdict(figure, &format!("{} {unit}", self.0))
+    }
+
+    fn verdict(self, figure: f64, said: &str) -> String {
+        let verdict = if figure <= self.0 { "met" } else { "MISSED" };
+        format!("; target {said}: {verdict}")
+    }
+}
+
+/// Runs both sides in turn and prints medians, the ratio A/B, and whether it is as it should be.
+pub(crate) fn compare(
+    title: &str,
+    runs: usize,
+    ours: &Side<'_>,
+    theirs: &Side<'_>,
+    target: Option<Target>,
+) -> Result<()> {
     time(ours)?;
     time(theirs)?;
     let mut pairs = Vec::with_capacity(runs);
@@ -33,12 +65,13 @@ pub(crate) fn compare(title: &str, runs: usize, ours: &Side<'_>, theirs: &Side<'
     let b = column(|pair| pair.1.as_secs_f64());
     let ratio = column(|pair| pair.0.as_secs_f64() / pair.1.as_secs_f64());
     say(&format!(
-        "{title}: {} {}, {} {}, ratio {ratio:.3} (1/{:.1}), {runs} pairs",
+        "{title}: {} {}, {} {}, ratio {ratio:.3} (1/{:.1}), {runs} pairs{}",
         ours.name,
         milliseconds(a),
         theirs.name,
         milliseconds(b),
-        1.0 / ratio
+        1.0 / ratio,
+        target.map_or_else(String::new, |target| target.of_ratio(ratio))
     ));
     Ok(())
 }
@@ -82,7 +115,7 @@ fn time(side: &Side<'_>) -> Result<Duration> {
     Ok(taken)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 {
@@ -92,13 +125,20 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-fn milliseconds(seconds: f64) -> String {
+pub(crate) fn milliseconds(seconds: f64) -> String {
     format!("{:.1} ms", seconds * 1000.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_met_or_missed() {
+        assert_eq!(Target(0.05).of_ratio(0.04), "; target 1/20: met");
+        assert_eq!(Target(1.5).of_ratio(1.6), "; target 1.50: MISSED");
+        assert_eq!(Target(20.0).of(19.0, "ms"), "; target 20 ms: met");
+    }
 
     #[test]
     fn the_median_is_the_middle() {

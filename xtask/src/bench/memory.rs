@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
+use super::measure::Target;
 use super::peer::Bench;
 use crate::{cargo, say};
 
@@ -31,15 +32,15 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     for id in &ids[1..] {
         cargo::output(bench.gantry().args(["rm", "--force", id]))?;
     }
-    say(&format!(
-        "supervisor: {} kB, one alone",
-        supervisor_pss(bench, &ids[0])?
-    ));
+    let alone = supervisor_pss(bench, &ids[0])?;
+    let target = Target(1024.0).of(f64::from(alone), "kB");
+    say(&format!("supervisor: {alone} kB, one alone{target}"));
     cargo::output(bench.gantry().args(["rm", "--force", &ids[0]]))?;
     Ok(())
 }
 
-fn supervisor_pss(bench: &Bench, id: &str) -> Result<u64> {
+/// Proportional set size of a container's supervisor, in kB.
+pub(crate) fn supervisor_pss(bench: &Bench, id: &str) -> Result<u32> {
     let path = bench
         .folder
         .path()

@@ -80,8 +80,13 @@ impl Bench {
         let mut command = Command::new(&self.binary);
         command
             .env("GANTRY_ROOT", self.folder.path().join("gantry/root"))
-            .env("GANTRY_RUN", self.folder.path().join("gantry/run"));
+            .env("GANTRY_RUN", self.run_root());
         command
+    }
+
+    /// The folder of what runs.
+    pub(crate) fn run_root(&self) -> PathBuf {
+        self.folder.path().join("gantry/run")
     }
 
     /// A call of Docker on its private daemon.

@@ -1,17 +1,19 @@
 //! How long a container takes from the command to its exit code.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
-use super::measure::{Side, alone, compare, nothing};
+use super::measure::{Side, Target, alone, compare, nothing};
 use super::peer::Bench;
-use crate::{cargo, packages};
+use crate::{cargo, packages, say};
 
 const RUNS: usize = 31;
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    for network in ["bridge", "none"] {
+    // A bare crun has no network: without one Gantry has to be as fast.
+    for (network, beside_crun) in [("bridge", 1.5), ("none", 1.0)] {
         let title = format!("run --rm busybox true, network {network}");
         let ours = || {
             let mut command = bench.gantry();
@@ -24,7 +26,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             before: &nothing,
         };
         against_docker(bench, &title, network, &gantry)?;
-        against_crun(bench, &title, &gantry)?;
+        against_crun(bench, &title, &gantry, Target(beside_crun))?;
     }
     Ok(())
 }
@@ -47,26 +49,17 @@ fn against_docker(bench: &Bench, title: &str, network: &str, gantry: &Side<'_>) 
             command: &theirs,
             before: &nothing,
         },
+        Some(Target(1.0 / 20.0)),
     )
 }
 
-fn against_crun(bench: &Bench, title: &str, gantry: &Side<'_>) -> Result<()> {
+fn against_crun(bench: &Bench, title: &str, gantry: &Side<'_>, target: Target) -> Result<()> {
     let Some(crun) = packages::find("crun") else {
         return Ok(());
     };
     let bundle = bench.bundle()?;
     let state = bench.folder.path().join("crun");
-    let theirs = || {
-        let mut command = Command::new(&crun);
-        command
-            .arg("--root")
-            .arg(&state)
-            .arg("run")
-            .arg("--bundle")
-            .arg(&bundle)
-            .arg("bench");
-        command
-    };
+    let theirs = || bare_run(Command::new(&crun), &state, &bundle);
     compare(
         title,
         RUNS,
@@ -76,7 +69,51 @@ fn against_crun(bench: &Bench, title: &str, gantry: &Side<'_>) -> Result<()> {
             command: &theirs,
             before: &nothing,
         },
+        Some(target),
     )
+}
+
+/// The same bundle through both OCI runtimes.
+pub(crate) fn runtime(bench: &Bench) -> Result<()> {
+    let Some(crun) = packages::find("crun") else {
+        say("runtime: left out, crun is not on the PATH");
+        return Ok(());
+    };
+    let bundle = bench.bundle()?;
+    let ours = || {
+        let mut command = Command::new(&bench.binary);
+        command.arg("runtime");
+        bare_run(command, &bench.folder.path().join("runtime"), &bundle)
+    };
+    let theirs = || {
+        bare_run(
+            Command::new(&crun),
+            &bench.folder.path().join("crun"),
+            &bundle,
+        )
+    };
+    compare(
+        "runtime run true",
+        RUNS,
+        &Side {
+            name: "gantry runtime run",
+            command: &ours,
+            before: &nothing,
+        },
+        &Side {
+            name: "crun run",
+            command: &theirs,
+            before: &nothing,
+        },
+        Some(Target(0.8)),
+    )
+}
+
+/// A bundle run by an OCI runtime.
+fn bare_run(mut runtime: Command, state: &Path, bundle: &Path) -> Command {
+    runtime.arg("--root").arg(state).arg("run");
+    runtime.arg("--bundle").arg(bundle).arg("bench");
+    runtime
 }
 
 pub(crate) fn exec(bench: &Bench) -> Result<()> {
@@ -108,7 +145,7 @@ pub(crate) fn exec(bench: &Bench) -> Result<()> {
                 command: &theirs,
                 before: &nothing,
             };
-            compare("exec true", 11, &gantry, &docker)?;
+            compare("exec true", 11, &gantry, &docker, Some(Target(0.1)))?;
             let mut remove = bench.docker().expect("docker was found");
             cargo::output(remove.args(["rm", "--force", name]))?;
         }

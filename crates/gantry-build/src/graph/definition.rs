@@ -97,6 +97,7 @@ impl Operation {
                 for source in &file.sources {
                     match source {
                         FileSource::Path(path) => fields.number(0).text(path),
+                        FileSource::Exact(path) => fields.number(2).text(path),
                         FileSource::Inline { name, content } => {
                             fields.number(1).text(name).text(content)
                         }
@@ -185,6 +186,31 @@ fn describe_mount(fields: &mut Fields, mount: &Mount) {
                 .number(u64::from(cache.mode))
                 .number(u64::from(cache.uid))
                 .number(u64::from(cache.gid));
+        }
+        Mount::Bind(bind) => {
+            fields
+                .number(2)
+                .number(bind.input as u64)
+                .text(&bind.source)
+                .text(&bind.target)
+                .flag(bind.read_write);
+        }
+        Mount::Secret(secret) => {
+            fields.number(3).text(&secret.id);
+            fields.optional(secret.target.as_deref());
+            fields.optional(secret.env.as_deref()).flag(secret.required);
+            fields
+                .number(u64::from(secret.mode))
+                .number(u64::from(secret.uid))
+                .number(u64::from(secret.gid));
+        }
+        Mount::Ssh(ssh) => {
+            fields.number(4).text(&ssh.id).text(&ssh.target);
+            fields
+                .flag(ssh.required)
+                .number(u64::from(ssh.mode))
+                .number(u64::from(ssh.uid))
+                .number(u64::from(ssh.gid));
         }
     }
 }

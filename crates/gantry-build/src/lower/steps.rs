@@ -1,15 +1,15 @@
 //! Instructions that make a layer: `RUN`, `COPY`, `ADD`, `WORKDIR`.
 
 use gantry_dockerfile::argument::PROXY_ARGUMENTS;
-use gantry_dockerfile::ast::{self, Add, Copy, CopySource, MountSpec, Run, RunProgram};
-use gantry_dockerfile::resolve::Source;
-use gantry_dockerfile::{Word, mode, owner};
+use gantry_dockerfile::ast::{self, Add, Copy, CopySource, Run, RunProgram};
+use gantry_dockerfile::resolve::{SCRATCH, Source};
+use gantry_dockerfile::{Span, Word, mode, owner};
 
 use super::stage::{Place, StageState};
 use super::{Lowering, Stop, history, metadata};
 use crate::graph::{
-    CacheMount, CacheSharing, FileOperation, FileSource, ImageSource, Label, MakeDirectory, Mount,
-    Network, NodeId, Operation, RunOperation, Script,
+    FileOperation, FileSource, ImageSource, Label, MakeDirectory, Network, NodeId, Operation,
+    RunOperation, Script,
 };
 use crate::request::RunNetwork;
 
@@ -46,10 +46,8 @@ impl Lowering<'_> {
         if arguments.is_empty() {
             return Err(place.error("RUN requires a command"));
         }
-        let mut mounts = Vec::new();
-        for mount in &run.mounts {
-            mounts.push(mount_of(state, mount, place)?);
-        }
+        let mut inputs = vec![state.rootfs];
+        let mounts = self.mounts(state, &run.mounts, &mut inputs, place)?;
         let text = history::run(&arguments, &state.scope);
         let environment = state.scope.variables();
         let operation = RunOperation {
@@ -66,11 +64,9 @@ impl Lowering<'_> {
             proxies: self.proxies(),
         };
         let label = state.label(&place.text, place);
-        state.rootfs = self.graph.add(
-            Operation::Run(Box::new(operation)),
-            vec![state.rootfs],
-            label,
-        );
+        state.rootfs = self
+            .graph
+            .add(Operation::Run(Box::new(operation)), inputs, label);
         self.record_layer(state, text);
         Ok(())
     }
@@ -105,7 +101,7 @@ impl Lowering<'_> {
         place: &Place<'_>,
     ) -> Result<(), Stop> {
         let from = match &copy.from {
-            Some(from) => Some(self.source_node(state, from, place)?),
+            Some(from) => Some(self.source_node(state, &from.value, from.span, place)?),
             None => None,
         };
         let operation = FileOperation {
@@ -176,7 +172,7 @@ impl Lowering<'_> {
         if operation
             .sources
             .iter()
-            .any(|source| matches!(source, FileSource::Path(_)))
+            .any(|source| !matches!(source, FileSource::Inline { .. }))
         {
             inputs.push(from.unwrap_or_else(|| {
                 self.graph
@@ -191,21 +187,26 @@ impl Lowering<'_> {
     }
 
     /// What `--from` means: the root file system of a stage or of an image.
-    fn source_node(
+    pub(super) fn source_node(
         &mut self,
         state: &StageState,
-        from: &Word,
+        from: &str,
+        span: Span,
         place: &Place<'_>,
     ) -> Result<NodeId, Stop> {
-        let resolved = self.dockerfile.source_of(state.index, &from.value);
-        match resolved.map_err(|error| place.error_at(from.span, error.to_string()))? {
+        let resolved = self.dockerfile.source_of(state.index, from);
+        match resolved.map_err(|error| place.error_at(span, error.to_string()))? {
             Source::Stage(stage) => {
                 let below = self.stages[stage].as_ref().ok_or(Stop::Needs(stage))?;
                 Ok(below.rootfs)
             }
+            Source::External if from == SCRATCH => {
+                Ok(self
+                    .graph
+                    .add(Operation::Scratch, Vec::new(), Label::default()))
+            }
             Source::External => {
-                let named =
-                    self.image(&self.source_request(&from.value), place.source, from.span)?;
+                let named = self.image(&self.source_request(from), place.source, span)?;
                 let name = format!("FROM {}", named.reference);
                 let layers = named.image.config.rootfs.diff_ids;
                 let operation = Operation::Image(ImageSource {
@@ -264,47 +265,6 @@ impl Lowering<'_> {
     }
 }
 
-/// A mount of a `RUN`, its target made absolute.
-fn mount_of(state: &StageState, mount: &ast::Mount, place: &Place<'_>) -> Result<Mount, Stop> {
-    let refuse = |what: &str| {
-        Err(place.unsupported(
-            mount.text.span,
-            format!("RUN --mount={what} is not supported"),
-        ))
-    };
-    let directory = absolute(&state.config.config.working_dir, "/");
-    let target = |path: &str| clean(&absolute(path, &directory));
-    match &mount.spec {
-        MountSpec::Tmpfs(tmpfs) => Ok(Mount::Tmpfs {
-            target: target(&tmpfs.target),
-            size: tmpfs.size.filter(|size| *size > 0),
-            read_only: tmpfs.read_only,
-        }),
-        MountSpec::Cache(cache) if cache.from.is_some() || cache.source.is_some() => {
-            refuse("type=cache with from or source")
-        }
-        MountSpec::Cache(cache) => {
-            let target = target(&cache.target);
-            Ok(Mount::Cache(CacheMount {
-                id: cache.id.clone().unwrap_or_else(|| target.clone()),
-                target,
-                read_only: cache.read_only,
-                sharing: match cache.sharing {
-                    ast::CacheSharing::Shared => CacheSharing::Shared,
-                    ast::CacheSharing::Private => CacheSharing::Private,
-                    ast::CacheSharing::Locked => CacheSharing::Locked,
-                },
-                mode: cache.mode.unwrap_or(0o755),
-                uid: cache.uid.unwrap_or(0),
-                gid: cache.gid.unwrap_or(0),
-            }))
-        }
-        MountSpec::Bind(_) => refuse("type=bind"),
-        MountSpec::Secret(_) => refuse("type=secret"),
-        MountSpec::Ssh(_) => refuse("type=ssh"),
-    }
-}
-
 fn file_source(source: &CopySource) -> FileSource {
     match source {
         CopySource::Path(path) => FileSource::Path(path.value.clone()),
@@ -325,7 +285,9 @@ fn file_history(keyword: &str, operation: &FileOperation, destination: &str) -> 
     }
     for source in &operation.sources {
         match source {
-            FileSource::Path(path) => text.push_str(&format!(" {path}")),
+            FileSource::Path(path) | FileSource::Exact(path) => {
+                text.push_str(&format!(" {path}"));
+            }
             FileSource::Inline { name, .. } => text.push_str(&format!(" <<{name}")),
         }
     }
@@ -368,7 +330,7 @@ fn remote(path: &str) -> Option<&'static str> {
 }
 
 /// A path made absolute.
-fn absolute(path: &str, directory: &str) -> String {
+pub(super) fn absolute(path: &str, directory: &str) -> String {
     if path.starts_with('/') {
         path.to_owned()
     } else {

@@ -231,14 +231,6 @@ fn what_is_not_supported_is_refused_by_name() {
             "RUN --network=host is not allowed unless the build itself is given --network=host",
         ),
         (
-            "RUN --mount=type=secret,id=a x",
-            "RUN --mount=type=secret is not supported",
-        ),
-        (
-            "RUN --mount=type=ssh x",
-            "RUN --mount=type=ssh is not supported",
-        ),
-        (
             "RUN --device=vendor.com/class=name x",
             "RUN --device is not supported",
         ),

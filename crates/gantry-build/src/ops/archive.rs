@@ -4,13 +4,14 @@
 //! the layer over those below: an archive may replace what is there, and go through the links it
 //! made itself, but everything stays below the destination.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gantry_model::Digest;
-use gantry_store::compression::Decoder;
+use gantry_store::compression::Bounded;
 use gantry_store::unpack::{self, Options, Owners};
 use gantry_store::{LayerDraft, Limits, tar};
 use gantry_sys::mount::{Attributes, Overlay};
@@ -19,10 +20,10 @@ use rustix::fs::FileType;
 
 use super::copy::{Change, Changed};
 use super::files::Workshop;
-use super::layer::{LayerWriter, Permissions};
+use super::layer::Permissions;
+use super::plan::LayerPlan;
 use super::view;
 use crate::error::StepError;
-use crate::graph::FileOperation;
 use crate::tree::{Match, Tree, digest_of};
 
 /// An archive that was recognised.
@@ -36,6 +37,7 @@ pub(crate) struct Archive<'a> {
 pub(crate) fn recognise<'a>(
     tree: &'a Tree,
     found: &'a Match,
+    limits: &Limits,
 ) -> Result<Option<Archive<'a>>, StepError> {
     if found.top.kind != FileType::RegularFile {
         return Ok(None);
@@ -57,7 +59,7 @@ pub(crate) fn recognise<'a>(
             ),
         });
     }
-    if !is_tar(&file) {
+    if !is_tar(&file, limits) {
         return Ok(None);
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -76,87 +78,93 @@ fn unknown_compression(head: &[u8]) -> Option<&'static str> {
 }
 
 /// Whether a stream, decompressed, begins as an archive does.
-fn is_tar(file: &File) -> bool {
-    let Ok(decoder) = Decoder::new(file, None) else {
+fn is_tar(file: &File, limits: &Limits) -> bool {
+    let Ok(decoder) = Bounded::new(file, limits) else {
         return false;
     };
-    let mut reader = tar::Reader::new(BufReader::new(decoder), &Limits::default());
+    let mut reader = tar::Reader::new(BufReader::new(decoder), limits);
     matches!(reader.next_entry(), Ok(Some(_)))
 }
 
 impl Archive<'_> {
-    /// Unpacks the archive below the destination of an operation.
-    pub(crate) fn unpack(
-        mut self,
-        workshop: &Workshop<'_>,
-        layer: &mut LayerWriter,
-        draft: &LayerDraft,
-        lowers: &[Digest],
-        operation: &FileOperation,
+    /// Plans the directory that it is unpacked in.
+    pub(crate) fn plan(
+        &self,
+        plan: &mut LayerPlan<'_>,
+        destination: &str,
         change: &Change,
-    ) -> Result<Changed, StepError> {
-        let place = layer.resolve(&operation.destination)?;
+    ) -> Result<OsString, StepError> {
+        let place = plan.resolve(destination)?;
         // As in BuildKit, --chmod says nothing of archives.
         let made = Permissions {
             mode: 0o755,
             ..change.made()
         };
-        layer.make_all(&place.path, &made)?;
-        layer.forget_times_below(&place.path);
+        plan.make_all(&place.path, &made)?;
+        Ok(place.path)
+    }
+
+    /// The digest of the whole file, which then stands at its beginning.
+    fn digest(&mut self) -> io::Result<[u8; 32]> {
+        self.file.seek(SeekFrom::Start(0))?;
+        let digest = digest_of(&self.file)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(digest)
+    }
+
+    /// Unpacks the archive into a directory that is in the draft. Gives its digest if that was not
+    /// known.
+    pub(crate) fn unpack(
+        mut self,
+        workshop: &Workshop<'_>,
+        draft: &LayerDraft,
+        lowers: &[Digest],
+        place: &OsStr,
+        change: &Change,
+    ) -> Result<Changed, StepError> {
         let root = mount(workshop, draft, lowers)?;
         let shown = self.tree.shown(&self.found.top.path);
-        let target = root.directory_beneath(&place.path).map_err(|source| {
-            StepError::io("open", PathBuf::from("/").join(&place.path), source)
-        })?;
+        let in_place = |action: &'static str| {
+            move |source: io::Error| StepError::io(action, Path::new("/").join(place), source)
+        };
+        let target = root.directory_beneath(place).map_err(in_place("open"))?;
         // The archive says nothing of the destination itself.
-        let kept = Permissions::of(&target).map_err(|source| {
-            StepError::io("look up", PathBuf::from("/").join(&place.path), source)
-        })?;
+        let kept = Permissions::of(&target).map_err(in_place("look up"))?;
         let options = Options {
             whiteouts: None,
             owners: change
                 .owner
                 .map_or(Owners::Archived, |(uid, gid)| Owners::Fixed(uid, gid)),
-            limits: Limits::default(),
+            limits: workshop.store.limits().clone(),
         };
         let failed = |source| StepError::io("read", &shown, source);
-        let decoder = Decoder::new(&self.file, None).map_err(failed)?;
+        let expected = match self.found.top.digest {
+            Some(digest) => digest,
+            None => self.digest().map_err(failed)?,
+        };
+        let decoder = Bounded::new(&self.file, workshop.store.limits()).map_err(failed)?;
         unpack::into_directory(target.as_fd(), BufReader::new(decoder), &options).map_err(
-            |error| StepError::Archive {
+            |source| StepError::Unpack {
                 path: shown.clone(),
-                reason: chain(&error),
+                source,
             },
         )?;
-        kept.apply(&target).map_err(|source| {
-            StepError::io(
-                "set the permissions of",
-                PathBuf::from("/").join(&place.path),
-                source,
-            )
-        })?;
+        kept.apply(&target)
+            .map_err(in_place("set the permissions of"))?;
         // What was unpacked must be what the key of the step speaks of.
-        self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        let digest = digest_of(&self.file).map_err(failed)?;
-        if self.found.top.digest == Some(digest) {
-            return Ok(Changed::new());
+        if expected == self.digest().map_err(failed)? {
+            let known = self.found.top.digest.is_some();
+            let path = self.found.top.path.clone();
+            return Ok(Some((path, expected))
+                .filter(|_| !known)
+                .into_iter()
+                .collect());
         }
         Err(StepError::Archive {
             path: shown,
             reason: "it changed while it was read".to_owned(),
         })
     }
-}
-
-/// An error with all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The layer over those below, writable, mounted nowhere.

@@ -1,18 +1,17 @@
 //! `COPY`, `ADD` and `WORKDIR`: from an operation to a layer.
 
-use std::fs::File;
-use std::io::Write;
-
 use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_dockerfile::mode;
 use gantry_model::Digest;
-use gantry_store::{LayerDraft, Store};
+use gantry_store::{LayerDraft, LayerInfo, Store};
 use gantry_sys::path::Directory;
 
 use super::archive;
 use super::copy::{Change, Changed, Copier};
 use super::identity;
-use super::layer::{LayerWriter, MakeRoomError, absolute};
+use super::layer::Permissions;
+use super::plan::{Content, LayerPlan, Planned};
+use super::write::{LayerWriter, root_entry};
 use crate::error::StepError;
 use crate::graph::{FileOperation, FileSource, MakeDirectory};
 use crate::solve::Stop;
@@ -32,7 +31,7 @@ pub(crate) struct Workshop<'w> {
 /// A finished layer.
 #[derive(Debug)]
 pub(crate) struct Made {
-    pub(crate) diff_id: Digest,
+    pub(crate) layer: LayerInfo,
     /// Files that were not what they had been when the key was made.
     pub(crate) changed: Changed,
 }
@@ -46,8 +45,10 @@ pub(crate) fn select(operation: &FileOperation, tree: &Tree) -> Result<Vec<Vec<M
     )?;
     let mut selected = Vec::new();
     for source in &operation.sources {
-        if let FileSource::Path(pattern) = source {
-            selected.push(tree.select(pattern, &exclude)?);
+        match source {
+            FileSource::Path(pattern) => selected.push(tree.select(pattern, &exclude)?),
+            FileSource::Exact(path) => selected.push(tree.select_exact(path, &exclude)?),
+            FileSource::Inline { .. } => {}
         }
     }
     Ok(selected)
@@ -105,103 +106,48 @@ impl Workshop<'_> {
     ) -> Result<Made, StepError> {
         let (draft, upper) = self.draft()?;
         let failed = |source| StepError::io("prepare", draft.upper(), source);
-        let mut layer = LayerWriter::new(upper, lower, self.epoch).map_err(failed)?;
+        let mut plan = LayerPlan::new(lower, self.epoch).map_err(failed)?;
+        let mut writer = LayerWriter::new(&upper, tree, self.threads, self.stop).map_err(failed)?;
         let mut changed = Vec::new();
         let mut selected = selected.iter();
+        let mut number = 0;
         for source in &operation.sources {
             match (source, tree) {
                 (FileSource::Inline { name, content }, _) => {
-                    self.inline(&mut layer, name, content, &operation.destination, change)?;
+                    inline(&mut plan, name, content, &operation.destination, change)?;
                 }
-                (FileSource::Path(_), Some(tree)) => {
-                    let copier = Copier {
-                        tree,
-                        change: change.clone(),
-                        threads: self.threads,
-                        stop: self.stop,
-                    };
+                (FileSource::Path(_) | FileSource::Exact(_), Some(tree)) => {
                     for found in selected.next().into_iter().flatten() {
+                        number += 1;
                         if operation.unpack
-                            && let Some(archive) = archive::recognise(tree, found)?
+                            && let Some(archive) =
+                                archive::recognise(tree, found, self.store.limits())?
                         {
-                            changed.extend(
-                                archive
-                                    .unpack(self, &mut layer, &draft, lowers, operation, change)?,
-                            );
+                            let place = archive.plan(&mut plan, &operation.destination, change)?;
+                            // It is unpacked over what came before it.
+                            changed.extend(writer.write(&plan, None)?);
+                            plan.continue_over(upper.try_clone().map_err(failed)?);
+                            writer.distrust();
+                            changed.extend(archive.unpack(self, &draft, lowers, &place, change)?);
                         } else {
-                            changed.extend(copier.copy(
-                                &mut layer,
-                                found,
-                                &operation.destination,
-                            )?);
+                            let copier = Copier {
+                                tree,
+                                change: change.clone(),
+                                number,
+                            };
+                            copier.copy(&mut plan, found, &operation.destination)?;
                         }
                     }
                 }
-                (FileSource::Path(_), None) => {}
+                (FileSource::Path(_) | FileSource::Exact(_), None) => {}
             }
         }
-        layer.finish()?;
-        let info = draft.commit()?;
+        let (info, files) = finish(&plan, &writer, draft)?;
+        changed.extend(files);
         Ok(Made {
-            diff_id: info.diff_id,
+            layer: info,
             changed,
         })
-    }
-
-    /// A file whose content stands in the Dockerfile.
-    fn inline(
-        &self,
-        layer: &mut LayerWriter,
-        name: &str,
-        content: &str,
-        destination: &str,
-        change: &Change,
-    ) -> Result<(), StepError> {
-        use rustix::fs::{FileType, Gid, Mode, Timestamps, Uid};
-        let made = change.made();
-        let place = layer.destination(destination, &made)?;
-        let into = place.kind == Some(FileType::Directory);
-        let path = if into {
-            join(&place.path, name.as_ref())
-        } else {
-            place.path
-        };
-        let (parent, name) = split(&path);
-        layer.make_all(parent, &made)?;
-        let failed = |source| StepError::io("write", absolute(&path), source);
-        let here = layer.here(parent).map_err(failed)?;
-        here.make_room(name).map_err(|error| match error {
-            MakeRoomError::Directory => StepError::OverDirectory {
-                path: absolute(&path),
-            },
-            MakeRoomError::Io(source) => failed(source),
-        })?;
-        let mut file = File::from(here.upper.create_file(name, 0o600).map_err(failed)?);
-        file.write_all(content.as_bytes()).map_err(failed)?;
-        let mode = change
-            .mode
-            .as_ref()
-            .map_or(0o644, |mode| mode.apply(0o644, false));
-        let finish = || -> std::io::Result<()> {
-            rustix::fs::fchown(
-                &file,
-                Some(Uid::from_raw(made.uid)),
-                Some(Gid::from_raw(made.gid)),
-            )?;
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-            if let Some(epoch) = self.epoch {
-                let time = super::layer::timespec(epoch);
-                rustix::fs::futimens(
-                    &file,
-                    &Timestamps {
-                        last_access: time,
-                        last_modification: time,
-                    },
-                )?;
-            }
-            Ok(())
-        };
-        finish().map_err(failed)
     }
 
     /// Makes the layer of a `WORKDIR`.
@@ -213,21 +159,66 @@ impl Workshop<'_> {
         let (draft, upper) = self.draft()?;
         let owner = identity::resolve(&operation.user, lower.as_ref())?;
         let failed = |source| StepError::io("prepare", draft.upper(), source);
-        let mut layer = LayerWriter::new(upper, lower, self.epoch).map_err(failed)?;
-        let place = layer.resolve(&operation.path)?;
-        let permissions = super::layer::Permissions {
+        let mut plan = LayerPlan::new(lower, self.epoch).map_err(failed)?;
+        let writer = LayerWriter::new(&upper, None, 1, self.stop).map_err(failed)?;
+        let place = plan.resolve(&operation.path)?;
+        let permissions = Permissions {
             mode: 0o755,
             uid: owner.uid,
             gid: owner.gid,
         };
         if place.kind != Some(rustix::fs::FileType::Directory) {
-            layer.make_all(&place.path, &permissions)?;
+            plan.make_all(&place.path, &permissions)?;
         }
-        layer.finish()?;
-        let info = draft.commit()?;
+        let (info, changed) = finish(&plan, &writer, draft)?;
         Ok(Made {
-            diff_id: info.diff_id,
-            changed: Vec::new(),
+            layer: info,
+            changed,
         })
     }
+}
+
+/// Writes what is planned and makes it a layer; without reading it again, if nothing else is in it.
+fn finish(
+    plan: &LayerPlan<'_>,
+    writer: &LayerWriter<'_>,
+    draft: LayerDraft,
+) -> Result<(LayerInfo, Changed), StepError> {
+    if writer.can_tell(plan) {
+        let mut tar = draft.tar(&root_entry(plan))?;
+        let changed = writer.write(plan, Some(&mut tar))?;
+        Ok((draft.commit_told(tar)?, changed))
+    } else {
+        let changed = writer.write(plan, None)?;
+        Ok((draft.commit()?, changed))
+    }
+}
+
+/// Plans a file whose content stands in the Dockerfile.
+fn inline<'t>(
+    plan: &mut LayerPlan<'t>,
+    name: &str,
+    content: &'t str,
+    destination: &str,
+    change: &Change,
+) -> Result<(), StepError> {
+    let made = change.made();
+    let place = plan.destination(destination, &made)?;
+    let path = if place.kind == Some(rustix::fs::FileType::Directory) {
+        join(&place.path, name.as_ref())
+    } else {
+        place.path
+    };
+    let (parent, name) = split(&path);
+    plan.make_all(parent, &made)?;
+    let mode = change
+        .mode
+        .as_ref()
+        .map_or(0o644, |mode| mode.apply(0o644, false));
+    let planned = Planned {
+        content: Content::Inline(content),
+        permissions: Permissions { mode, ..made },
+        modified: None,
+    };
+    plan.put(parent, name, planned)
 }

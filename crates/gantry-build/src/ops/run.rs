@@ -6,21 +6,28 @@
 mod caches;
 mod document;
 mod helper;
+mod lent;
 mod stubs;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use gantry_model::Digest;
+use gantry_model::{Digest, Fault};
 use gantry_network::{DnsOptions, Reach, host_resolv_conf, resolv_conf};
+use gantry_runtime::Unprivileged;
+use gantry_store::LayerInfo;
 use gantry_sys::path::Directory;
+use oci_spec::runtime::Spec;
 
 use super::identity::{self, ProcessUser};
+use super::layer::Permissions;
 use super::view;
 use crate::error::StepError;
 use crate::graph::{Network, RunOperation};
 use crate::progress::LogStream;
+use crate::run_folder::{StepFolder, folder as run_folder};
 use crate::run_step::Work;
+use crate::run_step::place::Layout;
 use crate::solve::{Setting, Stop};
 use stubs::Stubs;
 
@@ -30,34 +37,29 @@ const HOSTNAME: &str = "buildkitsandbox";
 /// Takes the output of a step.
 pub(crate) type Output<'o> = dyn Fn(LogStream, &[u8]) + 'o;
 
-/// A folder of one step, gone with it.
-struct StepFolder(PathBuf);
-
-impl Drop for StepFolder {
-    fn drop(&mut self) {
-        let _removed = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Runs a step over `layers` and gives its layer.
+/// Runs a step and gives its layer. `inputs` are the layers of its inputs.
 pub(crate) fn execute(
     setting: &Setting,
     stop: &Stop,
     operation: &RunOperation,
-    layers: &[Digest],
+    inputs: &[Vec<Digest>],
     output: &Output<'_>,
-) -> Result<Digest, StepError> {
+) -> Result<LayerInfo, StepError> {
     let empty = setting.empty();
+    let layers = inputs.first().map_or(&[][..], Vec::as_slice);
     let lower = view::open(&setting.store, layers, &empty)?;
     let user = identity::process_user(&operation.user, lower.as_ref())?;
     let draft = setting.store.layers().draft()?;
     let id = step_id()?;
-    let folder = StepFolder(setting.run_root.join("build").join(&id));
-    std::fs::create_dir_all(&folder.0)
-        .map_err(|source| StepError::io("create", &folder.0, source))?;
-    let files = Files::write(&folder.0, operation)?;
+    let folder = StepFolder::new(&setting.run_root, &id)
+        .map_err(|source| StepError::io("create", run_folder(&setting.run_root), source))?;
+    let files = Files::write(&folder.path, operation)?;
     let caches = caches::prepare(&setting.root.join("cache-mounts"), operation, stop)?;
-    let spec = document::spec(&id, operation, &user, &files, &caches);
+    let place = folder.path.join("lent");
+    std::fs::create_dir(&place).map_err(|source| StepError::io("create", &place, source))?;
+    let mut lent = lent::prepare(setting, operation, inputs, &place)?;
+    let mut spec = document::spec(&id, operation, &user, &files, &caches, &lent);
+    let unprivileged = adapt(&mut spec, &operation.arguments)?;
     let stubs = Stubs::of(&spec, lower.as_ref())?;
     let mut lowers = view::top_first(setting.store.layers().lowers(layers)?);
     if lowers.is_empty() {
@@ -74,6 +76,7 @@ pub(crate) fn execute(
         upper: draft.upper().to_owned(),
         work: draft.work().to_owned(),
         network: match operation.network {
+            Network::Bridge if unprivileged => crate::run_step::Network::User,
             Network::Bridge => crate::run_step::Network::Bridge,
             Network::None => crate::run_step::Network::Loopback,
             Network::Host => crate::run_step::Network::Host,
@@ -81,31 +84,50 @@ pub(crate) fn execute(
         relay_to: files.relay_to.clone(),
         hostname: HOSTNAME.to_owned(),
         run_root: setting.run_root.clone(),
+        folder: folder.path.clone(),
+        layout: Layout {
+            folder: place,
+            user_attributes: unprivileged,
+            views: std::mem::take(&mut lent.views),
+            files: std::mem::take(&mut lent.files),
+            agents: std::mem::take(&mut lent.agents),
+        },
     };
-    if operation.network == Network::Bridge {
+    if operation.network == Network::Bridge && !unprivileged {
         setting.bridge_used.store(true, Ordering::Relaxed);
     }
     helper::run(
         &Work::Step(Box::new(request)),
+        folder.lock(),
         &operation.arguments,
         stop,
         output,
     )?;
     stubs.remove(draft.upper())?;
-    let info = draft.commit()?;
-    Ok(info.diff_id)
+    Ok(draft.commit()?)
+}
+
+/// Without root the document becomes what can be had; says whether that is so.
+fn adapt(spec: &mut Spec, arguments: &[String]) -> Result<bool, StepError> {
+    let caller =
+        Unprivileged::observe().map_err(|source| StepError::io("read", "/proc/self", source))?;
+    let unprivileged = caller.is_some();
+    let adapted = caller.map_or(Ok(()), |caller| caller.adapt(spec));
+    adapted
+        .map(|()| unprivileged)
+        .map_err(|error| StepError::Start {
+            command: arguments.join(" "),
+            message: error.to_string(),
+            kind: error.kind(),
+            hints: error.hints(),
+        })
 }
 
 /// The root of the new layer is the root of the merged file system.
 fn adopt_root(upper: &Path, lower: Option<&Directory>) -> Result<(), StepError> {
-    let failed = |source| StepError::io("prepare", upper, source);
-    let upper = Directory::open(upper).map_err(failed)?;
-    let lower = lower
-        .map(Directory::try_clone)
-        .transpose()
-        .map_err(failed)?;
-    super::layer::LayerWriter::new(upper, lower, None).map_err(failed)?;
-    Ok(())
+    Permissions::of_root(lower)
+        .and_then(|permissions| permissions.apply(&Directory::open(upper)?))
+        .map_err(|source| StepError::io("prepare", upper, source))
 }
 
 /// A name no other step has.

@@ -1,22 +1,24 @@
 //! `COPY` and `ADD`: keys by content, then the copy.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use gantry_sys::path::Directory;
+use rustix::fs::FileType;
 
 use super::Solver;
 use super::step::diff_ids;
 use crate::cache::{self, Key, Layer};
 use crate::error::StepError;
 use crate::graph::{FileOperation, NodeId, Operation};
-use crate::ops::copy::Change;
+use crate::ops::copy::{Change, Changed};
 use crate::ops::files::{self, Made};
 use crate::ops::{identity, view};
-use crate::tree::{Match, Tree};
+use crate::tree::{Entry, Match, SelectError, Tree};
 
 /// The files that each source of a copy means.
 type Selected = Vec<Vec<Match>>;
@@ -76,12 +78,15 @@ impl FileStep<'_, '_> {
             let mut key = key;
             if !made.changed.is_empty() {
                 // Files changed after they were hashed: the record goes under what was copied.
-                amend(selected.to_mut(), &made.changed);
+                amend(selected.to_mut(), made.changed);
+                if let Some(tree) = &tree {
+                    complete(selected.to_mut(), tree)?;
+                }
                 key = self.key(&selected)?;
             }
             let keys = std::iter::once(key).chain(shortcut).collect();
             let inputs = cache::describe_files(self.base, &selected, &change);
-            Ok((self.solver.layer(made.diff_id), keys, inputs))
+            Ok((self.solver.layer(&made.layer), keys, inputs))
         })
     }
 
@@ -124,10 +129,13 @@ impl FileStep<'_, '_> {
             Some(root) => root,
             None => self.nothing()?,
         };
-        Ok(Some(Arc::new(Tree::rootfs(
-            root,
-            self.solver.setting.threads,
-        ))))
+        let setting = self.solver.setting;
+        let tree = Tree::rootfs(root, setting.threads);
+        Ok(Some(Arc::new(if setting.knows_nothing {
+            tree.unread()
+        } else {
+            tree
+        })))
     }
 
     /// An empty directory.
@@ -180,13 +188,39 @@ impl FileStep<'_, '_> {
     }
 }
 
-/// Puts the digests of what was copied in place of those of what was looked at.
-fn amend(selected: &mut Selected, changed: &[(OsString, [u8; 32])]) {
+/// Puts the digests of what was copied in place of those of what was looked at. A file of several
+/// names was copied once.
+fn amend(selected: &mut Selected, changed: Changed) {
+    let changed: HashMap<OsString, [u8; 32]> = changed.into_iter().collect();
     for found in selected.iter_mut().flatten() {
+        let mut names = HashMap::new();
+        let file = |entry: &Entry| {
+            let has_names = entry.stat.linked && entry.kind == FileType::RegularFile;
+            has_names.then_some((entry.stat.device, entry.stat.inode))
+        };
         for entry in std::iter::once(&mut found.top).chain(&mut found.below) {
-            if let Some((_, digest)) = changed.iter().find(|(path, _)| *path == entry.path) {
+            if let Some(digest) = changed.get(&entry.path) {
+                entry.digest = Some(*digest);
+                names.extend(file(entry).map(|file| (file, *digest)));
+            }
+        }
+        if names.is_empty() {
+            continue;
+        }
+        for entry in std::iter::once(&mut found.top).chain(&mut found.below) {
+            if let Some(digest) = file(entry).and_then(|file| names.get(&file)) {
                 entry.digest = Some(*digest);
             }
         }
     }
+}
+
+/// Finds out the digests of files that were selected and not copied, since later ones replace them.
+fn complete(selected: &mut Selected, tree: &Tree) -> Result<(), StepError> {
+    for found in selected.iter_mut().flatten() {
+        tree.hash_missing(std::slice::from_mut(&mut found.top))
+            .and_then(|()| tree.hash_missing(&mut found.below))
+            .map_err(SelectError::from)?;
+    }
+    Ok(())
 }

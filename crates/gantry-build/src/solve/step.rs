@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 
 use gantry_model::Digest;
-use gantry_store::StoreError;
+use gantry_store::{LayerInfo, StoreError};
 
 use super::Solver;
 use crate::cache::{self, Key, Layer};
@@ -141,10 +141,12 @@ impl Solver<'_> {
         Ok(layer)
     }
 
-    pub(super) fn layer(&self, diff_id: Digest) -> Layer {
+    /// A layer that was just made.
+    pub(super) fn layer(&self, made: &LayerInfo) -> Layer {
+        self.setting.syncing.begin(made);
         let now = || jiff::Timestamp::now().to_string();
         Layer {
-            diff_id,
+            diff_id: made.diff_id,
             created: Some(self.setting.epoch_text.clone().unwrap_or_else(now)),
         }
     }
@@ -169,13 +171,15 @@ impl Solver<'_> {
             let empty = self.setting.empty();
             let lower = view::open(&self.setting.store, &diff_ids(base), &empty)?;
             let made = self.workshop(&empty).make_directory(operation, lower)?;
-            Ok((self.layer(made.diff_id), vec![key], String::new()))
+            Ok((self.layer(&made.layer), vec![key], String::new()))
         })
     }
 
     fn run(&self, id: NodeId, operation: &RunOperation) -> Result<Layer, StepError> {
         let base = self.input(id, 0);
-        let key = cache::key_of_definition("run", &self.graph.node(id).operation, &[base]);
+        let count = self.graph.node(id).inputs.len();
+        let inputs: Vec<&[Layer]> = (0..count).map(|number| self.input(id, number)).collect();
+        let key = cache::key_of_definition("run", &self.graph.node(id).operation, &inputs);
         if let Some(layer) = self.cached(id, &key)? {
             return Ok(layer);
         }
@@ -185,15 +189,19 @@ impl Solver<'_> {
                     self.reporter.log(vertex, stream, bytes);
                 }
             };
-            let diff_id = run::execute(
+            let made = run::execute(
                 self.setting,
                 &self.stop,
                 operation,
-                &diff_ids(base),
+                &inputs
+                    .iter()
+                    .map(|layers| diff_ids(layers))
+                    .collect::<Vec<_>>(),
                 &output,
             )?;
+            self.search_step(operation, made.diff_id)?;
             Ok((
-                self.layer(diff_id),
+                self.layer(&made),
                 vec![key],
                 cache::describe_run(base, operation),
             ))

@@ -66,7 +66,21 @@ pub(crate) fn copy_and_digest(
         Ok::<_, io::Error>(())
     })?;
     let attributes = attributes(original)?;
-    for (name, value) in &attributes {
+    Ok(Copied {
+        digest: finish(hasher, &attributes),
+        attributes,
+    })
+}
+
+/// The digest of a file whose content is in memory.
+pub(crate) fn digest_of_bytes(content: &[u8], attributes: &[Attribute]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(content);
+    finish(hasher, attributes)
+}
+
+fn finish(mut hasher: blake3::Hasher, attributes: &[Attribute]) -> [u8; 32] {
+    for (name, value) in attributes {
         let length = (value.len() as u64).to_le_bytes();
         hasher
             .update(&[0])
@@ -75,24 +89,25 @@ pub(crate) fn copy_and_digest(
             .update(&length)
             .update(value);
     }
-    Ok(Copied {
-        digest: *hasher.finalize().as_bytes(),
-        attributes,
-    })
+    *hasher.finalize().as_bytes()
 }
 
 /// The extended attributes that a copy keeps: those of the user, and file capabilities.
 pub(crate) fn attributes(file: &impl AsFd) -> io::Result<Vec<Attribute>> {
     use rustix::io::Errno;
-    // Most files have none: ask for the length alone first.
-    let length = match rustix::fs::flistxattr(file, &mut [0_u8; 0][..]) {
+    // Most files have none or a few. (A buffer of no length at all would be answered with 0.)
+    let mut few = [0; 256];
+    let mut many = Vec::new();
+    let names = match rustix::fs::flistxattr(file, &mut few[..]) {
         Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
-        Ok(length) => length.min(ATTRIBUTE),
+        Ok(length) => &few[..length],
+        Err(Errno::RANGE) => {
+            many.resize(ATTRIBUTE, 0);
+            let length = rustix::fs::flistxattr(file, &mut many[..])?;
+            &many[..length]
+        }
         Err(error) => return Err(error.into()),
     };
-    let mut names = vec![0; length];
-    let length = rustix::fs::flistxattr(file, &mut names[..])?;
-    names.truncate(length);
     let mut found = Vec::new();
     for name in names.split(|byte| *byte == 0).filter(|name| is_kept(name)) {
         let mut value = vec![0; ATTRIBUTE];
@@ -109,6 +124,8 @@ pub(crate) fn attributes(file: &impl AsFd) -> io::Result<Vec<Attribute>> {
     Ok(found)
 }
 
+/// What overlayfs keeps of its own means nothing elsewhere, and too much in a layer.
 fn is_kept(name: &[u8]) -> bool {
-    name.starts_with(b"user.") || name == b"security.capability"
+    let is_users = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+    is_users || name == b"security.capability"
 }

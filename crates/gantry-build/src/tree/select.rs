@@ -84,8 +84,26 @@ impl Tree {
         exclude: &IgnoreFile,
     ) -> Result<Vec<Match>, SelectError> {
         let parsed = SourcePattern::new(pattern).map_err(SelectError::Pattern)?;
+        self.select_parsed(&parsed, pattern, exclude)
+    }
+
+    /// What is at exactly this path, with the digests of all files.
+    pub(crate) fn select_exact(
+        &self,
+        path: &str,
+        exclude: &IgnoreFile,
+    ) -> Result<Vec<Match>, SelectError> {
+        self.select_parsed(&SourcePattern::exact(path), path, exclude)
+    }
+
+    fn select_parsed(
+        &self,
+        parsed: &SourcePattern,
+        pattern: &str,
+        exclude: &IgnoreFile,
+    ) -> Result<Vec<Match>, SelectError> {
         let mut matches = Vec::new();
-        for reached in self.reach(&parsed, pattern)? {
+        for reached in self.reach(parsed, pattern)? {
             let found = match self.resolve(&reached)? {
                 Resolved::Found(path) => self.matched(&reached, &path, exclude)?,
                 Resolved::Missing => None,

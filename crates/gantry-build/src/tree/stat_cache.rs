@@ -202,7 +202,7 @@ mod tests {
             size: 3,
             device: 1,
             inode,
-            links: 1,
+            linked: false,
             special: 0,
             blocks: 8,
             modified: (seconds, 5),

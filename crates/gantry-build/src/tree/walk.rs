@@ -117,8 +117,17 @@ impl Tree {
         Ok(found)
     }
 
-    /// Fills in the digests of regular files.
+    /// Fills in the digests of regular files, unless nobody asks for them.
     pub(super) fn hash(&self, entries: &mut [Entry]) -> Result<(), FileError> {
+        if self.hashes {
+            self.hash_missing(entries)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Fills in the digests of regular files that have none.
+    pub(crate) fn hash_missing(&self, entries: &mut [Entry]) -> Result<(), FileError> {
         let mut missing: Vec<&mut Entry> = Vec::new();
         {
             let mut cache = self
@@ -127,7 +136,7 @@ impl Tree {
                 .map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner));
             for entry in entries
                 .iter_mut()
-                .filter(|entry| entry.kind == FileType::RegularFile)
+                .filter(|entry| entry.kind == FileType::RegularFile && entry.digest.is_none())
             {
                 entry.digest = cache.as_mut().and_then(|cache| cache.find(&entry.stat));
                 if entry.digest.is_none() {
@@ -169,18 +178,9 @@ impl Tree {
         let file = self.open_file(&entry.path).map_err(failed)?;
         let before = Facts::new(&rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?);
         let digest = content_digest(&file, before.size).map_err(failed)?;
-        let after = Facts::new(&rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?);
-        self.read.fetch_add(before.size, Ordering::Relaxed);
         entry.stat = before;
         entry.digest = Some(digest);
-        if before == after
-            && let Some(cache) = &self.cache
-        {
-            cache
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remember(&before, &digest, when);
-        }
+        self.learn(&file, &before, &digest, when);
         Ok(())
     }
 

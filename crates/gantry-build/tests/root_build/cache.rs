@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("root_cache_survives_and_heals", heals),
     ("root_cache_can_be_refused", no_cache),
     ("root_cache_one_step_of_two_builds_runs_once", once),
+    ("root_cache_learns_from_copies_that_read_first", learning),
 ];
 
 fn follows_content() {
@@ -127,4 +128,38 @@ fn once() {
             .iter()
             .all(|result| result.image_id == results[0].image_id)
     );
+}
+
+/// Where nothing can be known, content is read by the copy alone; what it learnt is as good.
+fn learning() {
+    let environment = Environment::new();
+    environment.write("d/f", "F");
+    environment.write("d/g", "over");
+    environment.write("e/g", "G");
+    fs::hard_link(environment.path("d/f"), environment.path("d/z")).unwrap();
+    let status = std::process::Command::new("tar")
+        .current_dir(environment.path(""))
+        .args(["cf", "t.tar", "e"])
+        .status();
+    assert!(status.unwrap().success());
+    let text = "FROM busybox AS a\nCOPY d e /x/\nADD t.tar /y/\nFROM busybox\nCOPY --from=a /x /w/\nCOPY --from=a /y/e/g /v\n";
+    let first = environment.build(text);
+    assert_eq!((first.result.executed, first.result.cached), (4, 0));
+    let again = environment.build(text);
+    assert_eq!((again.result.executed, again.result.cached), (0, 4));
+    assert_eq!(again.result.layers, first.result.layers);
+    // The same content in another place, and a change of what is a file of two names.
+    let moved = environment.build(&text.replace("COPY d e /x/", "COPY ./d ./e /x/"));
+    assert_eq!((moved.result.executed, moved.result.cached), (0, 4));
+    environment.write("d/z", "other");
+    let changed = environment.build(text);
+    assert_eq!((changed.result.executed, changed.result.cached), (4, 0));
+    let mut request = environment.request(text);
+    request.no_cache = true;
+    environment.write("d/z", "third");
+    let refused = environment.build_request(&request).0.unwrap();
+    assert_eq!((refused.executed, refused.cached), (4, 0));
+    let again = environment.build(text);
+    assert_eq!((again.result.executed, again.result.cached), (0, 4));
+    assert_eq!(again.result.layers, refused.layers);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -97,18 +97,11 @@ impl Environment {
     fn add_busybox(&mut self) {
         let draft = self.store.layers().draft().unwrap();
         let root = draft.upper();
-        for directory in ["bin", "etc", "root", "tmp", "usr", "usr/lib", "home"] {
+        for directory in ["etc", "root", "tmp", "usr", "usr/lib", "home"] {
             fs::create_dir(root.join(directory)).unwrap();
         }
         fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777)).unwrap();
-        fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-        for applet in [
-            "sh", "cat", "chmod", "chown", "cp", "echo", "env", "false", "hostname", "id", "ip",
-            "ln", "ls", "mkdir", "mv", "printf", "ps", "pwd", "rm", "sleep", "stat", "test",
-            "touch", "true", "wc", "wget", "yes", "kill",
-        ] {
-            symlink("busybox", root.join("bin").join(applet)).unwrap();
-        }
+        gantry_testkit::fixture::install_busybox(&root.join("bin"));
         fs::write(
             root.join("etc/passwd"),
             "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/home:/bin/sh\n",
@@ -188,15 +181,26 @@ impl Environment {
         (result, said)
     }
 
+    /// Every layer must be what its tar, and so its digest, says.
+    pub(crate) fn verify(&self, result: &BuildResult) {
+        for layer in &result.layers {
+            let verified = self.store.layers().verify(layer).unwrap();
+            assert_eq!(verified.err(), None, "{layer}");
+        }
+    }
+
     /// A build that must succeed.
     pub(crate) fn build(&self, dockerfile: &str) -> Built<'_> {
         let (result, said) = self.build_request(&self.request(dockerfile));
         match result {
-            Ok(result) => Built {
-                environment: self,
-                result,
-                said,
-            },
+            Ok(result) => {
+                self.verify(&result);
+                Built {
+                    environment: self,
+                    result,
+                    said,
+                }
+            }
             Err(error) => panic!(
                 "{}\n{}\n{}",
                 said.text(),

@@ -1,22 +1,23 @@
 //! Creating a container: everything that is decided once.
 
-use std::collections::BTreeSet;
+mod mounts;
+
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use gantry_model::container::NetworkMode;
 use gantry_model::image::ImageConfig;
-use gantry_model::mount::{MountSource, MountSpec};
-use gantry_model::record::{ResolvedMount, ResolvedMountKind};
+use gantry_model::record::ResolvedMountKind;
 use gantry_model::{ContainerId, ContainerRecord, ContainerSpec, Digest};
+use gantry_sys::lock::folder::HeldFolder;
 
 use super::error::{ContainerError, file};
 use super::folders::{self, Folders, make_folder};
 use super::spec::security::SeccompChoice;
 use super::spec::{self, seccomp, security};
-use super::{Containers, merge, names, random_id};
-use crate::volumes::copy_up;
+use super::support::{self, Support};
+use super::{Containers, logging, merge, names, random_id, userns};
 
 /// Version of the document's format.
 const VERSION: u32 = 1;
@@ -63,6 +64,12 @@ impl Containers<'_> {
         durable: bool,
     ) -> Result<Prepared, ContainerError> {
         spec::check(spec, super::host::cpus)?;
+        let own = &self.engine.config().log;
+        let spec = &ContainerSpec {
+            log: logging::complete(&spec.log, own),
+            ..spec.clone()
+        };
+        logging::decide(&spec.log, own)?;
         let name = spec
             .name
             .as_deref()
@@ -83,6 +90,7 @@ impl Containers<'_> {
             id: &id,
             name: None,
             volumes: Vec::new(),
+            held: Vec::new(),
             done: false,
         };
         make_folder(&folders.folder, 0o710)?;
@@ -91,6 +99,7 @@ impl Containers<'_> {
         attempt.done = true;
         drop(attempt);
         let (record, lowers, warnings) = prepared;
+        self.engine.tell_of(&record, "create", &[]);
         Ok(Prepared {
             record,
             folders,
@@ -101,7 +110,7 @@ impl Containers<'_> {
     }
 
     /// The image by the name a person gave.
-    fn image(&self, name: &str) -> Result<(Digest, ImageConfig), ContainerError> {
+    pub(super) fn image(&self, name: &str) -> Result<(Digest, ImageConfig), ContainerError> {
         let images = self.engine.store()?.images();
         let id = images
             .resolve_id(name)?
@@ -120,6 +129,8 @@ struct Attempt<'a> {
     name: Option<String>,
     /// Anonymous volumes made for it.
     volumes: Vec<String>,
+    /// Holds on all its volumes, until its document says that it has them.
+    held: Vec<HeldFolder>,
     done: bool,
 }
 
@@ -186,10 +197,25 @@ impl Attempt<'_> {
             });
         }
         let merged = merge::merge(spec, &image.config).ok_or(ContainerError::NoCommand)?;
+        let mut spec = spec.clone();
+        let unfit = fit_resources(&mut spec)?;
+        self.name_donors(&mut spec)?;
+        self.containers.check_links(&spec.links, &spec.network)?;
+        let spec = &spec;
         let lowers = engine.store()?.layers().lowers(&image.rootfs.diff_ids)?;
+        let id_ranges = userns::decide(engine, spec)?;
         self.make_root(&lowers)?;
         self.keep_seccomp_profile(spec)?;
         let mounts = self.mounts(spec, &merged.process.volumes, &lowers)?;
+        for mount in &mounts {
+            if let ResolvedMountKind::Image { image_id, .. } = &mount.kind
+                && !lease.image(image_id)?
+            {
+                return Err(ContainerError::NoImage {
+                    name: image_id.to_string(),
+                });
+            }
+        }
         let record = ContainerRecord {
             version: VERSION,
             id: self.id.clone(),
@@ -203,9 +229,25 @@ impl Attempt<'_> {
             process: merged.process,
             args: merged.args,
             mounts,
+            id_ranges,
         };
         self.folders.write_record(&record, durable)?;
-        Ok((record, lowers, warnings(spec, &image)))
+        let warnings = [unfit, warnings(spec, &image)].concat();
+        Ok((record, lowers, warnings))
+    }
+
+    /// Namespaces of other containers are theirs whatever they are called later.
+    fn name_donors(&self, spec: &mut ContainerSpec) -> Result<(), ContainerError> {
+        let engine = self.containers.engine;
+        for mode in [&mut spec.pid_mode, &mut spec.ipc_mode] {
+            if let Some(name) = spec::shared_with(mode) {
+                *mode = format!("container:{}", folders::resolve(engine, name)?);
+            }
+        }
+        if let NetworkMode::Container(name) = &mut spec.network {
+            *name = folders::resolve(engine, name)?.to_string();
+        }
+        Ok(())
     }
 
     /// The writable layer: its root looks like that of the image.
@@ -213,10 +255,7 @@ impl Attempt<'_> {
         let upper = self.folders.upper();
         make_folder(&upper, 0o755)?;
         make_folder(&self.folders.work(), 0o700)?;
-        make_folder(
-            self.folders.log().parent().unwrap_or(&self.folders.folder),
-            0o700,
-        )?;
+        make_folder(&self.folders.logs(), 0o700)?;
         let Some(top) = lowers.last() else {
             return Ok(());
         };
@@ -246,124 +285,19 @@ impl Attempt<'_> {
         let kept = self.folders.seccomp_profile();
         fs::write(&kept, text).map_err(file("write", &kept))
     }
-
-    fn mounts(
-        &mut self,
-        spec: &ContainerSpec,
-        image_volumes: &gantry_model::image::StringSet,
-        lowers: &[PathBuf],
-    ) -> Result<Vec<ResolvedMount>, ContainerError> {
-        let mut taken = BTreeSet::new();
-        let mut all = Vec::with_capacity(spec.mounts.len() + image_volumes.len());
-        for mount in &spec.mounts {
-            if !taken.insert(mount.target.clone()) {
-                return Err(ContainerError::DuplicateMount {
-                    target: mount.target.clone(),
-                });
-            }
-            all.push(self.mount(mount, lowers)?);
-        }
-        for target in image_volumes.keys() {
-            let target = clean(target);
-            if target == "/" || !taken.insert(target.clone()) {
-                continue;
-            }
-            let source = MountSource::Volume {
-                name: None,
-                no_copy: false,
-                labels: std::collections::BTreeMap::new(),
-            };
-            let mount = MountSpec {
-                target,
-                source,
-                read_only: false,
-            };
-            all.push(self.mount(&mount, lowers)?);
-        }
-        Ok(all)
-    }
-
-    fn mount(
-        &mut self,
-        mount: &MountSpec,
-        lowers: &[PathBuf],
-    ) -> Result<ResolvedMount, ContainerError> {
-        let kind = match &mount.source {
-            MountSource::Bind {
-                path,
-                create,
-                propagation,
-                non_recursive,
-            } => {
-                let source = Path::new(path);
-                if !source.exists() {
-                    if !create {
-                        return Err(ContainerError::BindSource {
-                            path: source.to_owned(),
-                        });
-                    }
-                    make_folder(source, 0o755)?;
-                }
-                ResolvedMountKind::Bind {
-                    source: path.clone(),
-                    propagation: *propagation,
-                    non_recursive: *non_recursive,
-                }
-            }
-            MountSource::Volume {
-                name,
-                no_copy,
-                labels,
-            } => {
-                let volume = self
-                    .containers
-                    .engine
-                    .volumes()
-                    .create(name.as_deref(), labels)?;
-                if name.is_none() {
-                    self.volumes.push(volume.name.clone());
-                }
-                if !no_copy {
-                    copy_up(lowers, Path::new(&mount.target), &volume.mountpoint)
-                        .map_err(file("copy the image's content into", &volume.mountpoint))?;
-                }
-                ResolvedMountKind::Volume {
-                    anonymous: name.is_none(),
-                    name: volume.name,
-                    source: volume.mountpoint.to_string_lossy().into_owned(),
-                }
-            }
-            MountSource::Tmpfs {
-                size,
-                mode,
-                options,
-            } => ResolvedMountKind::Tmpfs {
-                size: *size,
-                mode: *mode,
-                options: options.clone(),
-            },
-        };
-        Ok(ResolvedMount {
-            target: mount.target.clone(),
-            read_only: mount.read_only,
-            kind,
-        })
-    }
 }
 
-/// An absolute path without `.`, `..` and double slashes.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
+/// Cuts the limits to what this kernel has; says what that took away. Nobody looks at the
+/// kernel when nothing is limited.
+fn fit_resources(spec: &mut ContainerSpec) -> Result<Vec<String>, ContainerError> {
+    if spec.resources == gantry_model::container::Resources::default() {
+        return Ok(Vec::new());
     }
-    format!("/{}", parts.join("/"))
+    let layout = gantry_sys::cgroup::Layout::detect()
+        .map_err(|source| ContainerError::Cgroups { source })?;
+    let (fitted, warnings) = support::fit(&spec.resources, &Support::of(&layout))?;
+    spec.resources = fitted;
+    Ok(warnings)
 }
 
 fn warnings(spec: &ContainerSpec, image: &ImageConfig) -> Vec<String> {
@@ -386,21 +320,4 @@ fn warnings(spec: &ContainerSpec, image: &ImageConfig) -> Vec<String> {
         ));
     }
     warnings
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_cleaned() {
-        for (path, want) in [
-            ("/a//b/", "/a/b"),
-            ("a/../b", "/b"),
-            ("/../..", "/"),
-            ("/a/./b/..", "/a"),
-        ] {
-            assert_eq!(clean(path), want);
-        }
-    }
 }

@@ -14,8 +14,8 @@ use rustix::fs::{FileType, OFlags};
 use super::error::{ContainerError, file};
 use super::merge::process_environment;
 use super::spec::{self, capabilities, security};
-use super::start::MAX_USERS;
-use super::{Containers, host, user};
+use super::start::{MAX_USERS, unprivileged};
+use super::{Containers, host, links, user};
 
 /// What to run in a container that runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,11 +64,12 @@ impl Containers<'_> {
         let pid = session.exec(ExecRequest {
             process,
             attach: spec.attach,
+            toolbox: None,
         })?;
         Ok(Executing { pid, session })
     }
 
-    fn process(
+    pub(super) fn process(
         &self,
         record: &ContainerRecord,
         pid: u32,
@@ -96,6 +97,8 @@ impl Containers<'_> {
         process.set_args(Some(spec.command.clone()));
         process.set_env(Some(process_environment(
             &last_of_each(variables),
+            // A container that has gone since then has nothing to say any more.
+            &links::variables(&self.links(record).unwrap_or_default(), &record.name),
             spec::hostname(record, &host_name),
             spec.tty,
             &user.home,
@@ -110,6 +113,9 @@ impl Containers<'_> {
         process.set_no_new_privileges(Some(no_new_privileges));
         process.set_rlimits(None);
         process.set_oom_score_adj(record.spec.oom_score_adj);
+        if let Some(caller) = unprivileged()? {
+            caller.adapt_process(&mut process)?;
+        }
         Ok(process)
     }
 }
@@ -143,7 +149,7 @@ fn resolve_inside(
 }
 
 /// A regular file in a container's root; what is none, or is not there, is empty.
-fn read_inside(root: &Directory, path: &str) -> io::Result<Vec<u8>> {
+pub(super) fn read_inside(root: &Directory, path: &str) -> io::Result<Vec<u8>> {
     // Looked at before it is opened: to open a device can do something to it.
     let found = match root.open_in_root(path, OFlags::PATH | OFlags::CLOEXEC, 0) {
         Ok(found) => found,

@@ -2,12 +2,16 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gantry_model::{ContainerId, ContainerRecord};
-use gantry_sys::lock::{Kind, try_lock};
+use gantry_sys::lock::{self, Kind, try_lock};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use rustix::io::Errno;
 
 use super::error::{ContainerError, file};
 use crate::Engine;
@@ -15,14 +19,15 @@ use crate::Engine;
 /// Folder below `$ROOT` of what is being deleted.
 pub(crate) const TRASH: &str = "trash";
 pub(crate) const CONTAINERS: &str = "containers";
-const NAMES: &str = "names";
+pub(crate) const NAMES: &str = "names";
 /// The document of a container.
 const DOCUMENT: &str = "container.json";
 /// Most bytes of a document that are read.
 const MAX_DOCUMENT: u64 = 16 << 20;
+/// Bytes that most documents stay below.
+const USUAL_DOCUMENT: usize = 8 << 10;
 /// How long a command waits for another one that works on the same container.
 const PATIENCE: Duration = Duration::from_secs(5);
-const BREATH: Duration = Duration::from_millis(2);
 
 /// The paths of one container.
 #[derive(Debug, Clone)]
@@ -49,8 +54,9 @@ impl Folders {
         self.folder.join("work")
     }
 
-    pub(crate) fn log(&self) -> PathBuf {
-        self.folder.join("log/json.log")
+    /// The folder of its log's files.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.folder.join("log")
     }
 
     pub(crate) fn hosts(&self) -> PathBuf {
@@ -70,31 +76,51 @@ impl Folders {
     }
 
     /// The document; `None` for a container that is not (or not completely) there.
+    ///
+    /// # Errors
+    /// [`ContainerError::Damaged`] for one that is there and says nothing of use.
     pub(crate) fn record(&self) -> Result<Option<ContainerRecord>, ContainerError> {
-        let path = self.folder.join(DOCUMENT);
-        let mut text = Vec::new();
-        match File::open(&path) {
-            Ok(opened) => opened
-                .take(MAX_DOCUMENT)
-                .read_to_end(&mut text)
-                .map_err(file("read", &path))?,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(None);
-            }
+        let path = self.document();
+        let damaged = |source: io::Error| match self.id() {
+            Some(id) => ContainerError::Damaged {
+                id,
+                path: path.clone(),
+                source,
+            },
+            None => file("read", &path)(source),
+        };
+        let text = match read_document(&path) {
+            Ok(text) => text,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) if is_damage(&error) => return Err(damaged(error)),
             Err(error) => return Err(file("read", &path)(error)),
         };
         // What a power cut leaves of a document that was not on disk yet.
         if text.is_empty() {
             return Ok(None);
         }
-        let record =
-            serde_json::from_slice(&text).map_err(|error| file("read", &path)(error.into()))?;
+        let record: ContainerRecord =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.into()))?;
+        if self.id().is_some_and(|id| id != record.id) {
+            let reason = format!("it is that of container {}", record.id.short());
+            return Err(damaged(io::Error::new(io::ErrorKind::InvalidData, reason)));
+        }
         Ok(Some(record))
+    }
+
+    /// Where the document is.
+    pub(crate) fn document(&self) -> PathBuf {
+        self.folder.join(DOCUMENT)
+    }
+
+    /// Where a document is while it is written.
+    pub(crate) fn document_aside(&self) -> PathBuf {
+        self.folder.join(".container.json")
+    }
+
+    /// The container these folders are of, by their name.
+    fn id(&self) -> Option<ContainerId> {
+        self.folder.file_name()?.to_str()?.parse().ok()
     }
 
     /// Writes the document aside and renames it. With `durable` it is on disk afterwards: not
@@ -105,8 +131,8 @@ impl Folders {
         record: &ContainerRecord,
         durable: bool,
     ) -> Result<(), ContainerError> {
-        let path = self.folder.join(DOCUMENT);
-        let aside = self.folder.join(".container.json");
+        let path = self.document();
+        let aside = self.document_aside();
         let write = || -> io::Result<()> {
             let mut document = OpenOptions::new()
                 .write(true)
@@ -129,37 +155,14 @@ impl Folders {
 
     /// Makes the container's folder below `$RUN` and takes its lock if nobody has it.
     pub(crate) fn try_lock(&self) -> Result<Option<File>, ContainerError> {
-        let path = self.run_folder.join(gantry_supervisor::LOCK_FILE);
-        let open = || {
-            OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
-        };
-        let lock = match open() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_folder(&self.run_folder, 0o700)?;
-                open()
+        loop {
+            let lock = self.open_lock()?;
+            if !try_lock(&lock, Kind::Exclusive).map_err(file("lock", &self.lock_path()))? {
+                return Ok(None);
             }
-            other => other,
-        }
-        .map_err(file("open", &path))?;
-        let held = try_lock(&lock, Kind::Exclusive).map_err(file("lock", &path))?;
-        if !held {
-            return Ok(None);
-        }
-        // Removed and made anew by somebody else in the meantime: that one's lock counts.
-        use std::os::unix::fs::MetadataExt;
-        let same = match (lock.metadata(), fs::metadata(&path)) {
-            (Ok(ours), Ok(theirs)) => ours.ino() == theirs.ino() && ours.dev() == theirs.dev(),
-            _ => false,
-        };
-        if same {
-            Ok(Some(lock))
-        } else {
-            self.try_lock()
+            if self.is_current(&lock) {
+                return Ok(Some(lock));
+            }
         }
     }
 
@@ -169,19 +172,132 @@ impl Folders {
         &self,
         alive: impl Fn() -> bool,
     ) -> Result<Option<File>, ContainerError> {
+        if let Some(lock) = self.try_lock()? {
+            return Ok(Some(lock));
+        }
         let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(lock) = self.try_lock()? {
-                return Ok(Some(lock));
-            }
-            if alive() || Instant::now() >= until {
+        // What a supervisor does when it has come up shows in these folders.
+        let news = self.watch().map_err(file("watch", &self.folder))?;
+        while !alive() {
+            let lock = self.open_lock()?;
+            let waited = wait_for_lock(&lock, &news, until, &alive);
+            if !waited.map_err(file("lock", &self.lock_path()))? {
                 return Ok(None);
             }
-            // There is no event to wait for: to queue for the lock would mean to wait for the
-            // end of the container once another command has started it.
-            std::thread::sleep(BREATH);
+            if self.is_current(&lock) {
+                return Ok(Some(lock));
+            }
+        }
+        Ok(None)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.run_folder.join(gantry_supervisor::LOCK_FILE)
+    }
+
+    fn open_lock(&self) -> Result<File, ContainerError> {
+        let path = self.lock_path();
+        let open = || {
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+        };
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_folder(&self.run_folder, 0o700)?;
+                open()
+            }
+            other => other,
+        }
+        .map_err(file("open", &path))
+    }
+
+    /// Whether this is the lock that counts: another one may have been removed and made anew by
+    /// somebody else in the meantime.
+    fn is_current(&self, lock: &File) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        match (lock.metadata(), fs::metadata(self.lock_path())) {
+            (Ok(ours), Ok(theirs)) => ours.ino() == theirs.ino() && ours.dev() == theirs.dev(),
+            _ => false,
         }
     }
+
+    /// Tells when the container's state is written, or its supervisor's socket appears.
+    fn watch(&self) -> io::Result<OwnedFd> {
+        let notes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let flags = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+        for folder in [&self.folder, &self.run_folder] {
+            match inotify::add_watch(&notes, folder, flags) {
+                // Removed meanwhile: the lock is free soon.
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(notes)
+    }
+}
+
+/// Queues for the lock until it is held, `alive` says that it is in vain, or the time is up; says
+/// whether it is held.
+fn wait_for_lock(
+    lock: &File,
+    news: &OwnedFd,
+    until: Instant,
+    alive: &impl Fn() -> bool,
+) -> io::Result<bool> {
+    let queued = lock::queue(lock.as_fd())?;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let mut fds = [
+            PollFd::new(&queued, PollFlags::IN),
+            PollFd::new(news, PollFlags::IN),
+        ];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) => return Ok(false),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        if !fds[0].revents().is_empty() {
+            return queued.is_held();
+        }
+        let mut scratch = [0_u8; 4096];
+        while rustix::io::read(news, &mut scratch[..]).is_ok_and(|count| count > 0) {}
+        if alive() {
+            return Ok(false);
+        }
+    }
+}
+
+/// The bytes of a document, as far as they are read at all.
+pub(super) fn read_document(path: &Path) -> io::Result<Vec<u8>> {
+    // Room for a usual one: a list of containers reads hundreds, and each in one go.
+    let mut text = Vec::with_capacity(USUAL_DOCUMENT);
+    File::open(path)?
+        .take(MAX_DOCUMENT)
+        .read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Whether it is this file that is broken, and not the machine short of something.
+pub(crate) fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw_os_error),
+        Some(Errno::ISDIR | Errno::IO | Errno::LOOP | Errno::BADMSG | Errno::UCLEAN)
+    )
 }
 
 /// Makes a folder with its parents.
@@ -256,13 +372,15 @@ pub(crate) fn reserve(
 /// Whether a container never came to be: no document, and nobody at work on it.
 fn is_abandoned(engine: &Engine, id: &ContainerId) -> Result<bool, ContainerError> {
     let folders = Folders::of(engine, id);
-    if folders.record()?.is_some() {
+    // One whose document cannot be read is damaged, and not abandoned.
+    let is_there = || !matches!(folders.record(), Ok(None));
+    if is_there() {
         return Ok(false);
     }
     let Some(_lock) = folders.try_lock()? else {
         return Ok(false);
     };
-    if folders.record()?.is_some() {
+    if is_there() {
         return Ok(false);
     }
     absent(fs::remove_dir_all(&folders.folder)).map_err(file("remove", &folders.folder))?;
@@ -334,6 +452,32 @@ pub(crate) fn resolve(engine: &Engine, name: &str) -> Result<ContainerId, Contai
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders {
+            folder: folder.path().to_owned(),
+            run_folder: folder.path().join("run"),
+        };
+        let held = folders.try_lock().unwrap().unwrap();
+        assert!(folders.try_lock().unwrap().is_none());
+        // Alive already, and alive in the middle of the wait.
+        assert!(folders.lock_unless(|| true).unwrap().is_none());
+        let started = folder.path().join("state.json");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| folders.lock_unless(|| started.exists()).unwrap());
+            fs::write(&started, "").unwrap();
+            assert!(waiting.join().unwrap().is_none());
+        });
+        // Given back, and given back by a command that removed the container.
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| folders.lock_unless(|| false).unwrap());
+            fs::remove_dir_all(&folders.run_folder).unwrap();
+            drop(held);
+            assert!(waiting.join().unwrap().is_some());
+        });
+    }
 
     #[test]
     fn an_empty_document_is_a_container_that_is_not_there() {

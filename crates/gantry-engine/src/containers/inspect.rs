@@ -46,6 +46,8 @@ pub struct Inspected {
     graph_driver: GraphDriver,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_root_fs: Option<u64>,
     mounts: Vec<Mount>,
     config: Config,
     network_settings: NetworkSettings,
@@ -149,11 +151,28 @@ struct NetworkSettings {
     sandbox_id: String,
     sandbox_key: String,
     ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    hairpin_mode: bool,
+    #[serde(rename = "LinkLocalIPv6Address")]
+    link_local_ipv6_address: String,
+    #[serde(rename = "LinkLocalIPv6PrefixLen")]
+    link_local_ipv6_prefix_length: u8,
+    #[serde(rename = "SecondaryIPAddresses")]
+    secondary_addresses: Option<Vec<String>>,
+    #[serde(rename = "SecondaryIPv6Addresses")]
+    secondary_ipv6_addresses: Option<Vec<String>>,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
     gateway: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    global_ipv6_address: String,
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    global_ipv6_prefix_length: u8,
     #[serde(rename = "IPAddress")]
     ip_address: String,
     #[serde(rename = "IPPrefixLen")]
     prefix_length: u8,
+    #[serde(rename = "IPv6Gateway")]
+    ipv6_gateway: String,
     mac_address: String,
     networks: BTreeMap<String, Endpoint>,
 }
@@ -168,13 +187,30 @@ struct PortBinding {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Endpoint {
+    #[serde(rename = "IPAMConfig")]
+    ipam_config: Option<Value>,
+    links: Option<Vec<String>>,
+    aliases: Option<Vec<String>>,
     mac_address: String,
+    driver_opts: Option<BTreeMap<String, String>>,
+    gw_priority: i64,
+    #[serde(rename = "NetworkID")]
+    network_id: String,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
     gateway: String,
     #[serde(rename = "IPAddress")]
     ip_address: String,
     #[serde(rename = "IPPrefixLen")]
     prefix_length: u8,
-    aliases: Option<Vec<String>>,
+    #[serde(rename = "IPv6Gateway")]
+    ipv6_gateway: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    global_ipv6_address: String,
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    global_ipv6_prefix_length: u8,
+    #[serde(rename = "DNSNames")]
+    dns_names: Option<Vec<String>>,
 }
 
 /// What Docker writes for a time that never was.
@@ -197,6 +233,17 @@ impl Containers<'_> {
             .unwrap_or_default();
         let path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
         let lower: Vec<String> = lowers.into_iter().rev().map(path).collect();
+        let size_rw = size.then(|| self.writable_size(&record));
+        let mut data = BTreeMap::from([
+            ("ID".to_owned(), record.id.to_string()),
+            ("LowerDir".to_owned(), lower.join(":")),
+            ("UpperDir".to_owned(), path(folders.upper())),
+            ("WorkDir".to_owned(), path(folders.work())),
+        ]);
+        // The overlay is mounted in the container's own namespace only.
+        if let Some(pid) = state.pid {
+            data.insert("MergedDir".to_owned(), format!("/proc/{pid}/root"));
+        }
         Ok(Inspected {
             id: record.id.to_string(),
             created: record.created.clone(),
@@ -207,7 +254,10 @@ impl Containers<'_> {
             resolv_conf_path: path(folders.resolv_conf()),
             hostname_path: path(folders.hostname()),
             hosts_path: path(folders.hosts()),
-            log_path: path(folders.log()),
+            log_path: match record.spec.log.driver.as_str() {
+                "" | "json-file" => path(super::logging::path(&record, &folders.folder)),
+                _ => String::new(),
+            },
             name: format!("/{}", record.name),
             restart_count: state.restart_count,
             driver: "overlay2".into(),
@@ -218,19 +268,25 @@ impl Containers<'_> {
             exec_ids: None,
             host_config: HostConfig::of(&record),
             graph_driver: GraphDriver {
-                data: [
-                    ("LowerDir".to_owned(), lower.join(":")),
-                    ("UpperDir".to_owned(), path(folders.upper())),
-                    ("WorkDir".to_owned(), path(folders.work())),
-                ]
-                .into(),
+                data,
                 name: "overlay2".into(),
             },
-            size_rw: size.then(|| self.writable_size(&record)),
+            size_rw,
+            size_root_fs: size_rw.map(|own| own + self.image_size(&record)),
             mounts: record.mounts.iter().filter_map(mount_of).collect(),
             config: config_of(&record),
-            network_settings: network_of(&record, &state),
+            network_settings: {
+                let name = record.spec.network.to_string();
+                let network = crate::networks::id(&name, self.engine.run_root());
+                network_of(&record, &state, network)
+            },
         })
+    }
+
+    /// Bytes of the image below a container; nothing when it is gone.
+    fn image_size(&self, record: &ContainerRecord) -> u64 {
+        let image = self.engine.images().inspect(&record.image_id.to_string());
+        image.map_or(0, |image| image.size)
     }
 }
 
@@ -303,6 +359,11 @@ fn mount_of(mount: &gantry_model::record::ResolvedMount) -> Option<Mount> {
             driver: Some("local".into()),
             ..base
         },
+        ResolvedMountKind::Image { image, .. } => Mount {
+            kind: "image".into(),
+            source: image.clone(),
+            ..base
+        },
         ResolvedMountKind::Tmpfs { .. } => Mount {
             kind: "tmpfs".into(),
             ..base
@@ -356,7 +417,11 @@ fn bindings(ports: &[PortMapping]) -> BTreeMap<String, Option<Vec<PortBinding>>>
     all
 }
 
-fn network_of(record: &ContainerRecord, state: &ContainerState) -> NetworkSettings {
+fn network_of(
+    record: &ContainerRecord,
+    state: &ContainerState,
+    network_id: String,
+) -> NetworkSettings {
     let network = state.network.clone();
     let (address, prefix, gateway, mac) = network
         .as_ref()
@@ -394,24 +459,49 @@ fn network_of(record: &ContainerRecord, state: &ContainerState) -> NetworkSettin
         NetworkMode::Container(_) => None,
         mode => Some(mode.to_string()),
     };
+    // An endpoint and a sandbox are the container's, and last as long as it runs.
+    let lives = |has: bool| match has {
+        true => record.id.to_string(),
+        false => String::new(),
+    };
+    let endpoint_id = lives(network.is_some());
     let endpoint = Endpoint {
+        ipam_config: None,
+        links: None,
+        aliases: None,
         mac_address: mac.clone(),
+        driver_opts: None,
+        gw_priority: 0,
+        network_id,
+        endpoint_id: endpoint_id.clone(),
         gateway: gateway.clone(),
         ip_address: address.clone(),
         prefix_length: prefix,
-        aliases: None,
+        ipv6_gateway: String::new(),
+        global_ipv6_address: String::new(),
+        global_ipv6_prefix_length: 0,
+        dns_names: None,
     };
     NetworkSettings {
         bridge: String::new(),
-        sandbox_id: String::new(),
+        sandbox_id: lives(state.pid.is_some()),
         sandbox_key: state
             .pid
             .map(|pid| format!("/proc/{pid}/ns/net"))
             .unwrap_or_default(),
         ports,
+        hairpin_mode: false,
+        link_local_ipv6_address: String::new(),
+        link_local_ipv6_prefix_length: 0,
+        secondary_addresses: None,
+        secondary_ipv6_addresses: None,
+        endpoint_id,
         gateway,
+        global_ipv6_address: String::new(),
+        global_ipv6_prefix_length: 0,
         ip_address: address,
         prefix_length: prefix,
+        ipv6_gateway: String::new(),
         mac_address: mac,
         networks: name.map(|name| (name, endpoint)).into_iter().collect(),
     }

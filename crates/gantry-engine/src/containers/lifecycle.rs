@@ -3,7 +3,6 @@
 use std::fs;
 
 use gantry_model::record::Status;
-use gantry_model::restart::RestartPolicy;
 use gantry_model::{ContainerId, ContainerRecord, ContainerState};
 use gantry_supervisor::client::{ClientError, Session};
 use gantry_supervisor::protocol::{Attach, Exit};
@@ -12,11 +11,11 @@ use super::error::{ContainerError, file};
 use super::folders::{self, Folders, absent};
 use super::removal::removal_of;
 use super::start::StartOptions;
-use super::status::{is_live, observe};
+use super::status::{clear_killed_start, is_live, observe};
 use super::{Begun, Containers, signal_number};
 
 /// Signal that cannot be refused.
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 
 /// How a container is removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,7 +37,10 @@ pub struct ContainersPruned {
 
 impl Containers<'_> {
     /// The supervisor of a container; `None` when it does not run.
-    fn supervisor(&self, record: &ContainerRecord) -> Result<Option<Session>, ContainerError> {
+    pub(super) fn supervisor(
+        &self,
+        record: &ContainerRecord,
+    ) -> Result<Option<Session>, ContainerError> {
         match Session::connect(&Folders::of(self.engine, &record.id).run_folder) {
             Ok(session) => Ok(Some(session)),
             Err(ClientError::NotRunning) => Ok(None),
@@ -89,12 +91,7 @@ impl Containers<'_> {
     /// [`ContainerError::NotRunning`] and others.
     pub fn kill(&self, name: &str, signal: &str) -> Result<(), ContainerError> {
         let signal = signal_number(signal)?;
-        let (_, state, mut session) = self.running(name)?;
-        if state.status == Status::Restarting {
-            return Err(ContainerError::NotRunning {
-                name: name.to_owned(),
-            });
-        }
+        let (_, _, mut session) = self.running(name)?;
         session.kill(signal)?;
         if signal == SIGKILL {
             // It is dead when this returns, as with Docker.
@@ -123,6 +120,8 @@ impl Containers<'_> {
         self.stop(name, signal, timeout)?;
         let mut begun = self.start(name, StartOptions::default())?;
         begun.session.started()?;
+        let (record, _) = self.look(name)?;
+        self.engine.tell_of(&record, "restart", &[]);
         Ok(())
     }
 
@@ -212,23 +211,28 @@ impl Containers<'_> {
         gantry_model::id::check_name(new).map_err(|_| ContainerError::Name {
             name: new.chars().take(100).collect(),
         })?;
-        let (mut record, _) = self.look(name)?;
+        let (record, _) = self.look(name)?;
         if let Some(owner) = folders::reserve(self.engine, new, &record.id)? {
             return Err(ContainerError::NameTaken {
                 name: new.to_owned(),
                 id: owner.to_string(),
             });
         }
-        let old = folders::name_link(self.engine, &record.name);
-        new.clone_into(&mut record.name);
-        let written = Folders::of(self.engine, &record.id).write_record(&record, true);
-        let gone = if written.is_ok() {
-            old
-        } else {
-            folders::name_link(self.engine, new)
-        };
+        let mut before = String::new();
+        let written = self.change(&record.id, |record| {
+            before = std::mem::replace(&mut record.name, new.to_owned());
+        });
+        let gone = if written.is_ok() { &before } else { new };
+        let gone = folders::name_link(self.engine, gone);
         absent(fs::remove_file(&gone)).map_err(file("remove", &gone))?;
-        written
+        let record = written?;
+        let before = format!("/{before}");
+        self.engine
+            .tell_of(&record, "rename", &[("oldName", &before)]);
+        if let Some(mut session) = self.supervisor(&record)? {
+            session.renamed(new)?;
+        }
+        Ok(())
     }
 
     /// Removes a container.
@@ -236,7 +240,10 @@ impl Containers<'_> {
     /// # Errors
     /// [`ContainerError::Running`] unless `force` is set, and others.
     pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<(), ContainerError> {
-        let (record, state) = self.look(name)?;
+        let (record, state) = match self.look(name) {
+            Ok(found) => found,
+            Err(error) => return self.remove_damaged(name, options, error),
+        };
         if is_live(state.status) {
             if !options.force {
                 return Err(runs(name, state.status));
@@ -272,11 +279,13 @@ impl Containers<'_> {
             // Its supervisor removed it meanwhile (`--rm`), or it was started again.
             return Ok(folders.record()?.is_none());
         };
+        clear_killed_start(self.engine, &record.id, &folders)?;
         let mut removal = removal_of(self.engine, record);
         if !options.volumes {
             removal.volumes.clear();
         }
         removal.hide()?;
+        self.engine.tell_of(record, "destroy", &[]);
         drop(lock);
         removal.delete()?;
         Ok(true)
@@ -307,21 +316,9 @@ impl Containers<'_> {
             }
         }
         pruned.reclaimed += super::sweep::sweep(self.engine)?;
+        self.engine
+            .tell_prune(gantry_model::EventType::Container, pruned.reclaimed);
         Ok(pruned)
-    }
-
-    /// Changes the restart policy of a container.
-    ///
-    /// # Errors
-    /// [`ContainerError`].
-    pub fn set_restart(&self, name: &str, policy: RestartPolicy) -> Result<(), ContainerError> {
-        let (mut record, _) = self.look(name)?;
-        record.spec.restart = policy;
-        Folders::of(self.engine, &record.id).write_record(&record, true)?;
-        if let Some(mut session) = self.supervisor(&record)? {
-            session.set_restart(policy)?;
-        }
-        Ok(())
     }
 }
 

@@ -1,26 +1,24 @@
 //! Reading a container's log: the end of it, a span of time, or as it grows.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+mod files;
+mod follower;
+mod time;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 
 use gantry_supervisor::client::{ClientError, Session};
-use gantry_supervisor::log::{Entry, LogSettings, Stream};
-use jiff::{SignedDuration, Timestamp};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::inotify;
+use gantry_supervisor::log::{Entry, LogFiles, Stream};
+use jiff::Timestamp;
 
-use super::Containers;
 use super::error::{ContainerError, file};
 use super::folders::Folders;
 use super::status::is_live;
+use super::{Containers, logging};
+use files::LogFile;
+use follower::Follower;
 
-/// Most bytes of one line of the file; 16 KiB of text may be six times that in JSON.
-const MAX_ENTRY: u64 = 1 << 20;
-/// Bytes read at once when looking for the end's beginning.
-const STEP: u64 = 64 * 1024;
+pub use time::parse_time;
 
 /// What of a log is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +40,8 @@ pub struct LogLine {
     pub stream: Stream,
     /// When, RFC 3339 with nanoseconds.
     pub time: String,
+    /// Labels, variables and a tag that were kept with it.
+    pub attributes: BTreeMap<String, String>,
     /// The text; ends in a newline unless it is a part that goes on.
     pub text: String,
 }
@@ -49,23 +49,15 @@ pub struct LogLine {
 /// Gives the lines of a log one by one.
 #[derive(Debug)]
 pub struct LogReader {
-    settings: LogSettings,
+    settings: LogFiles,
     options: LogOptions,
     /// The file being read.
-    current: Option<BufReader<File>>,
+    current: Option<LogFile>,
     /// Files to be read after it.
-    next: VecDeque<File>,
+    next: VecDeque<LogFile>,
     line: Vec<u8>,
     follower: Option<Follower>,
     done: bool,
-}
-
-/// What tells that there is more to read, or that there never will be.
-#[derive(Debug)]
-struct Follower {
-    notes: OwnedFd,
-    /// Ends when the container does.
-    session: Option<Session>,
 }
 
 impl Containers<'_> {
@@ -77,11 +69,8 @@ impl Containers<'_> {
         let (record, state) = self.look(name)?;
         let folders = Folders::of(self.engine, &record.id);
         let log = &self.engine.config().log;
-        let settings = LogSettings {
-            path: folders.log(),
-            max_size: None,
-            max_files: log.max_files.max(1),
-        };
+        let settings =
+            logging::files_of(&record, log, &folders.folder)?.ok_or(ContainerError::NotReadable)?;
         let follower = if options.follow && is_live(state.status) {
             let session = match Session::connect(&folders.run_folder) {
                 Ok(mut session) => {
@@ -95,79 +84,31 @@ impl Containers<'_> {
         } else {
             None
         };
-        LogReader::open(settings, options, follower).map_err(file("read", &folders.log()))
-    }
-}
-
-impl Follower {
-    fn new(settings: &LogSettings, session: Option<Session>) -> io::Result<Self> {
-        let notes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        // The folder: its files are written, renamed and made anew.
-        let folder = settings.path.parent().unwrap_or(&settings.path);
-        let flags = inotify::WatchFlags::MODIFY
-            | inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::DELETE_SELF;
-        inotify::add_watch(&notes, folder, flags)?;
-        Ok(Self { notes, session })
-    }
-
-    /// Waits for more to read. False once the container has ended: what is there then is all.
-    fn wait(&mut self) -> io::Result<bool> {
-        let Some(session) = &mut self.session else {
-            return Ok(false);
-        };
-        let mut fds = [
-            PollFd::new(&self.notes, PollFlags::IN),
-            PollFd::from_borrowed_fd(session.as_fd(), PollFlags::IN),
-        ];
-        match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let ended = !fds[1].revents().is_empty();
-        let mut scratch = [0_u8; 4096];
-        while rustix::io::read(&self.notes, &mut scratch[..]).is_ok_and(|count| count > 0) {}
-        if ended {
-            self.session = None;
-        }
-        Ok(!ended)
+        let path = settings.path.clone();
+        LogReader::open(settings, options, follower).map_err(file("read", &path))
     }
 }
 
 impl LogReader {
     fn open(
-        settings: LogSettings,
+        settings: LogFiles,
         options: LogOptions,
         follower: Option<Follower>,
     ) -> io::Result<Self> {
-        let mut files = Vec::new();
-        // The newest first, so that a rotation in between shows a file twice rather than not
-        // at all; then those seen twice are dropped.
-        let mut seen = Vec::new();
-        for age in 0..settings.max_files.max(1) {
-            match File::open(settings.file(age)) {
-                Ok(opened) => {
-                    let metadata = opened.metadata()?;
-                    let number = (metadata.dev(), metadata.ino());
-                    if !seen.contains(&number) {
-                        seen.push(number);
-                        files.push(opened);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
-            }
+        let mut files = files::all(&settings)?;
+        if let Some(since) = options.since {
+            // The newest may grow.
+            let newest = files.pop();
+            files.retain(|file| !file.is_before(since));
+            files.extend(newest);
         }
-        let files = match options.tail {
-            Some(lines) => last_lines(files, lines)?,
-            None => {
-                files.reverse();
-                files
-            }
-        };
-        let mut next: VecDeque<File> = files.into();
-        let current = next.pop_front().map(BufReader::new);
+        if let Some(lines) = options.tail {
+            files = files::last_lines(files, lines)?;
+        } else if let (Some(since), Some(oldest)) = (options.since, files.first_mut()) {
+            oldest.go_to(since)?;
+        }
+        let mut next: VecDeque<LogFile> = files.into();
+        let current = next.pop_front();
         Ok(Self {
             settings,
             options,
@@ -199,10 +140,14 @@ impl LogReader {
             let line = parsed.map(|entry| LogLine {
                 stream: entry.stream,
                 time: entry.time.into_owned(),
+                attributes: entry.attrs,
                 text: entry.log.into_owned(),
             });
             self.line.clear();
             let Some(line) = line else { continue };
+            if self.options.since.is_none() && self.options.until.is_none() {
+                return Ok(Some(line));
+            }
             let time = line.time.parse::<Timestamp>().ok();
             if let (Some(since), Some(time)) = (self.options.since, time)
                 && time < since
@@ -223,21 +168,19 @@ impl LogReader {
     fn raw_line(&mut self) -> io::Result<bool> {
         let mut last_look = false;
         loop {
+            if self.line.ends_with(b"\n") {
+                return Ok(true);
+            }
             if let Some(current) = &mut self.current {
-                let room = MAX_ENTRY.saturating_sub(self.line.len() as u64).max(1);
-                let count = current
-                    .by_ref()
-                    .take(room)
-                    .read_until(b'\n', &mut self.line)?;
-                if self.line.ends_with(b"\n") || self.line.len() as u64 >= MAX_ENTRY {
+                let before = self.line.len();
+                if current.read_line(&mut self.line)? {
                     return Ok(true);
                 }
-                if count > 0 {
+                if self.line.len() > before {
                     continue;
                 }
             }
             if self.advance()? {
-                self.line.clear();
                 last_look = false;
                 continue;
             }
@@ -254,172 +197,52 @@ impl LogReader {
     /// Goes on to the file after the one that was read to its end; false when it is the newest.
     fn advance(&mut self) -> io::Result<bool> {
         if let Some(next) = self.next.pop_front() {
-            self.current = Some(BufReader::new(next));
+            self.begin(next);
             return Ok(true);
         }
         if self.follower.is_none() {
             return Ok(false);
         }
-        let here = match &self.current {
-            Some(current) => {
-                let metadata = current.get_ref().metadata()?;
-                Some((metadata.dev(), metadata.ino()))
-            }
-            None => None,
+        let Some(current) = &mut self.current else {
+            let mut there = VecDeque::from(files::all(&self.settings)?);
+            let Some(oldest) = there.pop_front() else {
+                return Ok(false);
+            };
+            self.next = there;
+            self.begin(oldest);
+            return Ok(true);
         };
-        let mut newer: Option<File> = None;
-        for age in 0..self.settings.max_files.max(1) {
-            let opened = match File::open(self.settings.file(age)) {
-                Ok(opened) => opened,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
-            };
-            let metadata = opened.metadata()?;
-            if here == Some((metadata.dev(), metadata.ino())) {
-                return self.switch_to(newer, metadata.len());
+        if current.is_at(&self.settings.path)? {
+            // A single file that is kept short starts over.
+            let cut = current.restart_if_cut()?;
+            if cut {
+                self.line.clear();
             }
-            newer = Some(opened);
+            return Ok(cut);
         }
-        // The file that was read is gone for good: the oldest there is comes next.
-        self.switch_to(newer, 0)
-    }
-
-    fn switch_to(&mut self, newer: Option<File>, length: u64) -> io::Result<bool> {
-        if let Some(newer) = newer {
-            // What was written between our end of file and the rotation is still to be read.
-            let position = match &mut self.current {
-                Some(current) => current.stream_position()?,
-                None => length,
-            };
-            if position < length {
-                return Ok(true);
-            }
-            self.current = Some(BufReader::new(newer));
+        // It was renamed: what was written between our end of file and that is still to be read.
+        if current.read_line(&mut self.line)? {
+            // `raw_line` finds it whole.
             return Ok(true);
         }
-        // A single file that is kept short starts over.
-        if let Some(current) = &mut self.current
-            && current.stream_position()? > length
-            && length > 0
-        {
-            current.seek(SeekFrom::Start(0))?;
-            return Ok(true);
+        let mut there = VecDeque::from(files::all(&self.settings)?);
+        // A file that is gone for good is followed by the oldest there is.
+        if let Some(at) = there.iter().position(|file| file.is(current)) {
+            there.drain(..=at);
         }
-        Ok(false)
+        let Some(next) = there.pop_front() else {
+            return Ok(false);
+        };
+        self.next = there;
+        self.begin(next);
+        Ok(true)
     }
-}
 
-/// The files that hold the last lines, oldest first, each at where to begin. `files` has the
-/// newest first.
-fn last_lines(files: Vec<File>, lines: u64) -> io::Result<Vec<File>> {
-    let mut wanted = lines;
-    let mut chosen = Vec::new();
-    for mut opened in files {
-        let (start, found) = start_of_last(&mut opened, wanted)?;
-        opened.seek(SeekFrom::Start(start))?;
-        chosen.push(opened);
-        wanted = wanted.saturating_sub(found);
-        if wanted == 0 {
-            break;
-        }
+    fn begin(&mut self, next: LogFile) {
+        // The end of a file is the end of a line.
+        self.line.clear();
+        self.current = Some(next);
     }
-    chosen.reverse();
-    Ok(chosen)
-}
-
-/// Where the last lines of a file begin, and how many there are of them.
-fn start_of_last(opened: &mut File, lines: u64) -> io::Result<(u64, u64)> {
-    let length = opened.metadata()?.len();
-    if lines == 0 {
-        return Ok((length, 0));
-    }
-    let mut found = 0;
-    let mut end = length;
-    let mut step = vec![0_u8; usize::try_from(STEP).unwrap_or(0)];
-    while end > 0 {
-        let start = end.saturating_sub(STEP);
-        let span = usize::try_from(end - start).unwrap_or(0);
-        opened.seek(SeekFrom::Start(start))?;
-        opened.read_exact(&mut step[..span])?;
-        for (at, _) in step[..span]
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(_, byte)| **byte == b'\n')
-        {
-            let position = start + u64::try_from(at).unwrap_or(0) + 1;
-            if position == length {
-                continue;
-            }
-            found += 1;
-            if found == lines {
-                return Ok((position, found));
-            }
-        }
-        end = start;
-    }
-    Ok((0, if length > 0 { found + 1 } else { 0 }))
-}
-
-/// A time as `--since` and `--until` take it: RFC 3339 (a date alone, too), seconds since 1970
-/// with a fraction, or a span before now (`10m`, `1h30m`).
-///
-/// # Errors
-/// [`ContainerError::Time`].
-pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, ContainerError> {
-    let bad = || ContainerError::Time {
-        text: text.chars().take(60).collect(),
-    };
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let zone = jiff::tz::TimeZone::system();
-    if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
-        return zone.to_timestamp(time).map_err(|_| bad());
-    }
-    if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        return zone.to_timestamp(date.at(0, 0, 0, 0)).map_err(|_| bad());
-    }
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if !whole.is_empty()
-        && (whole.to_owned() + fraction)
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-    {
-        let seconds: i64 = whole.parse().map_err(|_| bad())?;
-        let nanoseconds: i32 = format!("{fraction:0<9}")[..9].parse().map_err(|_| bad())?;
-        return Timestamp::new(seconds, nanoseconds).map_err(|_| bad());
-    }
-    let span = duration(text).ok_or_else(bad)?;
-    now.checked_sub(span).map_err(|_| bad())
-}
-
-/// A span as Go writes it: numbers with `h`, `m`, `s`, `ms`, `us`, `ns`.
-fn duration(text: &str) -> Option<SignedDuration> {
-    let mut rest = text;
-    let mut total = SignedDuration::ZERO;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        let unit = &rest[digits..];
-        let (unit, seconds) = [
-            ("ns", 1e-9),
-            ("us", 1e-6),
-            ("µs", 1e-6),
-            ("ms", 1e-3),
-            ("s", 1.0),
-            ("m", 60.0),
-            ("h", 3600.0),
-        ]
-        .into_iter()
-        .find(|(name, _)| unit.starts_with(name))?;
-        rest = &rest[digits + unit.len()..];
-        total = total.checked_add(SignedDuration::try_from_secs_f64(number * seconds).ok()?)?;
-    }
-    Some(total)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a container runs with: the user's wishes over the image's defaults, by Docker's rules.
 
 use gantry_model::ContainerSpec;
-use gantry_model::image::ProcessConfig;
+use gantry_model::image::{Healthcheck, ProcessConfig};
 
 /// The merged settings and the final argument vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,10 +48,30 @@ pub(crate) fn merge(spec: &ContainerSpec, image: &ProcessConfig) -> Option<Merge
     if spec.stop_signal.is_some() {
         process.stop_signal.clone_from(&spec.stop_signal);
     }
-    if spec.healthcheck.is_some() {
-        process.healthcheck.clone_from(&spec.healthcheck);
+    if let Some(check) = &spec.healthcheck {
+        process.healthcheck = Some(health(check, image.healthcheck.as_ref()));
     }
     Some(Merged { process, args })
+}
+
+/// The user's check; what it leaves open is the image's.
+fn health(own: &Healthcheck, image: Option<&Healthcheck>) -> Healthcheck {
+    let Some(image) = image else {
+        return own.clone();
+    };
+    let or = |own, image| if own == 0 { image } else { own };
+    Healthcheck {
+        test: if own.test.is_empty() {
+            image.test.clone()
+        } else {
+            own.test.clone()
+        },
+        interval: or(own.interval, image.interval),
+        timeout: or(own.timeout, image.timeout),
+        start_period: or(own.start_period, image.start_period),
+        start_interval: or(own.start_interval, image.start_interval),
+        retries: or(own.retries, image.retries),
+    }
 }
 
 fn empty() -> serde_json::Value {
@@ -78,9 +98,11 @@ fn environment(user: &[String], image: &[String]) -> Vec<String> {
     merged
 }
 
-/// The environment of a process: Docker's defaults with `variables` over them.
+/// The environment of a process: Docker's defaults and what links say, with `variables` over
+/// them.
 pub(crate) fn process_environment(
     variables: &[String],
+    linked: &[String],
     hostname: &str,
     terminal: bool,
     home: &str,
@@ -92,6 +114,7 @@ pub(crate) fn process_environment(
     if terminal {
         all.push("TERM=xterm".to_owned());
     }
+    all.extend_from_slice(linked);
     for variable in variables {
         let at = all.iter().position(|seen| name(seen) == name(variable));
         match (at, variable.contains('=')) {
@@ -176,7 +199,7 @@ mod tests {
             merged.process.env,
             strings(&["B=3", "A", "C=5", "PATH=/bin"])
         );
-        let all = process_environment(&merged.process.env, "web", true, "/root");
+        let all = process_environment(&merged.process.env, &[], "web", true, "/root");
         let want = [
             "PATH=/bin",
             "HOSTNAME=web",
@@ -186,7 +209,13 @@ mod tests {
             "HOME=/root",
         ];
         assert_eq!(all, strings(&want));
-        let all = process_environment(&strings(&["HOME=/x", "HOSTNAME"]), "web", false, "/root");
+        let all = process_environment(
+            &strings(&["HOME=/x", "HOSTNAME"]),
+            &[],
+            "web",
+            false,
+            "/root",
+        );
         assert_eq!(all[1..], strings(&["HOME=/x"]));
     }
 }

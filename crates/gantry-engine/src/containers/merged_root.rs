@@ -136,7 +136,8 @@ fn find(here: &[Directory], name: &OsStr) -> io::Result<Found> {
     }
 }
 
-fn is_opaque(folder: &Directory) -> bool {
+/// Whether a directory of a layer hides those below it.
+pub(crate) fn is_opaque(folder: &Directory) -> bool {
     let mut value = [0_u8; 1];
     OPAQUE.iter().any(|name| {
         rustix::fs::fgetxattr(folder.as_fd(), *name, &mut value[..]).is_ok_and(|_| value == *b"y")

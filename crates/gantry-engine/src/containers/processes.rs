@@ -1,6 +1,8 @@
 //! The processes of a container (`top`).
 
 use std::fs;
+use std::io;
+use std::process::Command;
 
 use gantry_runtime::CgroupHandle;
 use gantry_supervisor::CGROUP_FILE;
@@ -23,26 +25,39 @@ pub struct Processes {
 const TICKS: u64 = 100;
 
 impl Containers<'_> {
-    /// The processes of a running container, with the host's numbers, as `docker top` shows
-    /// them by default.
+    /// The processes of a running container, with the host's numbers. Without options these are
+    /// the columns of `ps -ef`, told by the kernel itself; with some the host's `ps` is asked, as
+    /// Docker does.
     ///
     /// # Errors
-    /// [`ContainerError::NotRunning`] and others.
-    pub fn top(&self, name: &str) -> Result<Processes, ContainerError> {
+    /// [`ContainerError::NotRunning`], [`ContainerError::Ps`] and others.
+    pub fn top(&self, name: &str, options: &[String]) -> Result<Processes, ContainerError> {
         let (record, state) = self.look(name)?;
         if !is_live(state.status) {
             return Err(ContainerError::NotRunning {
                 name: name.to_owned(),
             });
         }
+        self.engine.tell_of(&record, "top", &[]);
         let note = Folders::of(self.engine, &record.id)
             .run_folder
             .join(CGROUP_FILE);
-        let text = fs::read(&note).map_err(file("read", &note))?;
-        let cgroup: CgroupHandle =
-            serde_json::from_slice(&text).map_err(|error| file("read", &note)(error.into()))?;
-        let mut pids = cgroup.pids().unwrap_or_default();
+        let mut pids = match fs::read(&note) {
+            Ok(text) => {
+                let cgroup: CgroupHandle = serde_json::from_slice(&text)
+                    .map_err(|error| file("read", &note)(error.into()))?;
+                cgroup.pids().unwrap_or_default()
+            }
+            // Without root and a delegated cgroup there is none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                namespace_pids(state.pid.unwrap_or_default())
+            }
+            Err(error) => return Err(file("read", &note)(error)),
+        };
         pids.sort_unstable();
+        if !options.is_empty() && options.join(" ") != "-ef" {
+            return listed(options, &pids);
+        }
         let titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
         Ok(Processes {
             titles: titles.map(str::to_owned).into(),
@@ -50,6 +65,58 @@ impl Containers<'_> {
             rows: pids.into_iter().filter_map(row).collect(),
         })
     }
+}
+
+/// The processes in the PID namespace of one of them, as far as this user may look.
+fn namespace_pids(pid: u32) -> Vec<i32> {
+    let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let wanted = i32::try_from(pid).ok().and_then(namespace);
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+    names
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| wanted.is_some() && namespace(*pid) == wanted)
+        .collect()
+}
+
+/// What the host's `ps` says with these options of the processes.
+fn listed(options: &[String], pids: &[i32]) -> Result<Processes, ContainerError> {
+    let failed = |reason: String| ContainerError::Ps { reason };
+    let output = Command::new("ps")
+        .args(options)
+        .output()
+        .map_err(|error| failed(format!("cannot start ps: {error}")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: String = said.trim().chars().take(400).collect();
+        return Err(failed(format!("ps: {said}")));
+    }
+    table(&String::from_utf8_lossy(&output.stdout), pids)
+        .ok_or_else(|| failed("Couldn't find PID field in ps output".into()))
+}
+
+/// The lines of these processes; `None` when there is no column of their numbers.
+fn table(text: &str, pids: &[i32]) -> Option<Processes> {
+    let mut lines = text.lines();
+    let titles: Vec<String> = lines
+        .next()?
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let at = titles.iter().position(|title| title == "PID")?;
+    let rows = lines.filter_map(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let pid: i32 = words.get(at)?.parse().ok()?;
+        if !pids.contains(&pid) {
+            return None;
+        }
+        // The last column may hold spaces.
+        let own = words.len().min(titles.len() - 1);
+        let mut row: Vec<String> = words[..own].iter().map(|word| (*word).to_owned()).collect();
+        row.push(words[own..].join(" "));
+        Some(row)
+    });
+    let rows = rows.collect();
+    Some(Processes { titles, rows })
 }
 
 fn row(pid: i32) -> Option<Vec<String>> {
@@ -123,5 +190,20 @@ fn terminal(number: u64) -> String {
         136..=143 => format!("pts/{}", (major - 136) * 256 + minor),
         4 => format!("tty{minor}"),
         _ => format!("{major}:{minor}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_ps_are_chosen_by_their_pid() {
+        let text = "USER  PID ARGS\nroot    1 init\nbob    12 sleep  100 x\nbob  123 sh\n";
+        let found = table(text, &[12, 99]).unwrap();
+        assert_eq!(found.titles, ["USER", "PID", "ARGS"]);
+        assert_eq!(found.rows, [["bob", "12", "sleep 100 x"]]);
+        assert_eq!(table("COMMAND\nsh\n", &[12]), None);
+        assert_eq!(table("", &[12]), None);
     }
 }

@@ -92,6 +92,27 @@ pub enum SpecError {
     /// Wishes that exclude each other.
     #[error("conflicting options: {0}")]
     Conflict(&'static str),
+    /// Another runtime than the one that is built in.
+    #[error("unknown or invalid runtime name: {name}")]
+    Runtime {
+        /// Its name.
+        name: String,
+    },
+    /// A rule for devices that is written wrongly.
+    #[error("invalid device cgroup format '{rule}'")]
+    DeviceRule {
+        /// The rule.
+        rule: String,
+    },
+    /// A device of the host whose number is needed.
+    #[error("cannot look at the device {path}")]
+    DeviceNumber {
+        /// Its path.
+        path: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// A value that cannot be.
     #[error("invalid {field}: {value:?}")]
     Value {
@@ -114,7 +135,11 @@ impl Fault for SpecError {
 /// Everything that decides on the document.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
+    /// Where the files of mounted images are.
+    pub(crate) images: mounts::ImageFolders,
     pub(crate) record: &'a ContainerRecord,
+    /// What links say in its environment.
+    pub(crate) linked: Vec<String>,
     /// Who the process runs as.
     pub(crate) user: &'a ResolvedUser,
     /// The capabilities, without `CAP_`.
@@ -128,10 +153,20 @@ pub(crate) struct Facts<'a> {
     pub(crate) host_devices: Vec<LinuxDevice>,
     /// Files of the container's folder that are mounted over the image's.
     pub(crate) files: Vec<(&'static str, PathBuf)>,
-    /// The network namespace of another container.
-    pub(crate) foreign_network: Option<PathBuf>,
+    /// Namespaces of other containers.
+    pub(crate) foreign: Foreign,
     /// The host's name.
     pub(crate) host_name: &'a str,
+}
+
+/// Namespaces of other containers that this one joins.
+#[derive(Debug, Default)]
+pub(crate) struct Foreign {
+    pub(crate) network: Option<PathBuf>,
+    pub(crate) pid: Option<PathBuf>,
+    pub(crate) ipc: Option<PathBuf>,
+    /// The process that the IPC namespace is of.
+    pub(crate) ipc_of: Option<u32>,
 }
 
 /// The name a container has in its UTS namespace.
@@ -161,6 +196,8 @@ pub(crate) fn translate(facts: &Facts<'_>) -> Result<Spec, SpecError> {
         files: facts.files.clone(),
         shm_size: spec.shm_size,
         host_ipc: !own.ipc,
+        ipc_of: facts.foreign.ipc_of,
+        images: &facts.images,
         no_shm: spec.ipc_mode == "none",
         own_network: own.network,
         privileged: spec.privileged,
@@ -187,6 +224,7 @@ fn process(facts: &Facts<'_>) -> Result<Process, SpecError> {
     process.set_args(Some(record.args.clone()));
     process.set_env(Some(process_environment(
         &record.process.env,
+        &facts.linked,
         hostname(record, facts.host_name),
         spec.tty,
         &facts.user.home,
@@ -244,6 +282,12 @@ pub(crate) fn capability_sets(names: &[String], uid: u32) -> LinuxCapabilities {
     capabilities
 }
 
+/// The container whose namespace a mode names.
+pub(crate) fn shared_with(mode: &str) -> Option<&str> {
+    mode.strip_prefix("container:")
+        .filter(|name| !name.is_empty())
+}
+
 /// Which namespaces are the container's own.
 #[derive(Debug, Clone, Copy)]
 struct OwnNamespaces {
@@ -272,8 +316,12 @@ fn linux(facts: &Facts<'_>, own: OwnNamespaces) -> Result<Linux, SpecError> {
     let spec = &record.spec;
     let mut linux = Linux::default();
     linux.set_namespaces(Some(namespaces(facts, own)));
-    let mut resources = resources::decide(&spec.resources)?;
-    resources.set_devices(Some(devices::rules(facts.devices, spec.privileged)));
+    let mut resources = resources::decide(&spec.resources, &devices::number)?;
+    resources.set_devices(Some(devices::rules(
+        facts.devices,
+        &spec.device_cgroup_rules,
+        spec.privileged,
+    )?));
     linux.set_resources(Some(resources));
     linux.set_cgroups_path(Some(cgroup_path(
         spec.cgroup_parent.as_deref(),
@@ -316,17 +364,17 @@ fn namespaces(facts: &Facts<'_>, own: OwnNamespaces) -> Vec<LinuxNamespace> {
     if own.network {
         all.push(namespace(
             LinuxNamespaceType::Network,
-            facts.foreign_network.clone(),
+            facts.foreign.network.clone(),
         ));
     }
-    for (typ, wanted) in [
-        (LinuxNamespaceType::Uts, own.uts),
-        (LinuxNamespaceType::Pid, own.pid),
-        (LinuxNamespaceType::Ipc, own.ipc),
-        (LinuxNamespaceType::Cgroup, own.cgroup),
+    for (typ, wanted, foreign) in [
+        (LinuxNamespaceType::Uts, own.uts, None),
+        (LinuxNamespaceType::Pid, own.pid, facts.foreign.pid.clone()),
+        (LinuxNamespaceType::Ipc, own.ipc, facts.foreign.ipc.clone()),
+        (LinuxNamespaceType::Cgroup, own.cgroup, None),
     ] {
         if wanted {
-            all.push(namespace(typ, None));
+            all.push(namespace(typ, foreign));
         }
     }
     all
@@ -347,7 +395,7 @@ fn rootfs_propagation(record: &ContainerRecord) -> Option<&'static str> {
     })
 }
 
-fn cgroup_path(parent: Option<&str>, id: &str) -> Result<PathBuf, SpecError> {
+pub(super) fn cgroup_path(parent: Option<&str>, id: &str) -> Result<PathBuf, SpecError> {
     let parent = parent
         .filter(|parent| !parent.is_empty())
         .unwrap_or("/gantry");
@@ -416,13 +464,25 @@ fn sysctls(spec: &ContainerSpec, own: OwnNamespaces) -> Result<HashMap<String, S
 
 /// What can be told to be impossible at creation, long before a start.
 pub(crate) fn check(spec: &ContainerSpec, cpus: impl FnOnce() -> u64) -> Result<(), SpecError> {
-    resources::decide(&spec.resources)?;
+    // Whether the devices are there shows at a start.
+    resources::decide(&spec.resources, &|_| Ok((0, 0)))?;
     resources::check_cpus(&spec.resources, cpus)?;
     resources::rlimits(&spec.ulimits)?;
     security::parse(&spec.security_opt)?;
     capabilities::decide(&spec.cap_add, &spec.cap_drop, spec.privileged, &[])?;
-    for device in &spec.devices {
+    for device in spec
+        .devices
+        .iter()
+        .filter(|name| !crate::cdi::is_name(name))
+    {
         devices::parse(device)?;
+    }
+    for rule in &spec.device_cgroup_rules {
+        devices::parse_rule(rule)?;
+    }
+    if !matches!(spec.runtime.as_deref(), None | Some("" | "gantry")) {
+        let name = spec.runtime.clone().unwrap_or_default();
+        return Err(SpecError::Runtime { name });
     }
     for entry in &spec.add_hosts {
         let address = entry
@@ -462,13 +522,17 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: impl FnOnce() -> u64) -> Result<
             &["", "host", "private"],
         ),
     ] {
-        if !allowed.contains(&mode.as_str()) {
+        let shared = matches!(namespace, "PID" | "IPC") && shared_with(mode).is_some();
+        if !shared && !allowed.contains(&mode.as_str()) {
             let mode = mode.chars().take(100).collect();
             return Err(SpecError::NamespaceMode { namespace, mode });
         }
     }
     if !own.uts && spec.hostname.is_some() {
         return Err(SpecError::Conflict("hostname and the UTS mode"));
+    }
+    if !own.uts && spec.domainname.is_some() {
+        return Err(SpecError::Conflict("domainname and the UTS mode"));
     }
     if let NetworkMode::Container(_) = spec.network {
         let other = "port publishing and the container type network mode";

@@ -6,23 +6,26 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::container::NetworkMode;
 use gantry_model::port::{ContainerPort, PortMapping, Protocol};
-use gantry_model::record::Status;
+use gantry_model::record::{ResolvedMountKind, Status};
 use gantry_model::{ContainerId, ContainerRecord, ContainerSpec};
 use gantry_network::{DnsOptions, Reach, host_resolv_conf, resolv_conf};
+use gantry_runtime::Unprivileged;
 use gantry_supervisor::client::{Session, spawn};
 use gantry_supervisor::launch::{self, HostsFile, Launch, Overlay, Settings, Stdin};
-use gantry_supervisor::log::LogSettings;
 use gantry_supervisor::protocol::{Attach, WindowSize};
 use oci_spec::runtime::LinuxSeccomp;
 
 use super::error::{ContainerError, file};
 use super::folders::{Folders, resolve};
+use super::links::{self, Linked};
 use super::merged_root::{MergedRoot, top_first};
 use super::removal::removal_of;
+use super::spec::mounts::ImageFolders;
 use super::spec::security::{SeccompChoice, Security};
-use super::spec::{self, Facts, capabilities, devices, seccomp, security};
+use super::spec::{self, Facts, Foreign, capabilities, devices, seccomp, security};
 use super::status::{is_live, observe, supervisor_lives};
-use super::{Containers, health, host, user};
+use super::{Containers, health, host, logging, user, userns};
+use crate::cdi;
 
 /// Most bytes of `/etc/passwd` and `/etc/group` that are looked at.
 pub(super) const MAX_USERS: u64 = 4 << 20;
@@ -189,7 +192,7 @@ impl Containers<'_> {
             &host::capabilities(),
         )?;
         let mut own_devices = Vec::new();
-        for device in &spec.devices {
+        for device in spec.devices.iter().filter(|name| !cdi::is_name(name)) {
             own_devices.extend(devices::resolve(&devices::parse(device)?)?);
         }
         let host_devices = if spec.privileged {
@@ -198,8 +201,13 @@ impl Containers<'_> {
             Vec::new()
         };
         let host_name = host::name();
-        let network = self.network(record, folders, &host_name)?;
-        let config = spec::translate(&Facts {
+        let links = self.links(record)?;
+        let network = self.network(record, folders, &host_name, &links)?;
+        let ipc = self.foreign(&spec.ipc_mode, "ipc")?;
+        let images = self.mounted_images(record)?;
+        let mut config = spec::translate(&Facts {
+            images,
+            linked: links::variables(&links, &record.name),
             record,
             user: &user,
             capabilities: &capabilities,
@@ -208,15 +216,24 @@ impl Containers<'_> {
             devices: &own_devices,
             host_devices,
             files: network.files,
-            foreign_network: network.namespace,
+            foreign: Foreign {
+                network: network.namespace,
+                pid: self.foreign(&spec.pid_mode, "pid")?.map(|(path, _)| path),
+                ipc: ipc.as_ref().map(|(path, _)| path.clone()),
+                ipc_of: ipc.as_ref().map(|(_, pid)| *pid),
+            },
             host_name: &host_name,
         })?;
-        let mut settings = self.settings(record, folders, network.launch)?;
-        let shell = record.process.shell.as_deref();
+        self.add_devices(spec, &mut config)?;
+        userns::apply(&mut config, record, &user)?;
+        if let Some(caller) = unprivileged()? {
+            caller.adapt(&mut config)?;
+        }
+        let mut settings = self.settings(record, folders, network.launch, &host_name)?;
         settings.health = config
             .process()
             .as_ref()
-            .and_then(|own| health::decide(record.healthcheck.as_ref(), shell, own));
+            .and_then(|own| health::decide(record, own));
         Ok(Launch {
             version: launch::VERSION,
             config: Box::new(config),
@@ -234,11 +251,42 @@ impl Containers<'_> {
         })
     }
 
+    /// What the vendors of its devices want to have changed in the document.
+    fn add_devices(
+        &self,
+        spec: &ContainerSpec,
+        config: &mut oci_spec::runtime::Spec,
+    ) -> Result<(), ContainerError> {
+        let named = spec.devices.iter().filter(|name| cdi::is_name(name));
+        let mut names: Vec<String> = named.cloned().collect();
+        if names.is_empty() && spec.device_requests.is_empty() {
+            return Ok(());
+        }
+        let registry = cdi::Registry::read(&self.engine.config().cdi_spec_dirs)?;
+        for request in &spec.device_requests {
+            names.extend(registry.gpus(request)?);
+        }
+        Ok(cdi::apply(config, &registry.resolve(&names)?)?)
+    }
+
+    /// Where the files of the images are that the container has mounted.
+    fn mounted_images(&self, record: &ContainerRecord) -> Result<ImageFolders, ContainerError> {
+        let mut all = ImageFolders::new();
+        for mount in &record.mounts {
+            if let ResolvedMountKind::Image { layers, .. } = &mount.kind {
+                let lowers = self.engine.store()?.layers().lowers(layers)?;
+                all.insert(mount.target.clone(), lowers);
+            }
+        }
+        Ok(all)
+    }
+
     fn settings(
         &self,
         record: &ContainerRecord,
         folders: &Folders,
         network: launch::Network,
+        host_name: &str,
     ) -> Result<Settings, ContainerError> {
         let spec = &record.spec;
         let log = &self.engine.config().log;
@@ -251,11 +299,7 @@ impl Containers<'_> {
                 (true, true) => Stdin::Once,
             },
             terminal: spec.tty,
-            log: Some(LogSettings {
-                path: folders.log(),
-                max_size: (log.max_size > 0).then_some(log.max_size),
-                max_files: log.max_files.max(1),
-            }),
+            log: logging::settings(record, log, &folders.folder, host_name)?,
             network,
             health: None,
             restart: spec.restart,
@@ -265,6 +309,7 @@ impl Containers<'_> {
             folder: folders.folder.clone(),
             run_folder: folders.run_folder.clone(),
             run_root: self.engine.run_root().to_owned(),
+            events: crate::events::facts(self.engine, record),
         })
     }
 
@@ -290,6 +335,11 @@ impl Containers<'_> {
             &group,
         )?)
     }
+}
+
+/// What this process can do if it is not the machine's root.
+pub(super) fn unprivileged() -> Result<Option<Unprivileged>, ContainerError> {
+    Unprivileged::observe().map_err(file("read", Path::new("/proc/self")))
 }
 
 /// The filter of a profile file, as kept at creation.
@@ -344,6 +394,7 @@ impl Containers<'_> {
         record: &ContainerRecord,
         folders: &Folders,
         host_name: &str,
+        links: &[Linked],
     ) -> Result<NetworkFacts, ContainerError> {
         let spec = &record.spec;
         if let NetworkMode::Container(other) = &spec.network {
@@ -352,7 +403,7 @@ impl Containers<'_> {
         let name = spec::hostname(record, host_name);
         write(&folders.hostname(), format!("{name}\n").as_bytes())?;
         let relay_to = write_resolv_conf(spec, folders)?;
-        let head = hosts_head(spec);
+        let head = hosts_head(spec) + &links::hosts(links);
         let own_names = match &spec.domainname {
             Some(domain) if !domain.is_empty() => format!("{name}.{domain} {name}"),
             _ => name.to_owned(),
@@ -362,17 +413,29 @@ impl Containers<'_> {
                 let config = &self.engine.config().network;
                 // Its content follows when the address is known.
                 write(&folders.hosts(), b"")?;
-                launch::Network::Bridge {
-                    ports: ports(record),
-                    hostname: name.to_owned(),
-                    subnet: config.subnet.clone(),
-                    mtu: config.mtu,
-                    hosts: HostsFile {
-                        path: folders.hosts(),
-                        head,
-                        names: own_names,
-                    },
-                    relay_to,
+                let hosts = HostsFile {
+                    path: folders.hosts(),
+                    head,
+                    names: own_names,
+                };
+                if gantry_sys::process::is_in_initial_user_namespace() {
+                    launch::Network::Bridge {
+                        ports: ports(record),
+                        hostname: name.to_owned(),
+                        subnet: config.subnet.clone(),
+                        mtu: config.mtu,
+                        hosts,
+                        relay_to,
+                        mac: spec.mac_address.clone(),
+                        link_local: spec.link_local_ips.clone(),
+                    }
+                } else {
+                    launch::Network::User {
+                        ports: ports(record),
+                        hosts,
+                        relay_to,
+                        program: config.rootless,
+                    }
                 }
             }
             NetworkMode::Host => {
@@ -396,6 +459,35 @@ impl Containers<'_> {
             namespace: None,
             files,
         })
+    }
+
+    /// The namespace that a mode names another container for, and that container's first
+    /// process.
+    fn foreign(
+        &self,
+        mode: &str,
+        kind: &'static str,
+    ) -> Result<Option<(PathBuf, u32)>, ContainerError> {
+        let Some(name) = spec::shared_with(mode) else {
+            return Ok(None);
+        };
+        let (record, seen) = self.look(name)?;
+        let refused = |reason| ContainerError::Join {
+            namespace: kind.to_uppercase(),
+            id: record.id.to_string(),
+            reason,
+        };
+        let pid = seen
+            .pid
+            .filter(|_| is_live(seen.status))
+            .ok_or_else(|| refused("is not running"))?;
+        if kind == "ipc" && record.spec.ipc_mode != "shareable" {
+            return Err(refused(
+                "has a non-shareable IPC namespace (hint: use --ipc shareable for the donor \
+                 container)",
+            ));
+        }
+        Ok(Some((PathBuf::from(format!("/proc/{pid}/ns/{kind}")), pid)))
     }
 
     /// The namespace and the files of another container, which must run.

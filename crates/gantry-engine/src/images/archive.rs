@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use gantry_model::{Digest, Fault, FaultKind};
 use gantry_store::Limits;
-use gantry_store::tar::{EntryKind, ReadError, Reader};
+use gantry_store::limits::Limit;
+use gantry_store::tar::{EntryKind, ReadError, ReadErrorKind, Reader};
 
 /// Most entries of an archive of images.
 const ENTRIES: u64 = 100_000;
@@ -45,10 +46,12 @@ pub enum ArchiveError {
         name: &'static str,
     },
     /// It grows beyond belief.
-    #[error("the archive holds more than {ratio} bytes for each compressed byte")]
-    Bomb {
-        /// The bytes that are believed.
-        ratio: u64,
+    #[error("the archive has more than {limit} {what}")]
+    Limit {
+        /// What there is too much of.
+        what: Limit,
+        /// How much is accepted.
+        limit: u64,
     },
     /// It is no tar, or a malformed one.
     #[error("the archive is no well-formed tar")]
@@ -118,6 +121,7 @@ impl Fault for ArchiveError {
             Self::NoImages => {
                 vec!["a root file system becomes an image with `gantry import`".to_owned()]
             }
+            Self::Limit { what, .. } => vec![what.hint()],
             _ => Vec::new(),
         }
     }
@@ -139,7 +143,7 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// Reads the headers of a plain tar.
-    pub(crate) fn index(file: File) -> Result<Self, ArchiveError> {
+    pub(crate) fn index(file: File, limits: &Limits) -> Result<Self, ArchiveError> {
         let file = Arc::new(file);
         let size = file
             .metadata()
@@ -147,7 +151,9 @@ impl Archive {
             .len();
         let limits = Limits {
             entries: ENTRIES,
-            ..Limits::default()
+            // Its files are layers, which are bounded when they are unpacked.
+            file_bytes: u64::MAX,
+            ..limits.clone()
         };
         let mut places = HashMap::new();
         let section = Section {
@@ -156,7 +162,10 @@ impl Archive {
             left: size.max(1),
         };
         let mut reader = Reader::new(BufReader::with_capacity(64 << 10, section), &limits);
-        let tar = |source| ArchiveError::Tar { source };
+        let tar = |source: ReadError| match source.kind {
+            ReadErrorKind::TooMuch { what, limit } => ArchiveError::Limit { what, limit },
+            _ => ArchiveError::Tar { source },
+        };
         while let Some(entry) = reader.next_entry().map_err(tar)? {
             let Some(name) = plain(&entry.path) else {
                 continue;

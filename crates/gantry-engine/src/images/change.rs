@@ -33,11 +33,17 @@ pub enum ChangeError {
 
 /// Applies instructions in order.
 pub(crate) fn apply(config: &mut ProcessConfig, changes: &[String]) -> Result<(), ChangeError> {
+    let mut own_command = false;
     for change in changes {
         let syntax = |reason: String| ChangeError::Syntax {
             change: change.clone(),
             reason,
         };
+        if let Some(trigger) = trigger(change) {
+            read(trigger).map_err(|d| syntax(d.message))?;
+            config.on_build.push(trigger.to_owned());
+            continue;
+        }
         let instruction = read(change).map_err(|d| syntax(d.message))?;
         let variables: BTreeMap<String, String> = config
             .env
@@ -47,14 +53,26 @@ pub(crate) fn apply(config: &mut ProcessConfig, changes: &[String]) -> Result<()
             .collect();
         let expanded = expand_instruction(&instruction, &variables, Escape::Backslash)
             .map_err(|d| syntax(d.message))?;
-        one(config, &expanded.instruction.kind, &syntax)?;
+        let kind = &expanded.instruction.kind;
+        one(config, kind, &syntax)?;
+        // An entry point of one's own takes the command that came with the old one away.
+        match kind {
+            InstructionKind::Cmd(_) => own_command = true,
+            InstructionKind::Entrypoint(_) if !own_command => config.cmd = None,
+            _ => {}
+        }
     }
     Ok(())
 }
 
+/// What stands behind `ONBUILD`, which may be a change but not a trigger.
+fn trigger(change: &str) -> Option<&str> {
+    let (word, rest) = change.trim().split_once(char::is_whitespace)?;
+    word.eq_ignore_ascii_case("ONBUILD").then(|| rest.trim())
+}
+
 fn read(change: &str) -> Result<Instruction, Diagnostic> {
-    // A trigger is what a change is, too: one instruction alone. `ONBUILD` itself may be a
-    // change but not a trigger, so its instruction is read and wrapped.
+    // A trigger is what a change is, too: one instruction alone.
     let source = SourceFile::new("change", change);
     parse_trigger(&source, Escape::Backslash).map_err(|mut all| all.swap_remove(0))
 }
@@ -88,7 +106,6 @@ fn one(
                 .map(|p| (p.key.value.clone(), p.value.value.clone()));
             config.labels.extend(pairs);
         }
-        InstructionKind::Onbuild(onbuild) => config.on_build.push(onbuild.trigger.clone()),
         InstructionKind::StopSignal(signal) => config.stop_signal = Some(signal.value.clone()),
         InstructionKind::User(user) => config.user.clone_from(&user.value),
         InstructionKind::Volume(words) => {
@@ -107,6 +124,7 @@ fn one(
         | InstructionKind::Arg(_)
         | InstructionKind::Copy(_)
         | InstructionKind::Maintainer(_)
+        | InstructionKind::Onbuild(_)
         | InstructionKind::Run(_) => {
             return Err(ChangeError::Instruction {
                 instruction: kind.name(),
@@ -201,6 +219,7 @@ mod tests {
             "VOLUME /data",
             "STOPSIGNAL SIGINT",
             "HEALTHCHECK --interval=5s CMD true",
+            "onbuild RUN make",
         ])
         .unwrap();
         assert_eq!(config.env, ["A=3", "B=two"]);
@@ -213,6 +232,19 @@ mod tests {
         assert_eq!(config.working_dir, "/srv/two");
         assert_eq!(config.healthcheck.unwrap().interval, 5_000_000_000);
         assert!(config.volumes.contains_key("/data"));
+        assert_eq!(config.on_build, ["RUN make"]);
+    }
+
+    #[test]
+    fn an_entry_point_takes_the_command_away() {
+        let mut config = ProcessConfig {
+            cmd: Some(vec!["old".to_owned()]),
+            ..ProcessConfig::default()
+        };
+        apply(&mut config, &["ENTRYPOINT [\"e\"]".to_owned()]).unwrap();
+        assert_eq!(config.cmd, None);
+        let config = applied(&["CMD [\"c\"]", "ENTRYPOINT [\"e\"]"]).unwrap();
+        assert_eq!(config.cmd.unwrap(), ["c"]);
     }
 
     #[test]
@@ -225,6 +257,9 @@ mod tests {
             "CMD a\nCMD b",
             "EXPOSE http",
             "FROM scratch",
+            "ONBUILD ONBUILD RUN x",
+            "ONBUILD FROM x",
+            "ONBUILD",
         ] {
             assert!(applied(&[bad]).is_err(), "{bad}");
         }

@@ -82,6 +82,13 @@ impl Images<'_> {
             tags: options.reference.iter().cloned().collect(),
             ..NewImage::default()
         };
-        Ok(store.images().put(&image)?)
+        let id = store.images().put(&image)?;
+        let name = options.reference.as_ref().map(Reference::familiar);
+        self.tell(
+            "import",
+            &id.to_string(),
+            &name.unwrap_or_else(|| id.to_string()),
+        );
+        Ok(id)
     }
 }

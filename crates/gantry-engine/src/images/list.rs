@@ -155,7 +155,7 @@ impl Images<'_> {
         let (before, since) = (time_of(&filters.before)?, time_of(&filters.since)?);
         let mut images = self.store()?.images().list()?;
         images.sort_by_key(|image| std::cmp::Reverse(created(image)));
-        let uses = self.engine.container_uses().unwrap_or_default();
+        let uses = self.engine.container_uses().unwrap_or_default().known;
         let mut rows = Vec::new();
         for image in images {
             let made = created(&image).unwrap_or_default();

@@ -62,8 +62,8 @@ impl Images<'_> {
         transfer: &dyn Transfer,
     ) -> Result<Vec<Loaded>, ImageError> {
         let store = self.store()?;
-        let file = spool::seekable(input, &store.root().join("ingest"))?;
-        let archive = Archive::index(file)?;
+        let file = spool::seekable(input, &store.root().join("ingest"), store.limits())?;
+        let archive = Archive::index(file, store.limits())?;
         let found = if archive.has(docker::MANIFEST) {
             docker::find(&archive)?
         } else if archive.has(oci::INDEX) {
@@ -74,7 +74,11 @@ impl Images<'_> {
         let lease = store.lease()?;
         let mut loaded = Vec::new();
         for image in found {
-            loaded.push(self.take_in(image, &lease, transfer)?);
+            let one = self.take_in(image, &lease, transfer)?;
+            let name = one.references.first().map(Reference::familiar);
+            let id = one.id.to_string();
+            self.tell("load", &id, name.as_deref().unwrap_or(&id));
+            loaded.push(one);
         }
         Ok(loaded)
     }

@@ -1,6 +1,6 @@
 //! Names of images: finding by a name, giving one (`tag`).
 
-use gantry_model::{Digest, Reference};
+use gantry_model::{Digest, Event, EventType, Reference};
 use gantry_store::{Image, StoreError};
 
 use super::{ImageError, Images};
@@ -33,6 +33,12 @@ impl<'a> Images<'a> {
         })
     }
 
+    /// Writes down what happened to an image.
+    pub(crate) fn tell(&self, action: &str, id: &str, name: &str) {
+        let event = Event::new(EventType::Image, action, id);
+        self.engine.tell(event.with("name", name));
+    }
+
     /// Gives the image `source` the name `target`, which it takes from any other image.
     ///
     /// # Errors
@@ -47,6 +53,7 @@ impl<'a> Images<'a> {
         }
         let id = self.id(source)?;
         self.store()?.images().tag(target, &id)?;
+        self.tell("tag", &id.to_string(), &target.familiar());
         Ok(())
     }
 }

@@ -74,12 +74,15 @@ impl Images<'_> {
             ..Pruned::default()
         };
         for (id, names) in collected.images {
+            self.tell("delete", &id.to_string(), &id.to_string());
             pruned
                 .untagged
                 .extend(names.iter().map(|name| familiar(name)));
             pruned.deleted.push(id);
         }
         pruned.deleted.extend(collected.layers);
+        self.engine
+            .tell_prune(gantry_model::EventType::Image, pruned.bytes);
         Ok(pruned)
     }
 }

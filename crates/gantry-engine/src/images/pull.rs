@@ -101,6 +101,7 @@ impl Images<'_> {
                 media_type: resolved.top.media_type,
             }],
         })?;
+        self.tell("pull", &reference.familiar(), &reference.familiar_name());
         Ok(Pulled {
             id,
             digest,

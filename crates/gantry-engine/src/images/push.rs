@@ -86,6 +86,7 @@ impl Images<'_> {
             media_type: descriptor.media_type,
         };
         store.images().add_digest(&id, &digest)?;
+        self.tell("push", &reference.familiar(), &reference.familiar_name());
         Ok(Pushed {
             tag: tag.to_owned(),
             digest: digest.digest,

@@ -4,7 +4,7 @@ use gantry_model::{Digest, Reference};
 use gantry_store::{CollectPolicy, Image, RepoDigest};
 
 use super::{ImageError, Images};
-use crate::roots::ContainerUse;
+use crate::roots::Uses;
 
 /// How to remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,11 +34,12 @@ struct Plan {
 
 /// Docker's rules: a name goes alone while the image has others; with its last name the image
 /// goes, unless a container needs it; an id takes all names of one repository.
-fn plan(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> Result<Plan, ImageError> {
-    let mut used = uses.iter().filter(|used| used.image_id == image.id);
+fn plan(image: &Image, name: &str, uses: &Uses, force: bool) -> Result<Plan, ImageError> {
+    let mut used = uses.known.iter().filter(|used| used.needs(&image.id));
     let running = uses
+        .known
         .iter()
-        .find(|used| used.image_id == image.id && used.running);
+        .find(|used| used.needs(&image.id) && used.running);
     let short = image.id.short();
     let repositories = || {
         let tags = image.tags.iter().map(Reference::name);
@@ -50,7 +51,8 @@ fn plan(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> Result
     let all = || Plan {
         tags: image.tags.clone(),
         digests: image.digests.clone(),
-        image: true,
+        // A container that cannot be read may stand on it: then it stays, without a name.
+        image: !uses.unknown,
     };
 
     if is_id(&image.id, name) {
@@ -88,7 +90,7 @@ fn plan(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> Result
     let mut plan = names_of(image, &reference);
     let left = image.tags.len() + image.digests.len() > plan.tags.len() + plan.digests.len();
     // What a running container stands on stays, without a name.
-    plan.image = !left && running.is_none();
+    plan.image = !left && running.is_none() && !uses.unknown;
     Ok(plan)
 }
 
@@ -136,15 +138,12 @@ impl Images<'_> {
             Some(Some(_)) => name.to_owned(),
             _ => id.to_string(),
         };
-        let plan = plan(
-            &image,
-            &written,
-            &self.engine.container_uses()?,
-            options.force,
-        )?;
+        let uses = self.engine.container_uses()?;
+        let plan = plan(&image, &written, &uses, options.force)?;
         let mut removed = Removed::default();
         for tag in &plan.tags {
             store.images().untag(tag)?;
+            self.tell("untag", &id.to_string(), &id.to_string());
             removed.untagged.push(tag.familiar());
         }
         for digest in &plan.digests {
@@ -159,6 +158,7 @@ impl Images<'_> {
         }
         if plan.image {
             store.images().remove(&id)?;
+            self.tell("delete", &id.to_string(), &id.to_string());
             removed.deleted.push(id);
             let collected = store.collect(&self.engine.roots()?, &CollectPolicy::default())?;
             removed.deleted.extend(collected.layers);
@@ -171,6 +171,7 @@ impl Images<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::roots::ContainerUse;
     use gantry_model::ContainerId;
 
     fn image(tags: &[&str], digests: &[&str]) -> Image {
@@ -198,6 +199,7 @@ mod tests {
             id: ContainerId::from_random([9; 32]),
             name: "c".to_owned(),
             image_id: Digest::from_bytes([7; 32]),
+            mounted_images: vec![],
             layers: Vec::new(),
             image_name: String::new(),
             running,
@@ -205,7 +207,11 @@ mod tests {
     }
 
     fn said(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> String {
-        match plan(image, name, uses, force) {
+        let uses = Uses {
+            known: uses.to_vec(),
+            unknown: false,
+        };
+        match plan(image, name, &uses, force) {
             Ok(plan) => format!("{} {} {}", plan.tags.len(), plan.digests.len(), plan.image),
             Err(error) => error
                 .to_string()
@@ -270,6 +276,19 @@ mod tests {
             ),
         ] {
             assert_eq!(said(image, name, uses, force), want, "{name} {force}");
+        }
+    }
+
+    #[test]
+    fn what_an_unreadable_container_could_need_stays() {
+        let one = image(&["a:1"], &[]);
+        let uses = Uses {
+            known: Vec::new(),
+            unknown: true,
+        };
+        for name in ["a:1", "07"] {
+            let plan = plan(&one, name, &uses, true).unwrap();
+            assert_eq!((plan.tags.len(), plan.image), (1, false), "{name}");
         }
     }
 

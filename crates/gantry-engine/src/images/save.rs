@@ -94,6 +94,10 @@ impl Images<'_> {
             writer.file("repositories", &document::json(&repositories))?;
         }
         writer.tar.finish().map_err(failed)?;
+        for one in &chosen {
+            let id = one.image.id.to_string();
+            self.tell("save", &id, &id);
+        }
         Ok(())
     }
 

@@ -1,27 +1,23 @@
 //! An archive as something that can be read at any place.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use gantry_model::media_type::Compression;
+use gantry_store::Limits;
+use gantry_store::compression::{Bounded, exceeded};
 use rustix::fs::{Mode, OFlags};
 
 use super::archive::ArchiveError;
-
-/// Uncompressed bytes for each compressed byte that are still believed, beyond the first.
-const RATIO: u64 = 250;
-/// Uncompressed bytes up to which the ratio does not matter.
-const RATIO_FLOOR: u64 = 1 << 30;
 
 /// What is read ahead to recognise the kind of a stream.
 const HEAD: usize = 6;
 
 /// A plain file with the archive: the one that was given, or a nameless copy below `folder`
 /// where that is compressed or comes through a pipe.
-pub(crate) fn seekable(input: File, folder: &Path) -> Result<File, ArchiveError> {
+pub(crate) fn seekable(input: File, folder: &Path, limits: &Limits) -> Result<File, ArchiveError> {
     let read = |source| ArchiveError::Read { source };
     let kind = input.metadata().map_err(read)?.file_type();
     let regular = kind.is_file() || kind.is_block_device();
@@ -51,7 +47,7 @@ pub(crate) fn seekable(input: File, folder: &Path) -> Result<File, ArchiveError>
         Box::new(io::Cursor::new(head.to_vec()).chain(input))
     };
     let copy = nameless(folder)?;
-    spool(source, compression, &copy)?;
+    spool(source, limits, &copy)?;
     Ok(copy)
 }
 
@@ -87,52 +83,30 @@ fn nameless(folder: &Path) -> Result<File, ArchiveError> {
     }
 }
 
-fn spool(source: Box<dyn Read>, compression: Compression, copy: &File) -> Result<(), ArchiveError> {
-    let count = std::rc::Rc::new(std::cell::Cell::new(0));
-    let counted = Counted {
-        inner: source,
-        count: std::rc::Rc::clone(&count),
+fn spool(source: Box<dyn Read>, limits: &Limits, copy: &File) -> Result<(), ArchiveError> {
+    let read = |source| match exceeded(&source) {
+        Some((what, limit)) => ArchiveError::Limit { what, limit },
+        None => ArchiveError::Read { source },
     };
-    let buffered = BufReader::with_capacity(256 << 10, counted);
-    let mut plain: Box<dyn Read> = match compression {
-        Compression::None => Box::new(buffered),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(buffered)),
-        Compression::Zstd => Box::new(
-            zstd::stream::read::Decoder::with_buffer(buffered)
-                .map_err(|source| ArchiveError::Read { source })?,
-        ),
+    // It may hold many layers, each of which is bounded when it is unpacked.
+    let limits = Limits {
+        tar_bytes: u64::MAX,
+        ..limits.clone()
     };
+    let mut plain = Bounded::new(source, &limits).map_err(read)?;
     let mut out = BufWriter::with_capacity(256 << 10, copy);
     let mut buffer = vec![0; 256 << 10];
-    let mut written = 0_u64;
     loop {
         let length = match plain.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(ArchiveError::Read { source }),
+            Err(error) => return Err(read(error)),
         };
-        written += length as u64;
-        if written > RATIO_FLOOR && written / RATIO > count.get() {
-            return Err(ArchiveError::Bomb { ratio: RATIO });
-        }
         out.write_all(&buffer[..length])
             .map_err(|source| ArchiveError::Spool { source })?;
     }
     out.flush().map_err(|source| ArchiveError::Spool { source })
-}
-
-struct Counted {
-    inner: Box<dyn Read>,
-    count: std::rc::Rc<std::cell::Cell<u64>>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.inner.read(buffer)?;
-        self.count.set(self.count.get() + length as u64);
-        Ok(length)
-    }
 }
 
 /// A file from its beginning, wherever its own position is.
@@ -180,22 +154,46 @@ mod tests {
             .unwrap();
         let zstd = zstd::stream::encode_all(&plain[..], 1).unwrap();
         for bytes in [&plain, &gzip, &zstd] {
-            assert!(whole(&seekable(file(bytes), folder.path()).unwrap()) == plain);
+            assert!(
+                whole(&seekable(file(bytes), folder.path(), &Limits::default()).unwrap()) == plain
+            );
             let (reader, mut writer) = io::pipe().unwrap();
             let sent = bytes.clone();
             let thread = std::thread::spawn(move || writer.write_all(&sent));
             let input = File::from(std::os::fd::OwnedFd::from(reader));
-            assert!(whole(&seekable(input, folder.path()).unwrap()) == plain);
+            assert!(whole(&seekable(input, folder.path(), &Limits::default()).unwrap()) == plain);
             thread.join().unwrap().unwrap();
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
+    fn what_grows_beyond_belief_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = vec![0; 4 << 20];
+        let mut gzip = Vec::new();
+        flate2::bufread::GzEncoder::new(&plain[..], flate2::Compression::best())
+            .read_to_end(&mut gzip)
+            .unwrap();
+        let limits = Limits {
+            ratio_floor: 1 << 20,
+            ..Limits::default()
+        };
+        let error = seekable(file(&gzip), folder.path(), &limits).unwrap_err();
+        assert!(
+            matches!(error, ArchiveError::Limit { limit: 250, .. }),
+            "{error:?}"
+        );
+        let hints = gantry_model::Fault::hints(&error);
+        assert!(hints[0].contains("compression-ratio"), "{hints:?}");
+        seekable(file(&gzip), folder.path(), &Limits::default()).unwrap();
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let said = |bytes: &[u8]| {
-            seekable(file(bytes), folder.path())
+            seekable(file(bytes), folder.path(), &Limits::default())
                 .unwrap_err()
                 .to_string()
         };

@@ -1,15 +1,36 @@
 //! Verifying everything that is stored.
 
-use gantry_store::{CheckOptions, CheckReport};
+use gantry_store::CheckOptions;
 
 use super::{System, SystemError};
+use crate::containers::Damaged;
+
+/// What a check of the installation found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// In the store.
+    pub store: gantry_store::CheckReport,
+    /// Containers whose document is damaged, and whether it was mended.
+    pub containers: Vec<(Damaged, bool)>,
+}
 
 impl System<'_> {
-    /// Verifies the store: every digest, every reference, what containers refer to.
+    /// Verifies the installation: every document of a container, every digest, every reference,
+    /// what containers refer to.
     ///
     /// # Errors
     /// When it cannot be looked at; what is wrong with it is in the report.
     pub fn check(&self, options: CheckOptions) -> Result<CheckReport, SystemError> {
-        Ok(self.engine.store()?.check(&self.engine.roots()?, options)?)
+        let containers = self.engine.containers();
+        let mut report = CheckReport::default();
+        // First: what a mended document needs is known when the store is looked at.
+        for damaged in containers.damaged()? {
+            let mended = options.repair && containers.mend(&damaged)?;
+            report.containers.push((damaged, mended));
+        }
+        report.store = self.engine.store()?.check(&self.engine.roots()?, options)?;
+        // They are in the report.
+        drop(self.engine.take_damaged());
+        Ok(report)
     }
 }

@@ -116,6 +116,8 @@ impl System<'_> {
             .engine
             .store()?
             .collect(&self.engine.roots()?, &policy)?;
+        self.engine
+            .tell_prune(gantry_model::EventType::Builder, collected.bytes);
         Ok(CachePruned {
             records: collected.records,
             bytes: collected.bytes,

@@ -57,7 +57,7 @@ pub struct ContainerShare {
     pub record: ContainerRecord,
     /// What it is doing.
     pub status: Status,
-    /// Bytes of its writable layer.
+    /// Bytes of its writable layer and its log.
     pub size: u64,
 }
 
@@ -116,11 +116,13 @@ impl System<'_> {
 
     fn measure_containers(&self, usage: &mut DiskUsage) -> Result<(), SystemError> {
         let group = &mut usage.containers;
-        for view in self.engine.containers().list(ListOptions {
+        let containers = self.engine.containers();
+        for view in containers.list(ListOptions {
             all: true,
             sizes: true,
         })? {
-            let size = view.size.unwrap_or(0);
+            // Its log is on the same disk, and goes with it.
+            let size = view.size.unwrap_or(0) + containers.log_size(&view.record);
             let active = matches!(
                 view.state.status,
                 Status::Running | Status::Paused | Status::Restarting
@@ -145,6 +147,7 @@ impl System<'_> {
         for volume in volumes.list()? {
             let size = volumes.size(&volume)?;
             let links = users
+                .known
                 .get(&volume.name)
                 .map_or(0, std::collections::BTreeSet::len);
             group.count += 1;

@@ -38,8 +38,23 @@ pub(crate) fn copy_up(lowers: &[PathBuf], target: &Path, data: &Path) -> io::Res
         Err(error) => return Err(error),
     };
     let status = from.status()?;
-    copy_tree(&from, &into)?;
-    dress(&from, &into, &status)
+    copy_tree(&from, &into, Marks::LeftOut)?;
+    dress(&from, &into, &status, Marks::LeftOut)
+}
+
+/// Copies a container's writable layer as it is, overlayfs's whiteouts and opaque marks too, into
+/// an empty directory.
+pub(crate) fn copy_layer(from: &Directory, into: &Directory) -> io::Result<()> {
+    let status = from.status()?;
+    copy_tree(from, into, Marks::Kept)?;
+    dress(from, into, &status, Marks::Kept)
+}
+
+/// Whether marks that mean something to overlayfs are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marks {
+    Kept,
+    LeftOut,
 }
 
 /// The image's root file system: a mount that no path leads to.
@@ -73,7 +88,7 @@ struct Level {
 /// out of descriptors.
 const DEEPEST: usize = 256;
 
-fn copy_tree(from: &Directory, into: &Directory) -> io::Result<()> {
+fn copy_tree(from: &Directory, into: &Directory, marks: Marks) -> io::Result<()> {
     let mut links: HashMap<(u64, u64), PathBuf> = HashMap::new();
     let top = into.try_clone()?;
     let mut stack = vec![Level {
@@ -89,11 +104,15 @@ fn copy_tree(from: &Directory, into: &Directory) -> io::Result<()> {
             if let Some(done) = stack.pop()
                 && !stack.is_empty()
             {
-                dress(&done.from, &done.into, &done.status)?;
+                dress(&done.from, &done.into, &done.status, marks)?;
             }
             continue;
         };
-        let status = level.from.status_of(&entry.name)?;
+        let status = match level.from.status_of(&entry.name) {
+            // Gone since the directory was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
         let path = level.path.join(&entry.name);
         if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
             level.into.make_directory(&entry.name, 0o700)?;
@@ -150,6 +169,7 @@ fn copy_entry(from: &Directory, into: &Directory, name: &OsStr, status: &Stat) -
     copy_attributes(
         &from.open_entry(name, anchor)?,
         &into.open_entry(name, anchor)?,
+        Marks::LeftOut,
     )?;
     if FileType::from_raw_mode(status.st_mode) != FileType::Symlink {
         into.set_mode(name, status.st_mode & 0o7777)?;
@@ -159,11 +179,11 @@ fn copy_entry(from: &Directory, into: &Directory, name: &OsStr, status: &Stat) -
 }
 
 /// Gives a folder its owner, mode, attributes and times.
-fn dress(from: &Directory, into: &Directory, status: &Stat) -> io::Result<()> {
+fn dress(from: &Directory, into: &Directory, status: &Stat, marks: Marks) -> io::Result<()> {
     let uid = rustix::fs::Uid::from_raw(status.st_uid);
     let gid = rustix::fs::Gid::from_raw(status.st_gid);
     rustix::fs::fchown(into, Some(uid), Some(gid))?;
-    copy_attributes(from, into)?;
+    copy_attributes(from, into, marks)?;
     rustix::fs::fchmod(
         into,
         rustix::fs::Mode::from_raw_mode(status.st_mode & 0o7777),
@@ -187,9 +207,10 @@ fn times(status: &Stat) -> (Timespec, Timespec) {
     )
 }
 
-fn copy_attributes(from: impl AsFd, into: impl AsFd) -> io::Result<()> {
+fn copy_attributes(from: impl AsFd, into: impl AsFd, marks: Marks) -> io::Result<()> {
     for (name, value) in xattr::all(from)? {
-        if xattr::is_overlay(&name) {
+        let opaque = name.as_encoded_bytes().ends_with(b".overlay.opaque");
+        if xattr::is_overlay(&name) && !(opaque && marks == Marks::Kept) {
             continue;
         }
         match xattr::set(&into, &name, &value) {

@@ -91,7 +91,8 @@ impl Installation {
     /// Asserts that the store is sound.
     pub(crate) fn check(&self) {
         let report = self.engine.system().check(CheckOptions::default()).unwrap();
-        assert_eq!(report.findings, [], "the store is not sound");
+        assert_eq!(report.store.findings, [], "the store is not sound");
+        assert_eq!(report.containers, [], "a document is damaged");
     }
 
     pub(crate) fn names(&self) -> Vec<String> {

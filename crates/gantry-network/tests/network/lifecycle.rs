@@ -375,6 +375,7 @@ fn root_what_fails_half_way_is_undone() {
             ports: &ports,
             hostname: "box",
             mac: None,
+            link_local: &[],
         };
         let error = host.networks.attach(&request).unwrap_err();
         assert!(

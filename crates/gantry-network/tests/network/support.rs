@@ -198,6 +198,7 @@ pub(crate) fn attach(
         ports: &ports,
         hostname: "box",
         mac: None,
+        link_local: &[],
     })
 }
 

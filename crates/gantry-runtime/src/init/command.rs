@@ -8,7 +8,7 @@ use std::path::Path;
 
 use gantry_sys::process::Program;
 use gantry_sys::users::parse_passwd;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::errno_name;
@@ -79,12 +79,51 @@ impl<'a> Command<'a> {
         report(true, "executable file not found in $PATH".to_owned())
     }
 
+    /// Whether the command is there to be executed, as far as that can be known without executing
+    /// it; else what to tell.
+    pub(super) fn find(&self) -> Result<(), Report> {
+        let name = self.arguments.first().map_or("", String::as_str);
+        let refuse = |not_found: bool, reason: String| {
+            let command = name.to_owned();
+            Err(match not_found {
+                true => Report::CommandNotFound { command, reason },
+                false => Report::CannotInvoke { command, reason },
+            })
+        };
+        if name.contains('/') {
+            return match executable(Path::new(name)) {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    let (not_found, reason) = explain(Path::new(name), &error, true);
+                    refuse(not_found, reason)
+                }
+            };
+        }
+        let mut folders = self
+            .search_path()
+            .split(':')
+            .filter(|part| !part.is_empty());
+        match folders.any(|folder| executable(&Path::new(folder).join(name)).is_ok()) {
+            true => Ok(()),
+            false => refuse(true, "executable file not found in $PATH".to_owned()),
+        }
+    }
+
     fn search_path(&self) -> &str {
         self.environment
             .iter()
             .rev()
             .find_map(|line| line.strip_prefix("PATH="))
             .unwrap_or(DEFAULT_PATH)
+    }
+}
+
+/// Whether this process may execute a file.
+fn executable(path: &Path) -> io::Result<()> {
+    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
+    match fs::metadata(path)?.is_dir() {
+        true => Err(Errno::ACCESS.into()),
+        false => Ok(()),
     }
 }
 

@@ -9,14 +9,15 @@ use std::path::Path;
 use gantry_sys::capability::{self, Capability, Set};
 use gantry_sys::path::Directory;
 use gantry_sys::process;
-use gantry_sys::{fd, pty, rlimit};
+use gantry_sys::seccomp::Filter;
+use gantry_sys::{fd, pty, rlimit, scheduling};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 
 use super::OrFail;
 use super::command::Command;
 use crate::error::Step;
 use crate::launch::Stdio;
-use crate::plan::ProcessPlan;
+use crate::plan::{Placement, ProcessPlan};
 use crate::protocol::{Channel, Failure, Report};
 
 /// The standard streams, waiting to be put into their places.
@@ -46,12 +47,13 @@ impl Streams {
         }
     }
 
-    /// Closes every file but these, the connection to the parent and `others`: what this process
-    /// has inherited is the caller's own and must not come near the container.
+    /// Closes every file but these, the connection to the parent, `others` and the first
+    /// `preserved` ones after the standard streams: what else this process has inherited is the caller's own and must not come near the container.
     pub(crate) fn close_others<'a>(
         &'a self,
         channel: &'a Channel,
         others: impl IntoIterator<Item = BorrowedFd<'a>>,
+        preserved: u32,
     ) -> Result<(), Failure> {
         let mut keep: Vec<BorrowedFd<'a>> = others.into_iter().collect();
         keep.push(channel.as_fd());
@@ -60,7 +62,7 @@ impl Streams {
             Streams::Terminal(slave) => keep.push(slave.as_fd()),
             Streams::Later => {}
         }
-        process::close_everything_but(&keep).or_fail(Step::Synchronize)
+        process::close_everything_from(3 + preserved, &keep).or_fail(Step::Synchronize)
     }
 
     /// A terminal.
@@ -141,11 +143,24 @@ pub(crate) fn execute(
     streams: Streams,
     parent: Option<i32>,
 ) -> Result<Infallible, Failure> {
+    prepare(plan, streams, parent)?.execute(channel)
+}
+
+/// Takes every step that can be taken before the command may execute.
+pub(crate) fn prepare(
+    plan: &ProcessPlan,
+    streams: Streams,
+    parent: Option<i32>,
+) -> Result<Prepared<'_>, Failure> {
     streams.install(plan.uid)?;
+    if !plan.keep_keyring {
+        leave_keyrings()?;
+    }
     limits(plan)?;
     if let Some(persona) = plan.personality {
         process::set_personality(persona).or_fail(Step::Personality)?;
     }
+    place(&plan.placement)?;
     rustix::process::umask(Mode::from_raw_mode(plan.umask));
     let command = Command::new(plan);
     // Root may enter where the user may not, or the other way round.
@@ -163,9 +178,41 @@ pub(crate) fn execute(
     if let Some(parent) = parent {
         process::die_with_parent(parent).or_fail(Step::Synchronize)?;
     }
-    seal(plan, channel, own)?;
-    channel.report(&command.execute(), &[]).ok();
-    process::exit_now(127)
+    Prepared::new(plan, command, own)
+}
+
+/// Leaves the session keyring of whoever started the container: its keys are not the container's.
+pub(super) fn leave_keyrings() -> Result<(), Failure> {
+    match process::new_session_keyring() {
+        // A kernel without keys has none to show, and where a filter forbids the call the
+        // container has that filter, too.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        other => other.or_fail(Step::Keyring),
+    }
+}
+
+/// Settles when and where the process runs.
+fn place(placement: &Placement) -> Result<(), Failure> {
+    if let Some(wanted) = &placement.scheduling {
+        scheduling::set_scheduling(wanted).or_fail(Step::Scheduling)?;
+    }
+    if let Some((class, level)) = placement.io_priority {
+        scheduling::set_io_priority(class, level).or_fail(Step::IoPriority)?;
+    }
+    if let Some((mode, nodes)) = &placement.memory {
+        scheduling::set_memory_policy(*mode, nodes).or_fail(Step::MemoryPolicy)?;
+    }
+    if let Some(processors) = &placement.final_processors {
+        scheduling::set_processors(0, processors).or_fail(Step::Processors)?;
+    }
+    Ok(())
 }
 
 fn limits(plan: &ProcessPlan) -> Result<(), Failure> {
@@ -206,40 +253,74 @@ pub(super) fn switch_user(plan: &ProcessPlan) -> Result<(), Failure> {
     capability::keep_across_user_change(false).or_fail(Step::Capabilities)
 }
 
-/// Sets the capabilities and loads the seccomp filter.
-fn seal(plan: &ProcessPlan, channel: &Channel, own: Set) -> Result<(), Failure> {
-    // What this process does not have it cannot give.
-    let wanted = &plan.capabilities;
-    let permitted = wanted.permitted.intersection(own);
-    let effective = wanted.effective.intersection(permitted);
-    let inheritable = wanted.inheritable.intersection(own);
-    let ambient = wanted
-        .ambient
-        .intersection(permitted)
-        .intersection(inheritable);
-    // Without no_new_privs, loading a filter needs a capability that the command may not have.
-    let mut loader = Set::EMPTY;
-    if plan.seccomp.is_some() && !plan.no_new_privileges && own.contains(Capability::SYS_ADMIN) {
-        loader.insert(Capability::SYS_ADMIN);
+/// A process that only has its command to execute any more.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    command: Command<'a>,
+    filter: Option<&'a Filter>,
+    /// The sets to take when the filter is loaded, where loading it needs more than they hold.
+    after_filter: Option<[Set; 3]>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Sets the capabilities; those that loading the seccomp filter needs are kept until then.
+    fn new(plan: &'a ProcessPlan, command: Command<'a>, own: Set) -> Result<Self, Failure> {
+        // What this process does not have it cannot give.
+        let wanted = &plan.capabilities;
+        let permitted = wanted.permitted.intersection(own);
+        let effective = wanted.effective.intersection(permitted);
+        let inheritable = wanted.inheritable.intersection(own);
+        let ambient = wanted
+            .ambient
+            .intersection(permitted)
+            .intersection(inheritable);
+        // Without no_new_privs, loading a filter needs a capability that the command may not have.
+        let mut loader = Set::EMPTY;
+        if plan.seccomp.is_some() && !plan.no_new_privileges && own.contains(Capability::SYS_ADMIN)
+        {
+            loader.insert(Capability::SYS_ADMIN);
+        }
+        let failed = Step::Capabilities;
+        capability::set(
+            effective.union(loader),
+            permitted.union(loader),
+            inheritable,
+        )
+        .or_fail(failed)?;
+        capability::set_ambient(ambient).or_fail(failed)?;
+        Ok(Prepared {
+            command,
+            filter: plan.seccomp.as_ref(),
+            after_filter: (!loader.is_empty()).then_some([effective, permitted, inheritable]),
+        })
     }
-    let failed = Step::Capabilities;
-    capability::set(
-        effective.union(loader),
-        permitted.union(loader),
-        inheritable,
-    )
-    .or_fail(failed)?;
-    capability::set_ambient(ambient).or_fail(failed)?;
-    channel
-        .report(&Report::Executing, &[])
-        .or_fail(Step::Synchronize)?;
-    if let Some(filter) = &plan.seccomp {
-        filter.load().or_fail(Step::Seccomp)?;
+
+    /// Whether the command is there to be executed; what to tell if it is not.
+    pub(crate) fn find_command(&self) -> Result<(), Report> {
+        self.command.find()
     }
-    if !loader.is_empty() {
-        capability::set(effective, permitted, inheritable).or_fail(failed)?;
+
+    /// Loads the seccomp filter and executes the command.
+    pub(crate) fn execute(&self, channel: &Channel) -> Result<Infallible, Failure> {
+        channel
+            .report(&Report::Executing, &[])
+            .or_fail(Step::Synchronize)?;
+        if let Some(filter) = self.filter {
+            if filter.listens() {
+                let listener = filter.load_listening().or_fail(Step::Seccomp)?;
+                channel
+                    .report(&Report::Listening, &[listener.as_fd()])
+                    .or_fail(Step::Seccomp)?;
+            } else {
+                filter.load().or_fail(Step::Seccomp)?;
+            }
+        }
+        if let Some([effective, permitted, inheritable]) = self.after_filter {
+            capability::set(effective, permitted, inheritable).or_fail(Step::Capabilities)?;
+        }
+        channel.report(&self.command.execute(), &[]).ok();
+        process::exit_now(127)
     }
-    Ok(())
 }
 
 /// Gives up what the command of the container does not have: for a process of ours that stays.

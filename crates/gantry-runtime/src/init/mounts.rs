@@ -1,15 +1,17 @@
 //! The mounts of the document, in its order.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use gantry_sys::mount::{self, Attributes, Change, FsContext, Mount};
+use gantry_sys::mount::{self, Attributes, Change, FsContext, Mount, Overlay};
 use gantry_sys::path::Directory;
+use gantry_sys::process::{self, Namespace};
 use rustix::fs::{FileType, OFlags, fstat};
 
-use super::{OrFail, mount_failed, target};
+use super::{OrFail, copy_up, mount_failed, procfs, target};
 use crate::error::Step;
 use crate::plan::{MountChange, MountPlan, MountSource, Plan};
 use crate::protocol::Failure;
@@ -18,30 +20,57 @@ use crate::protocol::Failure;
 pub(super) fn mount_all(
     root: &Directory,
     plan: &Plan,
-    id_maps: &[Option<OwnedFd>],
+    copies: &[Option<OwnedFd>],
 ) -> Result<(), Failure> {
-    let id_maps = id_maps.iter().map(Option::as_ref);
+    let copies = copies.iter().map(Option::as_ref);
     plan.mounts
         .iter()
-        .zip(id_maps.chain(std::iter::repeat(None)))
-        .try_for_each(|(mount, id_map)| mount_one(root, mount, id_map))
+        .zip(copies.chain(std::iter::repeat(None)))
+        .try_for_each(|(mount, copy)| mount_one(root, mount, copy))
 }
 
-fn mount_one(root: &Directory, plan: &MountPlan, id_map: Option<&OwnedFd>) -> Result<(), Failure> {
+fn mount_one(root: &Directory, plan: &MountPlan, copy: Option<&OwnedFd>) -> Result<(), Failure> {
+    if let Some(copy) = copy {
+        let copy = Mount::from(copy.try_clone().or_fail(Step::MountSource)?);
+        return place(root, plan, &copy, &plan.target);
+    }
     match &plan.source {
-        MountSource::Bind { path, recursive } => bind(root, plan, path, *recursive, id_map),
+        MountSource::Bind { path, recursive } => bind(root, plan, path, *recursive),
+        MountSource::BindBelow {
+            path,
+            subpath,
+            recursive,
+        } => {
+            let copy = part_of(path, subpath, *recursive)?;
+            place(root, plan, &copy, path)
+        }
+        MountSource::BindElsewhere {
+            namespace,
+            path,
+            recursive,
+        } => {
+            let copy = elsewhere(namespace, path, *recursive)?;
+            place(root, plan, &copy, path)
+        }
+        MountSource::Overlay { lowers, subpath } => overlay(root, plan, lowers, subpath.as_deref()),
         MountSource::FileSystem {
             fs_type,
             parameters,
             mode_of_target,
             strict_target,
+            copy_up,
         } => {
+            // A directory that is only made for the mount has nothing to say about its mode.
+            let was_there = *mode_of_target
+                && root
+                    .open_in_root(&plan.target, OFlags::PATH | OFlags::DIRECTORY, 0)
+                    .is_ok();
             let place = if *strict_target {
                 target::strict_directory(root, &plan.target)?
             } else {
                 target::directory(root, &plan.target)?
             };
-            let mode = match mode_of_target {
+            let mode = match was_there {
                 true => Some(
                     fstat(&place)
                         .or_fail_at(Step::MountTarget, &plan.target)?
@@ -49,41 +78,111 @@ fn mount_one(root: &Directory, plan: &MountPlan, id_map: Option<&OwnedFd>) -> Re
                 ),
                 false => None,
             };
-            let made = file_system(fs_type, parameters, mode, plan.change.set)
+            let at_once = match copy_up {
+                true => Attributes::NONE,
+                false => plan.change.set,
+            };
+            let made = file_system(fs_type, parameters, mode, at_once)
                 .map_err(mount_failed(Step::Mount, &plan.target))?;
-            finish(plan, &made, &place)
+            if *copy_up {
+                // A read-only file system is one only when its contents are there.
+                copy_up::fill(&place, &made).or_fail_at(Step::CopyUp, &plan.target)?;
+            }
+            finish(root, plan, &made, &place)
         }
-        MountSource::CgroupUnified { directory } => bind(root, plan, directory, false, None),
+        MountSource::Remount => remount(root, plan),
+        MountSource::CgroupUnified { directory } => bind(root, plan, directory, false),
         MountSource::CgroupHierarchies { directories, links } => {
             cgroups(root, plan, directories, links)
         }
     }
 }
 
-fn bind(
-    root: &Directory,
-    plan: &MountPlan,
-    source: &Path,
-    recursive: bool,
-    id_map: Option<&OwnedFd>,
-) -> Result<(), Failure> {
+/// Changes what is mounted at the target.
+fn remount(root: &Directory, plan: &MountPlan) -> Result<(), Failure> {
+    let place = root
+        .open_in_root(&plan.target, OFlags::PATH, 0)
+        .or_fail_at(Step::MountTarget, &plan.target)?;
+    for (changes, recursive) in [(plan.change_all, true), (plan.change, false)] {
+        let change = Change {
+            set: changes.set,
+            clear: changes.clear,
+            ..Change::default()
+        };
+        if !change.is_empty() {
+            mount::change(&place, &change, recursive)
+                .map_err(mount_failed(Step::Mount, &plan.target))?;
+        }
+    }
+    Ok(())
+}
+
+fn bind(root: &Directory, plan: &MountPlan, source: &Path, recursive: bool) -> Result<(), Failure> {
     let copy =
         Mount::copy_of(source, recursive).map_err(mount_failed(Step::MountSource, source))?;
-    let stat = fstat(&copy).or_fail_at(Step::MountSource, source)?;
+    place(root, plan, &copy, source)
+}
+
+/// A part of a directory that a container may have written to: links are followed inside it.
+pub(crate) fn part_of(path: &Path, subpath: &Path, recursive: bool) -> Result<Mount, Failure> {
+    let shown = path.join(subpath);
+    let part = Directory::open(path)
+        .and_then(|whole| whole.open_in_root(subpath, OFlags::PATH, 0))
+        .or_fail_at(Step::MountSource, &shown)?;
+    Mount::copy_of_fd(&part, recursive).map_err(mount_failed(Step::MountSource, &shown))
+}
+
+/// A mount as another namespace has it. While this process is there, its root is that
+/// namespace's own, so that a link there leads nowhere else.
+fn elsewhere(namespace: &Path, path: &Path, recursive: bool) -> Result<Mount, Failure> {
+    let own = File::open("/proc/self/ns/mnt").or_fail_at(Step::JoinNamespace, namespace)?;
+    let there = File::open(namespace).or_fail_at(Step::JoinNamespace, namespace)?;
+    process::join(&there, Namespace::Mount).or_fail_at(Step::JoinNamespace, namespace)?;
+    let copy = Mount::copy_of(path, recursive);
+    process::join(&own, Namespace::Mount).or_fail_at(Step::JoinNamespace, namespace)?;
+    copy.map_err(mount_failed(Step::MountSource, path))
+}
+
+/// A read-only overlay. For a part of it, the whole is attached for a moment over a root that
+/// nobody else can see yet: only what is attached can be copied.
+fn overlay(
+    root: &Directory,
+    plan: &MountPlan,
+    lowers: &[PathBuf],
+    subpath: Option<&Path>,
+) -> Result<(), Failure> {
+    let failed = || mount_failed(Step::Mount, &plan.target);
+    let whole = Overlay {
+        lowers,
+        upper: None,
+        volatile: false,
+        user_attributes: false,
+    };
+    let whole = whole.mount(Attributes::READ_ONLY).map_err(failed())?;
+    let Some(subpath) = subpath else {
+        return finish(root, plan, &whole, &target::directory(root, &plan.target)?);
+    };
+    whole.attach(root).map_err(failed())?;
+    let below = Directory::from(OwnedFd::from(whole));
+    let part = below
+        .open_in_root(subpath, OFlags::PATH, 0)
+        .or_fail_at(Step::MountSource, subpath)
+        .and_then(|part| {
+            Mount::copy_of_fd(&part, false).map_err(mount_failed(Step::MountSource, subpath))
+        });
+    mount::detach_fd(&below).map_err(failed())?;
+    place(root, plan, &part?, subpath)
+}
+
+/// Mounts a detached copy, on a directory or on a file as it is one.
+fn place(root: &Directory, plan: &MountPlan, copy: &Mount, source: &Path) -> Result<(), Failure> {
+    let stat = fstat(copy).or_fail_at(Step::MountSource, source)?;
     let place = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         target::directory(root, &plan.target)?
     } else {
         target::file(root, &plan.target)?
     };
-    if let (Some(namespace), Some((_, recursive))) = (id_map, &plan.id_map) {
-        let change = Change {
-            id_map: Some(namespace.as_fd()),
-            ..Change::default()
-        };
-        copy.change(&change, *recursive)
-            .map_err(mount_failed(Step::Mount, &plan.target))?;
-    }
-    finish(plan, &copy, &place)
+    finish(root, plan, copy, &place)
 }
 
 fn file_system(
@@ -108,7 +207,13 @@ fn file_system(
 }
 
 /// Gives a mount its attributes and puts it in its place.
-fn finish(plan: &MountPlan, made: &Mount, place: &OwnedFd) -> Result<(), Failure> {
+fn finish(
+    root: &Directory,
+    plan: &MountPlan,
+    made: &Mount,
+    place: &OwnedFd,
+) -> Result<(), Failure> {
+    procfs::spare(root, &plan.target, place, made)?;
     let failed = || mount_failed(Step::Mount, &plan.target);
     let change = |change: MountChange| Change {
         set: change.set,
@@ -144,6 +249,7 @@ fn cgroups(
         .map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
     let tmpfs = file_system("tmpfs", &parameters, None, Attributes::NONE)
         .map_err(mount_failed(Step::Mount, &plan.target))?;
+    procfs::spare(root, &plan.target, &place, &tmpfs)?;
     tmpfs
         .attach(&place)
         .map_err(mount_failed(Step::Mount, &plan.target))?;

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, WaitOptions, WaitStatus};
 
 use super::finish::{self, Streams};
-use super::{Birth, OrFail, name_process};
+use super::{Birth, OrFail, name_process, run_start_hooks};
 use crate::error::Step;
 use crate::protocol::{Failure, Report};
 
@@ -20,6 +20,7 @@ use crate::protocol::{Failure, Report};
 pub(super) fn run(birth: &Birth<'_>, streams: Streams, null: &File) -> Result<Infallible, Failure> {
     let Birth { plan, channel, .. } = *birth;
     process::become_reaper().or_fail(Step::ForkCommand)?;
+    finish::leave_keyrings()?;
     // From before the fork on, so that no signal is lost.
     let every: Vec<i32> = (1..=signal::LAST).collect();
     let signals = SignalFd::new(&every).or_fail(Step::ForkCommand)?;
@@ -27,7 +28,11 @@ pub(super) fn run(birth: &Birth<'_>, streams: Streams, null: &File) -> Result<In
         .run(|| {
             let Err(failure) = signal::reset()
                 .or_fail(Step::ForkCommand)
-                .and_then(|()| finish::execute(&plan.process, channel, streams, None));
+                .and_then(|()| finish::prepare(&plan.process, streams, None))
+                .and_then(|prepared| {
+                    run_start_hooks(birth, channel)?;
+                    prepared.execute(channel)
+                });
             channel.report(&Report::Failed(failure), &[]).ok();
             127
         })
@@ -44,7 +49,11 @@ pub(super) fn run(birth: &Birth<'_>, streams: Streams, null: &File) -> Result<In
     process::close_everything_but(&[signals.as_fd(), child.as_fd()]).or_fail(Step::ForkCommand)?;
     // As for the command: a process that can trace this one must gain nothing by it.
     if let Some(filter) = &plan.process.seccomp {
-        filter.load().or_fail(Step::Seccomp)?;
+        match filter.listens() {
+            // What it would have to ask about fails: this process needs none of it.
+            true => drop(filter.load_listening().or_fail(Step::Seccomp)?),
+            false => filter.load().or_fail(Step::Seccomp)?,
+        }
     }
     let code = watch(&signals, &child);
     process::exit_now(code)

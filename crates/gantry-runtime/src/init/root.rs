@@ -15,9 +15,13 @@ use crate::plan::RootPlan;
 use crate::protocol::Failure;
 
 /// Mounts the root file system at a place of the host that only this namespace sees covered.
-pub(super) fn mount(plan: &RootPlan) -> Result<Directory, Failure> {
+/// `prepared` is one that the parent has mounted already.
+pub(super) fn mount(plan: &RootPlan, prepared: Option<&OwnedFd>) -> Result<Directory, Failure> {
     if let Some(propagation) = plan.propagation {
         mount::change_everything(propagation).map_err(mount_failed(Step::Propagation, "/"))?;
+    }
+    if let Some(root) = prepared {
+        return attach_prepared(root);
     }
     let (place, root) = match &plan.source {
         RootFs::Directory(path) => {
@@ -45,6 +49,24 @@ pub(super) fn mount(plan: &RootPlan) -> Result<Directory, Failure> {
     let opened = rustix::fs::open(place, flags, Mode::empty()).or_fail_at(Step::RootFs, place)?;
     root.attach(&opened)
         .map_err(mount_failed(Step::RootFs, place))?;
+    Ok(Directory::from(OwnedFd::from(root)))
+}
+
+/// Folders of the host of which one serves as the place of a root that came ready made: every user
+/// may look into them, and from here on nothing is needed that lies in them.
+const PLACES: [&str; 4] = ["/mnt", "/tmp", "/home", "/run"];
+
+fn attach_prepared(root: &OwnedFd) -> Result<Directory, Failure> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |place: &&str| rustix::fs::open(*place, flags, Mode::empty()).ok();
+    let place = PLACES
+        .iter()
+        .find_map(open)
+        .ok_or(rustix::io::Errno::NOENT)
+        .or_fail_at(Step::RootFs, PLACES[0])?;
+    let root = Mount::from(root.try_clone().or_fail(Step::RootFs)?);
+    root.attach(&place)
+        .map_err(mount_failed(Step::RootFs, PLACES[0]))?;
     Ok(Directory::from(OwnedFd::from(root)))
 }
 
@@ -84,7 +106,11 @@ pub(super) fn seal(root: &Directory, plan: &RootPlan) -> Result<(), Failure> {
         RootFs::Directory(path) => path,
         RootFs::Overlay(parts) => &parts.upper,
     };
-    mount::pivot_root(root.as_fd()).map_err(mount_failed(Step::PivotRoot, place))?;
+    let entered = match plan.no_pivot {
+        true => mount::move_to_root(root.as_fd()),
+        false => mount::pivot_root(root.as_fd()),
+    };
+    entered.map_err(mount_failed(Step::PivotRoot, place))?;
     if let Some(propagation) = plan.own_propagation {
         let change = Change {
             propagation: Some(propagation),

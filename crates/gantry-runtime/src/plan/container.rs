@@ -8,10 +8,11 @@ use gantry_sys::seccomp::{Filter, Profile};
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxPersonalityDomain, Spec};
 
 use super::{
-    CgroupPlan, DeviceNode, DevicePlan, NamespacePlan, Observed, Plan, ProcessPlan, RootPlan,
-    mount, namespace, resources, seccomp,
+    CgroupPlan, DeviceNode, DevicePlan, Listener, NamespacePlan, NetDevice, Observed, Plan,
+    ProcessPlan, RootPlan, mount, namespace, placement, resources, seccomp,
 };
 use crate::error::PlanError;
+use crate::hooks::Hooks;
 use crate::launch::{Launch, RootFs, SeccompChoice, Stdio};
 
 /// Decides everything about a container.
@@ -23,7 +24,7 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
         .as_ref()
         .ok_or(PlanError::Missing { field: "linux" })?;
     let namespaces = namespace::namespaces(linux)?;
-    let new_user = namespaces.new.contains(Namespace::User);
+    let confined = observed.user_namespace || namespaces.new.contains(Namespace::User);
     let cgroup = cgroup(linux)?;
     let cgroup_path = cgroup.as_ref().map(|cgroup| cgroup.path.as_path());
     let mounts = spec
@@ -32,6 +33,7 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
         .flatten()
         .map(|document| mount::mount(document, observed, cgroup_path))
         .collect::<Result<Vec<_>, _>>()?;
+    let mounts = mount::labelled(mounts, linux, observed)?;
     let fill_dev = !mount::binds(&mounts, Path::new("/dev"));
     let terminal = match launch.stdio {
         Stdio::Files { .. } => None,
@@ -40,9 +42,9 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
     let (host_name, domain_name) = names(spec, &namespaces)?;
     Ok(Plan {
         cgroup,
-        root: root(launch, linux, &namespaces)?,
+        root: root(launch, linux, confined)?,
         fill_dev,
-        devices: devices(linux, new_user)?,
+        devices: devices(linux, confined)?,
         links: vec![
             ("fd", "/proc/self/fd"),
             ("stdin", "/proc/self/fd/0"),
@@ -53,10 +55,17 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
         ],
         host_name,
         domain_name,
+        time_offsets: namespace::time_offsets(linux, &namespaces)?,
         sysctls: sysctls(linux, &namespaces)?,
         masked: inside_paths("linux.maskedPaths", linux.masked_paths())?,
         read_only: inside_paths("linux.readonlyPaths", linux.readonly_paths())?,
         process: container_process(launch, linux, observed)?,
+        hooks: Hooks::of(spec.hooks().as_ref())?,
+        net_devices: net_devices(linux, &namespaces)?,
+        listener: match (launch.seccomp, linux.seccomp()) {
+            (SeccompChoice::Document, Some(document)) => Listener::of(document),
+            _ => None,
+        },
         terminal,
         init: launch.init,
         die_with_parent: launch.die_with_parent,
@@ -66,21 +75,8 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
 }
 
 fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
-    let hooks = spec.hooks().as_ref().is_some_and(|hooks| {
-        [
-            hooks.prestart(),
-            hooks.create_runtime(),
-            hooks.create_container(),
-            hooks.start_container(),
-            hooks.poststart(),
-            hooks.poststop(),
-        ]
-        .into_iter()
-        .any(|list| list.as_ref().is_some_and(|list| !list.is_empty()))
-    });
     let linux = spec.linux().as_ref();
     let asked = [
-        ("hooks", hooks),
         ("solaris", spec.solaris().is_some()),
         ("windows", spec.windows().is_some()),
         ("vm", spec.vm().is_some()),
@@ -88,32 +84,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
         (
             "linux.intelRdt",
             linux.is_some_and(|linux| linux.intel_rdt().is_some()),
-        ),
-        (
-            "linux.memoryPolicy",
-            linux.is_some_and(|linux| linux.memory_policy().is_some()),
-        ),
-        (
-            "linux.timeOffsets",
-            linux.is_some_and(|linux| linux.time_offsets().is_some()),
-        ),
-        (
-            "linux.netDevices",
-            linux.is_some_and(|linux| {
-                linux
-                    .net_devices()
-                    .as_ref()
-                    .is_some_and(|devices| !devices.is_empty())
-            }),
-        ),
-        (
-            "linux.mountLabel",
-            linux.is_some_and(|linux| {
-                linux
-                    .mount_label()
-                    .as_ref()
-                    .is_some_and(|label| !label.is_empty())
-            }),
         ),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {
@@ -149,11 +119,7 @@ fn cgroup(linux: &Linux) -> Result<Option<CgroupPlan>, PlanError> {
     }
 }
 
-fn root(
-    launch: &Launch<'_>,
-    linux: &Linux,
-    namespaces: &NamespacePlan,
-) -> Result<RootPlan, PlanError> {
+fn root(launch: &Launch<'_>, linux: &Linux, confined: bool) -> Result<RootPlan, PlanError> {
     let wanted = linux.rootfs_propagation().as_deref().unwrap_or_default();
     // Before the root is changed the host must not see any of its mounts, unless sharing is asked
     // for; what the host mounts later still comes in, for bind mounts that want it.
@@ -179,7 +145,8 @@ fn root(
         read_only: spec_root_is_read_only(launch.spec),
         propagation,
         own_propagation,
-        user_attributes: namespaces.separates(Namespace::User),
+        user_attributes: confined,
+        no_pivot: launch.oci.no_pivot,
     })
 }
 
@@ -266,6 +233,35 @@ fn device(document: &LinuxDevice, bind: bool) -> Result<DevicePlan, PlanError> {
         gid: document.gid().unwrap_or(0),
         bind,
     })
+}
+
+/// The host's interfaces that become the container's, sorted.
+fn net_devices(linux: &Linux, namespaces: &NamespacePlan) -> Result<Vec<NetDevice>, PlanError> {
+    let mut devices: Vec<NetDevice> = Vec::new();
+    for (host_name, document) in linux.net_devices().iter().flatten() {
+        let field = "linux.netDevices";
+        if !namespaces.separates(Namespace::Network) {
+            return Err(invalid(field, host_name, "needs a network namespace"));
+        }
+        let given = document.name().as_deref().filter(|name| !name.is_empty());
+        let name = given.unwrap_or(host_name);
+        for name in [host_name, name] {
+            let refused = |byte: u8| byte == b'/' || byte == b':' || byte.is_ascii_whitespace();
+            let plain = !name.is_empty() && name.len() < 16 && !matches!(name, "." | "..");
+            if !plain || name.bytes().any(refused) {
+                return Err(invalid(field, name, "is no name of a network device"));
+            }
+        }
+        if devices.iter().any(|device| device.name == name) {
+            return Err(invalid(field, name, "is given twice"));
+        }
+        devices.push(NetDevice {
+            host_name: host_name.clone(),
+            name: name.to_owned(),
+        });
+    }
+    devices.sort();
+    Ok(devices)
 }
 
 /// The kernel parameters, sorted. Only those that belong to a namespace of the container are taken.
@@ -356,7 +352,12 @@ fn container_process(
         .ok_or(PlanError::Missing { field: "process" })?;
     let mut process = super::process(document, observed.last_capability)?;
     process.strict_rlimits = launch.strict_rlimits;
+    process.keep_keyring = launch.oci.keep_keyring;
     process.personality = personality(linux)?;
+    process.placement.memory = placement::memory(linux)?;
+    // That is for exec alone.
+    process.placement.initial_processors = None;
+    process.placement.final_processors = None;
     process.seccomp = match launch.seccomp {
         SeccompChoice::Compiled(filter) => Some(filter.clone()),
         SeccompChoice::DockerDefault => {
@@ -370,7 +371,7 @@ fn container_process(
             Some(compile(&Profile::docker_default(&names, observed.kernel))?)
         }
         SeccompChoice::Document => match linux.seccomp() {
-            Some(document) => Some(compile(&seccomp::profile(document)?)?),
+            Some(document) => Some(seccomp::compile(document)?),
             None => None,
         },
     };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gantry_sys::cgroup::Layout;
-use oci_spec::runtime::Mount;
+use oci_spec::runtime::{Linux, Mount};
 
 use super::container::inside_path;
 use super::mount_options::{self, MountOptions};
@@ -28,9 +28,21 @@ pub(super) fn mount(
         None if fs_type == "bind" => Some(false),
         None => None,
     };
+    if options.copy_up && (fs_type != "tmpfs" || bind.is_some()) {
+        return Err(unsupported("tmpcopyup on anything but a tmpfs".to_owned()));
+    }
     let source = match bind {
+        _ if options.remount => MountSource::Remount,
         Some(recursive) => bind_source(document, &options, recursive)?,
         None if fs_type == "cgroup" => cgroup_source(observed, cgroup)?,
+        None if fs_type == "overlay" && options.parameters.iter().all(is_lower) => {
+            overlay(&options)?
+        }
+        None if options.subpath.is_some() || options.namespace.is_some() => {
+            return Err(unsupported(
+                "a part of a mount that is no bind mount".to_owned(),
+            ));
+        }
         None => file_system(document, fs_type, &options)?,
     };
     Ok(MountPlan {
@@ -65,7 +77,72 @@ fn bind_source(
             reason: "is not an absolute path",
         });
     }
-    Ok(MountSource::Bind { path, recursive })
+    let absolute = |field, text: &String| {
+        let path = PathBuf::from(text);
+        if path.is_absolute() {
+            return Ok(path);
+        }
+        Err(PlanError::Invalid {
+            field,
+            value: text.clone(),
+            reason: "is not an absolute path",
+        })
+    };
+    Ok(match (&options.namespace, &options.subpath) {
+        (Some(_), Some(_)) => {
+            return Err(unsupported(
+                "a part of a mount of another namespace".to_owned(),
+            ));
+        }
+        (Some(namespace), None) => MountSource::BindElsewhere {
+            namespace: absolute("mounts.options x-gantry.namespace", namespace)?,
+            path,
+            recursive,
+        },
+        (None, Some(subpath)) => MountSource::BindBelow {
+            path,
+            subpath: PathBuf::from(subpath),
+            recursive,
+        },
+        (None, None) => MountSource::Bind { path, recursive },
+    })
+}
+
+fn is_lower((key, value): &(String, Option<String>)) -> bool {
+    key == "lowerdir" && value.is_some()
+}
+
+/// An overlay without a writable layer, by its `lowerdir` as mount(8) takes it.
+fn overlay(options: &MountOptions) -> Result<MountSource, PlanError> {
+    let mut values = options.parameters.iter().rev();
+    let text = values.find_map(|(_, value)| value.as_deref());
+    let lowers = text.map(lowers).unwrap_or_default();
+    if lowers.len() < 2 || !lowers.iter().all(|lower| lower.is_absolute()) {
+        return Err(PlanError::Invalid {
+            field: "mounts.options lowerdir",
+            value: text.unwrap_or_default().to_owned(),
+            reason: "is no list of two or more absolute paths",
+        });
+    }
+    Ok(MountSource::Overlay {
+        lowers,
+        subpath: options.subpath.as_ref().map(PathBuf::from),
+    })
+}
+
+/// Splits at colons; a backslash takes the next character as it is.
+fn lowers(text: &str) -> Vec<PathBuf> {
+    let mut all = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let last = all.last_mut().expect("never empty");
+        match character {
+            '\\' => last.extend(characters.next()),
+            ':' => all.push(String::new()),
+            other => last.push(other),
+        }
+    }
+    all.into_iter().map(PathBuf::from).collect()
 }
 
 fn file_system(
@@ -87,6 +164,7 @@ fn file_system(
     parameters.retain(|(key, _)| !(fs_type == "devpts" && key == "newinstance"));
     let has_mode = parameters.iter().any(|(key, _)| key == "mode");
     Ok(MountSource::FileSystem {
+        copy_up: options.copy_up,
         fs_type: fs_type.to_owned(),
         parameters,
         mode_of_target: fs_type == "tmpfs" && !has_mode,
@@ -113,7 +191,10 @@ fn id_map(
             field: "uidMappings and gidMappings for an ID-mapped mount",
         });
     }
-    if !matches!(source, MountSource::Bind { .. }) {
+    if !matches!(
+        source,
+        MountSource::Bind { .. } | MountSource::BindBelow { .. }
+    ) {
         return Err(unsupported(
             "an ID-mapped mount that is no bind mount".to_owned(),
         ));
@@ -160,6 +241,40 @@ fn base_name(path: &Path) -> String {
     path.file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
+}
+
+/// Gives the files of new file systems the label of `linux.mountLabel`.
+pub(super) fn labelled(
+    mut mounts: Vec<MountPlan>,
+    linux: &Linux,
+    observed: &Observed,
+) -> Result<Vec<MountPlan>, PlanError> {
+    let Some(label) = linux
+        .mount_label()
+        .as_ref()
+        .filter(|label| !label.is_empty())
+    else {
+        return Ok(mounts);
+    };
+    if !observed.selinux {
+        return Err(PlanError::Invalid {
+            field: "linux.mountLabel",
+            value: label.clone(),
+            reason: "needs SELinux, which this system does not use",
+        });
+    }
+    for mount in &mut mounts {
+        if let MountSource::FileSystem {
+            fs_type,
+            parameters,
+            ..
+        } = &mut mount.source
+            && !matches!(fs_type.as_str(), "proc" | "sysfs" | "mqueue")
+        {
+            parameters.push(("context".to_owned(), Some(label.clone())));
+        }
+    }
+    Ok(mounts)
 }
 
 /// Whether a path of the container is a bind mount of the host's.

@@ -18,6 +18,14 @@ pub(super) struct MountOptions {
     pub id_map: Option<bool>,
     /// What is left for the file system.
     pub parameters: Vec<(String, Option<String>)>,
+    /// `x-gantry.subpath`: the part of the source that is shown, looked up within it.
+    pub subpath: Option<String>,
+    /// `x-gantry.namespace`: file of the mount namespace that the source is in.
+    pub namespace: Option<String>,
+    /// Only change what is mounted there already.
+    pub remount: bool,
+    /// Begin with what the directory that is mounted on holds.
+    pub copy_up: bool,
     /// The first option that is known but not done.
     pub unsupported: Option<String>,
 }
@@ -34,12 +42,15 @@ pub(super) fn parse(options: &[String]) -> MountOptions {
 impl MountOptions {
     fn add(&mut self, option: &str) {
         match option {
-            "" | "defaults" | "loud" | "nomand" | "noiversion" | "async" | "nolazytime" => {}
+            "" | "defaults" | "loud" | "silent" | "nomand" | "noiversion" | "async"
+            | "nolazytime" => {}
+            "remount" => self.remount = true,
+            "tmpcopyup" => self.copy_up = true,
             "bind" => self.bind = Some(self.bind.unwrap_or(false)),
             "rbind" => self.bind = Some(true),
             "idmap" => self.id_map = Some(false),
             "ridmap" => self.id_map = Some(true),
-            "remount" | "tmpcopyup" | "copy-symlink" | "mand" | "iversion" | "silent" => {
+            "copy-symlink" | "mand" | "iversion" => {
                 self.unsupported.get_or_insert_with(|| option.to_owned());
             }
             // Flags of the file system rather than of the mount.
@@ -47,7 +58,11 @@ impl MountOptions {
                 self.parameters.push((option.to_owned(), None));
             }
             _ => {
-                if let Some(propagation) = propagation(option) {
+                if let Some(subpath) = option.strip_prefix("x-gantry.subpath=") {
+                    self.subpath = Some(subpath.to_owned());
+                } else if let Some(file) = option.strip_prefix("x-gantry.namespace=") {
+                    self.namespace = Some(file.to_owned());
+                } else if let Some(propagation) = propagation(option) {
                     self.propagation = Some(propagation);
                 } else if let Some((bits, set)) = attribute(option) {
                     self.change.switch(bits, set);
@@ -80,6 +95,62 @@ impl MountChange {
             self.clear = self.clear.with(bits);
         }
     }
+}
+
+/// Every option that is not simply handed to the file system.
+pub(crate) fn names() -> Vec<&'static str> {
+    const OTHERS: [&str; 18] = [
+        "async",
+        "bind",
+        "defaults",
+        "dirsync",
+        "idmap",
+        "lazytime",
+        "loud",
+        "noiversion",
+        "nolazytime",
+        "nomand",
+        "norelatime",
+        "nostrictatime",
+        "rbind",
+        "remount",
+        "ridmap",
+        "silent",
+        "sync",
+        "tmpcopyup",
+    ];
+    const ATTRIBUTES: [(&str, &str); 15] = [
+        ("atime", "ratime"),
+        ("dev", "rdev"),
+        ("diratime", "rdiratime"),
+        ("exec", "rexec"),
+        ("noatime", "rnoatime"),
+        ("nodev", "rnodev"),
+        ("nodiratime", "rnodiratime"),
+        ("noexec", "rnoexec"),
+        ("nosuid", "rnosuid"),
+        ("nosymfollow", "rnosymfollow"),
+        ("relatime", "rrelatime"),
+        ("ro", "rro"),
+        ("rw", "rrw"),
+        ("strictatime", "rstrictatime"),
+        ("suid", "rsuid"),
+    ];
+    const PROPAGATIONS: [&str; 8] = [
+        "private",
+        "rprivate",
+        "rshared",
+        "rslave",
+        "runbindable",
+        "shared",
+        "slave",
+        "unbindable",
+    ];
+    let mut names: Vec<&str> = OTHERS.into_iter().chain(PROPAGATIONS).collect();
+    names.extend(ATTRIBUTES.into_iter().flat_map(|(own, all)| [own, all]));
+    names.extend(["symfollow", "rsymfollow"]);
+    names.sort_unstable();
+    names
 }
 
 fn attribute(option: &str) -> Option<(Attributes, bool)> {
@@ -165,6 +236,6 @@ mod tests {
         let got = read("rro");
         assert!(got.change.set.is_empty());
         assert_eq!(got.change_all.set, Attributes::READ_ONLY);
-        assert_eq!(read("tmpcopyup").unsupported.as_deref(), Some("tmpcopyup"));
+        assert_eq!(read("iversion").unsupported.as_deref(), Some("iversion"));
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn namespaces(linux: &Linux) -> Result<NamespacePlan, PlanError> {
         match document.path() {
             Some(path) if !path.as_os_str().is_empty() => plan.join.push((kind, path.clone())),
             _ if kind == Namespace::Cgroup => plan.new_cgroup = true,
+            _ if kind == Namespace::Time => plan.new_time = true,
             _ => plan.new.insert(kind),
         }
     }
@@ -42,9 +43,6 @@ fn refuse(plan: &NamespacePlan) -> Result<(), PlanError> {
     };
     if !plan.new.contains(Namespace::Mount) {
         return unsupported("a container without a new mount namespace");
-    }
-    if plan.separates(Namespace::Time) {
-        return unsupported("a time namespace");
     }
     if plan.join_path(Namespace::User).is_some() {
         return unsupported("joining an existing user namespace at creation");
@@ -72,6 +70,31 @@ fn id_maps(linux: &Linux, plan: &NamespacePlan) -> Result<Option<IdMaps>, PlanEr
         });
     }
     Ok(Some(maps))
+}
+
+/// The lines that set the clocks of a new time namespace (time_namespaces(7)).
+pub(super) fn time_offsets(linux: &Linux, plan: &NamespacePlan) -> Result<Vec<String>, PlanError> {
+    let mut lines = Vec::new();
+    for (clock, offset) in linux.time_offsets().iter().flatten() {
+        let invalid = |reason| PlanError::Invalid {
+            field: "linux.timeOffsets",
+            value: clock.clone(),
+            reason,
+        };
+        if !plan.new_time {
+            return Err(invalid("needs a new time namespace"));
+        }
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(invalid("is neither monotonic nor boottime"));
+        }
+        let nanoseconds = offset.nanosecs().unwrap_or(0);
+        lines.push(format!(
+            "{clock} {} {nanoseconds}",
+            offset.secs().unwrap_or(0)
+        ));
+    }
+    lines.sort();
+    Ok(lines)
 }
 
 /// The mappings of a document.

@@ -4,7 +4,7 @@ use gantry_sys::capability::{Capability, Set, Sets};
 use gantry_sys::rlimit::{self, Limit};
 use oci_spec::runtime::{LinuxCapabilities, PosixRlimit, Process};
 
-use super::ProcessPlan;
+use super::{Placement, ProcessPlan};
 use crate::error::PlanError;
 
 /// What the document's `process` comes to. The seccomp filter and the personality are the
@@ -16,7 +16,6 @@ pub(crate) fn process(
     document: &Process,
     last_supported: Capability,
 ) -> Result<ProcessPlan, PlanError> {
-    refuse_unsupported(document)?;
     let args = document.args().clone().unwrap_or_default();
     if args.first().is_none_or(String::is_empty) {
         return Err(PlanError::Missing {
@@ -52,30 +51,15 @@ pub(crate) fn process(
         capabilities: capabilities(document.capabilities().as_ref(), last_supported)?,
         rlimits: rlimits(document.rlimits().as_deref().unwrap_or_default())?,
         strict_rlimits: false,
+        keep_keyring: false,
         no_new_privileges: document.no_new_privileges().unwrap_or(false),
         oom_score_adj: document.oom_score_adj(),
         apparmor_profile: label(document.apparmor_profile()),
         selinux_label: label(document.selinux_label()),
         personality: None,
+        placement: Placement::of(document)?,
         seccomp: None,
     })
-}
-
-fn refuse_unsupported(document: &Process) -> Result<(), PlanError> {
-    let asked = [
-        ("process.ioPriority", document.io_priority().is_some()),
-        ("process.scheduler", document.scheduler().is_some()),
-        (
-            "process.execCPUAffinity",
-            document.exec_cpu_affinity().is_some(),
-        ),
-    ];
-    match asked.into_iter().find(|(_, asked)| *asked) {
-        Some((feature, _)) => Err(PlanError::Unsupported {
-            feature: feature.to_owned(),
-        }),
-        None => Ok(()),
-    }
 }
 
 /// The capability sets (OCI runtime-spec, `config.md`, "Linux Process"); a document without

@@ -1,22 +1,55 @@
 //! The document's `linux.seccomp` as the profile that is compiled.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
-use gantry_sys::seccomp::{Action, Arch, ArgCheck, LoadFlags, Op, Profile, Rule};
+use gantry_sys::seccomp::{Action, Arch, ArgCheck, Filter, LoadFlags, Op, Profile, Rule};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompArg};
 
 use crate::error::PlanError;
+
+/// Compiles what `linux.seccomp` says.
+///
+/// # Errors
+/// As [`profile`], and for a profile that no filter can be made of.
+pub fn compile(document: &LinuxSeccomp) -> Result<Filter, PlanError> {
+    let profile = profile(document)?;
+    if profile.may_notify("sendmsg") {
+        // The process itself hands the descriptor over, when the filter is loaded.
+        let reason = "cannot be decided by the listener: it is how the listener gets to know";
+        return Err(invalid("linux.seccomp.syscalls", "sendmsg", reason));
+    }
+    Filter::compile(&profile).map_err(|source| PlanError::Seccomp { source })
+}
+
+/// Who decides about the calls of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The socket it listens at.
+    pub path: PathBuf,
+    /// What it is told, as it is.
+    pub metadata: String,
+}
+
+impl Listener {
+    /// The listener of a document.
+    pub fn of(document: &LinuxSeccomp) -> Option<Listener> {
+        Some(Listener {
+            path: document.listener_path().clone()?,
+            metadata: document.listener_metadata().clone().unwrap_or_default(),
+        })
+    }
+}
 
 /// What `linux.seccomp` says (OCI runtime-spec, `config-linux.md`, "Seccomp").
 ///
 /// # Errors
 /// [`PlanError`] for what this runtime does not do: a listener, an unknown action or operator.
 pub(crate) fn profile(document: &LinuxSeccomp) -> Result<Profile, PlanError> {
-    if document.listener_path().is_some() {
-        let feature = "linux.seccomp.listenerPath".to_owned();
-        return Err(PlanError::Unsupported { feature });
-    }
-    let mut flags = LoadFlags::NONE;
+    let mut flags = match document.listener_path() {
+        Some(_) => LoadFlags::LISTENER,
+        None => LoadFlags::NONE,
+    };
     for flag in document.flags().iter().flatten() {
         let name = flag.to_string();
         let flag = LoadFlags::from_oci_name(&name)
@@ -125,11 +158,28 @@ mod tests {
     #[test]
     fn what_is_not_done_is_refused() {
         for text in [
-            r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x"}"#,
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_LOG"],
+                "syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW",
+                "args":[{"index":7,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#,
             r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],
                 "action":"SCMP_ACT_ALLOW","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#,
         ] {
             assert!(read(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_listener_is_asked_about_what_it_can_be_asked_about() {
+        let text = |call: &str| {
+            format!(
+                r#"{{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x","syscalls":[
+                {{"names":["{call}"],"action":"SCMP_ACT_NOTIFY"}}]}}"#
+            )
+        };
+        let read = |text: String| compile(&serde_json::from_str(&text).unwrap());
+        assert!(read(text("mkdir")).unwrap().listens());
+        assert!(read(text("sendmsg")).is_err());
+        let without = text("mkdir").replace(r#""listenerPath":"/x","#, "");
+        assert!(read(without).is_err());
     }
 }

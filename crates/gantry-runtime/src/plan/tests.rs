@@ -21,6 +21,7 @@ fn hierarchy(controllers: &[&str]) -> V1Hierarchy {
 fn hybrid() -> Observed {
     Observed {
         kernel: (6, 18),
+        selinux: false,
         last_capability: "CHECKPOINT_RESTORE".parse().expect("known"),
         cgroups: Some(Layout {
             v1: vec![hierarchy(&["cpu", "cpuacct"]), hierarchy(&["memory"])],
@@ -29,6 +30,7 @@ fn hybrid() -> Observed {
                 controllers: Vec::new(),
             }),
         }),
+        user_namespace: false,
     }
 }
 
@@ -90,6 +92,7 @@ fn plan_of(document: Value, observed: &Observed) -> Result<Plan, PlanError> {
         init: false,
         die_with_parent: true,
         strict_rlimits: false,
+        oci: crate::launch::OciOptions::default(),
     };
     plan(&launch, observed)
 }
@@ -217,9 +220,9 @@ fn what_cannot_be_is_refused_with_its_name() {
         (
             |d| {
                 d["mounts"] = json!([{ "destination": "/a", "type": "tmpfs",
-                    "options": ["tmpcopyup"] }]);
+                    "options": ["iversion"] }]);
             },
-            "the mount option tmpcopyup is not supported",
+            "the mount option iversion is not supported",
         ),
         (
             |d| {
@@ -254,6 +257,7 @@ fn the_default_seccomp_profile_depends_on_the_bounding_set() {
         init: false,
         die_with_parent: true,
         strict_rlimits: false,
+        oci: crate::launch::OciOptions::default(),
     };
     let few = plan(&launch, &hybrid()).expect("a plan").process.seccomp;
     let mut document = document();

@@ -8,7 +8,7 @@ use gantry_runtime::{ExecTarget, StartError, Stdio, exec};
 use gantry_sys::fd;
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::Test;
 use crate::world::{Live, World};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -34,6 +34,8 @@ fn try_exec(world: &World, live: &Live, command: &[&str]) -> Result<(i32, String
         cgroup: live.running.cgroup(),
         seccomp: live.seccomp.as_ref(),
         die_with_parent: true,
+        preserve_fds: 0,
+        listening: None,
     };
     let stdio = Stdio::Files {
         stdin: null.as_fd(),

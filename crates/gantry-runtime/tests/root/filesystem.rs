@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use gantry_runtime::{StartError, Step};
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::Test;
 use crate::world::World;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -308,6 +308,7 @@ fn root_hundreds_of_layers() {
         init: false,
         die_with_parent: true,
         strict_rlimits: false,
+        oci: gantry_runtime::OciOptions::default(),
     };
     let running = gantry_runtime::create(&launch, |_| Ok::<(), std::io::Error>(()))
         .and_then(gantry_runtime::Created::start)

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use gantry_runtime::{StartError, Step};
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::Test;
 use crate::world::World;
 
 pub(crate) const TESTS: &[Test] = &[

@@ -2,20 +2,25 @@
 
 mod exec;
 mod filesystem;
-mod harness;
 mod hostile;
 mod isolation;
 mod process;
 mod terminal;
 mod world;
 
+/// A test and its name.
+type Test = (&'static str, fn());
+
 fn main() -> std::process::ExitCode {
-    harness::run(&[
+    let tests = [
         process::TESTS,
         filesystem::TESTS,
         isolation::TESTS,
         hostile::TESTS,
         exec::TESTS,
         terminal::TESTS,
-    ])
+    ];
+    let outcome = gantry_testkit::runner::run(tests.concat());
+    world::clean();
+    outcome
 }

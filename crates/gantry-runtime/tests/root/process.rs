@@ -7,7 +7,7 @@ use gantry_model::{Fault, FaultKind};
 use gantry_runtime::{ExitStatus, StartError, Step};
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::Test;
 use crate::world::World;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -354,6 +354,7 @@ fn root_failed_preparation_leaves_nothing() {
         init: false,
         die_with_parent: true,
         strict_rlimits: false,
+        oci: gantry_runtime::OciOptions::default(),
     };
     let error = gantry_runtime::create(&launch, |_| Err(std::io::Error::other("no network today")))
         .expect_err("it was refused");

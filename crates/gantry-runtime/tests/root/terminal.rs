@@ -7,7 +7,7 @@ use gantry_runtime::{ExecTarget, Stdio, exec};
 use gantry_sys::pty;
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::Test;
 use crate::world::World;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -81,6 +81,8 @@ fn root_a_terminal_for_exec() {
         cgroup: live.running.cgroup(),
         seccomp: live.seccomp.as_ref(),
         die_with_parent: true,
+        preserve_fds: 0,
+        listening: None,
     };
     let process = world.process(&["sh", "-c", "tty; stty size; echo ok > /dev/tty"]);
     let mut running = exec(&target, &process, TERMINAL).expect("started");

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,13 +15,6 @@ use oci_spec::runtime::{Process, Spec};
 use serde_json::{Value, json};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
-
-const APPLETS: &[&str] = &[
-    "cat", "chmod", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ls",
-    "mkdir", "mknod", "mount", "ps", "pwd", "readlink", "rm", "sh", "sleep", "stat", "stty",
-    "tail", "test", "touch", "true", "tty", "ulimit", "umount", "unshare", "wc", "sysctl", "trap",
-    "nc",
-];
 
 /// A place for containers.
 pub(crate) struct World {
@@ -85,10 +77,7 @@ impl World {
             };
             fs::create_dir_all(parent.join(name)).expect("a directory");
         }
-        fs::copy("/bin/busybox", lower.join("bin/busybox")).expect("busybox-static is installed");
-        for applet in APPLETS {
-            symlink("busybox", lower.join("bin").join(applet)).expect("a link");
-        }
+        gantry_testkit::fixture::install_busybox(&lower.join("bin"));
         World {
             document: document(number),
             folder,
@@ -151,6 +140,7 @@ impl World {
                 init: self.init,
                 die_with_parent: true,
                 strict_rlimits: self.strict_rlimits,
+                oci: gantry_runtime::OciOptions::default(),
             },
             |namespaces| {
                 assert!(namespaces.pid > 0);

@@ -8,6 +8,7 @@ use gantry_model::Digest;
 use rustix::fs::{self, Stat};
 use sha2::{Digest as _, Sha256};
 
+use super::draft_tar::DraftTar;
 use super::publish::{Finished, publish};
 use super::recipe::RecipeWriter;
 use super::unpack::{make_directory, overlay_names, recipe_file};
@@ -23,15 +24,15 @@ use crate::tree;
 #[derive(Debug)]
 pub struct LayerDraft {
     store: Store,
-    entry: IngestEntry,
+    pub(super) entry: IngestEntry,
     upper: PathBuf,
     work: PathBuf,
-    root: Option<RootMark>,
+    pub(super) root: Option<RootMark>,
 }
 
 /// Mode and owner of the root directory as it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct RootMark(u32, u32, u32);
+pub(super) struct RootMark(pub(super) u32, pub(super) u32, pub(super) u32);
 
 impl RootMark {
     fn of(status: &Stat) -> Self {
@@ -107,8 +108,7 @@ impl LayerDraft {
     /// # Errors
     /// [`PackError`]; the draft is removed then.
     pub fn commit(self) -> Result<LayerInfo, PackError> {
-        tree::remove_tree(self.entry.handle().as_fd(), b"work")
-            .map_err(|errno| StoreError::io("remove", &self.work, errno))?;
+        self.remove_work()?;
         let list_root = self.root != Some(self.mark()?);
         let failed = |source| StoreError::io("write the recipe in", self.entry.path(), source);
         let recipe = recipe_file(self.entry.handle(), self.entry.path())?;
@@ -118,6 +118,60 @@ impl LayerDraft {
             recording: true,
         };
         let (packed, sink) = pack_upper(&self.upper, list_root, sink)?;
+        self.finish(packed, sink, list_root)
+    }
+
+    /// Makes the draft a layer whose tar was told while it was filled, without reading it again.
+    ///
+    /// # Errors
+    /// [`PackError`]; the draft is removed then.
+    pub fn commit_told(self, tar: DraftTar) -> Result<LayerInfo, PackError> {
+        self.remove_work()?;
+        let DraftTar {
+            writer,
+            packed,
+            lists_root,
+            ..
+        } = tar;
+        let sink = writer
+            .finish()
+            .map_err(|source| PackError::Write { source })?;
+        #[cfg(debug_assertions)]
+        self.compare(&sink, lists_root)?;
+        self.finish(packed, sink, lists_root)
+    }
+
+    /// What was told must be what is there.
+    #[cfg(debug_assertions)]
+    fn compare(&self, told: &DraftSink, lists_root: bool) -> Result<(), PackError> {
+        debug_assert_eq!(lists_root, self.root != Some(self.mark()?), "the root");
+        let sink = DraftSink {
+            hasher: Sha256::new(),
+            recipe: None,
+            recording: true,
+        };
+        let (_, found) = pack_upper(&self.upper, lists_root, sink)?;
+        debug_assert_eq!(
+            found.hasher.finalize(),
+            told.hasher.clone().finalize(),
+            "the tar that was told is not the draft's in {}",
+            self.upper.display()
+        );
+        Ok(())
+    }
+
+    fn remove_work(&self) -> Result<(), StoreError> {
+        tree::remove_tree(self.entry.handle().as_fd(), b"work")
+            .map_err(|errno| StoreError::io("remove", &self.work, errno))
+    }
+
+    fn finish(
+        self,
+        packed: Packed,
+        sink: DraftSink,
+        list_root: bool,
+    ) -> Result<LayerInfo, PackError> {
+        let failed = |source| StoreError::io("write the recipe in", self.entry.path(), source);
         let tar_size = match sink.recipe {
             Some(recipe) => recipe.finish().map_err(failed)?,
             None => 0,
@@ -177,10 +231,10 @@ pub(super) fn digest_of(directory: &Path) -> Result<Digest, PackError> {
 }
 
 /// Hashes the archive and writes its recipe; the archive itself is written nowhere.
-struct DraftSink {
-    hasher: Sha256,
-    recipe: Option<RecipeWriter>,
-    recording: bool,
+pub(super) struct DraftSink {
+    pub(super) hasher: Sha256,
+    pub(super) recipe: Option<RecipeWriter>,
+    pub(super) recording: bool,
 }
 
 impl Write for DraftSink {

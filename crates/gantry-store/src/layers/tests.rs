@@ -5,7 +5,7 @@ use std::process::Command;
 use super::*;
 use crate::UnpackError;
 use crate::blobs::sha256;
-use crate::limits::Limit;
+use crate::limits::{Limit, Limits};
 use crate::pack;
 use crate::sample::{self, Scratch};
 use crate::tar::{Entry, EntryKind, Writer};
@@ -545,11 +545,11 @@ fn root_hostile_layers_leave_nothing_and_say_why() {
     std::fs::write(&outside, "untouched").unwrap();
     let before = sample::listing(scratch.path());
     let try_unpack = |tar: &[u8], limits: Limits| {
-        let options = UnpackOptions {
-            limits,
-            ..UnpackOptions::default()
-        };
-        store.layers().unpack(tar, &options).unwrap_err()
+        let store = store.clone().with_limits(limits);
+        store
+            .layers()
+            .unpack(tar, &UnpackOptions::default())
+            .unwrap_err()
     };
     let refuse = |entries: &[(Entry, &[u8])]| try_unpack(&archive(entries), Limits::default());
     for path in [

@@ -68,12 +68,12 @@ fn unpack(
         } else {
             Owners::Caller
         },
-        limits: options.limits.clone(),
+        limits: store.limits().clone(),
     };
     let requirements = Requirements {
         compression: options.compression,
         blob: options.blob,
-        limits: &options.limits,
+        limits: store.limits(),
         progress: options.progress,
     };
     let (unpacked, pipeline, recipe_size) = std::thread::scope(|scope| {
@@ -164,9 +164,9 @@ fn flags_of(unpacked: &Unpacked) -> i64 {
     bits
 }
 
-/// Which attributes overlayfs will read here: `trusted.` ones are for root.
+/// Which attributes overlayfs will read here: `trusted.` ones are for the machine's root.
 pub(crate) fn overlay_names() -> OverlayNames {
-    if rustix::process::geteuid().is_root() {
+    if gantry_sys::system::is_root() && gantry_sys::process::is_in_initial_user_namespace() {
         OverlayNames::Trusted
     } else {
         OverlayNames::User

@@ -57,12 +57,7 @@ pub(super) fn walk<S: Sink>(
         };
         let path = tree::join(&here.path, entry.name.as_bytes());
         if let Some(directory) = walk.entry(&here.directory, &entry.name, &path)? {
-            if levels.len() >= MAX_DEPTH {
-                return Err(PackError::TooDeep {
-                    path: show(&path),
-                    limit: MAX_DEPTH,
-                });
-            }
+            check_depth(&path)?;
             levels.push(level(directory, path)?);
         }
     }
@@ -77,6 +72,27 @@ fn level(directory: OwnedFd, path: Vec<u8>) -> Result<Level, PackError> {
         path,
         entries: entries.into_iter(),
     })
+}
+
+/// Refuses names that mean something else in a layer.
+pub(crate) fn check_name(path: &[u8], name: &[u8]) -> Result<(), PackError> {
+    if name.starts_with(b".wh.") {
+        return Err(PackError::ReservedName { path: show(path) });
+    }
+    Ok(())
+}
+
+/// Refuses directories that are deeper than anybody would unpack again.
+pub(crate) fn check_depth(path: &[u8]) -> Result<(), PackError> {
+    // Short paths, which nearly all are, cannot be deep.
+    let is_long = path.len() + 1 >= 2 * MAX_DEPTH;
+    if is_long && path.iter().filter(|b| **b == b'/').count() + 1 >= MAX_DEPTH {
+        return Err(PackError::TooDeep {
+            path: show(path),
+            limit: MAX_DEPTH,
+        });
+    }
+    Ok(())
 }
 
 fn show(path: &[u8]) -> String {
@@ -97,9 +113,7 @@ impl<S: Sink> Walk<'_, S> {
             result => result.map_err(|errno| failed("look at", errno))?,
         };
         if self.options.overlay.is_some() {
-            if name.to_bytes().starts_with(b".wh.") {
-                return Err(PackError::ReservedName { path: show(path) });
-            }
+            check_name(path, name.to_bytes())?;
             if crate::unpack::is_whiteout(&status) {
                 self.marker(
                     tree::split_last(path).0,
@@ -231,67 +245,98 @@ impl<S: Sink> Walk<'_, S> {
         let file = fs::openat(parent, name, flags, Mode::empty())
             .map_err(|errno| PackError::entry("open", path, errno))?;
         let found = self.attributes(Place::File(file.as_fd()), path)?;
-        let file = File::from(file);
         let mut entry = entry_of(EntryKind::Regular, path, status);
         entry.xattrs = found.archived;
-        entry.size = status.st_size.unsigned_abs();
-        self.packed.content_size += entry.size;
-        entry.sparse = sparse::map(&file, status).map_err(|e| PackError::entry("read", path, e))?;
-        self.header(&entry)?;
-        let whole = [Fragment {
-            offset: 0,
-            length: entry.size,
-        }];
-        let fragments = match &entry.sparse {
-            Some(sparse) => &sparse.fragments[..],
-            None if entry.size == 0 => return Ok(()),
-            None => &whole,
-        };
-        self.content(&file, path, fragments)
+        let (size, _) = write_file(
+            self.writer,
+            entry,
+            &File::from(file),
+            status,
+            &mut self.buffer,
+        )?;
+        self.packed.content_size += size;
+        Ok(())
     }
+}
 
-    fn content(
-        &mut self,
-        file: &File,
-        path: &[u8],
-        fragments: &[Fragment],
-    ) -> Result<(), PackError> {
-        let stream = |source| PackError::Write {
-            source: crate::tar::WriteError::Stream(source),
-        };
-        let total: u64 = fragments.iter().map(|fragment| fragment.length).sum();
-        self.writer
-            .sink_mut()
-            .start_file(path, fragments)
-            .map_err(stream)?;
-        for fragment in fragments {
-            let mut offset = fragment.offset;
-            let end = fragment.offset + fragment.length;
-            while offset < end {
-                let want = usize::try_from(end - offset).map_or(BUFFER, |left| left.min(BUFFER));
-                let count = match file.read_at(&mut self.buffer[..want], offset) {
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                    result => result.map_err(|e| PackError::entry("read", path, e))?,
-                };
-                if count == 0 {
-                    let source = crate::tar::WriteError::Shrunk {
-                        path: show(path),
-                        size: end,
-                    };
-                    return Err(PackError::Write { source });
-                }
-                self.writer
-                    .sink_mut()
-                    .write_all(&self.buffer[..count])
-                    .map_err(stream)?;
-                offset += count as u64;
-            }
-        }
-        self.writer.sink_mut().end_file();
-        self.writer
-            .pad(total)
-            .map_err(|source| PackError::Write { source })
+/// Writes a regular file as it is on the disk; the entry says everything but size and holes.
+/// Gives its size, and the bytes that it takes on the disk.
+pub(crate) fn file<S: Sink>(
+    writer: &mut Writer<S>,
+    entry: Entry,
+    file: &File,
+) -> Result<(u64, u64), PackError> {
+    let status =
+        fs::fstat(file).map_err(|errno| PackError::entry("look at", &entry.path, errno))?;
+    write_file(writer, entry, file, &status, &mut vec![0; BUFFER])
+}
+
+fn write_file<S: Sink>(
+    writer: &mut Writer<S>,
+    mut entry: Entry,
+    file: &File,
+    status: &Stat,
+    buffer: &mut [u8],
+) -> Result<(u64, u64), PackError> {
+    entry.size = status.st_size.unsigned_abs();
+    entry.sparse =
+        sparse::map(file, status).map_err(|e| PackError::entry("read", &entry.path, e))?;
+    writer
+        .header(&entry)
+        .map_err(|source| PackError::Write { source })?;
+    let whole = [Fragment {
+        offset: 0,
+        length: entry.size,
+    }];
+    let fragments = match &entry.sparse {
+        Some(sparse) => &sparse.fragments[..],
+        None if entry.size == 0 => &[],
+        None => &whole,
+    };
+    if entry.sparse.is_some() || entry.size > 0 {
+        content(writer, file, &entry.path, fragments, buffer)?;
     }
+    Ok((entry.size, status.st_blocks.unsigned_abs() * 512))
+}
+
+fn content<S: Sink>(
+    writer: &mut Writer<S>,
+    file: &File,
+    path: &[u8],
+    fragments: &[Fragment],
+    buffer: &mut [u8],
+) -> Result<(), PackError> {
+    let stream = |source| PackError::Write {
+        source: crate::tar::WriteError::Stream(source),
+    };
+    let total: u64 = fragments.iter().map(|fragment| fragment.length).sum();
+    let sink = writer.sink_mut();
+    sink.start_file(path, fragments).map_err(stream)?;
+    for fragment in fragments {
+        let mut offset = fragment.offset;
+        let end = fragment.offset + fragment.length;
+        while offset < end {
+            let want =
+                usize::try_from(end - offset).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let count = match file.read_at(&mut buffer[..want], offset) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                result => result.map_err(|e| PackError::entry("read", path, e))?,
+            };
+            if count == 0 {
+                let source = crate::tar::WriteError::Shrunk {
+                    path: show(path),
+                    size: end,
+                };
+                return Err(PackError::Write { source });
+            }
+            sink.write_all(&buffer[..count]).map_err(stream)?;
+            offset += count as u64;
+        }
+    }
+    sink.end_file();
+    writer
+        .pad(total)
+        .map_err(|source| PackError::Write { source })
 }
 
 /// Removes a name without a trace in its directory's time, which may be written already.
@@ -305,7 +350,10 @@ fn remove_socket(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
     fs::futimens(parent, &crate::unpack::timestamps(mtime))
 }
 
-pub(crate) fn entry_of(kind: EntryKind, path: &[u8], status: &Stat) -> Entry {
+/// The entry of a file of this status: owner, mode, time and device number; neither size, link nor
+/// attributes.
+#[must_use]
+pub fn entry_of(kind: EntryKind, path: &[u8], status: &Stat) -> Entry {
     let mut entry = Entry::new(kind, path);
     entry.mode = status.st_mode & 0o7777;
     entry.uid = status.st_uid;

@@ -118,31 +118,33 @@ proptest! {
     }
 }
 
+/// A header of GNU's format for an entry called `name`.
+fn block(typeflag: u8, size: usize) -> Vec<u8> {
+    let mut block = [0; BLOCK];
+    block[..4].copy_from_slice(b"name");
+    for (at, length, value) in [
+        (100, 8, 0o644),
+        (108, 8, 0),
+        (116, 8, 0),
+        (124, 12, size),
+        (136, 12, 0),
+    ] {
+        assert!(number::write_octal(
+            &mut block[at..at + length],
+            value as u64
+        ));
+    }
+    block[156] = typeflag;
+    block[257..265].copy_from_slice(b"ustar  \0");
+    header::seal(&mut block);
+    block.to_vec()
+}
+
 #[test]
 fn extended_headers_apply_to_the_next_entry_and_to_nothing_else() {
     // A PAX size before a GNU long name must not change how much the latter has.
     let mut body = Vec::new();
     pax::write(&mut body, b"size", b"5");
-    let block = |typeflag: u8, size: usize| {
-        let mut block = [0; BLOCK];
-        block[..4].copy_from_slice(b"name");
-        for (at, length, value) in [
-            (100, 8, 0o644),
-            (108, 8, 0),
-            (116, 8, 0),
-            (124, 12, size),
-            (136, 12, 0),
-        ] {
-            assert!(number::write_octal(
-                &mut block[at..at + length],
-                value as u64
-            ));
-        }
-        block[156] = typeflag;
-        block[257..265].copy_from_slice(b"ustar  \0");
-        header::seal(&mut block);
-        block.to_vec()
-    };
     let padded = |bytes: &[u8]| {
         let mut padded = bytes.to_vec();
         padded.resize(bytes.len().next_multiple_of(BLOCK), 0);
@@ -178,26 +180,6 @@ fn global_headers_leave_no_attributes_and_no_map_behind() {
     pax::write(&mut body, b"GNU.sparse.offset", b"0");
     pax::write(&mut body, b"GNU.sparse.numbytes", b"0");
     pax::write(&mut body, b"SCHILY.xattr.user.a", b"x");
-    let block = |typeflag: u8, size: usize| {
-        let mut block = [0; BLOCK];
-        block[..4].copy_from_slice(b"name");
-        for (at, length, value) in [
-            (100, 8, 0o644),
-            (108, 8, 0),
-            (116, 8, 0),
-            (124, 12, size),
-            (136, 12, 0),
-        ] {
-            assert!(number::write_octal(
-                &mut block[at..at + length],
-                value as u64
-            ));
-        }
-        block[156] = typeflag;
-        block[257..265].copy_from_slice(b"ustar  \0");
-        header::seal(&mut block);
-        block.to_vec()
-    };
     let size = body.len();
     body.resize(size.next_multiple_of(BLOCK), 0);
     let tar = [block(b'g', size), body, block(b'0', 0)].concat();

@@ -68,8 +68,7 @@ impl Unpacker<'_> {
     ) -> Result<(), UnpackError> {
         if let Some((uid, gid)) = metadata.owner {
             let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-            fs::fchown(file, uid, gid)
-                .map_err(|errno| UnpackError::entry("set the owner of", path, errno))?;
+            self.owned(fs::fchown(file, uid, gid), path)?;
         }
         self.set_xattrs(Place::File(file), &metadata.xattrs, path)?;
         // An access control list may have changed the group's bits.
@@ -78,6 +77,19 @@ impl Unpacker<'_> {
                 .map_err(|errno| UnpackError::entry("set the mode of", path, errno))?;
         }
         Ok(())
+    }
+
+    /// An owner that this user namespace does not have stays with the layer's recipe; here the
+    /// file is the caller's.
+    fn owned(&mut self, changed: Result<(), Errno>, path: &[u8]) -> Result<(), UnpackError> {
+        match changed {
+            Err(Errno::INVAL) => {
+                self.unpacked.incomplete = true;
+                self.unpacked.foreign_owners += 1;
+                Ok(())
+            }
+            other => other.map_err(|errno| UnpackError::entry("set the owner of", path, errno)),
+        }
     }
 
     /// Sets everything on a link, device or FIFO.
@@ -91,8 +103,8 @@ impl Unpacker<'_> {
     ) -> Result<(), UnpackError> {
         if let Some((uid, gid)) = metadata.owner {
             let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-            fs::chownat(parent.fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|errno| UnpackError::entry("set the owner of", path, errno))?;
+            let changed = fs::chownat(parent.fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
+            self.owned(changed, path)?;
         }
         self.set_xattrs(Place::Name(parent, name), &metadata.xattrs, path)?;
         if !is_link {

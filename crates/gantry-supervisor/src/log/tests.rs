@@ -2,7 +2,7 @@ use super::*;
 
 const TIME: &str = "2026-01-02T03:04:05.678Z";
 
-fn entries(settings: &LogSettings, age: u32) -> Vec<(String, Stream)> {
+fn entries(settings: &LogFiles, age: u32) -> Vec<(String, Stream)> {
     let text = std::fs::read_to_string(settings.file(age)).unwrap();
     text.lines()
         .map(|line| {
@@ -12,36 +12,73 @@ fn entries(settings: &LogSettings, age: u32) -> Vec<(String, Stream)> {
         .collect()
 }
 
-fn settings(folder: &tempfile::TempDir) -> LogSettings {
-    LogSettings {
+fn settings(folder: &tempfile::TempDir) -> LogFiles {
+    LogFiles {
         path: folder.path().join("json.log"),
         max_size: None,
         max_files: 1,
+        compress: false,
     }
+}
+
+fn encoded(attributes: &[(&str, &str)]) -> String {
+    let attributes = attributes
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    let mut out = Vec::new();
+    let line = lines::Line {
+        text: b"a\"\\\t<\xff\xfe\xc3\xa9",
+        whole: true,
+        stream: Stream::Stderr,
+    };
+    EntryWriter::new(&attributes).write(&mut out, line, TIME);
+    String::from_utf8(out).unwrap()
 }
 
 #[test]
 fn an_entry_is_dockers() {
-    let mut out = Vec::new();
-    encode(
-        &mut out,
-        b"a\"\\\t<\xff\xfe\xc3\xa9",
-        true,
-        Stream::Stderr,
-        TIME,
-    );
     assert_eq!(
-        String::from_utf8(out).unwrap(),
+        encoded(&[]),
         "{\"log\":\"a\\\"\\\\\\u0009\\u003c\\ufffd\\ufffdé\\n\",\"stream\":\"stderr\",\
          \"time\":\"2026-01-02T03:04:05.678Z\"}\n"
     );
+    assert!(encoded(&[("a", "b"), ("tag", "x\"<")]).contains(
+        "\"stream\":\"stderr\",\"attrs\":{\"a\":\"b\",\"tag\":\"x\\\"\\u003c\"},\"time\""
+    ));
+    let text = encoded(&[("a", "b")]);
+    let entry: Entry<'_> = serde_json::from_str(&text).unwrap();
+    assert_eq!(entry.attrs["a"], "b");
+}
+
+#[test]
+fn full_files_are_compressed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LogFiles {
+        max_files: 4,
+        compress: true,
+        ..settings(&folder)
+    };
+    for age in 0..3 {
+        std::fs::write(settings.file(age), format!("file {age}")).unwrap();
+    }
+    // Left by a compressor that was killed.
+    std::fs::write(folder.path().join("json.log.compressing"), "x").unwrap();
+    compress::all(&settings).unwrap();
+    for age in 1..3 {
+        let mut text = String::new();
+        let file = std::fs::File::open(settings.compressed(age)).unwrap();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(file), &mut text).unwrap();
+        assert_eq!(text, format!("file {age}"));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
 }
 
 #[test]
 fn lines_are_put_together_from_pieces() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder);
-    let mut log = LogWriter::open(settings.clone()).unwrap();
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
     log.push(Stream::Stdout, b"one\ntw", TIME);
     log.push(Stream::Stderr, b"err\n\n", TIME);
     log.push(Stream::Stdout, b"o\nthree", TIME);
@@ -68,7 +105,7 @@ fn long_lines_come_in_parts() {
         for step in [1000, 1 << 20] {
             let folder = tempfile::tempdir().unwrap();
             let settings = settings(&folder);
-            let mut log = LogWriter::open(settings.clone()).unwrap();
+            let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
             let mut text = vec![b'x'; length];
             text.push(b'\n');
             for piece in text.chunks(step) {
@@ -88,7 +125,7 @@ fn no_character_is_torn() {
     for shift in 0..4 {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(&folder);
-        let mut log = LogWriter::open(settings.clone()).unwrap();
+        let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
         let text = format!("{}{}\n", "x".repeat(shift), "€𝄞é".repeat(6000));
         log.push(Stream::Stdout, text.as_bytes(), TIME);
         let got: String = entries(&settings, 0)
@@ -102,12 +139,13 @@ fn no_character_is_torn() {
 #[test]
 fn files_rotate_and_lose_nothing_but_the_oldest() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings {
+    let settings = LogFiles {
         path: folder.path().join("json.log"),
         max_size: Some(1000),
         max_files: 3,
+        compress: false,
     };
-    let mut log = LogWriter::open(settings.clone()).unwrap();
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
     let mut all = String::new();
     for number in 0..100 {
         all.push_str(&format!("line {number}\n"));
@@ -126,12 +164,13 @@ fn files_rotate_and_lose_nothing_but_the_oldest() {
 #[test]
 fn one_file_starts_over() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings {
+    let settings = LogFiles {
         path: folder.path().join("json.log"),
         max_size: Some(500),
         max_files: 1,
+        compress: false,
     };
-    let mut log = LogWriter::open(settings.clone()).unwrap();
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
     for number in 0..50 {
         log.push(Stream::Stdout, format!("{number}\n").as_bytes(), TIME);
     }

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use gantry_model::record::Status;
+use gantry_model::record::{HealthStatus, Status};
 use gantry_runtime::ExitStatus;
 use rustix::process::{WaitOptions, wait};
 
 use super::client::Role;
 use super::libc_signal::KILL;
 use super::start::Run;
-use super::{INIT, Phase, Supervisor, note};
+use super::{Finishing, INIT, Phase, Supervisor, note};
 use crate::protocol::{Exit, Failure, Reply, chain};
 use crate::state;
 
@@ -33,7 +33,9 @@ impl Supervisor {
             match process.map(|(id, _)| *id) {
                 Some(INIT) => self.ended = Some(status.code()),
                 Some(id) => self.exec_ended(id, status.code()),
-                // An orphan of a container without a PID namespace of its own.
+                // That of a log that has arrived.
+                None if self.courier_ended(pid) => self.finish(),
+                // An orphan of a container without a PID namespace of its own, or a compressor.
                 None => {}
             }
         }
@@ -43,6 +45,7 @@ impl Supervisor {
     }
 
     fn exec_ended(&mut self, id: u32, code: i32) {
+        self.tell_exec_end(id, code);
         self.drain(id);
         if self.probe_ended(id, code) {
             return;
@@ -54,6 +57,14 @@ impl Supervisor {
         for (client, _) in self.followers(id) {
             client.reply(&exit);
             client.role = Role::Answered;
+        }
+    }
+
+    fn tell_exec_end(&self, id: u32, code: i32) {
+        if let Some(process) = self.processes.get(&id) {
+            let code = code.to_string();
+            let more = [("execID", process.exec_id.as_str()), ("exitCode", &code)];
+            self.tell_with("exec_die", &more);
         }
     }
 
@@ -112,7 +123,12 @@ impl Supervisor {
             self.poller.remove(relay);
         }
         drop(run);
+        if self.state.oom_killed {
+            self.tell("oom");
+        }
         self.leave_network(attached);
+        self.tell_unmounts();
+        self.tell_end(code, since.elapsed());
         let exit = Exit {
             code,
             oom_killed: self.state.oom_killed,
@@ -120,6 +136,15 @@ impl Supervisor {
             ..Exit::default()
         };
         self.decide_what_next(code, since, exit);
+    }
+
+    fn tell_end(&mut self, code: i32, ran_for: Duration) {
+        if std::mem::take(&mut self.stop_asked) {
+            self.tell("stop");
+        }
+        let (code, seconds) = (code.to_string(), ran_for.as_secs().to_string());
+        let more = [("execDuration", seconds.as_str()), ("exitCode", &code)];
+        self.tell_with("die", &more);
     }
 
     /// Restart, or the end.
@@ -130,8 +155,14 @@ impl Supervisor {
         self.state.pid_start = None;
         self.state.network = None;
         self.state.finished_at = Some(state::now());
+        if let Some(health) = &mut self.state.health {
+            health.status = HealthStatus::Unhealthy;
+        }
+        let once = std::mem::take(&mut self.restart_once);
         let wait = if self.ended_by_user {
             None
+        } else if once {
+            Some(Duration::ZERO)
         } else {
             let by_user = self.state.stopped_by_user;
             self.backoff
@@ -150,15 +181,31 @@ impl Supervisor {
         self.answer(&exit, false);
     }
 
-    /// The container has ended for good: record, release, answer. Afterwards this process
-    /// only passes on what clients have not read yet.
+    /// The container has ended for good: its log first.
     pub(super) fn finish_life(&mut self, exit: &Exit) {
-        let mut exit = exit.clone();
         self.phase = Phase::Over;
+        self.finishing = Some(Finishing {
+            exit: exit.clone(),
+            until: Instant::now() + GIVE_UP,
+        });
+        if self.end_log() {
+            self.finish();
+        }
+    }
+
+    /// Then record, release, answer. Afterwards this process only passes on what clients have
+    /// not read yet.
+    pub(super) fn finish(&mut self) {
+        let Some(Finishing { mut exit, .. }) = self.finishing.take() else {
+            return;
+        };
         self.state.supervisor_pid = None;
         if let Some(removal) = &self.settings.removal {
             match removal.hide() {
-                Ok(()) => exit.removed = true,
+                Ok(()) => {
+                    exit.removed = true;
+                    self.tell("destroy");
+                }
                 Err(error) => {
                     note(&chain(&error));
                     exit.error = chain(&error);
@@ -167,14 +214,13 @@ impl Supervisor {
             }
         } else {
             self.write_state();
-            let socket = self.settings.run_folder.join(crate::client::SOCKET);
+            let socket = self.settings.run_folder.join(crate::SOCKET_FILE);
             // A socket without a listener says "not running" just as well.
             let _remains = std::fs::remove_file(socket);
         }
         if let Some(listener) = self.listener.take() {
             self.poller.remove(&listener);
         }
-        self.log = None;
         // Who may take the lock may start the container again: only now, that all is done.
         self.lock = None;
         self.answer(&exit, true);

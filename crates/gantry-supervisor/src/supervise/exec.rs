@@ -3,7 +3,7 @@
 use std::io;
 
 use gantry_model::record::Status;
-use gantry_runtime::ExecTarget;
+use gantry_runtime::{ExecTarget, OverlayRoot};
 
 use super::client::Role;
 use super::process::Streams;
@@ -76,9 +76,24 @@ impl Supervisor {
             cgroup: running.running.cgroup(),
             seccomp: running.seccomp.as_ref(),
             die_with_parent: true,
+            preserve_fds: 0,
+            listening: None,
         };
-        let mut process = gantry_runtime::exec(&target, &request.process, theirs.stdio())
-            .map_err(|error| Failure::from_fault(&error))?;
+        let exec_id = random_id().map_err(internal)?;
+        let said = command_line(&request.process);
+        let tools = request.toolbox.as_ref().map(|toolbox| OverlayRoot {
+            lowers: toolbox.lowers.clone(),
+            upper: toolbox.upper.clone(),
+            work: toolbox.work.clone(),
+            volatile: true,
+        });
+        let started = match &tools {
+            None => gantry_runtime::exec(&target, &request.process, theirs.stdio()),
+            Some(tools) => {
+                gantry_runtime::exec_among(tools, &target, &request.process, theirs.stdio())
+            }
+        };
+        let mut process = started.map_err(|error| Failure::from_fault(&error))?;
         drop(theirs);
         let pid = process.pid();
         let pidfd = process.pidfd().try_clone_to_owned().map_err(internal)?;
@@ -86,6 +101,9 @@ impl Supervisor {
             && let Err(error) = streams.set_terminal(master)
         {
             note(&format!("cannot use the terminal: {error}"));
+        }
+        for action in ["exec_create", "exec_start"] {
+            self.tell_with(format!("{action}: {said}"), &[("execID", &exec_id)]);
         }
         let id = self.next_process;
         self.next_process += 1;
@@ -95,11 +113,27 @@ impl Supervisor {
                 pid,
                 pidfd,
                 streams,
+                exec_id,
                 held_up: false,
             },
         );
         Ok((id, pid))
     }
+}
+
+/// The command as events have it; Docker leaves a space behind it when it has no arguments.
+fn command_line(process: &oci_spec::runtime::Process) -> String {
+    let args = process.args().as_deref().unwrap_or_default();
+    match args.split_first() {
+        Some((command, rest)) => format!("{command} {}", rest.join(" ")),
+        None => String::new(),
+    }
+}
+
+fn random_id() -> io::Result<String> {
+    let mut bytes = [0_u8; 32];
+    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())?;
+    Ok(gantry_model::digest::hex_encode(&bytes))
 }
 
 fn window(size: oci_spec::runtime::Box) -> WindowSize {

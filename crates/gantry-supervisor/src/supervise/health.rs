@@ -1,14 +1,19 @@
 //! The health check: a probe now and then, and what follows from how it ends.
 
+mod connection;
+
 use std::time::{Duration, Instant};
 
-use gantry_model::record::{HealthProbe, HealthState, HealthStatus};
+use gantry_model::container::HealthOnFailure;
+use gantry_model::record::{HealthProbe, HealthState, HealthStatus, Status};
 
 use super::libc_signal::KILL;
-use super::{INIT, Phase, Supervisor};
-use crate::launch::HealthCheck;
-use crate::protocol::{Attach, ExecRequest};
+use super::poller::{Interest, Token};
+use super::{INIT, Phase, Supervisor, note};
+use crate::launch::{self, HealthCheck};
+use crate::protocol::{Attach, ExecRequest, Failure};
 use crate::state::now;
+use connection::{Connection, Outcome};
 
 /// Bytes of a probe's output that are kept.
 const MOST_OUTPUT: usize = 4096;
@@ -28,12 +33,27 @@ pub(super) struct Health {
 /// A probe that runs.
 #[derive(Debug)]
 struct Probe {
-    process: u32,
+    means: Means,
     start: String,
     /// When it has failed.
     until: Instant,
     late: bool,
     output: Vec<u8>,
+}
+
+/// By what a probe finds out.
+#[derive(Debug)]
+enum Means {
+    /// A process in the container.
+    Process(u32),
+    /// A connection.
+    Connection(Box<Connection>),
+}
+
+impl Probe {
+    fn is(&self, process: u32) -> bool {
+        matches!(self.means, Means::Process(own) if own == process)
+    }
 }
 
 impl Health {
@@ -56,10 +76,11 @@ impl Health {
 
     /// Takes output of a probe; false when it is another process's.
     pub(super) fn hear(&mut self, process: u32, bytes: &[u8]) -> bool {
-        let Some(probe) = self.probe.as_mut().filter(|probe| probe.process == process) else {
+        let Some(probe) = self.probe.as_mut().filter(|probe| probe.is(process)) else {
             return false;
         };
-        let room = MOST_OUTPUT.saturating_sub(probe.output.len());
+        // One more than is kept, which tells that there was more.
+        let room = (MOST_OUTPUT + 1).saturating_sub(probe.output.len());
         probe
             .output
             .extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -99,7 +120,11 @@ impl Supervisor {
         let Some(check) = &self.settings.health else {
             return;
         };
-        let state = HealthState::default();
+        // What the run before was found to be stays on record, as with Docker.
+        let state = HealthState {
+            log: self.state.health.take().unwrap_or_default().log,
+            ..HealthState::default()
+        };
         self.health = Some(Health::new(check, &state));
         self.state.health = Some(state);
     }
@@ -111,8 +136,14 @@ impl Supervisor {
         };
         if let Some(probe) = &mut health.probe {
             probe.late = true;
-            if let Some(process) = self.processes.get(&probe.process) {
-                process.signal(KILL);
+            match probe.means {
+                // Its end is what is waited for then.
+                Means::Process(process) => {
+                    if let Some(process) = self.processes.get(&process) {
+                        process.signal(KILL);
+                    }
+                }
+                Means::Connection(_) => self.probe_over(-1, String::new()),
             }
             return;
         }
@@ -121,28 +152,19 @@ impl Supervisor {
         let Some(check) = self.settings.health.clone().filter(|_| runs) else {
             return;
         };
-        let attach = Attach {
-            stdout: true,
-            stderr: true,
-            ..Attach::default()
-        };
-        let request = ExecRequest {
-            process: *check.process.clone(),
-            attach: Some(attach),
-        };
         let start = now();
-        match self.start_exec(&request) {
-            Ok((process, _)) => {
-                let probe = Probe {
-                    process,
-                    start,
-                    until: Instant::now() + check.timeout,
-                    late: false,
-                    output: Vec::new(),
-                };
+        match self.begin_probe(&check) {
+            Ok(means) => {
                 if let Some(health) = &mut self.health {
-                    health.probe = Some(probe);
+                    health.probe = Some(Probe {
+                        means,
+                        start,
+                        until: Instant::now() + check.timeout,
+                        late: false,
+                        output: Vec::new(),
+                    });
                 }
+                self.on_contact();
             }
             // A paused container is asked again later, without a verdict.
             Err(failure) if failure.conflict => self.plan_probe(&check),
@@ -164,18 +186,57 @@ impl Supervisor {
         let Some(health) = &mut self.health else {
             return false;
         };
-        let Some(probe) = health.probe.take_if(|probe| probe.process == process) else {
+        let Some(probe) = health.probe.as_ref().filter(|probe| probe.is(process)) else {
             return false;
         };
+        let output = shortened(&probe.output);
+        self.probe_over(code, output);
+        true
+    }
+
+    /// Goes on with a connection as far as that goes without waiting.
+    pub(super) fn on_contact(&mut self) {
+        let probe = self
+            .health
+            .as_mut()
+            .and_then(|health| health.probe.as_mut());
+        let Some(Means::Connection(connection)) = probe.map(|probe| &mut probe.means) else {
+            return;
+        };
+        if let Some(socket) = connection.socket() {
+            self.poller.remove(socket);
+        }
+        match connection.advance() {
+            Outcome::Done(well, output) => self.probe_over(i32::from(!well), output),
+            Outcome::Pending => {
+                let interest = if connection.is_connecting() {
+                    Interest::Write
+                } else {
+                    Interest::Read
+                };
+                if let Some(socket) = connection.socket()
+                    && let Err(error) = self.poller.add(socket, Token::Contact, interest)
+                {
+                    note(&format!("cannot wait for a probe's connection: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Ends the present probe.
+    fn probe_over(&mut self, code: i32, output: String) {
+        let Some(probe) = self.health.as_mut().and_then(|health| health.probe.take()) else {
+            return;
+        };
         let Some(check) = self.settings.health.clone() else {
-            return true;
+            return;
         };
-        let output = if probe.late {
-            format!("Health check exceeded timeout ({:?})", check.timeout)
+        let (exit_code, output) = if probe.late {
+            let timeout = go_duration(check.timeout);
+            (-1, format!("Health check exceeded timeout ({timeout})"))
         } else {
-            String::from_utf8_lossy(&probe.output).into_owned()
+            (code, output)
         };
-        let exit_code = if probe.late { -1 } else { code };
         let probe = HealthProbe {
             start: probe.start,
             end: now(),
@@ -183,7 +244,38 @@ impl Supervisor {
             output,
         };
         self.probed(&check, probe);
-        true
+    }
+
+    fn begin_probe(&mut self, check: &HealthCheck) -> Result<Means, Failure> {
+        match &check.probe {
+            launch::Probe::Run(process) => {
+                let attach = Attach {
+                    stdout: true,
+                    stderr: true,
+                    ..Attach::default()
+                };
+                let request = ExecRequest {
+                    process: *process.clone(),
+                    attach: Some(attach),
+                    toolbox: None,
+                };
+                self.start_exec(&request)
+                    .map(|(process, _)| Means::Process(process))
+            }
+            launch::Probe::Contact(contact) => {
+                let init = self.processes.get(&INIT);
+                let Some(init) = init.filter(|_| self.state.status == Status::Running) else {
+                    return Err(Failure::conflict("the container is paused"));
+                };
+                let own = self.state.network.as_ref();
+                let own = own.and_then(|network| network.ip_address.parse().ok());
+                Connection::new(contact.clone(), init.pid, own)
+                    .map(|connection| Means::Connection(Box::new(connection)))
+                    .map_err(|error| {
+                        Failure::internal(format!("cannot enter the container's network: {error}"))
+                    })
+            }
+        }
     }
 
     fn probed(&mut self, check: &HealthCheck, probe: HealthProbe) {
@@ -192,14 +284,33 @@ impl Supervisor {
         }
         let Some(health) = &self.health else { return };
         let running_for = health.since.elapsed();
-        judge(
-            self.state.health.get_or_insert_default(),
-            check,
-            probe,
-            running_for,
-        );
+        let state = self.state.health.get_or_insert_default();
+        let before = state.status;
+        judge(state, check, probe, running_for);
+        let status = state.status;
+        let changed = status != before;
+        if changed {
+            self.tell(format!("health_status: {status}"));
+        }
+        let fell_ill = changed && status == HealthStatus::Unhealthy;
         self.write_state();
         self.plan_probe(check);
+        if fell_ill {
+            self.react(check.on_failure);
+        }
+    }
+
+    /// Does what a container is to suffer that became unhealthy.
+    fn react(&mut self, action: HealthOnFailure) {
+        match action {
+            HealthOnFailure::None => {}
+            HealthOnFailure::Kill => self.kill_everything(),
+            HealthOnFailure::Restart => {
+                self.restart_once = true;
+                self.ask_to_end(None, None);
+            }
+            HealthOnFailure::Stop => self.stop(None, None),
+        }
     }
 
     fn plan_probe(&mut self, check: &HealthCheck) {
@@ -210,13 +321,40 @@ impl Supervisor {
     }
 }
 
+/// The beginning of what a probe wrote, marked where there was more.
+fn shortened(output: &[u8]) -> String {
+    let kept = &output[..output.len().min(MOST_OUTPUT)];
+    let mut text = String::from_utf8_lossy(kept).into_owned();
+    if output.len() > MOST_OUTPUT {
+        text.push_str("...");
+    }
+    text
+}
+
+/// A span as Go writes it.
+fn go_duration(span: Duration) -> String {
+    if span < Duration::from_mins(1) {
+        return format!("{span:?}");
+    }
+    let (minutes, rest) = (span.as_secs() / 60, span.as_secs() % 60);
+    let rest = match Duration::new(rest, span.subsec_nanos()) {
+        Duration::ZERO => "0s".to_owned(),
+        rest => format!("{rest:?}"),
+    };
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes}m{rest}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check() -> HealthCheck {
         HealthCheck {
-            process: Box::default(),
+            probe: launch::Probe::Run(Box::default()),
+            on_failure: HealthOnFailure::None,
             interval: Duration::from_secs(30),
             timeout: Duration::from_secs(3),
             start_period: Duration::from_secs(10),
@@ -255,6 +393,22 @@ mod tests {
             ),
         ] {
             assert_eq!(verdict(codes), want, "{codes:?}");
+        }
+    }
+
+    #[test]
+    fn texts_are_dockers() {
+        assert_eq!(shortened(b"short"), "short");
+        let long = shortened(&[b'x'; MOST_OUTPUT + 1]);
+        assert_eq!((long.len(), &long[4090..]), (4099, "xxxxxx..."));
+        for (span, want) in [
+            (Duration::from_millis(200), "200ms"),
+            (Duration::from_millis(1500), "1.5s"),
+            (Duration::from_secs(30), "30s"),
+            (Duration::from_secs(90), "1m30s"),
+            (Duration::from_secs(3600), "1h0m0s"),
+        ] {
+            assert_eq!(go_duration(span), want);
         }
     }
 

@@ -7,7 +7,6 @@ use super::process::Read;
 use super::{INIT, Process, Supervisor, note};
 use crate::log::Stream;
 use crate::protocol::{HEADER, Kind, header};
-use crate::state::now;
 
 /// Reads of one stream before other events get their turn.
 const TURNS: usize = 4;
@@ -67,13 +66,8 @@ impl Supervisor {
                 return 0;
             }
         };
-        if id == INIT
-            && let Some(log) = &mut self.log
-        {
-            log.push(stream, &self.scratch[HEADER..HEADER + count], &now());
-            if let Some(error) = log.take_failure() {
-                note(&format!("the log lost lines: {error}"));
-            }
+        if id == INIT && self.log_output(stream, HEADER, HEADER + count) {
+            self.hold_up(id);
         }
         if let Some(health) = &mut self.health
             && health.hear(id, &self.scratch[HEADER..HEADER + count])
@@ -126,9 +120,10 @@ impl Supervisor {
             .map(|(id, _)| *id)
             .collect();
         for id in waiting {
-            if self
-                .followers(id)
-                .any(|(client, _)| client.still_holds_up())
+            if self.log_still_holds_up(id)
+                || self
+                    .followers(id)
+                    .any(|(client, _)| client.still_holds_up())
             {
                 continue;
             }
@@ -146,10 +141,8 @@ impl Supervisor {
             }
             process.streams.close(stream);
         }
-        if id == INIT
-            && let Some(log) = &mut self.log
-        {
-            log.end(stream, &now());
+        if id == INIT {
+            self.log_end(stream);
         }
     }
 
@@ -172,10 +165,8 @@ impl Supervisor {
         {
             self.poller.remove(sink.as_fd());
         }
-        if id == INIT
-            && let Some(log) = &mut self.log
-        {
-            log.release();
+        if id == INIT {
+            self.release_log();
         }
     }
 }

@@ -23,6 +23,10 @@ pub(super) enum Token {
     Stdin(u32),
     /// A question to the name server inside the container, or its answer.
     Relay,
+    /// The process that carries the log takes more.
+    Log,
+    /// The connection of a health check.
+    Contact,
 }
 
 impl Token {
@@ -35,6 +39,8 @@ impl Token {
             Self::Stderr(index) => (4, index),
             Self::Stdin(index) => (5, index),
             Self::Relay => (6, 0),
+            Self::Log => (7, 0),
+            Self::Contact => (8, 0),
         };
         (kind << 32) | u64::from(index)
     }
@@ -49,6 +55,8 @@ impl Token {
             4 => Self::Stderr(index),
             5 => Self::Stdin(index),
             6 => Self::Relay,
+            7 => Self::Log,
+            8 => Self::Contact,
             _ => return None,
         })
     }
@@ -115,13 +123,17 @@ impl Poller {
         let _absent = epoll::delete(&self.epoll, fd);
     }
 
+    /// Sleeps until something happens or `deadline` passes, in little memory; what happened is
+    /// then to be asked for.
+    pub(super) fn rest(&self, deadline: Option<Instant>) -> io::Result<()> {
+        gantry_sys::memory::rest(self.epoll.as_fd(), deadline.map(left))
+    }
+
     /// Sleeps until something happens or `deadline` passes.
     pub(super) fn wait(&self, deadline: Option<Instant>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
         let timeout = deadline.map(|at| {
-            // A millisecond more than asked: the kernel may round down, and a wake-up before
-            // the deadline would spin.
-            let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            let left = left(at);
             Timespec {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(left.subsec_nanos()),
@@ -150,4 +162,10 @@ impl Poller {
         }
         Ok(())
     }
+}
+
+/// A millisecond more than is left: the kernel may round down, and a wake-up before the deadline
+/// would spin.
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1)
 }

@@ -126,6 +126,15 @@ impl Supervisor {
             Request::Unpause => self.freeze(id, false),
             Request::Wait { not_running: true } => self.set_role(id, Role::WaitingForStop),
             Request::Wait { not_running: false } => self.set_role(id, Role::WaitingForExit),
+            Request::Renamed { name } => {
+                let attributes = &mut self.settings.events.attributes;
+                attributes.insert("name".into(), name.clone());
+                if let Some(removal) = &mut self.settings.removal {
+                    removal.name_link.set_file_name(&name);
+                }
+                self.settings.name = name;
+                self.done(id);
+            }
             Request::SetRestart(policy) => {
                 self.settings.restart = policy;
                 self.done(id);
@@ -157,6 +166,7 @@ impl Supervisor {
             .processes
             .get(&INIT)
             .is_some_and(|init| init.streams.has_terminal());
+        self.tell("attach");
         if let Some(client) = self.clients.get_mut(&id) {
             client.reply(&Reply::Attached { terminal });
             client.role = Role::Attached {
@@ -167,6 +177,13 @@ impl Supervisor {
     }
 
     fn kill(&mut self, id: u32, signal: i32) {
+        // Between two runs nothing can be sent; what would end a run ends the waiting.
+        if matches!(self.phase, Phase::Restarting { .. }) {
+            if signal == KILL || signal == self.settings.stop_signal {
+                self.stop(None, None);
+            }
+            return self.done(id);
+        }
         let Some(init) = self.processes.get(&INIT) else {
             return self.fail(id, Failure::conflict("the container is not running"));
         };
@@ -174,6 +191,7 @@ impl Supervisor {
             return self.fail(id, Failure::internal(format!("invalid signal: {signal}")));
         }
         init.signal(signal);
+        self.tell_with("kill", &[("signal", &signal.to_string())]);
         if signal == KILL || signal == self.settings.stop_signal {
             self.ended_by_user = true;
             self.state.stopped_by_user = true;
@@ -218,6 +236,7 @@ impl Supervisor {
             Status::Running
         };
         self.write_state();
+        self.tell(if freeze { "pause" } else { "unpause" });
         self.done(id);
     }
 
@@ -235,10 +254,20 @@ impl Supervisor {
         self.write_state();
     }
 
-    /// Asks the container to stop; kills it when the time is up.
+    /// Asks the container to stop for good; kills it when the time is up.
     pub(super) fn stop(&mut self, signal: Option<i32>, timeout: Option<i64>) {
-        self.ended_by_user = true;
         self.state.stopped_by_user = true;
+        self.end_for_good(signal, timeout);
+    }
+
+    /// The system goes down: end well, and start again with the next boot, which is why nobody
+    /// has stopped this container.
+    pub(super) fn shut_down(&mut self) {
+        self.end_for_good(None, None);
+    }
+
+    fn end_for_good(&mut self, signal: Option<i32>, timeout: Option<i64>) {
+        self.ended_by_user = true;
         if matches!(self.phase, Phase::Restarting { .. }) {
             self.state.status = Status::Exited;
             let exit = crate::protocol::Exit {
@@ -247,10 +276,18 @@ impl Supervisor {
             };
             return self.finish_life(&exit);
         }
+        self.ask_to_end(signal, timeout);
+    }
+
+    /// Sends the stop signal; kills the container when the time is up.
+    pub(super) fn ask_to_end(&mut self, signal: Option<i32>, timeout: Option<i64>) {
         let Some(init) = self.processes.get(&INIT) else {
             return;
         };
-        init.signal(signal.unwrap_or(self.settings.stop_signal));
+        let signal = signal.unwrap_or(self.settings.stop_signal);
+        init.signal(signal);
+        self.tell_with("kill", &[("signal", &signal.to_string())]);
+        self.stop_asked = true;
         self.thaw_after_signal();
         self.kill_at = match u64::try_from(timeout.unwrap_or(self.settings.stop_timeout)) {
             Ok(seconds) => {

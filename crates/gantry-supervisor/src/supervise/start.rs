@@ -2,22 +2,26 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Instant;
 
-use gantry_model::record::Status;
-use gantry_network::{AttachRequest, Endpoint, LINGER, NetworkConfig, Networks, Relay};
+use gantry_model::record::{NetworkState, Status};
+use gantry_network::{
+    AttachRequest, Endpoint, LINGER, NetworkConfig, Networks, Relay, UserNetwork, UserRequest,
+};
 use gantry_runtime::{
     Created, Namespaces, OverlayRoot, PrepareError, RootFs, Running, SeccompChoice, create,
 };
+use gantry_sys::netlink::MacError;
 use gantry_sys::seccomp::Filter;
 
 use super::poller::{Interest, Token};
 use super::process::{Streams, TheirEnds};
 use super::{INIT, Phase, Process, Supervisor, note};
 use crate::launch::{HostsFile, Launch, Network, Settings};
-use crate::log::LogWriter;
+use crate::log::OpenError;
 use crate::protocol::{Exit, Failure, Reply};
 use crate::{CGROUP_FILE, DOCUMENT_FILE, state};
 
@@ -35,13 +39,30 @@ pub(super) struct Run {
     pub(super) since: Instant,
 }
 
-/// A place on the bridge.
+/// A place on a network.
 #[derive(Debug)]
 pub(super) struct Joined {
-    /// With the sockets that hold the published ports.
-    endpoint: Endpoint,
+    place: Place,
     /// Answers questions for names where the container cannot ask itself.
     pub(super) relay: Option<Relay>,
+}
+
+/// Which network a place is on.
+#[derive(Debug)]
+enum Place {
+    /// The bridge, with the sockets that hold the published ports.
+    Bridge(Endpoint),
+    /// One of its own that a program carries.
+    User(UserNetwork),
+}
+
+impl Joined {
+    fn state(&self) -> NetworkState {
+        match &self.place {
+            Place::Bridge(endpoint) => (&endpoint.attachment).into(),
+            Place::User(network) => network.state(),
+        }
+    }
 }
 
 /// Why a start failed.
@@ -51,6 +72,8 @@ pub(super) enum BeginError {
     Start(#[from] gantry_runtime::StartError),
     #[error(transparent)]
     Refused(Failure),
+    #[error(transparent)]
+    Log(#[from] OpenError),
     #[error("cannot prepare {what} of the container")]
     Prepare {
         what: &'static str,
@@ -64,7 +87,7 @@ impl BeginError {
         match self {
             Self::Start(error) => Failure::from_fault(error),
             Self::Refused(failure) => failure.clone(),
-            Self::Prepare { .. } => Failure::internal(crate::protocol::chain(self)),
+            Self::Log(_) | Self::Prepare { .. } => Failure::internal(crate::protocol::chain(self)),
         }
     }
 }
@@ -103,9 +126,7 @@ impl Supervisor {
             .listen()
             .map_err(preparing("the socket"))
             .and_then(|()| {
-                if let Some(log) = &self.settings.log {
-                    self.log = Some(LogWriter::open(log.clone()).map_err(preparing("the log"))?);
-                }
+                self.open_log()?;
                 self.begin_run(launch)
             });
         match outcome {
@@ -209,6 +230,7 @@ impl Supervisor {
                 pid,
                 pidfd,
                 streams,
+                exec_id: String::new(),
                 held_up: false,
             },
         );
@@ -241,6 +263,7 @@ impl Supervisor {
             init: launch.init,
             die_with_parent: true,
             strict_rlimits: launch.strict_rlimits,
+            oci: gantry_runtime::OciOptions::default(),
         };
         let mut refused = None;
         let outcome = create(&request, |namespaces| -> Result<(), PrepareError> {
@@ -271,6 +294,9 @@ impl Supervisor {
             return;
         };
         let outcome = networks.detach(self.settings.id.as_str());
+        if self.state.network.is_some() {
+            self.tell_network("disconnect");
+        }
         for failure in &outcome.failures {
             note(&format!("network: {}", crate::protocol::chain(failure)));
         }
@@ -305,8 +331,13 @@ impl Supervisor {
             .run
             .as_ref()
             .and_then(|run| run.joined.as_ref())
-            .map(|joined| (&joined.endpoint.attachment).into());
+            .map(Joined::state);
         self.write_state();
+        self.tell_mounts();
+        if self.state.network.is_some() {
+            self.tell_network("connect");
+        }
+        self.tell("start");
     }
 
     pub(super) fn write_state(&self) {
@@ -333,49 +364,77 @@ pub(super) fn networks(settings: &Settings) -> Option<Networks> {
 
 impl Supervisor {
     fn join_network(&self, namespaces: &Namespaces<'_>) -> Result<Option<Joined>, Failure> {
-        let Network::Bridge {
-            ports,
-            hostname,
-            hosts,
-            relay_to,
-            ..
-        } = &self.settings.network
-        else {
-            if self.settings.network == Network::Loopback {
-                gantry_network::loopback_up(namespaces.network)
-                    .map_err(|error| Failure::from_fault(&error))?;
+        match &self.settings.network {
+            Network::Foreign => Ok(None),
+            Network::Loopback => gantry_network::loopback_up(namespaces.network)
+                .map(|()| None)
+                .map_err(|error| Failure::from_fault(&error)),
+            Network::Bridge {
+                ports,
+                hostname,
+                hosts,
+                relay_to,
+                mac,
+                link_local,
+                ..
+            } => {
+                let mac = mac.as_deref().map(str::parse).transpose();
+                let request = AttachRequest {
+                    endpoint_id: self.settings.id.as_str(),
+                    netns: namespaces.network,
+                    owner_pid: std::process::id(),
+                    ports,
+                    hostname,
+                    mac: mac.map_err(|error: MacError| Failure::internal(error.to_string()))?,
+                    link_local,
+                };
+                self.join_bridge(namespaces, &request, (hosts, relay_to))
+                    .map(Some)
             }
-            return Ok(None);
-        };
+            Network::User {
+                ports,
+                hosts,
+                relay_to,
+                program,
+            } => {
+                let request = UserRequest {
+                    netns: namespaces.network,
+                    ports,
+                    folder: &self.settings.run_folder,
+                    program: *program,
+                };
+                let network =
+                    UserNetwork::start(&request).map_err(|error| Failure::from_fault(&error))?;
+                let addresses = (network.address(), network.host());
+                let relay = complete(namespaces, hosts, relay_to, addresses)?;
+                let place = Place::User(network);
+                Ok(Some(Joined { place, relay }))
+            }
+        }
+    }
+
+    fn join_bridge(
+        &self,
+        namespaces: &Namespaces<'_>,
+        request: &AttachRequest<'_>,
+        (hosts, relay_to): (&HostsFile, &[SocketAddr]),
+    ) -> Result<Joined, Failure> {
         let networks = self.networks.as_ref().ok_or_else(|| {
             Failure::internal("the networks of this installation cannot be opened")
         })?;
-        let request = AttachRequest {
-            endpoint_id: self.settings.id.as_str(),
-            netns: namespaces.network,
-            owner_pid: std::process::id(),
-            ports,
-            hostname,
-            mac: None,
-        };
         let endpoint = networks
-            .attach(&request)
+            .attach(request)
             .map_err(|error| Failure::from_fault(&error))?;
         for warning in &endpoint.warnings {
             note(&format!("network: {warning}"));
         }
-        let complete = || -> Result<Option<Relay>, Failure> {
-            write_hosts(hosts, &endpoint).map_err(|error| {
-                Failure::internal(format!("cannot write {}: {error}", hosts.path.display()))
-            })?;
-            let servers = relay_to.clone();
-            (!servers.is_empty())
-                .then(|| Relay::open(namespaces.network, servers))
-                .transpose()
-                .map_err(|error| Failure::from_fault(&error))
-        };
-        match complete() {
-            Ok(relay) => Ok(Some(Joined { endpoint, relay })),
+        let attachment = &endpoint.attachment;
+        let addresses = (attachment.address, attachment.gateway);
+        match complete(namespaces, hosts, relay_to, addresses) {
+            Ok(relay) => Ok(Joined {
+                place: Place::Bridge(endpoint),
+                relay,
+            }),
             Err(failure) => {
                 drop(networks.detach(self.settings.id.as_str()));
                 Err(failure)
@@ -398,12 +457,29 @@ impl Supervisor {
     }
 }
 
+/// What remains once the addresses of the container and of the host are known: `/etc/hosts`, and
+/// answers for names where the container cannot ask itself.
+fn complete(
+    namespaces: &Namespaces<'_>,
+    hosts: &HostsFile,
+    relay_to: &[SocketAddr],
+    (address, host): (Ipv4Addr, Ipv4Addr),
+) -> Result<Option<Relay>, Failure> {
+    write_hosts(hosts, address, host).map_err(|error| {
+        Failure::internal(format!("cannot write {}: {error}", hosts.path.display()))
+    })?;
+    let servers = relay_to.to_vec();
+    (!servers.is_empty())
+        .then(|| Relay::open(namespaces.network, servers))
+        .transpose()
+        .map_err(|error| Failure::from_fault(&error))
+}
+
 /// Completes `/etc/hosts`; in place, because the container may have it mounted already.
-fn write_hosts(hosts: &HostsFile, endpoint: &Endpoint) -> io::Result<()> {
+fn write_hosts(hosts: &HostsFile, address: Ipv4Addr, host: Ipv4Addr) -> io::Result<()> {
     if hosts.path == Path::new("") {
         return Ok(());
     }
-    let address = endpoint.attachment.address.to_string();
-    let gateway = endpoint.attachment.gateway.to_string();
-    std::fs::write(&hosts.path, hosts.text(&address, &gateway))
+    let text = hosts.text(&address.to_string(), &host.to_string());
+    std::fs::write(&hosts.path, text)
 }

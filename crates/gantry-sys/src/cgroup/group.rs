@@ -152,7 +152,13 @@ impl Cgroup {
         let v2 = settings.v2_writes();
         for write in &v1 {
             if let Some(directory) = self.v1_of(&write.controller) {
-                write_value(&directory.join(&write.file), &write.value)?;
+                let file = directory.join(&write.file);
+                // A kernel that does not count swap does not limit it either.
+                let unlimited_swap =
+                    write.file == "memory.memsw.limit_in_bytes" && write.value == "-1";
+                if !unlimited_swap || file.exists() {
+                    write_value(&file, &write.value)?;
+                }
             } else if self.v2().is_none() {
                 return Err(missing(write));
             }
@@ -174,6 +180,12 @@ impl Cgroup {
             };
             let raw = settings.unified.contains_key(&write.file);
             if self.has_v1(v1_controller) && !raw {
+                continue;
+            }
+            if write.file == "memory.swap.max"
+                && write.value == "max"
+                && !directory.join(&write.file).exists()
+            {
                 continue;
             }
             write_v2(directory, write)?;

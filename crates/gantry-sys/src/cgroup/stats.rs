@@ -47,6 +47,17 @@ impl Cgroup {
         stats
     }
 
+    /// Every figure that the kernel keeps about the memory, by its own names.
+    pub fn memory_details(&self) -> Vec<(String, u64)> {
+        let text = self.read("memory", "memory.stat").unwrap_or_default();
+        text.lines()
+            .filter_map(|line| {
+                let (name, value) = line.split_once(' ')?;
+                Some((name.to_owned(), number(value)?))
+            })
+            .collect()
+    }
+
     fn memory_stats(&self, stats: &mut Stats) {
         let v1 = self.has_v1("memory");
         let read = |file| self.read("memory", file);

@@ -53,6 +53,34 @@ impl fmt::Display for Mac {
     }
 }
 
+/// A text that is no Ethernet address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a valid mac address")]
+pub struct MacError(String);
+
+impl std::str::FromStr for Mac {
+    type Err = MacError;
+
+    /// Six bytes in hexadecimal, between colons or hyphens.
+    fn from_str(text: &str) -> Result<Self, MacError> {
+        let bad = || MacError(text.chars().take(100).collect());
+        let separator = if text.contains('-') { '-' } else { ':' };
+        let mut bytes = [0; 6];
+        let mut parts = text.split(separator);
+        for byte in &mut bytes {
+            let part = parts
+                .next()
+                .filter(|part| part.len() == 2)
+                .ok_or_else(bad)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| bad())?;
+        }
+        if parts.next().is_some() {
+            return Err(bad());
+        }
+        Ok(Self(bytes))
+    }
+}
+
 /// An interface as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -124,6 +152,8 @@ pub struct LinkChange<'a> {
     pub route_localnet: Option<bool>,
     /// Give it no IPv6 address of the kernel's own making.
     pub without_ipv6_addresses: bool,
+    /// Move it to this network namespace, where it is down and has no addresses at first.
+    pub netns: Option<BorrowedFd<'a>>,
 }
 
 fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER] {
@@ -221,6 +251,9 @@ pub fn set_link(target: LinkName<'_>, change: &LinkChange<'_>) -> Message {
     }
     if let Some(master) = change.master {
         message = message.u32(IFLA_MASTER, master);
+    }
+    if let Some(netns) = change.netns {
+        message = message.u32(IFLA_NET_NS_FD, netns.as_raw_fd().cast_unsigned());
     }
     if let Some(on) = change.route_localnet {
         message = message.nest(IFLA_AF_SPEC, |spec| {

@@ -63,6 +63,18 @@ pub fn set_domain_name(name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
+/// Leaves the keyrings of the caller's session for a new, empty session keyring (keyctl(2)).
+pub fn new_session_keyring() -> io::Result<()> {
+    let name: *const libc::c_char = std::ptr::null();
+    // SAFETY: a null name asks for an anonymous keyring; no memory is touched.
+    let result =
+        unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Whether this process has one thread.
 pub fn is_single_threaded() -> io::Result<bool> {
     // Does nothing in a process with one thread, and is refused in any other (unshare(2)).

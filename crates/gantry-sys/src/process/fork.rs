@@ -26,13 +26,18 @@ pub fn exit_now(code: i32) -> ! {
 /// Closes every descriptor above the standard streams but `keep`, whoever in this program holds it:
 /// only for a forked child that goes on with nothing but `keep` and leaves by [`exit_now`].
 pub fn close_everything_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    close_everything_from(3, keep)
+}
+
+/// The same, but the descriptors below `lowest` stay as they are as well.
+pub fn close_everything_from(lowest: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut keep: Vec<libc::c_uint> = keep
         .iter()
         .map(|fd| fd.as_raw_fd().cast_unsigned())
-        .filter(|number| *number > 2)
+        .filter(|number| *number >= lowest)
         .collect();
     keep.sort_unstable();
-    let mut next = 3;
+    let mut next = lowest;
     for number in keep.into_iter().chain([libc::c_uint::MAX]) {
         if number > next {
             // SAFETY: no memory depends on these descriptors, and the caller uses none of them.

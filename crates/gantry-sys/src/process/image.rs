@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, SealFlags};
 
 use crate::fd;
 use crate::mount::{Attributes, Change, Mount};
@@ -31,6 +31,18 @@ impl Image {
         Ok(IMAGE.get_or_init(|| made))
     }
 
+    /// Whether this process already runs from a file that nobody can write to.
+    pub fn is_running() -> io::Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let own = rustix::fs::open(OWN, flags, Mode::empty())?;
+        let mount = rustix::fs::fstatvfs(&own)?.f_flag;
+        if mount.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            return Ok(true);
+        }
+        // Only files in memory have seals.
+        Ok(rustix::fs::fcntl_get_seals(&own).is_ok_and(|seals| seals.contains(SealFlags::WRITE)))
+    }
+
     fn make() -> io::Result<Image> {
         match Image::read_only_mount() {
             Ok(image) => Ok(image),
@@ -40,13 +52,33 @@ impl Image {
     }
 
     fn read_only_mount() -> io::Result<Image> {
-        let mount = Mount::copy_of(Path::new(OWN), false).map_err(|error| error.source)?;
+        let mount = match Mount::copy_of(Path::new(OWN), false) {
+            Ok(mount) => mount,
+            // Since this program began, its process has entered a mount namespace of its own, and
+            // the file it executes is still the one of the old namespace.
+            Err(_) => {
+                Mount::copy_of_fd(Image::own_file_here()?, false).map_err(|error| error.source)?
+            }
+        };
         let change = Change {
             set: Attributes::READ_ONLY.with(Attributes::NO_SETUID),
             ..Change::default()
         };
         mount.change(&change, false).map_err(|error| error.source)?;
         Ok(Image(mount.into()))
+    }
+
+    /// The file this process executes, by its path in the mount namespace of now.
+    fn own_file_here() -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let path = std::fs::read_link(OWN)?;
+        let here = rustix::fs::open(path, flags, Mode::empty())?;
+        let own = rustix::fs::open(OWN, flags, Mode::empty())?;
+        let (here_is, own_is) = (rustix::fs::fstat(&here)?, rustix::fs::fstat(&own)?);
+        if (here_is.st_dev, here_is.st_ino) != (own_is.st_dev, own_is.st_ino) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(here)
     }
 
     fn sealed_copy() -> io::Result<Image> {
@@ -68,6 +100,24 @@ impl AsFd for Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_a_namespace_made_later_needs_no_copy() {
+        std::thread::scope(|scope| {
+            let made = scope.spawn(|| {
+                // SAFETY: this new thread shares nothing but memory with the others afterwards.
+                let result = unsafe { libc::unshare(libc::CLONE_FS | libc::CLONE_NEWNS) };
+                assert_eq!(result, 0);
+                let mount = Image::read_only_mount().expect("a mount of this program");
+                let stat = rustix::fs::fstat(&mount).expect("a file");
+                let own = std::os::unix::fs::MetadataExt::ino(
+                    &std::fs::metadata(OWN).expect("a program"),
+                );
+                assert_eq!(stat.st_ino, own);
+            });
+            made.join().expect("made");
+        });
+    }
 
     #[test]
     fn a_sealed_copy_is_whole() {

@@ -180,6 +180,14 @@ pub fn write_id_maps(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> io::Re
 /// A user namespace of its own with these mappings and no process in it: what an ID-mapped mount
 /// is seen through.
 pub fn user_namespace(uids: &[IdMapping], gids: &[IdMapping]) -> io::Result<OwnedFd> {
+    user_namespace_mapped_by(|pid| write_id_maps(pid, uids, gids))
+}
+
+/// A new user namespace with no process in it. `map` sets the mappings, by the ID of a process
+/// that waits in the namespace meanwhile.
+pub fn user_namespace_mapped_by<E: From<io::Error>>(
+    map: impl FnOnce(i32) -> Result<(), E>,
+) -> Result<OwnedFd, E> {
     let (reader, writer) = crate::fd::pipe()?;
     let fork = Fork {
         namespaces: [Namespace::User].into_iter().collect(),
@@ -194,9 +202,74 @@ pub fn user_namespace(uids: &[IdMapping], gids: &[IdMapping]) -> io::Result<Owne
         rustix::io::read(&reader, &mut [0; 1]).ok();
         0
     })?;
-    let made = write_id_maps(child.pid(), uids, gids)
-        .and_then(|()| fs::File::open(format!("/proc/{}/ns/user", child.pid())));
+    let made = map(child.pid())
+        .and_then(|()| Ok(fs::File::open(format!("/proc/{}/ns/user", child.pid()))?));
     drop(writer);
     child.wait()?;
     Ok(made?.into())
+}
+
+/// The mappings of a process's user namespace, users first, as this process sees them. `None`
+/// stands for this process itself.
+pub fn id_maps(pid: Option<i32>) -> io::Result<(Vec<IdMapping>, Vec<IdMapping>)> {
+    let read = |name: &str| -> io::Result<Vec<IdMapping>> {
+        let path = match pid {
+            Some(pid) => format!("/proc/{pid}/{name}"),
+            None => format!("/proc/self/{name}"),
+        };
+        parse_id_map(&fs::read_to_string(path)?).ok_or(io::ErrorKind::InvalidData.into())
+    };
+    Ok((read("uid_map")?, read("gid_map")?))
+}
+
+fn parse_id_map(text: &str) -> Option<Vec<IdMapping>> {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        Some(IdMapping {
+            inside: numbers.next()?.ok()?,
+            outside: numbers.next()?.ok()?,
+            size: numbers.next()?.ok()?,
+        })
+    };
+    text.lines().map(line).collect()
+}
+
+/// The file of the namespace that the kernel has made for itself (`PROC_USER_INIT_INO`).
+const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
+
+/// Whether this process is in the user namespace that the machine has started with. In any other
+/// one even user 0 has no power over what is the whole machine's: devices, `trusted.` attributes,
+/// cgroups that are not delegated.
+pub fn is_in_initial_user_namespace() -> bool {
+    // Without `/proc` nothing would work, so that a failure means nothing here.
+    fs::read_link("/proc/self/ns/user")
+        .map_or(true, |name| name.as_os_str() == INITIAL_USER_NAMESPACE)
+}
+
+/// Whether processes of this user namespace may change their supplementary groups.
+pub fn may_set_groups() -> bool {
+    fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim_end() != "deny")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_are_read() {
+        let mapping = |inside, outside, size| IdMapping {
+            inside,
+            outside,
+            size,
+        };
+        let text = "         0       1000          1\n         1     100000      65536\n";
+        let expected = vec![mapping(0, 1000, 1), mapping(1, 100_000, 65536)];
+        assert_eq!(parse_id_map(text), Some(expected));
+        assert_eq!(parse_id_map(""), Some(Vec::new()));
+        for bad in ["0 1", "a 0 1", "0 0 4294967296"] {
+            assert_eq!(parse_id_map(bad), None, "{bad}");
+        }
+        let (uids, gids) = id_maps(None).expect("mappings");
+        assert!(!uids.is_empty() && !gids.is_empty());
+    }
 }

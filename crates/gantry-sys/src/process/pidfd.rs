@@ -28,7 +28,7 @@ pub enum Exit {
 }
 
 impl Process {
-    pub(super) fn new(pid: i32, pidfd: OwnedFd) -> Process {
+    pub(crate) fn new(pid: i32, pidfd: OwnedFd) -> Process {
         Process { pid, pidfd }
     }
 

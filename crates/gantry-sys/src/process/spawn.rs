@@ -20,7 +20,8 @@ pub struct Spawn<'a> {
     pub environment: &'a [&'a OsStr],
     /// The descriptors it gets, with their numbers there; it gets no other.
     pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
-    /// Whether it leads a session of its own, without a terminal.
+    /// Whether it leads a session of its own, without a terminal and with the root as its working
+    /// directory: it outlives the command that starts it, and must keep no file system busy.
     pub new_session: bool,
     /// Whether it is killed when the calling thread ends.
     pub die_with_parent: bool,
@@ -154,7 +155,7 @@ fn follow(orders: &Orders<'_>) -> libc::c_int {
                 return libc::ESRCH;
             }
         }
-        if orders.new_session && libc::setsid() < 0 {
+        if orders.new_session && (libc::setsid() < 0 || libc::chdir(c"/".as_ptr()) < 0) {
             return *libc::__errno_location();
         }
         for (source, target) in orders.moves {

@@ -33,8 +33,8 @@ fn audit_arch(arch: Arch) -> u32 {
 }
 
 /// The `SECCOMP_RET_*` value of an action.
-fn return_value(action: Action) -> Result<u32, CompileError> {
-    Ok(match action {
+fn return_value(action: Action) -> u32 {
+    match action {
         Action::KillProcess => 0x8000_0000,
         Action::KillThread => 0,
         Action::Trap => 0x0003_0000,
@@ -42,8 +42,8 @@ fn return_value(action: Action) -> Result<u32, CompileError> {
         Action::Trace(message) => 0x7ff0_0000 | u32::from(message),
         Action::Allow => 0x7fff_0000,
         Action::Log => 0x7ffc_0000,
-        Action::Notify => return Err(CompileError::ListenerUnsupported),
-    })
+        Action::Notify => 0x7fc0_0000,
+    }
 }
 
 /// One rule's conditions, all of which must hold, and what then happens.
@@ -83,7 +83,7 @@ pub(super) fn compile(profile: &Profile, native: Arch) -> Result<Vec<Instruction
     check_arguments(profile)?;
     let resolved = resolve(profile);
     let mut program = Assembler::default();
-    let mut entry = program.ret(return_value(Action::KillThread)?);
+    let mut entry = program.ret(return_value(Action::KillThread));
     // The one built last is asked first: the native architecture.
     for &arch in machines(profile, native).iter().rev() {
         let start = machine(&mut program, profile, &resolved, arch)?;
@@ -330,11 +330,11 @@ fn leaf(
     default: Action,
 ) -> Result<Label, CompileError> {
     match decision {
-        Decision::Always(action) => Ok(program.ret(return_value(*action)?)),
+        Decision::Always(action) => Ok(program.ret(return_value(*action))),
         Decision::Depends { clauses, width } => {
-            let mut otherwise = program.ret(return_value(default)?);
+            let mut otherwise = program.ret(return_value(default));
             for clause in clauses.iter().rev() {
-                let mut hit = program.ret(return_value(clause.action)?);
+                let mut hit = program.ret(return_value(clause.action));
                 for check in clause.checks.iter().rev() {
                     hit = condition(program, check, *width, hit, otherwise);
                 }

@@ -178,13 +178,25 @@ impl LoadFlags {
     /// Speculative store bypass stays enabled for the process.
     pub const SPEC_ALLOW: LoadFlags = LoadFlags(4);
 
-    /// The flag of an OCI name such as `SECCOMP_FILTER_FLAG_LOG`; `None` for an unknown or
-    /// listener-only one.
+    /// Loading gives a descriptor through which somebody else decides about the calls whose
+    /// action is [`Action::Notify`].
+    pub const LISTENER: LoadFlags = LoadFlags(8);
+    /// The wait for such a decision is only interrupted by what kills the process.
+    pub const WAIT_KILLABLE: LoadFlags = LoadFlags(32);
+
+    /// Whether every flag of `other` is among these.
+    pub fn contains(self, other: LoadFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The flag of an OCI name such as `SECCOMP_FILTER_FLAG_LOG`; `None` for an unknown
+    /// one.
     pub fn from_oci_name(name: &str) -> Option<LoadFlags> {
         Some(match name {
             "SECCOMP_FILTER_FLAG_TSYNC" => LoadFlags::TSYNC,
             "SECCOMP_FILTER_FLAG_LOG" => LoadFlags::LOG,
             "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => LoadFlags::SPEC_ALLOW,
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => LoadFlags::WAIT_KILLABLE,
             _ => return None,
         })
     }
@@ -197,7 +209,7 @@ impl LoadFlags {
 
     /// The flags of these bits; `None` when one is not among those above.
     pub fn from_bits(bits: u32) -> Option<LoadFlags> {
-        (bits & !7 == 0).then_some(LoadFlags(bits))
+        (bits & !0b10_1111 == 0).then_some(LoadFlags(bits))
     }
 
     /// The bits as `seccomp(2)` takes them.
@@ -323,6 +335,25 @@ impl ConditionalProfile {
 }
 
 impl Profile {
+    /// Whether somebody else is to decide about some call.
+    pub fn notifies(&self) -> bool {
+        self.default_action == Action::Notify
+            || self.rules.iter().any(|rule| rule.action == Action::Notify)
+    }
+
+    /// Whether somebody else may be asked about this call.
+    pub fn may_notify(&self, syscall: &str) -> bool {
+        let mut named = self
+            .rules
+            .iter()
+            .filter(|rule| rule.names.iter().any(|name| name == syscall))
+            .peekable();
+        match named.peek() {
+            None => self.default_action == Action::Notify,
+            Some(_) => named.any(|rule| rule.action == Action::Notify),
+        }
+    }
+
     /// The profile that Docker and containerd give a container that asks for none, for a
     /// container whose bounding set holds `caps` (names such as `CAP_SYS_ADMIN`) on this
     /// machine's architecture and a kernel of this version and patch level.

@@ -314,8 +314,8 @@ mod tests {
                 125,
             ),
             (
-                "run --gpus all busybox",
-                "flag --gpus is not supported: GPUs are not added yet, name their devices with --device",
+                "run --use-api-socket busybox",
+                "flag --use-api-socket is not supported: there is no API socket, there is no daemon",
                 125,
             ),
         ] {

@@ -2,7 +2,7 @@
 
 use super::command::{Command, Group, command};
 use super::usage::Arity;
-use crate::commands::{builder, container, image, network, registry, system, volume};
+use crate::commands::{self, builder, container, image, network, registry, system, volume};
 
 /// The nouns.
 pub(crate) const GROUPS: &[Group] = &[
@@ -65,9 +65,16 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["container exec", "exec"], "[OPTIONS] CONTAINER COMMAND [ARG...]", "Execute a command in a running container", AtLeast(2), Start, container::exec::ExecArgs),
     command!(["container attach", "attach"], "[OPTIONS] CONTAINER", "Attach local standard input, output, and error streams to a running container", Exactly(1), Plain, container::attach::AttachArgs),
     command!(["container wait", "wait"], "CONTAINER [CONTAINER...]", "Block until one or more containers stop, then print their exit codes", AtLeast(1), Plain, container::wait::WaitArgs),
+    command!(["container cp", "cp"], "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH", "Copy files/folders between a container and the local filesystem", Exactly(2), Plain, container::cp::CpArgs),
+    command!(["container debug", "debug"], "[OPTIONS] CONTAINER [COMMAND] [ARG...]", "Run a shell with tools in a running container that has none", AtLeast(1), Start, container::debug::DebugArgs),
+    command!(["container diff", "diff"], "CONTAINER", "Inspect changes to files or directories on a container's filesystem", Exactly(1), Plain, container::diff::DiffArgs),
+    command!(["container export", "export"], "[OPTIONS] CONTAINER", "Export a container's filesystem as a tar archive", Exactly(1), Plain, container::export::ExportArgs),
+    command!(["container commit", "commit"], "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]", "Create a new image from a container's changes", Between(1, 2), Plain, container::commit::CommitArgs),
     command!(["container rename", "rename"], "CONTAINER NEW_NAME", "Rename a container", Exactly(2), Plain, container::rename::RenameArgs),
     command!(["container pause", "pause"], "CONTAINER [CONTAINER...]", "Pause all processes within one or more containers", AtLeast(1), Plain, container::pause::PauseArgs),
     command!(["container unpause", "unpause"], "CONTAINER [CONTAINER...]", "Unpause all processes within one or more containers", AtLeast(1), Plain, container::unpause::UnpauseArgs),
+    command!(["container stats", "stats"], "[OPTIONS] [CONTAINER...]", "Display a live stream of container(s) resource usage statistics", AtLeast(0), Plain, container::stats::StatsArgs),
+    command!(["container update", "update"], "[OPTIONS] CONTAINER [CONTAINER...]", "Update configuration of one or more containers", AtLeast(1), Plain, container::update::UpdateArgs),
     command!(["container top", "top"], "CONTAINER [ps OPTIONS]", "Display the running processes of a container", AtLeast(1), Plain, container::top::TopArgs),
     command!(["container port", "port"], "CONTAINER [PRIVATE_PORT[/PROTO]]", "List port mappings or a specific mapping for the container", Between(1, 2), Plain, container::port::PortArgs),
     command!(["container prune"], "[OPTIONS]", "Remove all stopped containers", Exactly(0), Plain, container::prune::PruneArgs),
@@ -92,7 +99,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["volume prune"], "[OPTIONS]", "Remove unused local volumes", Exactly(0), Plain, volume::prune::PruneArgs),
     command!(["network ls", "network list"], "[OPTIONS]", "List networks", Exactly(0), Plain, network::ls::LsArgs),
     command!(["network inspect"], "[OPTIONS] NETWORK [NETWORK...]", "Display detailed information on one or more networks", AtLeast(1), Plain, network::inspect::InspectArgs),
+    command!(["system boot"], "[OPTIONS]", "Start the containers that have to run after a boot", Exactly(0), Plain, system::boot::BootArgs),
     command!(["system df"], "[OPTIONS]", "Show disk usage", Exactly(0), Plain, system::df::DfArgs),
+    command!(["system events", "events"], "[OPTIONS]", "Get real time events of this installation", Exactly(0), Plain, system::events::EventsArgs),
     command!(["system check"], "[OPTIONS]", "Verify every digest and reference in the store", Exactly(0), Plain, system::check::CheckArgs),
     command!(["system prune"], "[OPTIONS]", "Remove unused data", Exactly(0), Plain, system::prune::PruneArgs),
     command!(["system info", "info"], "[OPTIONS]", "Display system-wide information", Exactly(0), Plain, system::info::InfoArgs),
@@ -100,6 +109,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["version"], "[OPTIONS]", "Show the version information", Exactly(0), Plain, system::version::VersionArgs),
     command!(["completion"], "bash|zsh|fish", "Write the completion script of a shell", Exactly(1), Plain, system::completion::CompletionArgs),
     Command { hidden: true, ..command!(["man"], "FOLDER", "Write the manual pages", Exactly(1), Plain, system::man::ManArgs) },
+    command!(["runtime"], "[OPTIONS] COMMAND", "Be the OCI runtime of dockerd, containerd or podman", AtLeast(0), Plain, commands::runtime::RuntimeArgs),
     command!(["login"], "[OPTIONS] [SERVER]", "Authenticate to a registry", AtMost(1), Plain, registry::login::LoginArgs),
     command!(["logout"], "[SERVER]", "Log out from a registry", AtMost(1), Plain, registry::logout::LogoutArgs),
 ];

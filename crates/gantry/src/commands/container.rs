@@ -1,8 +1,13 @@
 //! Containers.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
+pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod debug;
+pub(crate) mod diff;
 pub(crate) mod exec;
+pub(crate) mod export;
 pub(crate) mod foreground;
 pub(crate) mod inspect;
 pub(crate) mod kill;
@@ -20,7 +25,9 @@ pub(crate) mod row;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod start;
+pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod top;
 pub(crate) mod unpause;
+pub(crate) mod update;
 pub(crate) mod wait;

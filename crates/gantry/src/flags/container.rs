@@ -17,6 +17,9 @@ pub(crate) struct ContainerFlags {
     /// Relative weight of block IO, between 10 and 1000, or 0 to leave it alone
     #[arg(long, value_name = "uint16")]
     pub(crate) blkio_weight: Option<u16>,
+    /// Relative weight of block IO on one device (device:weight)
+    #[arg(long)]
+    pub(crate) blkio_weight_device: Vec<String>,
     /// Add Linux capabilities
     #[arg(long)]
     pub(crate) cap_add: Vec<String>,
@@ -38,6 +41,12 @@ pub(crate) struct ContainerFlags {
     /// Limit the CPU time in a period, the time in microseconds
     #[arg(long, value_name = "int")]
     pub(crate) cpu_quota: Option<i64>,
+    /// Limit real-time scheduling, the period in microseconds
+    #[arg(long, value_name = "int")]
+    pub(crate) cpu_rt_period: Option<u64>,
+    /// Limit real-time scheduling, the time in microseconds
+    #[arg(long, value_name = "int")]
+    pub(crate) cpu_rt_runtime: Option<i64>,
     /// Relative weight of CPU time
     #[arg(short = 'c', long, value_name = "int")]
     pub(crate) cpu_shares: Option<u64>,
@@ -53,6 +62,21 @@ pub(crate) struct ContainerFlags {
     /// Add a device of the host
     #[arg(long)]
     pub(crate) device: Vec<String>,
+    /// Add a rule to the list of allowed devices of the cgroup
+    #[arg(long)]
+    pub(crate) device_cgroup_rule: Vec<String>,
+    /// Limit reading from a device, in bytes a second (device:rate)
+    #[arg(long)]
+    pub(crate) device_read_bps: Vec<String>,
+    /// Limit reading from a device, in operations a second (device:rate)
+    #[arg(long)]
+    pub(crate) device_read_iops: Vec<String>,
+    /// Limit writing to a device, in bytes a second (device:rate)
+    #[arg(long)]
+    pub(crate) device_write_bps: Vec<String>,
+    /// Limit writing to a device, in operations a second (device:rate)
+    #[arg(long)]
+    pub(crate) device_write_iops: Vec<String>,
     /// Skip image verification; content is always verified
     #[arg(long, hide = true)]
     pub(crate) disable_content_trust: bool,
@@ -83,21 +107,33 @@ pub(crate) struct ContainerFlags {
     /// Add groups to join
     #[arg(long)]
     pub(crate) group_add: Vec<String>,
+    /// GPUs to add (all, a number, or device=ID)
+    #[arg(long, value_name = "gpu-request")]
+    pub(crate) gpus: Option<String>,
     /// Command to run to check health
     #[arg(long)]
     pub(crate) health_cmd: Option<String>,
     /// Time between two checks (ms|s|m|h)
     #[arg(long, value_name = "duration")]
     pub(crate) health_interval: Option<String>,
+    /// Check health by asking for a page inside the container, without a tool of its image
+    #[arg(long, value_name = "[port]/path")]
+    pub(crate) health_http: Option<String>,
+    /// What is done with an unhealthy container (none|kill|restart|stop)
+    #[arg(long, value_name = "action")]
+    pub(crate) health_on_failure: Option<String>,
     /// Failures in a row that make the container unhealthy
     #[arg(long, value_name = "int")]
-    pub(crate) health_retries: Option<u32>,
+    pub(crate) health_retries: Option<i32>,
     /// Time between two checks within the start period (ms|s|m|h)
     #[arg(long, value_name = "duration")]
     pub(crate) health_start_interval: Option<String>,
     /// Time after the start in which failures do not count (ms|s|m|h)
     #[arg(long, value_name = "duration")]
     pub(crate) health_start_period: Option<String>,
+    /// Check health by connecting to a port inside the container, without a tool of its image
+    #[arg(long, value_name = "port")]
+    pub(crate) health_tcp: Option<u16>,
     /// Time after which a check has failed (ms|s|m|h)
     #[arg(long, value_name = "duration")]
     pub(crate) health_timeout: Option<String>,
@@ -113,15 +149,30 @@ pub(crate) struct ContainerFlags {
     /// IPC namespace to use
     #[arg(long)]
     pub(crate) ipc: Option<String>,
+    /// Accepted as Docker does; the kernel no longer has this limit
+    #[arg(long, value_name = "bytes", hide = true)]
+    pub(crate) kernel_memory: Option<String>,
+    /// Add a link to another container (name[:alias])
+    #[arg(long)]
+    pub(crate) link: Vec<String>,
+    /// Further addresses of the link-local ranges
+    #[arg(long)]
+    pub(crate) link_local_ip: Vec<String>,
+    /// Ethernet address of the container
+    #[arg(long)]
+    pub(crate) mac_address: Option<String>,
     /// Set labels
     #[arg(short, long)]
     pub(crate) label: Vec<String>,
     /// Read labels from a file, one a line
     #[arg(long)]
     pub(crate) label_file: Vec<String>,
-    /// Log driver of the container (json-file)
+    /// Log driver of the container (json-file|local|none|syslog|journald)
     #[arg(long)]
     pub(crate) log_driver: Option<String>,
+    /// Options of the log driver
+    #[arg(long, value_name = "name=value")]
+    pub(crate) log_opt: Vec<String>,
     /// Limit the memory
     #[arg(short, long, value_name = "bytes")]
     pub(crate) memory: Option<String>,
@@ -131,6 +182,9 @@ pub(crate) struct ContainerFlags {
     /// Limit memory and swap together; -1 for unlimited swap
     #[arg(long, value_name = "bytes")]
     pub(crate) memory_swap: Option<String>,
+    /// How readily memory is swapped out, 0 to 100; -1 for the system's own
+    #[arg(long, value_name = "int")]
+    pub(crate) memory_swappiness: Option<i64>,
     /// Attach a mount to the container
     #[arg(long, value_name = "mount")]
     pub(crate) mount: Vec<String>,
@@ -182,6 +236,9 @@ pub(crate) struct ContainerFlags {
     /// Remove the container and its anonymous volumes once it ended
     #[arg(long)]
     pub(crate) rm: bool,
+    /// OCI runtime of the container (gantry)
+    #[arg(long)]
+    pub(crate) runtime: Option<String>,
     /// Security options
     #[arg(long)]
     pub(crate) security_opt: Vec<String>,
@@ -218,6 +275,12 @@ pub(crate) struct ContainerFlags {
     /// Mount a volume or a folder of the host
     #[arg(short, long)]
     pub(crate) volume: Vec<String>,
+    /// Driver of the volumes that are made (local)
+    #[arg(long)]
+    pub(crate) volume_driver: Option<String>,
+    /// Mount the binds and volumes of other containers (name[:ro|rw])
+    #[arg(long)]
+    pub(crate) volumes_from: Vec<String>,
     /// Working folder inside the container
     #[arg(short, long)]
     pub(crate) workdir: Option<String>,

@@ -1,20 +1,23 @@
 //! From the flags of `run` and `create` to a [`ContainerSpec`]: pure but for the files that
 //! `--env-file` and `--label-file` name.
 
+mod health;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gantry_model::container::{ContainerSpec, NetworkMode, Resources};
-use gantry_model::image::Healthcheck;
+use gantry_model::container::{ContainerSpec, LogConfig, NetworkMode, Resources};
 use gantry_model::port::{parse_exposed, parse_published};
 use gantry_model::quantity::{parse_bytes, parse_nano_cpus};
+use gantry_model::userns::UsernsMode;
+use gantry_sys::netlink::{Mac, MacError};
 
 use super::container::ContainerFlags;
+use super::devices::{Counts, values};
 use super::environment::{self, Lookup};
 use super::value::{FlagError, wrong};
 use super::{hosts, mounts};
 use crate::failure::Failure;
-use crate::output::time::go_duration;
 
 /// What the flags are read against.
 #[derive(Clone, Copy)]
@@ -41,6 +44,8 @@ pub(crate) fn container(
     caller: Caller<'_>,
 ) -> Result<ContainerSpec, Failure> {
     refuse(flags)?;
+    // Read, as Docker does, and without effect, as with Docker: the kernel has no such limit.
+    bytes("--kernel-memory", flags.kernel_memory.as_deref())?;
     let mut spec = ContainerSpec {
         image: image.to_owned(),
         platform: flags.platform.clone(),
@@ -63,13 +68,19 @@ pub(crate) fn container(
         privileged: flags.privileged,
         security_opt: flags.security_opt.clone(),
         devices: flags.device.clone(),
+        device_cgroup_rules: flags.device_cgroup_rule.clone(),
+        volumes_from: flags.volumes_from.clone(),
+        volume_driver: flags.volume_driver.clone().filter(|name| !name.is_empty()),
+        runtime: flags.runtime.clone().filter(|name| !name.is_empty()),
         cgroup_parent: flags.cgroup_parent.clone(),
         init: flags.init,
         auto_remove: flags.rm,
         labels: environment::labels(&flags.label_file, &flags.label)?,
         stop_signal: flags.stop_signal.clone(),
         stop_timeout: flags.stop_timeout,
-        healthcheck: healthcheck(flags)?,
+        healthcheck: health::check(flags)?,
+        health_on_failure: health::on_failure(flags)?,
+        log: log(flags)?,
         ..ContainerSpec::default()
     };
     network(&mut spec, flags)?;
@@ -88,16 +99,9 @@ fn refuse(flags: &ContainerFlags) -> Result<(), Failure> {
             "conflicting options: cannot specify both --restart and --rm",
         ));
     }
-    if !matches!(flags.log_driver.as_deref(), None | Some("" | "json-file")) {
-        return Err(Failure::unsupported(format!(
-            "log driver {:?} is not supported: json-file is the only one yet",
-            flags.log_driver.as_deref().unwrap_or_default()
-        )));
-    }
-    if !matches!(flags.userns.as_deref(), None | Some("" | "host")) {
-        return Err(Failure::unsupported(
-            "flag --userns is not supported: containers have no user namespaces of their own yet",
-        ));
+    if let Some(mode) = flags.userns.as_deref().filter(|mode| !mode.is_empty()) {
+        mode.parse::<UsernsMode>()
+            .map_err(|error| Failure::invalid(format!("--userns: {error}")))?;
     }
     if !matches!(flags.pull.as_str(), "always" | "missing" | "never") {
         return Err(Failure::invalid(format!(
@@ -157,9 +161,47 @@ fn resources(flags: &ContainerFlags) -> Result<Resources, Failure> {
         cpuset_cpus: flags.cpuset_cpus.clone().filter(|set| !set.is_empty()),
         cpuset_mems: flags.cpuset_mems.clone().filter(|set| !set.is_empty()),
         pids_limit: flags.pids_limit.filter(|n| *n != 0),
+        cpu_rt_period: flags.cpu_rt_period.filter(|n| *n > 0),
+        cpu_rt_runtime: flags.cpu_rt_runtime.filter(|n| *n != 0),
+        memory_swappiness: swappiness(flags)?,
         blkio_weight: flags.blkio_weight.filter(|n| *n != 0),
+        blkio_weight_devices: values(
+            "--blkio-weight-device",
+            Counts::Weight,
+            &flags.blkio_weight_device,
+        )?
+        .into_iter()
+        .filter(|device| device.value > 0)
+        .collect(),
+        device_read_bps: values("--device-read-bps", Counts::Bytes, &flags.device_read_bps)?,
+        device_write_bps: values("--device-write-bps", Counts::Bytes, &flags.device_write_bps)?,
+        device_read_iops: values(
+            "--device-read-iops",
+            Counts::Operations,
+            &flags.device_read_iops,
+        )?,
+        device_write_iops: values(
+            "--device-write-iops",
+            Counts::Operations,
+            &flags.device_write_iops,
+        )?,
         oom_kill_disable: flags.oom_kill_disable,
     })
+}
+
+fn swappiness(flags: &ContainerFlags) -> Result<Option<u64>, Failure> {
+    match flags.memory_swappiness {
+        None | Some(-1) => Ok(None),
+        Some(value) => u64::try_from(value)
+            .ok()
+            .filter(|value| *value <= 100)
+            .map(Some)
+            .ok_or_else(|| {
+                Failure::invalid(format!(
+                    "invalid value: {value}. Valid memory swappiness range is 0-100"
+                ))
+            }),
+    }
 }
 
 fn network(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Failure> {
@@ -184,6 +226,17 @@ fn network(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Failu
         let (name, address) = hosts::split(text).map_err(wrong("--add-host", text))?;
         spec.add_hosts.push(format!("{name}:{address}"));
     }
+    spec.links.clone_from(&flags.link);
+    for text in &flags.link_local_ip {
+        let parsed = text.parse().map_err(wrong("--link-local-ip", text))?;
+        spec.link_local_ips.push(parsed);
+    }
+    if let Some(text) = flags.mac_address.as_deref().filter(|text| !text.is_empty()) {
+        let mac: Mac = text
+            .parse()
+            .map_err(|error: MacError| Failure::invalid(error.to_string()))?;
+        spec.mac_address = Some(mac.to_string());
+    }
     for text in &flags.dns {
         spec.dns
             .push(hosts::name_server(text).map_err(wrong("--dns", text))?);
@@ -206,10 +259,15 @@ fn isolation(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Fai
         let value = value.as_deref().unwrap_or_default();
         *field = namespace(flag, value)?;
     }
+    if let Some(text) = &flags.gpus {
+        let request = super::gpus::parse(text).map_err(wrong("--gpus", text))?;
+        spec.device_requests.push(request);
+    }
     for text in &flags.ulimit {
         spec.ulimits
             .push(text.parse().map_err(wrong("--ulimit", text))?);
     }
+    spec.userns_mode = flags.userns.clone().unwrap_or_default();
     spec.cap_add = flags.cap_add.iter().map(|name| capability(name)).collect();
     spec.cap_drop = flags.cap_drop.iter().map(|name| capability(name)).collect();
     spec.sysctls = map("--sysctl", &flags.sysctl)?;
@@ -221,27 +279,26 @@ fn isolation(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Fai
     Ok(())
 }
 
-/// `host`, a private namespace, or a sentence on why not.
+/// A mode that this namespace has, or Docker's sentence on why not.
 fn namespace(flag: &'static str, value: &str) -> Result<String, Failure> {
-    let known: &[&str] = match flag {
-        "--ipc" => &["", "host", "none", "private", "shareable"],
-        "--cgroupns" => &["", "host", "private"],
-        _ => &["", "host"],
+    let (known, of_container): (&[&str], bool) = match flag {
+        "--ipc" => (&["", "host", "none", "private", "shareable"], true),
+        "--cgroupns" => (&["", "host", "private"], false),
+        "--pid" => (&["", "host"], true),
+        _ => (&["", "host"], false),
     };
-    if known.contains(&value) {
+    let shared = value
+        .strip_prefix("container:")
+        .is_some_and(|name| of_container && !name.is_empty());
+    if shared || known.contains(&value) {
         return Ok(value.to_owned());
     }
-    if value.starts_with("container:") {
-        return Err(Failure::unsupported(format!(
-            "{flag} {value} is not supported: this namespace is not shared between containers yet"
-        )));
-    }
-    Err(FlagError {
-        flag,
-        value: value.to_owned(),
-        reason: format!("expected one of {}", known[1..].join(", ")),
-    }
-    .into())
+    Err(Failure::invalid(match flag {
+        "--ipc" => format!("invalid IPC mode: {value}"),
+        "--cgroupns" => format!("{flag}: invalid CGROUP mode"),
+        "--pid" => format!("{flag}: invalid PID mode"),
+        _ => format!("{flag}: invalid UTS mode"),
+    }))
 }
 
 fn capability(name: &str) -> String {
@@ -261,38 +318,20 @@ fn map(flag: &'static str, texts: &[String]) -> Result<BTreeMap<String, String>,
         .collect()
 }
 
-fn healthcheck(flags: &ContainerFlags) -> Result<Option<Healthcheck>, Failure> {
-    let time = |flag: &'static str, text: &Option<String>| -> Result<i64, FlagError> {
-        let Some(text) = text else { return Ok(0) };
-        go_duration(text)
-            .and_then(|d| i64::try_from(d.as_nanos()).ok())
-            .ok_or_else(|| wrong(flag, text)("invalid duration"))
-    };
-    let check = Healthcheck {
-        test: match flags.health_cmd.as_deref() {
-            Some(command) if !command.is_empty() => {
-                vec!["CMD-SHELL".to_owned(), command.to_owned()]
-            }
-            _ => Vec::new(),
-        },
-        interval: time("--health-interval", &flags.health_interval)?,
-        timeout: time("--health-timeout", &flags.health_timeout)?,
-        start_period: time("--health-start-period", &flags.health_start_period)?,
-        start_interval: time("--health-start-interval", &flags.health_start_interval)?,
-        retries: flags.health_retries.map_or(0, i64::from),
-    };
-    let given = check != Healthcheck::default();
-    match (flags.no_healthcheck, given) {
-        (true, true) => Err(Failure::invalid(
-            "--no-healthcheck conflicts with --health-* options",
-        )),
-        (true, false) => Ok(Some(Healthcheck {
-            test: vec!["NONE".to_owned()],
-            ..Healthcheck::default()
-        })),
-        (false, true) => Ok(Some(check)),
-        (false, false) => Ok(None),
+fn log(flags: &ContainerFlags) -> Result<LogConfig, Failure> {
+    let driver = flags.log_driver.clone().unwrap_or_default();
+    if driver == "none" && !flags.log_opt.is_empty() {
+        return Err(Failure::invalid("invalid logging opts for driver none"));
     }
+    let options = flags
+        .log_opt
+        .iter()
+        .map(|option| {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            (name.to_owned(), value.to_owned())
+        })
+        .collect();
+    Ok(LogConfig { driver, options })
 }
 
 #[cfg(test)]

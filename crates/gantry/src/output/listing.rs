@@ -1,5 +1,6 @@
 //! Listings: one type of row behind the table, `--format TEMPLATE`, `--format json` and `-q`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,6 +47,17 @@ impl Row {
         self.cells.insert("Labels", all.join(","));
         self.labels = Some(Arc::new(labels.clone()));
         self
+    }
+
+    /// The row for a table, where no text may look like further cells or rows.
+    fn in_cells(&self) -> Self {
+        let cells = self.cells.iter();
+        Self {
+            cells: cells
+                .map(|(name, text)| (*name, one_cell(text).into_owned()))
+                .collect(),
+            labels: self.labels.clone(),
+        }
     }
 
     fn cell(&self, field: &str) -> &str {
@@ -135,7 +147,8 @@ pub(crate) fn render(
             let head = Template::parse(text, Subject::Header)
                 .and_then(|t| t.execute(&headers))
                 .map_err(wrong)?;
-            let body = body(text, rows).map_err(wrong)?;
+            let cells: Vec<Row> = rows.iter().map(Row::in_cells).collect();
+            let body = body(text, &cells).map_err(wrong)?;
             Ok(columns::align(&format!("{head}\n{body}")))
         }
     }
@@ -149,6 +162,14 @@ fn body(text: &str, rows: &[Row]) -> Result<String, TemplateFailure> {
         out.push('\n');
     }
     Ok(out)
+}
+
+/// A text as one cell of a table: its line ends and tabs written out.
+fn one_cell(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\n', '\t']) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace('\n', "\\n").replace('\t', "\\t"))
 }
 
 fn table(shape: &Shape, rows: &[Row]) -> String {
@@ -167,7 +188,8 @@ fn table(shape: &Shape, rows: &[Row]) -> String {
         .join("\t");
     text.push('\n');
     for row in rows {
-        let cells: Vec<&str> = shape.table.iter().map(|field| row.cell(field)).collect();
+        let cell = |field: &&str| one_cell(row.cell(field)).into_owned();
+        let cells: Vec<String> = shape.table.iter().map(cell).collect();
         text.push_str(&cells.join("\t"));
         text.push('\n');
     }
@@ -230,6 +252,11 @@ mod tests {
             "{\"ID\":\"9774c37abf20\",\"Labels\":\"com.x.role=web\",\"Names\":\"elegant\",\"Ports\":\"1-\\u003e2\"}\n\
              {\"ID\":\"a\",\"Labels\":\"\",\"Names\":\"b\",\"Ports\":\"\"}\n"
         );
+        let spread = [Row::new([("ID", "a\tb\nc".into()), ("Names", "n".into())])];
+        for format in ["table", r"table {{.ID}}\t{{.Names}}"] {
+            let shown = render(&SHAPE, &Format::parse(Some(format)), &spread).unwrap();
+            assert_eq!(shown, "CONTAINER ID   NAMES\na\\tb\\nc        n\n");
+        }
         assert_eq!(show("{{json .}}"), show("json"));
         assert_eq!(show("{{json .Ports}}"), "\"1->2\"\n\"\"\n");
         assert!(

@@ -74,7 +74,8 @@ fn elapsed(then: Timestamp, now: Timestamp) -> Duration {
 /// A point in time as `--since` and `--until` spell it: RFC 3339 or parts of it (a date alone,
 /// without a zone: the caller's), seconds since the epoch, or a Go duration before now.
 pub(crate) fn point(text: &str, now: Timestamp) -> Option<Timestamp> {
-    if let Some(back) = go_duration(text) {
+    // Docker: a bare 0 is the epoch.
+    if let Some(back) = go_duration(text).filter(|_| text != "0") {
         return now
             .checked_sub(jiff::SignedDuration::try_from(back).ok()?)
             .ok();

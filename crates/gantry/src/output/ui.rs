@@ -1,5 +1,6 @@
 //! The one that speaks: data goes to stdout, everything else to stderr.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use crate::cli::usage::UsageError;
@@ -11,6 +12,9 @@ pub(crate) struct Ui {
     program: String,
     color: bool,
     debug: bool,
+    /// Whether stdout and stderr are terminals: these obey what is written to them, and what is
+    /// written came from images, containers, registries and file names.
+    terminals: (bool, bool),
 }
 
 impl Ui {
@@ -23,6 +27,7 @@ impl Ui {
             program: program.to_owned(),
             color,
             debug: false,
+            terminals: (io::stdout().is_terminal(), io::stderr().is_terminal()),
         }
     }
 
@@ -46,9 +51,12 @@ impl Ui {
         self.color
     }
 
-    /// Data: written as it is.
+    /// Data: text as it is; on a terminal without anything that it would obey.
     pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
-        self.bytes(text.as_bytes())
+        match self.terminals.0 {
+            true => self.bytes(visible(text).as_bytes()),
+            false => self.bytes(text.as_bytes()),
+        }
     }
 
     /// Data: one line.
@@ -56,10 +64,22 @@ impl Ui {
         let mut line = String::with_capacity(text.len() + 1);
         line.push_str(text);
         line.push('\n');
-        self.bytes(line.as_bytes())
+        self.data(&line)
     }
 
-    /// Data: bytes as they are.
+    /// Data that takes the place of what the terminal shows.
+    pub(crate) fn frame(&self, text: &str, first: bool) -> Result<(), Failure> {
+        let mut out = String::from(if first { "\x1b[2J\x1b[H" } else { "\x1b[H" });
+        for line in visible(text).lines() {
+            out.push_str(line);
+            // Cleared behind the text, not before it: that flickers.
+            out.push_str("\x1b[K\n");
+        }
+        out.push_str("\x1b[J");
+        self.bytes(out.as_bytes())
+    }
+
+    /// Data: bytes as they are. Not for what others wrote.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)
@@ -67,10 +87,28 @@ impl Ui {
             .map_err(written)
     }
 
-    /// Progress, status and warnings: one line. Nobody listening is no failure.
+    /// Progress, status and warnings: one line or several. Nobody listening is no failure.
     pub(crate) fn status(&self, text: &str) {
+        self.say(&self.shown(text));
+    }
+
+    /// A line whose parts were made harmless, and painted.
+    fn say(&self, text: &str) {
         let line = format!("{text}\n");
         drop(io::stderr().lock().write_all(line.as_bytes()));
+    }
+
+    /// What is shown of a text on stderr.
+    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.terminals.1 {
+            true => visible(text),
+            false => Cow::Borrowed(text),
+        }
+    }
+
+    /// Whether a person reads both streams: only then is anything said that nobody asked for.
+    pub(crate) fn is_conversation(&self) -> bool {
+        self.terminals == (true, true)
     }
 
     /// Something that works, though not as people may expect.
@@ -78,11 +116,20 @@ impl Ui {
         self.status(&format!("WARNING: {text}"));
     }
 
+    /// What to do next, behind a warning.
+    pub(crate) fn hint(&self, text: &str) {
+        self.say(&format!(
+            "{} {}",
+            self.paint("36", "hint:"),
+            self.shown(text)
+        ));
+    }
+
     /// Tells of a failure; those that were told already stay silent.
     pub(crate) fn failure(&self, failure: &Failure) {
         match failure {
-            Failure::Usage(usage) => self.status(&self.usage_text(usage)),
-            Failure::Fault(report) => self.status(&self.report_text(report)),
+            Failure::Usage(usage) => self.say(&self.usage_text(usage)),
+            Failure::Fault(report) => self.say(&self.report_text(report)),
             Failure::Said(_) | Failure::BrokenPipe => {}
         }
     }
@@ -97,15 +144,16 @@ impl Ui {
 
     fn report_text(&self, report: &Report) -> String {
         let prefix = self.paint("1;31", &format!("{}:", self.program));
-        let mut text = format!("{prefix} {}", report.message);
+        let mut text = format!("{prefix} {}", self.shown(&report.message));
         for cause in &report.causes {
             text.push_str("\n  caused by: ");
-            text.push_str(&cause.replace('\n', "\n    "));
+            text.push_str(&self.shown(cause).replace('\n', "\n    "));
         }
         if self.debug {
             text.push_str(&format!("\n  kind: {:?}", report.kind));
         }
         for hint in &report.hints {
+            let hint = self.shown(hint);
             text.push_str(&format!("\n{} {hint}", self.paint("36", "hint:")));
         }
         text
@@ -116,12 +164,13 @@ impl Ui {
             format!(
                 "{} {}",
                 self.paint("1;31", &format!("{}:", self.program)),
-                usage.message
+                self.shown(&usage.message)
             )
         } else {
-            usage.message.clone()
+            self.shown(&usage.message).into_owned()
         };
         if let Some(suggestion) = &usage.suggestion {
+            let suggestion = self.shown(suggestion);
             text.push_str(&format!("\n\nDid you mean {suggestion}?"));
         }
         if let Some(line) = &usage.usage {
@@ -134,6 +183,30 @@ impl Ui {
     }
 }
 
+/// The text with everything written out that a terminal obeys or that reorders what stands
+/// beside it; line ends and tabs stay.
+fn visible(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        c.is_control() && !matches!(c, '\n' | '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\r' => out.push_str("\\r"),
+            c if obeyed(c) && u32::from(c) < 0x100 => {
+                out.push_str(&format!("\\x{:02x}", u32::from(c)));
+            }
+            c if obeyed(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +217,33 @@ mod tests {
             program: "gantry".into(),
             color: false,
             debug: false,
+            terminals: (false, false),
         }
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_written_to_one() {
+        for (text, want) in [
+            ("a\tb\n\u{e9}", "a\tb\n\u{e9}"),
+            ("\x1b[2J\r\x07\x7f", "\\x1b[2J\\r\\x07\\x7f"),
+            ("\u{9b}31m", "\\x9b31m"),
+            ("a\u{202e}b\u{2066}", "a\\u202eb\\u2066"),
+        ] {
+            assert_eq!(visible(text), want);
+        }
+        let at_terminal = Ui {
+            terminals: (true, true),
+            ..ui()
+        };
+        let report = Report {
+            message: "No such container: \x1b[31mx".into(),
+            causes: vec!["\x1b]0;t\x07".into()],
+            hints: vec!["rm \x1b[1m".into()],
+            kind: FaultKind::NotFound,
+            code: None,
+        };
+        assert!(!at_terminal.report_text(&report).contains(['\x1b', '\x07']));
+        assert!(ui().report_text(&report).contains('\x1b'));
     }
 
     #[test]

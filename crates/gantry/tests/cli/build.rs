@@ -2,7 +2,16 @@
 
 use gantry_testkit::TestEnv;
 
-use crate::busybox;
+in_both_modes! {
+    a_dockerfile_becomes_an_image_that_runs,
+    an_unchanged_build_runs_nothing_and_a_changed_one_only_what_follows,
+    copy_and_add_follow_the_reference,
+    errors_show_the_line,
+    independent_stages_run_at_once,
+    stages_that_nobody_needs_do_not_run,
+    the_context_obeys_its_ignore_file,
+    the_layer_of_a_run_holds_what_it_changed_and_nothing_else,
+}
 
 fn build(env: &TestEnv, flags: &[&str]) -> gantry_testkit::Answer {
     let context = env.work().join("ctx");
@@ -12,9 +21,7 @@ fn build(env: &TestEnv, flags: &[&str]) -> gantry_testkit::Answer {
     env.gantry(args)
 }
 
-#[test]
-fn root_a_dockerfile_becomes_an_image_that_runs() {
-    let env = busybox();
+fn a_dockerfile_becomes_an_image_that_runs(env: TestEnv) {
     env.write("ctx/app/hello.sh", "#!/bin/sh\necho \"hello $WHO\"\n");
     env.write(
         "ctx/Dockerfile",
@@ -59,9 +66,7 @@ fn root_a_dockerfile_becomes_an_image_that_runs() {
     assert_eq!(inside, "made\n755 0");
 }
 
-#[test]
-fn root_an_unchanged_build_runs_nothing_and_a_changed_one_only_what_follows() {
-    let env = busybox();
+fn an_unchanged_build_runs_nothing_and_a_changed_one_only_what_follows(env: TestEnv) {
     env.write("ctx/a", "1");
     env.write("ctx/b", "1");
     env.write(
@@ -104,9 +109,7 @@ fn root_an_unchanged_build_runs_nothing_and_a_changed_one_only_what_follows() {
     assert!(fresh.stderr.contains("second-ran"), "{}", fresh.stderr);
 }
 
-#[test]
-fn root_stages_that_nobody_needs_do_not_run() {
-    let env = busybox();
+fn stages_that_nobody_needs_do_not_run(env: TestEnv) {
     env.write(
         "ctx/Dockerfile",
         "FROM busybox AS one\nRUN echo 1 > /file\n\
@@ -126,9 +129,7 @@ fn root_stages_that_nobody_needs_do_not_run() {
     );
 }
 
-#[test]
-fn root_the_context_obeys_its_ignore_file() {
-    let env = busybox();
+fn the_context_obeys_its_ignore_file(env: TestEnv) {
     for path in ["keep", "drop", "sub/keep", "sub/drop", ".git/x"] {
         env.write(&format!("ctx/{path}"), path);
     }
@@ -155,9 +156,7 @@ fn root_the_context_obeys_its_ignore_file() {
     assert_eq!(files(), "./sub/drop");
 }
 
-#[test]
-fn root_errors_show_the_line() {
-    let env = busybox();
+fn errors_show_the_line(env: TestEnv) {
     env.write("ctx/Dockerfile", "FROM busybox\nRUNN echo\n");
     let unknown = build(&env, &[]).fails(1);
     assert!(
@@ -186,9 +185,7 @@ fn root_errors_show_the_line() {
     assert_eq!(env.gantry(["images", "-q"]).ok().lines().count(), 1);
 }
 
-#[test]
-fn root_copy_and_add_follow_the_reference() {
-    let env = busybox();
+fn copy_and_add_follow_the_reference(env: TestEnv) {
     env.write("ctx/d/one.txt", "1");
     env.write("ctx/d/two.txt", "2");
     env.write("ctx/d/other", "3");
@@ -218,9 +215,7 @@ fn root_copy_and_add_follow_the_reference() {
     );
 }
 
-#[test]
-fn root_the_layer_of_a_run_holds_what_it_changed_and_nothing_else() {
-    let env = busybox();
+fn the_layer_of_a_run_holds_what_it_changed_and_nothing_else(env: TestEnv) {
     env.write("ctx/Dockerfile", "FROM busybox\nRUN mkdir /new && echo x > /new/file && rm /etc/group && rm -r /home && mkdir /home && touch /home/again\n");
     build(&env, &["-t", "x"]).ok();
     let archive = env.work().join("x.tar");
@@ -246,9 +241,7 @@ fn root_the_layer_of_a_run_holds_what_it_changed_and_nothing_else() {
     );
 }
 
-#[test]
-fn root_independent_stages_run_at_once() {
-    let env = busybox();
+fn independent_stages_run_at_once(env: TestEnv) {
     // Each waits for the other's mark on a shared fifo-like file: one after the other hangs.
     env.write(
         "ctx/Dockerfile",

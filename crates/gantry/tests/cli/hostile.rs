@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use gantry_testkit::TestEnv;
+use gantry_testkit::{TestEnv, TestRegistry};
 
 use crate::{GANTRY, busybox};
 
@@ -100,6 +100,97 @@ fn root_archives_that_lie_are_refused_and_leave_nothing() {
     env.gantry(["load", "-i", GANTRY]).fails(1);
     assert_eq!(env.gantry(["images", "-aq"]).ok(), "");
     env.gantry(["system", "check"]).ok();
+}
+
+/// Compresses a file beside itself.
+fn gzipped(path: &str) -> String {
+    let status = Command::new("gzip").args(["-9k", path]).status();
+    assert!(status.expect("gzip is installed").success());
+    format!("{path}.gz")
+}
+
+#[test]
+fn root_bombs_are_refused_on_every_way_in() {
+    let env = busybox();
+    // Eight mebibytes of zeros in some eight kilobytes: more than 250 for one.
+    let bomb = gzipped(&crafted(&env, "bomb", "add('f', data=bytes(8 << 20))"));
+    let name = "ctx/bomb.tar.gz";
+    env.write(name, std::fs::read(&bomb).unwrap());
+    let (told, hint) = (
+        "more than 250 uncompressed bytes for a compressed one",
+        "raise `compression-ratio` below [limits] in config.toml",
+    );
+    let refused = |arguments: &[&str]| {
+        let said = env.gantry(arguments).fails(1);
+        assert!(
+            said.contains(told) && said.contains(hint),
+            "{arguments:?}: {said}"
+        );
+    };
+    env.configure("[limits]\ncompression-ratio-floor = \"1m\"\n");
+    env.write("ctx/Dockerfile", "FROM busybox\nADD bomb.tar.gz /x/\n");
+    refused(&["build", "ctx"]);
+    refused(&["import", &bomb, "x"]);
+    refused(&["load", "-i", &bomb]);
+    assert_eq!(env.gantry(["images", "-q", "x"]).ok(), "");
+    // What stands in an archive is unpacked once: a bomb within is a file, and one that is
+    // compressed twice is not even an archive.
+    let outer = crafted(
+        &env,
+        "outer",
+        &format!("add('inner.tar.gz', data=open({bomb:?}, 'rb').read())"),
+    );
+    env.write("ctx/outer.tar", std::fs::read(outer).unwrap());
+    env.write("ctx/twice", std::fs::read(&bomb).unwrap());
+    gzipped(env.work().join("ctx/twice").to_str().unwrap());
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox\nADD outer.tar twice.gz /x/\nRUN ls /x && ! ls /x/f /x/x\n",
+    );
+    env.gantry(["build", "-q", "-t", "nested", "ctx"]).ok();
+    let listed = env.gantry(["run", "--rm", "nested", "ls", "/x"]).ok();
+    assert_eq!(listed, "inner.tar.gz\ntwice.gz");
+    // Who trusts the source says so.
+    env.configure("[limits]\ncompression-ratio-floor = \"1m\"\ncompression-ratio = 2000\n");
+    env.write("ctx/Dockerfile", "FROM busybox\nADD bomb.tar.gz /x/\n");
+    env.gantry(["build", "-q", "ctx"]).ok();
+    env.gantry(["import", &bomb, "x"]).ok();
+    env.gantry(["system", "check"]).ok();
+}
+
+#[test]
+fn root_limits_hold_for_pulls_and_loads() {
+    let registry = TestRegistry::start();
+    let env = busybox();
+    let name = format!("{}/box:1", registry.address());
+    env.gantry(["tag", "busybox", &name]).ok();
+    env.gantry(["push", "-q", &name]).ok();
+    env.gantry(["save", "-o", "box.tar", &name]).ok();
+    let other = TestEnv::new(GANTRY);
+    let saved = env.work().join("box.tar");
+    let saved = saved.to_str().unwrap();
+    for (limit, told) in [
+        ("layer-bytes = \"64k\"", "more than 65536 bytes of a layer"),
+        ("layer-entries = 2", "more than 2 entries of a layer"),
+        ("file-bytes = \"1k\"", "more than 1024 bytes of a file"),
+    ] {
+        other.configure(&format!("[limits]\n{limit}\n"));
+        for arguments in [["pull", "-q", &name], ["load", "-i", saved]] {
+            let said = other.gantry(arguments).fails(1);
+            let key = limit.split(' ').next().unwrap();
+            assert!(said.contains(told) && said.contains(key), "{limit}: {said}");
+        }
+    }
+    assert_eq!(other.gantry(["images", "-aq"]).ok(), "");
+    other.configure("[limits]\nlayer-bites = 5\n");
+    let said = other.gantry(["pull", &name]).fails(1);
+    assert!(said.contains("layer-bites"), "{said}");
+    other.configure("[limits]\npath-depth = 0\n");
+    let said = other.gantry(["pull", &name]).fails(1);
+    assert!(said.contains("limits.path-depth"), "{said}");
+    other.configure("");
+    other.gantry(["pull", "-q", &name]).ok();
+    other.gantry(["system", "check"]).ok();
 }
 
 #[test]

@@ -1,16 +1,31 @@
 //! SIGKILL at a random moment: nothing is lost, nothing half-made is visible.
 
 use std::process::Child;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gantry_testkit::{TestEnv, TestRegistry};
 
 use crate::{GANTRY, busybox};
 
-/// Moments to kill at, spread over `longest`: the same in every run, so that a failure can be
-/// looked at again.
-fn moments(rounds: u32, longest: Duration) -> impl Iterator<Item = Duration> {
+in_both_modes! {
+    a_killed_build_can_be_made_again,
+    a_killed_load_can_be_made_again,
+    a_killed_prune_removes_whole_things_only,
+    a_killed_run_leaves_a_container_that_can_be_removed,
+}
+
+/// Moments to kill at, spread over the time that the command takes undisturbed and a little
+/// more: the same in every run, so that a failure can be looked at again.
+fn moments(rounds: u32, undisturbed: Duration) -> impl Iterator<Item = Duration> {
+    let longest = undisturbed * 11 / 10;
     (0..rounds).map(move |round| longest * ((round * 7) % rounds) / rounds)
+}
+
+/// How long a command takes.
+fn time(env: &TestEnv, args: &[&str]) -> Duration {
+    let start = Instant::now();
+    env.gantry(args).ok();
+    start.elapsed()
 }
 
 fn kill_after(mut child: Child, moment: Duration) {
@@ -34,55 +49,101 @@ fn whole(env: &TestEnv) {
     }
 }
 
+/// Builds an image of two layers with something in them: a large file, and many small ones.
+fn build_large(env: &TestEnv, name: &str) {
+    env.write("ctx/Dockerfile", "FROM busybox\nRUN seq 400000 > /a\nRUN seq 500000 > /b; for i in $(seq 500); do echo $i > /f$i; done\n");
+    env.gantry(["build", "-q", "-t", name, "ctx"]).ok();
+}
+
+/// Kills `fetch`, which brings in the image `name`, at many moments; then it must go through.
+fn kill_fetches(env: &TestEnv, name: &str, fetch: &[&str]) {
+    let removed = || {
+        env.gantry(["rmi", name]).ok();
+    };
+    let undisturbed = time(env, fetch);
+    removed();
+    for moment in moments(14, undisturbed) {
+        kill_after(env.spawn(fetch), moment);
+        whole(env);
+        env.gantry(fetch).ok();
+        let last_line = ["run", "--rm", name, "tail", "-n", "1", "/a"];
+        assert_eq!(env.gantry(last_line).ok(), "400000");
+        removed();
+    }
+}
+
 #[test]
 fn root_a_killed_pull_can_be_made_again() {
     let registry = TestRegistry::start();
     let env = busybox();
-    env.write("ctx/Dockerfile", "FROM busybox\nRUN seq 400000 > /a\nRUN seq 500000 > /b; for i in $(seq 500); do echo $i > /f$i; done\n");
-    let context = env.work().join("ctx");
     let name = format!("{}/big:1", registry.address());
-    env.gantry(["build", "-q", "-t", &name, context.to_str().unwrap()])
-        .ok();
+    build_large(&env, &name);
     env.gantry(["push", "-q", &name]).ok();
     let other = TestEnv::new(GANTRY);
-    for moment in moments(12, Duration::from_millis(250)) {
-        kill_after(other.spawn(["pull", "-q", &name]), moment);
-        whole(&other);
-        other.gantry(["pull", "-q", &name]).ok();
-        assert_eq!(
-            other
-                .gantry(["run", "--rm", &name, "tail", "-n", "1", "/a"])
-                .ok(),
-            "400000"
-        );
-        other.gantry(["rmi", &name]).ok();
-    }
+    kill_fetches(&other, &name, &["pull", "-q", &name]);
+}
+
+fn a_killed_load_can_be_made_again(env: TestEnv) {
+    build_large(&env, "big:1");
+    env.gantry(["save", "-o", "big.tar", "big:1"]).ok();
+    let other = TestEnv::new(GANTRY);
+    let archive = env.work().join("big.tar");
+    kill_fetches(&other, "big:1", &["load", "-i", archive.to_str().unwrap()]);
 }
 
 #[test]
-fn root_a_killed_build_can_be_made_again() {
+fn root_a_killed_push_can_be_made_again() {
+    let registry = TestRegistry::start();
     let env = busybox();
+    let name = |tag: &str| format!("{}/big:{tag}", registry.address());
+    build_large(&env, &name("0"));
+    let undisturbed = time(&env, &["push", "-q", &name("0")]);
+    let other = TestEnv::new(GANTRY);
+    for (round, moment) in moments(6, undisturbed).enumerate() {
+        let name = name(&round.to_string());
+        env.write(
+            "ctx/Dockerfile",
+            format!("FROM busybox\nRUN seq 400000 > /a; echo {round} > /r; seq 500000 > /b\n"),
+        );
+        env.gantry(["build", "-q", "-t", &name, "ctx"]).ok();
+        kill_after(env.spawn(["push", "-q", &name]), moment);
+        whole(&env);
+        env.gantry(["push", "-q", &name]).ok();
+        other.gantry(["pull", "-q", &name]).ok();
+        let round = round.to_string();
+        assert_eq!(
+            other.gantry(["run", "--rm", &name, "cat", "/r"]).ok(),
+            round
+        );
+    }
+}
+
+fn a_killed_build_can_be_made_again(env: TestEnv) {
     for n in 0..300 {
         env.write(&format!("ctx/files/f{n}"), "x".repeat(2000));
     }
-    let context = env.work().join("ctx");
-    let context = context.to_str().unwrap();
-    for (round, moment) in moments(12, Duration::from_millis(300)).enumerate() {
-        env.write("ctx/Dockerfile", format!("FROM busybox\nENV ROUND={round}\nCOPY files /files\nRUN cp -r /files /more\nRUN ls /more | wc -l > /count\n"));
-        kill_after(env.spawn(["build", "-q", "-t", "x", context]), moment);
-        whole(&env);
-        env.gantry(["build", "-q", "-t", "x", context]).ok();
-        assert_eq!(
-            env.gantry(["run", "--rm", "x", "cat", "/count"]).ok(),
-            "300"
+    let build = ["build", "-q", "-t", "x", "ctx"];
+    let write = |round: u32| {
+        let text = format!(
+            "FROM busybox\nENV ROUND={round}\nCOPY files /files\nRUN cp -r /files /more\nRUN ls /more | wc -l > /count\n"
         );
+        env.write("ctx/Dockerfile", text);
+    };
+    write(100);
+    let undisturbed = time(&env, &build);
+    for (round, moment) in (0..).zip(moments(14, undisturbed)) {
+        write(round);
+        kill_after(env.spawn(build), moment);
+        whole(&env);
+        env.gantry(build).ok();
+        let counted = env.gantry(["run", "--rm", "x", "cat", "/count"]).ok();
+        assert_eq!(counted, "300");
     }
 }
 
-#[test]
-fn root_a_killed_run_leaves_a_container_that_can_be_removed() {
-    let env = busybox();
-    for moment in moments(20, Duration::from_millis(40)) {
+fn a_killed_run_leaves_a_container_that_can_be_removed(env: TestEnv) {
+    let undisturbed = time(&env, &["run", "--rm", "busybox", "true"]);
+    for moment in moments(20, undisturbed) {
         kill_after(env.spawn(["run", "busybox", "sleep", "100"]), moment);
         whole(&env);
         for id in env.gantry(["ps", "-aq"]).ok().lines() {
@@ -95,24 +156,25 @@ fn root_a_killed_run_leaves_a_container_that_can_be_removed() {
     }
 }
 
-#[test]
-fn root_a_killed_prune_removes_whole_things_only() {
-    let env = busybox();
-    let context = env.work().join("ctx");
-    for moment in moments(10, Duration::from_millis(60)) {
+fn a_killed_prune_removes_whole_things_only(env: TestEnv) {
+    let prune = ["system", "prune", "-f"];
+    let litter = || {
         for n in 0..3 {
-            env.write(
-                "ctx/Dockerfile",
-                format!("FROM busybox\nRUN seq {n}000 > /x\n"),
-            );
-            env.gantry(["build", "-q", context.to_str().unwrap()]).ok();
+            let text = format!("FROM busybox\nRUN seq {n}000 > /x\n");
+            env.write("ctx/Dockerfile", text);
+            env.gantry(["build", "-q", "ctx"]).ok();
         }
-        kill_after(env.spawn(["system", "prune", "-f"]), moment);
+        env.gantry(["create", "busybox"]).ok();
+    };
+    litter();
+    let undisturbed = time(&env, &prune);
+    for moment in moments(12, undisturbed) {
+        litter();
+        kill_after(env.spawn(prune), moment);
         whole(&env);
-        env.gantry(["system", "prune", "-f"]).ok();
-        assert_eq!(
-            env.gantry(["run", "--rm", "busybox", "echo", "fine"]).ok(),
-            "fine"
-        );
+        env.gantry(prune).ok();
+        let echo = ["run", "--rm", "busybox", "echo", "fine"];
+        assert_eq!(env.gantry(echo).ok(), "fine");
+        assert_eq!(env.gantry(["ps", "-aq"]).ok(), "");
     }
 }

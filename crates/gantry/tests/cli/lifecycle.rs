@@ -2,13 +2,23 @@
 
 use std::time::Instant;
 
+use gantry_testkit::TestEnv;
 use gantry_testkit::environment::wait_for;
 
 use crate::busybox;
 
-#[test]
-fn root_a_container_goes_through_its_states() {
-    let env = busybox();
+in_both_modes! {
+    a_container_goes_through_its_states,
+    attach_sees_what_comes_and_its_exit_code,
+    exec_joins_everything,
+    logs_show_both_streams_and_follow,
+    many_at_once_do_not_disturb_each_other,
+    names_are_unique_and_checked,
+    restart_policies_start_again,
+    stop_asks_first_and_kills_later,
+}
+
+fn a_container_goes_through_its_states(env: TestEnv) {
     let id = env
         .gantry(["create", "--name", "life", "busybox", "sleep", "100"])
         .ok();
@@ -47,9 +57,7 @@ fn root_a_container_goes_through_its_states() {
     );
 }
 
-#[test]
-fn root_stop_asks_first_and_kills_later() {
-    let env = busybox();
+fn stop_asks_first_and_kills_later(env: TestEnv) {
     let polite = "trap 'exit 5' TERM; while :; do sleep 0.05; done";
     env.gantry([
         "run", "-d", "--name", "polite", "busybox", "sh", "-c", polite,
@@ -82,9 +90,7 @@ fn root_stop_asks_first_and_kills_later() {
     assert_eq!(env.gantry(["wait", "usr1"]).ok(), "6");
 }
 
-#[test]
-fn root_names_are_unique_and_checked() {
-    let env = busybox();
+fn names_are_unique_and_checked(env: TestEnv) {
     let id = env.gantry(["create", "--name", "one", "busybox"]).ok();
     let taken = env.gantry(["create", "--name", "one", "busybox"]).fails(1);
     assert!(
@@ -100,9 +106,7 @@ fn root_names_are_unique_and_checked() {
     assert!(name.starts_with('/') && name.contains('_'), "{name}");
 }
 
-#[test]
-fn root_logs_show_both_streams_and_follow() {
-    let env = busybox();
+fn logs_show_both_streams_and_follow(env: TestEnv) {
     let script = "echo one; echo two >&2; while [ ! -e /go ]; do sleep 0.02; done; echo three";
     env.gantry(["run", "-d", "--name", "talk", "busybox", "sh", "-c", script])
         .ok();
@@ -122,9 +126,7 @@ fn root_logs_show_both_streams_and_follow() {
     );
 }
 
-#[test]
-fn root_exec_joins_everything() {
-    let env = busybox();
+fn exec_joins_everything(env: TestEnv) {
     env.gantry([
         "run",
         "-d",
@@ -193,9 +195,7 @@ fn root_exec_joins_everything() {
     assert!(stopped.contains("not running"), "{stopped}");
 }
 
-#[test]
-fn root_attach_sees_what_comes_and_its_exit_code() {
-    let env = busybox();
+fn attach_sees_what_comes_and_its_exit_code(env: TestEnv) {
     let script = "while [ ! -e /go ]; do sleep 0.02; done; echo attached; exit 4";
     env.gantry([
         "run", "-d", "--name", "quiet", "busybox", "sh", "-c", script,
@@ -213,9 +213,7 @@ fn root_attach_sees_what_comes_and_its_exit_code() {
     }
 }
 
-#[test]
-fn root_restart_policies_start_again() {
-    let env = busybox();
+fn restart_policies_start_again(env: TestEnv) {
     env.gantry([
         "run",
         "-d",
@@ -310,9 +308,7 @@ fn root_a_killed_supervisor_is_noticed() {
     assert_eq!(env.gantry(["rm", "-f", "orphan"]).ok(), "orphan");
 }
 
-#[test]
-fn root_many_at_once_do_not_disturb_each_other() {
-    let env = busybox();
+fn many_at_once_do_not_disturb_each_other(env: TestEnv) {
     let running: Vec<_> = (0..20)
         .map(|n| {
             env.spawn([

@@ -4,18 +4,58 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
+/// Tests of what works the same for root and for an ordinary user: functions that take the
+/// installation, run in both modes.
+macro_rules! in_both_modes {
+    ($($name:ident,)*) => {
+        mod root {
+            $(#[test]
+            fn $name() {
+                super::$name(crate::busybox());
+            })*
+        }
+        mod rootless {
+            $(#[test]
+            fn $name() {
+                super::$name(crate::users_busybox());
+            })*
+        }
+    };
+}
+
+mod attacks;
+mod boot;
 mod build;
+mod cdi;
+mod changes;
+mod cp;
+mod damage;
+mod debug;
+mod escapes;
+mod events;
+mod health;
 mod hostile;
 mod images;
 mod interop;
 mod kill;
+mod lent;
 mod lifecycle;
+mod limits;
+mod links;
+mod live;
+mod logs;
+mod mounts;
 mod network;
 mod programs;
+mod rootless;
 mod run;
+mod runtime;
+mod shortage;
+mod storm;
+mod userns;
 mod volumes;
 
-use gantry_testkit::TestEnv;
+use gantry_testkit::{Caller, TestEnv};
 
 /// The binary under test.
 const GANTRY: &str = env!("CARGO_BIN_EXE_gantry");
@@ -23,4 +63,9 @@ const GANTRY: &str = env!("CARGO_BIN_EXE_gantry");
 /// An installation that has `busybox:latest`.
 fn busybox() -> TestEnv {
     TestEnv::with_busybox(GANTRY)
+}
+
+/// The same of a user with subordinate IDs.
+fn users_busybox() -> TestEnv {
+    TestEnv::busybox_of(Caller::User, GANTRY)
 }

@@ -2,13 +2,26 @@
 
 use std::io::{Read, Write};
 
+use gantry_testkit::TestEnv;
 use gantry_testkit::environment::wait_for;
 
 use crate::busybox;
 
-#[test]
-fn root_output_streams_and_exit_codes_are_the_commands() {
-    let env = busybox();
+in_both_modes! {
+    a_million_lines_arrive_with_their_last_byte,
+    a_terminal_is_one,
+    detach_keys_leave_it_running,
+    environment_user_folder_and_host_name_arrive,
+    init_reaps_and_passes_the_exit_code,
+    isolation_is_in_place,
+    output_streams_and_exit_codes_are_the_commands,
+    signals_are_forwarded,
+    standard_input_is_passed_and_closed,
+    the_id_file_is_written_once,
+    what_cannot_start_says_why_with_dockers_codes,
+}
+
+fn output_streams_and_exit_codes_are_the_commands(env: TestEnv) {
     let answer = env.gantry([
         "run",
         "--rm",
@@ -31,9 +44,7 @@ fn root_output_streams_and_exit_codes_are_the_commands() {
     assert_eq!(env.gantry(["ps", "-aq"]).ok(), "");
 }
 
-#[test]
-fn root_what_cannot_start_says_why_with_dockers_codes() {
-    let env = busybox();
+fn what_cannot_start_says_why_with_dockers_codes(env: TestEnv) {
     let missing = env
         .gantry(["run", "--rm", "busybox", "nonesuch"])
         .fails(127);
@@ -60,9 +71,7 @@ fn root_what_cannot_start_says_why_with_dockers_codes() {
     );
 }
 
-#[test]
-fn root_environment_user_folder_and_host_name_arrive() {
-    let env = busybox();
+fn environment_user_folder_and_host_name_arrive(env: TestEnv) {
     let run = |args: &[&str]| {
         let mut all = vec!["run", "--rm"];
         all.extend(args);
@@ -113,9 +122,7 @@ fn root_environment_user_folder_and_host_name_arrive() {
     );
 }
 
-#[test]
-fn root_standard_input_is_passed_and_closed() {
-    let env = busybox();
+fn standard_input_is_passed_and_closed(env: TestEnv) {
     let big = vec![b'x'; 3_000_000];
     let answer = env.gantry_with_input(["run", "--rm", "-i", "busybox", "wc", "-c"], &big);
     assert_eq!(answer.ok(), "3000000");
@@ -126,9 +133,7 @@ fn root_standard_input_is_passed_and_closed() {
     );
 }
 
-#[test]
-fn root_a_million_lines_arrive_with_their_last_byte() {
-    let env = busybox();
+fn a_million_lines_arrive_with_their_last_byte(env: TestEnv) {
     let answer = env.gantry(["run", "--name", "many", "busybox", "seq", "1000000"]);
     let lines = answer.ok();
     assert_eq!(lines.lines().count(), 1_000_000);
@@ -137,9 +142,7 @@ fn root_a_million_lines_arrive_with_their_last_byte() {
     assert_eq!(logged, "999999\n1000000");
 }
 
-#[test]
-fn root_isolation_is_in_place() {
-    let env = busybox();
+fn isolation_is_in_place(env: TestEnv) {
     let sh = |flags: &[&str], script: &str| {
         let mut args = vec!["run", "--rm"];
         args.extend(flags);
@@ -269,9 +272,7 @@ fn root_limits_are_enforced() {
     assert_eq!(inspected, "500000000");
 }
 
-#[test]
-fn root_init_reaps_and_passes_the_exit_code() {
-    let env = busybox();
+fn init_reaps_and_passes_the_exit_code(env: TestEnv) {
     let script = "(sleep 0.01 &) ; sleep 0.2; ls -d /proc/[0-9]* | wc -l; exit 3";
     let answer = env.gantry(["run", "--rm", "--init", "busybox", "sh", "-c", script]);
     assert_eq!(answer.code, 3);
@@ -279,9 +280,7 @@ fn root_init_reaps_and_passes_the_exit_code() {
     assert_eq!(answer.stdout.trim(), "4");
 }
 
-#[test]
-fn root_the_id_file_is_written_once() {
-    let env = busybox();
+fn the_id_file_is_written_once(env: TestEnv) {
     let path = env.work().join("cid");
     let path = path.to_str().unwrap();
     env.gantry(["run", "-d", "--cidfile", path, "busybox", "true"])
@@ -293,9 +292,7 @@ fn root_the_id_file_is_written_once() {
     assert!(again.contains(path), "{again}");
 }
 
-#[test]
-fn root_signals_are_forwarded() {
-    let env = busybox();
+fn signals_are_forwarded(env: TestEnv) {
     let script = "trap 'echo got; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
     let mut child = env.spawn(["run", "--rm", "busybox", "sh", "-c", script]);
     let mut out = child.stdout.take().unwrap();
@@ -314,14 +311,10 @@ fn root_signals_are_forwarded() {
     );
 }
 
-#[test]
-fn root_a_terminal_is_one() {
-    let env = busybox();
+fn a_terminal_is_one(env: TestEnv) {
     // script(1) gives the client a terminal of its own.
-    let command = format!(
-        "{} run --rm -it busybox sh -c 'test -t 0 && test -t 1 && echo terminal; stty size'",
-        crate::GANTRY
-    );
+    let command =
+        env.line("run --rm -it busybox sh -c 'test -t 0 && test -t 1 && echo terminal; stty size'");
     let mut script = std::process::Command::new("script");
     script.args([
         "-qec",
@@ -346,10 +339,8 @@ fn root_a_terminal_is_one() {
     assert!(no_terminal.contains("not a terminal"), "{no_terminal}");
 }
 
-#[test]
-fn root_detach_keys_leave_it_running() {
-    let env = busybox();
-    let command = format!("{} run -it --name stays busybox sh", crate::GANTRY);
+fn detach_keys_leave_it_running(env: TestEnv) {
+    let command = env.line("run -it --name stays busybox sh");
     let mut script = std::process::Command::new("script");
     for (name, value) in env.command(["x"]).get_envs() {
         if let Some(value) = value {

@@ -1,10 +1,14 @@
 //! Binds, volumes and memory file systems.
 
-use crate::busybox;
+use gantry_testkit::TestEnv;
 
-#[test]
-fn root_binds_show_the_hosts_files() {
-    let env = busybox();
+in_both_modes! {
+    anonymous_volumes_go_with_their_container,
+    binds_show_the_hosts_files,
+    volumes_keep_and_copy_up,
+}
+
+fn binds_show_the_hosts_files(env: TestEnv) {
     env.write("data/file", "from the host");
     let folder = env.work().join("data");
     let folder = folder.to_str().unwrap();
@@ -74,9 +78,7 @@ fn root_binds_show_the_hosts_files() {
     assert!(std::path::Path::new(&format!("{folder}/made")).is_dir());
 }
 
-#[test]
-fn root_volumes_keep_and_copy_up() {
-    let env = busybox();
+fn volumes_keep_and_copy_up(env: TestEnv) {
     env.write("ctx/Dockerfile", "FROM busybox\nRUN mkdir /seed && echo first > /seed/file && chown 7:8 /seed/file && chmod 600 /seed/file\n");
     let context = env.work().join("ctx");
     env.gantry(["build", "-q", "-t", "seeded", context.to_str().unwrap()])
@@ -129,9 +131,7 @@ fn root_volumes_keep_and_copy_up() {
     assert_eq!(env.gantry(["volume", "rm", "data"]).ok(), "data");
 }
 
-#[test]
-fn root_anonymous_volumes_go_with_their_container() {
-    let env = busybox();
+fn anonymous_volumes_go_with_their_container(env: TestEnv) {
     env.gantry([
         "run",
         "--rm",

@@ -9,6 +9,7 @@ use oci_spec::runtime::{
 };
 
 use super::caches::Caches;
+use super::lent::Lent;
 use super::{Files, HOSTNAME, user_of};
 use crate::graph::{self, Network, RunOperation};
 use crate::ops::identity::ProcessUser;
@@ -23,6 +24,7 @@ pub(super) fn spec(
     user: &ProcessUser,
     files: &Files,
     caches: &Caches,
+    lent: &Lent,
 ) -> Spec {
     let mut root = Root::default();
     root.set_path(PathBuf::from("rootfs"));
@@ -33,18 +35,18 @@ pub(super) fn spec(
     document.set_version(VERSION.to_owned());
     document.set_root(Some(root));
     document.set_hostname(Some(HOSTNAME.to_owned()));
-    document.set_process(Some(process(operation, user)));
-    document.set_mounts(Some(mounts(operation, files, caches)));
+    document.set_process(Some(process(operation, user, lent)));
+    document.set_mounts(Some(mounts(operation, files, caches, lent)));
     document.set_linux(Some(linux(id, operation)));
     document
 }
 
-fn process(operation: &RunOperation, user: &ProcessUser) -> Process {
+fn process(operation: &RunOperation, user: &ProcessUser, lent: &Lent) -> Process {
     let mut process = Process::default();
     process.set_terminal(Some(false));
     process.set_user(user_of(user));
     process.set_args(Some(operation.arguments.clone()));
-    process.set_env(Some(environment(operation, user)));
+    process.set_env(Some(environment(operation, user, lent)));
     process.set_cwd(PathBuf::from(&operation.directory));
     process.set_capabilities(Some(capabilities(user.uid)));
     process.set_no_new_privileges(Some(false));
@@ -52,7 +54,7 @@ fn process(operation: &RunOperation, user: &ProcessUser) -> Process {
     process
 }
 
-fn environment(operation: &RunOperation, user: &ProcessUser) -> Vec<String> {
+fn environment(operation: &RunOperation, user: &ProcessUser, lent: &Lent) -> Vec<String> {
     let set = |name: &str| operation.environment.iter().any(|(known, _)| known == name);
     let mut environment: Vec<String> = operation
         .environment
@@ -65,6 +67,7 @@ fn environment(operation: &RunOperation, user: &ProcessUser) -> Vec<String> {
     if !set("HOME") {
         environment.push(format!("HOME={}", user.home));
     }
+    environment.extend(lent.environment.iter().cloned());
     environment
 }
 
@@ -88,7 +91,7 @@ fn capabilities(uid: u32) -> LinuxCapabilities {
     capabilities
 }
 
-fn mounts(operation: &RunOperation, files: &Files, caches: &Caches) -> Vec<Mount> {
+fn mounts(operation: &RunOperation, files: &Files, caches: &Caches, lent: &Lent) -> Vec<Mount> {
     let mut mounts = defaults::mounts();
     mounts.push(bind(&files.hosts, "/etc/hosts", true));
     mounts.push(bind(&files.resolv_conf, "/etc/resolv.conf", true));
@@ -96,7 +99,7 @@ fn mounts(operation: &RunOperation, files: &Files, caches: &Caches) -> Vec<Mount
         mounts.push(bind(file, target, true));
     }
     let mut folders = caches.folders();
-    for mount in &operation.mounts {
+    for (mount, source) in operation.mounts.iter().zip(&lent.sources) {
         match mount {
             graph::Mount::Tmpfs {
                 target,
@@ -107,6 +110,25 @@ fn mounts(operation: &RunOperation, files: &Files, caches: &Caches) -> Vec<Mount
                 if let Some(folder) = folders.next() {
                     mounts.push(bind(folder, &cache.target, cache.read_only));
                 }
+            }
+            graph::Mount::Bind(shown) => {
+                mounts.extend(
+                    source
+                        .iter()
+                        .map(|source| bind(source, &shown.target, !shown.read_write)),
+                );
+            }
+            graph::Mount::Secret(secret) => {
+                let target = secret.target.iter();
+                mounts.extend(
+                    source
+                        .iter()
+                        .zip(target)
+                        .map(|(source, target)| bind(source, target, true)),
+                );
+            }
+            graph::Mount::Ssh(ssh) => {
+                mounts.extend(source.iter().map(|source| bind(source, &ssh.target, false)));
             }
         }
     }
@@ -147,7 +169,7 @@ fn linux(id: &str, operation: &RunOperation) -> Linux {
     let mut linux = Linux::default();
     linux.set_namespaces(Some(namespaces));
     linux.set_resources(Some(resources));
-    linux.set_cgroups_path(Some(PathBuf::from(format!("/gantry/build-{id}"))));
+    linux.set_cgroups_path(Some(crate::run_folder::cgroup(id)));
     linux.set_seccomp(None);
     linux.set_devices(None);
     let paths = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());

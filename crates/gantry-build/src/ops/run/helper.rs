@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use gantry_sys::process::{Image, Process, Spawn};
@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::Output;
 use crate::error::StepError;
 use crate::progress::LogStream;
-use crate::run_step::{ARGUMENT, CONTROL, DOCUMENT, Outcome, Work};
+use crate::run_step::{ARGUMENT, CONTROL, DOCUMENT, FOLDER, Outcome, Work};
 use crate::solve::Stop;
 
 /// How much output is read at once.
@@ -23,6 +23,7 @@ const ANSWER: u64 = 1 << 20;
 /// Runs a step in a helper process, and waits for its end.
 pub(super) fn run(
     work: &Work,
+    folder: BorrowedFd<'_>,
     arguments: &[String],
     stop: &Stop,
     output: &Output<'_>,
@@ -32,7 +33,7 @@ pub(super) fn run(
     let (out, out_write) = gantry_sys::fd::pipe().map_err(failed)?;
     let (err, err_write) = gantry_sys::fd::pipe().map_err(failed)?;
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-    let process = start(work, &out_write, &err_write, &theirs).map_err(failed)?;
+    let process = start(work, folder, [&out_write, &err_write], &theirs).map_err(failed)?;
     drop((out_write, err_write, theirs));
     let listened = listen(out, err, &ours, stop, output);
     if !matches!(listened, Ok(false)) {
@@ -65,7 +66,12 @@ pub(super) fn run(
     }
 }
 
-fn start(work: &Work, out: &OwnedFd, err: &OwnedFd, control: &UnixStream) -> io::Result<Process> {
+fn start(
+    work: &Work,
+    folder: BorrowedFd<'_>,
+    [out, err]: [&OwnedFd; 2],
+    control: &UnixStream,
+) -> io::Result<Process> {
     let document = gantry_sys::fd::sealed("run-step", &serde_json::to_vec(work)?)?;
     let null = File::open("/dev/null")?;
     Spawn {
@@ -78,6 +84,7 @@ fn start(work: &Work, out: &OwnedFd, err: &OwnedFd, control: &UnixStream) -> io:
             (err.as_fd(), 2),
             (document.as_fd(), DOCUMENT),
             (control.as_fd(), CONTROL),
+            (folder, FOLDER),
         ],
         // A Ctrl-C in the terminal is for the build, which ends the step in order.
         new_session: true,

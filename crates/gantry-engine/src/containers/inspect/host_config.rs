@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gantry_model::ContainerRecord;
+use gantry_model::container::{DeviceValue, Resources};
 use gantry_model::record::ResolvedMountKind;
 use gantry_model::restart::RestartPolicy;
 use gantry_runtime::defaults;
@@ -22,6 +23,9 @@ pub(super) struct HostConfig {
     port_bindings: BTreeMap<String, Option<Vec<PortBinding>>>,
     restart_policy: Policy,
     auto_remove: bool,
+    volume_driver: String,
+    volumes_from: Option<Vec<String>>,
+    console_size: [u16; 2],
     cap_add: Option<Vec<String>>,
     cap_drop: Option<Vec<String>>,
     cgroupns_mode: String,
@@ -31,6 +35,8 @@ pub(super) struct HostConfig {
     extra_hosts: Option<Vec<String>>,
     group_add: Option<Vec<String>>,
     ipc_mode: String,
+    cgroup: String,
+    links: Option<Vec<String>>,
     oom_score_adj: i32,
     pid_mode: String,
     privileged: bool,
@@ -43,26 +49,46 @@ pub(super) struct HostConfig {
     tmpfs: BTreeMap<String, String>,
     #[serde(rename = "UTSMode")]
     uts_mode: String,
+    userns_mode: String,
     shm_size: u64,
     runtime: String,
+    isolation: String,
     cpu_shares: u64,
     memory: u64,
     nano_cpus: u64,
     cgroup_parent: String,
     blkio_weight: u16,
+    blkio_weight_device: Vec<DeviceWeight>,
+    blkio_device_read_bps: Vec<DeviceRate>,
+    blkio_device_write_bps: Vec<DeviceRate>,
+    #[serde(rename = "BlkioDeviceReadIOps")]
+    blkio_device_read_iops: Vec<DeviceRate>,
+    #[serde(rename = "BlkioDeviceWriteIOps")]
+    blkio_device_write_iops: Vec<DeviceRate>,
     cpu_period: u64,
     cpu_quota: i64,
+    cpu_realtime_period: u64,
+    cpu_realtime_runtime: i64,
     cpuset_cpus: String,
     cpuset_mems: String,
     devices: Vec<Device>,
+    device_cgroup_rules: Option<Vec<String>>,
+    device_requests: Option<Vec<DeviceRequest>>,
     memory_reservation: u64,
     memory_swap: i64,
+    memory_swappiness: Option<u64>,
     oom_kill_disable: bool,
     init: bool,
     pids_limit: Option<i64>,
     ulimits: Vec<Limit>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
+    cpu_count: u64,
+    cpu_percent: u64,
+    #[serde(rename = "IOMaximumIOps")]
+    io_maximum_iops: u64,
+    #[serde(rename = "IOMaximumBandwidth")]
+    io_maximum_bandwidth: u64,
     masked_paths: Vec<&'static str>,
     readonly_paths: Vec<&'static str>,
 }
@@ -71,7 +97,7 @@ pub(super) struct HostConfig {
 #[serde(rename_all = "PascalCase")]
 struct LogConfig {
     #[serde(rename = "Type")]
-    kind: &'static str,
+    kind: String,
     config: BTreeMap<String, String>,
 }
 
@@ -88,6 +114,31 @@ struct Device {
     path_on_host: String,
     path_in_container: String,
     cgroup_permissions: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeviceRequest {
+    driver: String,
+    count: i64,
+    #[serde(rename = "DeviceIDs")]
+    device_ids: Option<Vec<String>>,
+    capabilities: Vec<Vec<String>>,
+    options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeviceWeight {
+    path: String,
+    weight: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeviceRate {
+    path: String,
+    rate: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -120,15 +171,23 @@ impl HostConfig {
             binds: binds(record),
             container_id_file: String::new(),
             log_config: LogConfig {
-                kind: "json-file",
-                config: BTreeMap::new(),
+                kind: match spec.log.driver.as_str() {
+                    "" => "json-file".into(),
+                    driver => driver.into(),
+                },
+                config: spec.log.options.clone(),
             },
             network_mode: spec.network.to_string(),
             port_bindings: bindings(&spec.ports),
             restart_policy: policy(spec.restart),
             auto_remove: spec.auto_remove,
-            cap_add: list(&spec.cap_add),
-            cap_drop: list(&spec.cap_drop),
+            volume_driver: spec.volume_driver.clone().unwrap_or_default(),
+            volumes_from: list(&spec.volumes_from),
+            // Fields from here to the end that are always empty are of Windows, or of what a
+            // container does not have; clients look for them.
+            console_size: [0, 0],
+            cap_add: capabilities(&spec.cap_add),
+            cap_drop: capabilities(&spec.cap_drop),
             cgroupns_mode: or_private(&spec.cgroupns_mode),
             dns: spec.dns.clone(),
             dns_options: spec.dns_options.clone(),
@@ -136,6 +195,8 @@ impl HostConfig {
             extra_hosts: list(&spec.add_hosts),
             group_add: list(&spec.group_add),
             ipc_mode: or_private(&spec.ipc_mode),
+            cgroup: String::new(),
+            links: links(record),
             oom_score_adj: spec.oom_score_adj.unwrap_or(0),
             pid_mode: spec.pid_mode.clone(),
             privileged: spec.privileged,
@@ -145,29 +206,64 @@ impl HostConfig {
             sysctls: spec.sysctls.clone(),
             tmpfs: tmpfs(record),
             uts_mode: spec.uts_mode.clone(),
+            userns_mode: spec.userns_mode.clone(),
             shm_size: spec.shm_size.unwrap_or(64 << 20),
             runtime: "gantry".into(),
+            isolation: String::new(),
             cpu_shares: resources.cpu_shares.unwrap_or(0),
             memory: resources.memory.unwrap_or(0),
             nano_cpus: resources.nano_cpus.unwrap_or(0),
             cgroup_parent: spec.cgroup_parent.clone().unwrap_or_default(),
             blkio_weight: resources.blkio_weight.unwrap_or(0),
+            blkio_weight_device: weights(&resources.blkio_weight_devices),
+            blkio_device_read_bps: rates(&resources.device_read_bps),
+            blkio_device_write_bps: rates(&resources.device_write_bps),
+            blkio_device_read_iops: rates(&resources.device_read_iops),
+            blkio_device_write_iops: rates(&resources.device_write_iops),
             cpu_period: resources.cpu_period.unwrap_or(0),
             cpu_quota: resources.cpu_quota.unwrap_or(0),
+            cpu_realtime_period: resources.cpu_rt_period.unwrap_or(0),
+            cpu_realtime_runtime: resources.cpu_rt_runtime.unwrap_or(0),
             cpuset_cpus: resources.cpuset_cpus.clone().unwrap_or_default(),
             cpuset_mems: resources.cpuset_mems.clone().unwrap_or_default(),
             devices: devices(&spec.devices),
+            device_cgroup_rules: list(&spec.device_cgroup_rules),
+            device_requests: requests(&spec.device_requests),
             memory_reservation: resources.memory_reservation.unwrap_or(0),
-            memory_swap: resources.memory_swap.unwrap_or(0),
+            memory_swap: memory_swap(resources),
+            memory_swappiness: resources.memory_swappiness,
             oom_kill_disable: resources.oom_kill_disable,
             init: spec.init,
             pids_limit: resources.pids_limit,
             ulimits: limits(spec),
             annotations: spec.annotations.clone(),
+            cpu_count: 0,
+            cpu_percent: 0,
+            io_maximum_iops: 0,
+            io_maximum_bandwidth: 0,
             masked_paths: paths(defaults::MASKED_PATHS),
             readonly_paths: paths(defaults::READONLY_PATHS),
         }
     }
+}
+
+/// As Docker shows them: the container and its name as seen from this one.
+fn links(record: &ContainerRecord) -> Option<Vec<String>> {
+    let links = record.spec.links.iter();
+    let links: Vec<String> = links
+        .filter_map(|link| crate::containers::links::parse(link).ok())
+        .map(|(name, alias)| format!("/{name}:/{}/{alias}", record.name))
+        .collect();
+    (!links.is_empty()).then_some(links)
+}
+
+/// Names as Docker shows them: `CAP_NET_ADMIN`, but `ALL`.
+fn capabilities(names: &[String]) -> Option<Vec<String>> {
+    let whole = |name: &String| match name.as_str() {
+        "ALL" => name.clone(),
+        _ => format!("CAP_{name}"),
+    };
+    (!names.is_empty()).then(|| names.iter().map(whole).collect())
 }
 
 fn policy(policy: RestartPolicy) -> Policy {
@@ -185,6 +281,41 @@ fn policy(policy: RestartPolicy) -> Policy {
         name,
         maximum_retry_count,
     }
+}
+
+/// As Docker shows it: as much swap as memory unless something else was said.
+fn memory_swap(resources: &Resources) -> i64 {
+    let twice = |limit: u64| i64::try_from(limit.saturating_mul(2)).unwrap_or(i64::MAX);
+    resources
+        .memory_swap
+        .unwrap_or_else(|| resources.memory.map_or(0, twice))
+}
+
+fn requests(list: &[gantry_model::container::DeviceRequest]) -> Option<Vec<DeviceRequest>> {
+    let shown = list.iter().map(|request| DeviceRequest {
+        driver: request.driver.clone(),
+        count: request.count,
+        device_ids: (!request.device_ids.is_empty()).then(|| request.device_ids.clone()),
+        capabilities: request.capabilities.clone(),
+        options: request.options.clone(),
+    });
+    (!list.is_empty()).then(|| shown.collect())
+}
+
+fn weights(list: &[DeviceValue]) -> Vec<DeviceWeight> {
+    let weight = |device: &DeviceValue| DeviceWeight {
+        path: device.path.clone(),
+        weight: device.value,
+    };
+    list.iter().map(weight).collect()
+}
+
+fn rates(list: &[DeviceValue]) -> Vec<DeviceRate> {
+    let rate = |device: &DeviceValue| DeviceRate {
+        path: device.path.clone(),
+        rate: device.value,
+    };
+    list.iter().map(rate).collect()
 }
 
 fn devices(written: &[String]) -> Vec<Device> {

@@ -1,5 +1,6 @@
 use super::*;
-use gantry_supervisor::log::LogWriter;
+use gantry_supervisor::log::{LogSettings, LogWriter};
+use jiff::SignedDuration;
 
 const TIMES: [&str; 3] = [
     "2026-01-01T00:00:01Z",
@@ -7,15 +8,16 @@ const TIMES: [&str; 3] = [
     "2026-01-01T00:00:03.123456789Z",
 ];
 
-fn settings(folder: &tempfile::TempDir, max_size: Option<u64>) -> LogSettings {
-    LogSettings {
+fn settings(folder: &tempfile::TempDir, max_size: Option<u64>) -> LogFiles {
+    LogFiles {
         path: folder.path().join("json.log"),
         max_size,
         max_files: 4,
+        compress: false,
     }
 }
 
-fn read(settings: &LogSettings, options: LogOptions) -> String {
+fn read(settings: &LogFiles, options: LogOptions) -> String {
     let mut reader = LogReader::open(settings.clone(), options, None).unwrap();
     let mut text = String::new();
     while let Some(line) = reader.next_line().unwrap() {
@@ -34,7 +36,7 @@ fn a_missing_log_is_empty() {
 fn the_end_of_it_spans_files() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder, Some(400));
-    let mut log = LogWriter::open(settings.clone()).unwrap();
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
     for number in 0..18 {
         log.push(Stream::Stdout, format!("{number}\n").as_bytes(), TIMES[0]);
     }
@@ -62,7 +64,7 @@ fn the_end_of_it_spans_files() {
 fn times_bound_it() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder, None);
-    let mut log = LogWriter::open(settings.clone()).unwrap();
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
     for (number, time) in TIMES.iter().enumerate() {
         log.push(Stream::Stderr, format!("{number}\n").as_bytes(), time);
     }
@@ -83,12 +85,12 @@ fn times_bound_it() {
 fn a_torn_line_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder, None);
-    let mut log = LogWriter::open(settings.clone()).unwrap();
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
     log.push(Stream::Stdout, b"one\n", TIMES[0]);
     let mut torn = std::fs::read(&settings.path).unwrap();
     torn.extend_from_slice(b"{\"log\":\"tw\n");
     std::fs::write(&settings.path, &torn).unwrap();
-    let mut log = LogWriter::open(settings.clone()).unwrap();
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
     log.push(Stream::Stdout, b"three\n", TIMES[1]);
     assert_eq!(read(&settings, LogOptions::default()), "one\nthree\n");
 }
@@ -97,7 +99,7 @@ fn a_torn_line_is_left_out() {
 fn a_follower_passes_over_rotations() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder, Some(300));
-    let mut log = LogWriter::open(settings.clone()).unwrap();
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
     log.push(Stream::Stdout, b"0\n", TIMES[0]);
     // Without a session it takes one look after everything there is was read.
     let follower = Follower::new(&settings, None).unwrap();
@@ -112,6 +114,97 @@ fn a_follower_passes_over_rotations() {
     }
     let want: Vec<String> = (0..10).map(|number| format!("{number}\n")).collect();
     assert_eq!(got, want);
+}
+
+/// Turns a full file into what the compressor makes of it.
+fn compress(settings: &LogFiles, age: u32) {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder
+        .write_all(&std::fs::read(settings.file(age)).unwrap())
+        .unwrap();
+    std::fs::write(settings.compressed(age), encoder.finish().unwrap()).unwrap();
+    std::fs::remove_file(settings.file(age)).unwrap();
+}
+
+#[test]
+fn compressed_files_are_read_like_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder, Some(400));
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
+    for number in 0..18 {
+        log.push(Stream::Stdout, format!("{number}\n").as_bytes(), TIMES[0]);
+    }
+    compress(&settings, 1);
+    compress(&settings, 2);
+    let all: String = (0..18).map(|number| format!("{number}\n")).collect();
+    assert_eq!(read(&settings, LogOptions::default()), all);
+    for tail in [0, 1, 7, 8, 12, 17, 18, 100] {
+        let options = LogOptions {
+            tail: Some(tail),
+            ..LogOptions::default()
+        };
+        let want: String = (18_u64.saturating_sub(tail)..18)
+            .map(|number| format!("{number}\n"))
+            .collect();
+        assert_eq!(read(&settings, options), want, "{tail}");
+    }
+}
+
+#[test]
+fn a_follower_passes_over_compression() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder, Some(300));
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
+    log.push(Stream::Stdout, b"0\n", TIMES[0]);
+    let follower = Follower::new(&settings, None).unwrap();
+    let mut reader =
+        LogReader::open(settings.clone(), LogOptions::default(), Some(follower)).unwrap();
+    let mut got = vec![reader.next_line().unwrap().unwrap().text];
+    for number in 1..11 {
+        log.push(Stream::Stdout, format!("{number}\n").as_bytes(), TIMES[0]);
+    }
+    // The file that is being read is one of them.
+    for age in 1..3 {
+        compress(&settings, age);
+    }
+    while let Some(line) = reader.next_line().unwrap() {
+        got.push(line.text);
+    }
+    let want: Vec<String> = (0..11).map(|number| format!("{number}\n")).collect();
+    assert_eq!(got, want);
+}
+
+#[test]
+fn a_place_in_time_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder, None);
+    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
+    let start: Timestamp = TIMES[0].parse().unwrap();
+    for number in 0..5000 {
+        let time = start
+            .checked_add(SignedDuration::from_secs(number))
+            .unwrap();
+        log.push(
+            Stream::Stdout,
+            format!("{number}\n").as_bytes(),
+            &time.to_string(),
+        );
+    }
+    for number in [0, 1, 700, 2500, 4999] {
+        let since = start
+            .checked_add(SignedDuration::from_secs(number))
+            .unwrap();
+        let options = LogOptions {
+            since: Some(since),
+            ..LogOptions::default()
+        };
+        let mut reader = LogReader::open(settings.clone(), options, None).unwrap();
+        assert_eq!(
+            reader.next_line().unwrap().unwrap().text,
+            format!("{number}\n")
+        );
+    }
 }
 
 #[test]

@@ -144,14 +144,70 @@ fn device(metadata: &fs::Metadata, target: &Path, mode: &str) -> Option<Device> 
     Some(Device { device, rule })
 }
 
-/// The rules of a container's cgroup: Docker's, then those of its own devices.
-pub(crate) fn rules(own: &[Device], privileged: bool) -> Vec<LinuxDeviceCgroup> {
+/// The rules of a container's cgroup: Docker's, then those of its own devices, then those it
+/// was given.
+pub(crate) fn rules(
+    own: &[Device],
+    given: &[String],
+    privileged: bool,
+) -> Result<Vec<LinuxDeviceCgroup>, SpecError> {
     if privileged {
-        return vec![defaults::every_device()];
+        return Ok(vec![defaults::every_device()]);
     }
     let mut rules = defaults::device_rules();
     rules.extend(own.iter().map(|device| device.rule.clone()));
-    rules
+    for rule in given {
+        rules.push(parse_rule(rule)?);
+    }
+    Ok(rules)
+}
+
+/// Reads a rule as `--device-cgroup-rule` spells it: `TYPE MAJOR:MINOR PERMISSIONS`, `*` for
+/// every number.
+pub(crate) fn parse_rule(text: &str) -> Result<LinuxDeviceCgroup, SpecError> {
+    let bad = || SpecError::DeviceRule {
+        rule: text.chars().take(100).collect(),
+    };
+    let parts: Vec<&str> = text.split(' ').collect();
+    let [kind, number, access] = parts.as_slice() else {
+        return Err(bad());
+    };
+    let typ = match *kind {
+        "a" => LinuxDeviceType::A,
+        "b" => LinuxDeviceType::B,
+        "c" => LinuxDeviceType::C,
+        _ => return Err(bad()),
+    };
+    let part = |part: &str| match part {
+        "*" => Ok(-1),
+        digits => digits.parse::<u32>().map(i64::from).map_err(|_| bad()),
+    };
+    let (major, minor) = number.split_once(':').ok_or_else(bad)?;
+    let valid =
+        (1..=3).contains(&access.len()) && access.bytes().all(|byte| b"rwm".contains(&byte));
+    if !valid {
+        return Err(bad());
+    }
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true);
+    rule.set_typ(Some(typ));
+    rule.set_major(Some(part(major)?));
+    rule.set_minor(Some(part(minor)?));
+    rule.set_access(Some((*access).to_owned()));
+    Ok(rule)
+}
+
+/// The number of a device of the host.
+pub(crate) fn number(path: &str) -> Result<(i64, i64), SpecError> {
+    let metadata = fs::metadata(path).map_err(|source| SpecError::DeviceNumber {
+        path: path.to_owned(),
+        source,
+    })?;
+    let number = metadata.rdev();
+    Ok((
+        i64::from(rustix::fs::major(number)),
+        i64::from(rustix::fs::minor(number)),
+    ))
 }
 
 #[cfg(test)]
@@ -183,6 +239,32 @@ mod tests {
             "/a:/b:",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rules_parse() {
+        let json = |text: &str| serde_json::to_string(&parse_rule(text).unwrap()).unwrap();
+        assert_eq!(
+            json("c 1:3 mr"),
+            r#"{"allow":true,"type":"c","major":1,"minor":3,"access":"mr"}"#
+        );
+        assert_eq!(
+            json("a *:* rwm"),
+            r#"{"allow":true,"type":"a","major":-1,"minor":-1,"access":"rwm"}"#
+        );
+        for bad in [
+            "",
+            "c",
+            "c 1:3",
+            "x 1:3 r",
+            "c 1 r",
+            "c 1:3 q",
+            "c 1:3 rwmr",
+            "c -1:3 r",
+            "c 1:3 ",
+        ] {
+            assert!(parse_rule(bad).is_err(), "{bad}");
         }
     }
 

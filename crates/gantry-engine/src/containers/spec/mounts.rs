@@ -1,14 +1,22 @@
 //! Mounts of the document: the standard ones, the container's files, the user's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use gantry_model::mount::Propagation;
-use gantry_model::record::{ResolvedMount, ResolvedMountKind};
+use gantry_model::mount::{Propagation, ReadOnlyBelow};
+use gantry_model::record::{ResolvedMount, ResolvedMountKind, VolumeMount};
 use oci_spec::runtime::Mount;
 
 /// Bytes of `/dev/shm` when nobody says otherwise.
 const SHM_SIZE: u64 = 64 << 20;
+
+/// The runtime's option for a part of a source.
+const SUBPATH: &str = "x-gantry.subpath=";
+/// The runtime's option for a source in the mount namespace of another process.
+const NAMESPACE: &str = "x-gantry.namespace=";
+
+/// The folders of images that are mounted, base first, by the places they are mounted at.
+pub(crate) type ImageFolders = BTreeMap<String, Vec<PathBuf>>;
 
 /// What decides on the mounts.
 #[derive(Debug)]
@@ -21,6 +29,10 @@ pub(crate) struct MountFacts<'a> {
     pub(crate) shm_size: Option<u64>,
     /// Whether it has the host's IPC namespace (and `/dev/shm`).
     pub(crate) host_ipc: bool,
+    /// Process of another container whose `/dev/shm` it has, with its IPC namespace.
+    pub(crate) ipc_of: Option<u32>,
+    /// Where the files of mounted images are.
+    pub(crate) images: &'a ImageFolders,
     /// Whether it has no `/dev/shm` at all.
     pub(crate) no_shm: bool,
     /// Whether it has a network namespace of its own.
@@ -68,7 +80,7 @@ pub(crate) fn decide(facts: &MountFacts<'_>) -> Vec<Mount> {
             .filter(|part| !part.is_empty())
             .count()
     });
-    all.extend(own.into_iter().map(resolved));
+    all.extend(own.into_iter().map(|mount| resolved(mount, facts.images)));
     all
 }
 
@@ -151,6 +163,10 @@ fn standard(facts: &MountFacts<'_>) -> Vec<Mount> {
     }
     if facts.host_ipc {
         all.push(host("/dev/shm"));
+    } else if let Some(pid) = facts.ipc_of {
+        let mut shared = host("/dev/shm");
+        add_option(&mut shared, &format!("{NAMESPACE}/proc/{pid}/ns/mnt"));
+        all.push(shared);
     } else if !facts.no_shm {
         let size = format!("size={}", facts.shm_size.unwrap_or(SHM_SIZE));
         let options = ["nosuid", "noexec", "nodev", "mode=1777", &size];
@@ -159,13 +175,16 @@ fn standard(facts: &MountFacts<'_>) -> Vec<Mount> {
     all
 }
 
-fn resolved(wanted: &ResolvedMount) -> Mount {
+fn resolved(wanted: &ResolvedMount, images: &ImageFolders) -> Mount {
     let read_only = if wanted.read_only { "ro" } else { "rw" };
     match &wanted.kind {
         ResolvedMountKind::Bind {
             source,
             propagation,
             non_recursive,
+            read_only_below,
+            // What it changes depends on the container's user (`userns`).
+            owners: _,
         } => {
             let bind = if *non_recursive { "bind" } else { "rbind" };
             let propagation = propagation_option(*propagation);
@@ -177,24 +196,39 @@ fn resolved(wanted: &ResolvedMount) -> Mount {
             );
             if wanted.read_only {
                 add_option(&mut mount, "ro");
-                if !*non_recursive {
+                if !*non_recursive && *read_only_below != ReadOnlyBelow::Writable {
                     // What is mounted below the source must not stay writable.
                     add_option(&mut mount, "rro");
                 }
             }
             mount
         }
-        ResolvedMountKind::Volume { source, .. } => {
-            let mut mount = mount(
-                &wanted.target,
-                "bind",
-                Path::new(source),
-                &["rbind", "rprivate"],
-            );
+        ResolvedMountKind::Volume {
+            source,
+            mounted,
+            subpath,
+            ..
+        } => {
+            let mut mount = match mounted {
+                None => mount(
+                    &wanted.target,
+                    "bind",
+                    Path::new(source),
+                    &["rbind", "rprivate"],
+                ),
+                Some(volume) => mounted_volume(&wanted.target, volume),
+            };
+            if let Some(subpath) = subpath {
+                add_option(&mut mount, &format!("{SUBPATH}{subpath}"));
+            }
             if wanted.read_only {
                 add_option(&mut mount, "ro");
             }
             mount
+        }
+        ResolvedMountKind::Image { subpath, .. } => {
+            let folders = images.get(&wanted.target).map_or(&[][..], Vec::as_slice);
+            image(&wanted.target, folders, subpath.as_deref())
         }
         ResolvedMountKind::Tmpfs {
             size,
@@ -221,6 +255,45 @@ fn resolved(wanted: &ResolvedMount) -> Mount {
     }
 }
 
+/// A volume whose options name a folder or a device.
+fn mounted_volume(target: &str, volume: &VolumeMount) -> Mount {
+    let device = Path::new(&volume.device);
+    let words: Vec<&str> = volume.options.iter().map(String::as_str).collect();
+    if volume.kind == "none" {
+        let mut mount = mount(target, "bind", device, &["rbind", "rprivate"]);
+        for word in words {
+            if !matches!(word, "bind" | "rbind" | "rw") {
+                add_option(&mut mount, word);
+            }
+        }
+        return mount;
+    }
+    mount(target, &volume.kind, device, &words)
+}
+
+/// The files of an image, read-only: its only layer as it is, several as an overlay.
+fn image(target: &str, folders: &[PathBuf], subpath: Option<&str>) -> Mount {
+    let mut mount = match folders {
+        [only] => mount(target, "bind", only, &["bind", "rprivate"]),
+        several => {
+            let escape = |path: &PathBuf| {
+                let text = path.to_string_lossy().into_owned();
+                text.replace('\\', "\\\\").replace(':', "\\:")
+            };
+            let lowers: Vec<String> = several.iter().rev().map(escape).collect();
+            let lowers = format!("lowerdir={}", lowers.join(":"));
+            mount(target, "overlay", Path::new("overlay"), &[&lowers])
+        }
+    };
+    if let Some(subpath) = subpath {
+        add_option(&mut mount, &format!("{SUBPATH}{subpath}"));
+    }
+    for option in ["ro", "nosuid", "nodev"] {
+        add_option(&mut mount, option);
+    }
+    mount
+}
+
 fn propagation_option(propagation: Propagation) -> &'static str {
     match propagation {
         Propagation::Rprivate => "rprivate",
@@ -234,7 +307,11 @@ fn propagation_option(propagation: Propagation) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use gantry_model::mount::MountOwners;
+
     use super::*;
+
+    static NO_IMAGES: ImageFolders = ImageFolders::new();
 
     fn facts(mounts: &[ResolvedMount]) -> MountFacts<'_> {
         MountFacts {
@@ -242,6 +319,8 @@ mod tests {
             files: vec![("/etc/hosts", PathBuf::from("/c/hosts"))],
             shm_size: None,
             host_ipc: false,
+            ipc_of: None,
+            images: &NO_IMAGES,
             no_shm: false,
             own_network: true,
             privileged: false,
@@ -291,6 +370,8 @@ mod tests {
                     source: "/host".into(),
                     propagation: Propagation::Rslave,
                     non_recursive: false,
+                    read_only_below: ReadOnlyBelow::Enabled,
+                    owners: MountOwners::Host,
                 },
             },
             ResolvedMount {
@@ -300,6 +381,8 @@ mod tests {
                     name: "v".into(),
                     source: "/v/_data".into(),
                     anonymous: false,
+                    mounted: None,
+                    subpath: None,
                 },
             },
             ResolvedMount {
@@ -332,6 +415,63 @@ mod tests {
             1
         );
         assert!(lines.contains(&"/etc/hosts bind /c/hosts rbind,rprivate,ro".to_owned()));
+    }
+
+    #[test]
+    fn volumes_with_options_and_images_are_mounted() {
+        let volume =
+            |kind: &str, options: &[&str], subpath: Option<&str>| ResolvedMountKind::Volume {
+                name: "v".into(),
+                source: "/v/_data".into(),
+                anonymous: false,
+                mounted: (!kind.is_empty()).then(|| VolumeMount {
+                    kind: kind.into(),
+                    device: "/srv".into(),
+                    options: options.iter().map(ToString::to_string).collect(),
+                }),
+                subpath: subpath.map(str::to_owned),
+            };
+        let image = ResolvedMountKind::Image {
+            image: "i".into(),
+            image_id: format!("sha256:{}", "f".repeat(64)).parse().unwrap(),
+            layers: Vec::new(),
+            subpath: Some("bin".into()),
+        };
+        let kinds = [
+            volume("none", &["bind", "ro"], None),
+            volume("ext4", &["noatime"], None),
+            volume("", &[], Some("a/b")),
+            image.clone(),
+            image,
+        ];
+        let mounts: Vec<ResolvedMount> = kinds
+            .into_iter()
+            .enumerate()
+            .map(|(number, kind)| ResolvedMount {
+                target: format!("/m{number}"),
+                read_only: false,
+                kind,
+            })
+            .collect();
+        let folders = |names: &[&str]| names.iter().map(PathBuf::from).collect();
+        let images = [
+            ("/m3".to_owned(), folders(&["/layers/a"])),
+            ("/m4".to_owned(), folders(&["/layers/a", "/layers:b"])),
+        ]
+        .into();
+        let mut facts = facts(&mounts);
+        facts.images = &images;
+        let lines = lines(&facts);
+        assert_eq!(
+            lines[lines.len() - 5..],
+            [
+                "/m0 bind /srv rbind,rprivate,ro",
+                "/m1 ext4 /srv noatime",
+                "/m2 bind /v/_data rbind,rprivate,x-gantry.subpath=a/b",
+                "/m3 bind /layers/a bind,rprivate,x-gantry.subpath=bin,ro,nosuid,nodev",
+                "/m4 overlay overlay lowerdir=/layers\\:b:/layers/a,x-gantry.subpath=bin,ro,nosuid,nodev",
+            ]
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Limits: from flags to the document, by Docker's rules.
 
-use gantry_model::container::Resources;
+use gantry_model::container::{DeviceValue, Resources};
 use gantry_model::ulimit::Ulimit;
 use oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit,
+    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, LinuxThrottleDevice,
+    LinuxThrottleDeviceBuilder, LinuxWeightDevice, LinuxWeightDeviceBuilder, PosixRlimit,
     PosixRlimitBuilder, PosixRlimitType,
 };
 
@@ -28,8 +29,14 @@ pub(crate) fn check_cpus(wanted: &Resources, count: impl FnOnce() -> u64) -> Res
     Ok(())
 }
 
-/// What the document says of limits.
-pub(crate) fn decide(wanted: &Resources) -> Result<LinuxResources, SpecError> {
+/// The number of a block device of the host, by its path.
+pub(crate) type DeviceNumber<'a> = &'a dyn Fn(&str) -> Result<(i64, i64), SpecError>;
+
+/// What the document says of limits; `number` looks devices up.
+pub(crate) fn decide(
+    wanted: &Resources,
+    number: DeviceNumber<'_>,
+) -> Result<LinuxResources, SpecError> {
     let mut resources = LinuxResources::default();
     resources.set_devices(None);
     resources.set_memory(memory(wanted)?);
@@ -39,15 +46,83 @@ pub(crate) fn decide(wanted: &Resources) -> Result<LinuxResources, SpecError> {
         pids.set_limit(limit);
         resources.set_pids(Some(pids));
     }
+    resources.set_block_io(block_io(wanted, number)?);
+    Ok(resources)
+}
+
+fn block_io(
+    wanted: &Resources,
+    number: DeviceNumber<'_>,
+) -> Result<Option<LinuxBlockIo>, SpecError> {
+    let mut block = LinuxBlockIo::default();
     if let Some(weight) = wanted.blkio_weight.filter(|weight| *weight != 0) {
         if !(10..=1000).contains(&weight) {
             return Err(invalid("Range of blkio weight is from 10 to 1000"));
         }
-        let mut block = LinuxBlockIo::default();
         block.set_weight(Some(weight));
-        resources.set_block_io(Some(block));
     }
-    Ok(resources)
+    if !wanted.blkio_weight_devices.is_empty() {
+        let devices = wanted.blkio_weight_devices.iter();
+        let devices = devices.map(|device| weight_device(device, number));
+        block.set_weight_device(Some(devices.collect::<Result<_, _>>()?));
+    }
+    type Set = fn(&mut LinuxBlockIo, Option<Vec<LinuxThrottleDevice>>) -> &mut LinuxBlockIo;
+    let rates: [(&[DeviceValue], Set); 4] = [
+        (
+            &wanted.device_read_bps,
+            LinuxBlockIo::set_throttle_read_bps_device,
+        ),
+        (
+            &wanted.device_write_bps,
+            LinuxBlockIo::set_throttle_write_bps_device,
+        ),
+        (
+            &wanted.device_read_iops,
+            LinuxBlockIo::set_throttle_read_iops_device,
+        ),
+        (
+            &wanted.device_write_iops,
+            LinuxBlockIo::set_throttle_write_iops_device,
+        ),
+    ];
+    for (list, set) in rates {
+        let devices = list.iter().map(|device| throttle_device(device, number));
+        let devices: Vec<_> = devices.collect::<Result<_, _>>()?;
+        if !devices.is_empty() {
+            set(&mut block, Some(devices));
+        }
+    }
+    Ok((block != LinuxBlockIo::default()).then_some(block))
+}
+
+fn weight_device(
+    wanted: &DeviceValue,
+    number: DeviceNumber<'_>,
+) -> Result<LinuxWeightDevice, SpecError> {
+    let (major, minor) = number(&wanted.path)?;
+    let weight = u16::try_from(wanted.value)
+        .ok()
+        .filter(|weight| (10..=1000).contains(weight))
+        .ok_or_else(|| invalid(format!("invalid weight for device: {}", wanted.path)))?;
+    LinuxWeightDeviceBuilder::default()
+        .major(major)
+        .minor(minor)
+        .weight(weight)
+        .build()
+        .map_err(|error| invalid(error.to_string()))
+}
+
+fn throttle_device(
+    wanted: &DeviceValue,
+    number: DeviceNumber<'_>,
+) -> Result<LinuxThrottleDevice, SpecError> {
+    let (major, minor) = number(&wanted.path)?;
+    LinuxThrottleDeviceBuilder::default()
+        .major(major)
+        .minor(minor)
+        .rate(wanted.value)
+        .build()
+        .map_err(|error| invalid(error.to_string()))
 }
 
 fn invalid(text: impl Into<String>) -> SpecError {
@@ -90,7 +165,14 @@ fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
     if reservation.is_some_and(|reservation| reservation < LEAST_MEMORY) {
         return Err(invalid("Minimum memory reservation allowed is 6MB"));
     }
-    if limit.is_none() && reservation.is_none() && !wanted.oom_kill_disable {
+    let swappiness = wanted.memory_swappiness;
+    if let Some(value) = swappiness.filter(|value| *value > 100) {
+        return Err(invalid(format!(
+            "Invalid value: {value}, valid memory swappiness range is 0-100"
+        )));
+    }
+    if limit.is_none() && reservation.is_none() && swappiness.is_none() && !wanted.oom_kill_disable
+    {
         return Ok(None);
     }
     let mut memory = LinuxMemory::default();
@@ -98,6 +180,7 @@ fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
     memory.set_reservation(reservation.map(signed));
     // As much swap as memory unless something else was said.
     memory.set_swap(swap.or_else(|| limit.map(|limit| signed(limit.saturating_mul(2)))));
+    memory.set_swappiness(swappiness);
     memory.set_disable_oom_killer(wanted.oom_kill_disable.then_some(true));
     Ok(Some(memory))
 }
@@ -136,6 +219,21 @@ fn cpu(wanted: &Resources) -> Result<Option<LinuxCpu>, SpecError> {
             ));
         }
         cpu.set_quota(Some(quota));
+        any = true;
+    }
+    if let (Some(period), Some(runtime)) = (wanted.cpu_rt_period, wanted.cpu_rt_runtime)
+        && i128::from(runtime) > i128::from(period)
+    {
+        return Err(invalid(
+            "cpu real-time runtime cannot be higher than cpu real-time period",
+        ));
+    }
+    if let Some(period) = wanted.cpu_rt_period.filter(|period| *period > 0) {
+        cpu.set_realtime_period(Some(period));
+        any = true;
+    }
+    if let Some(runtime) = wanted.cpu_rt_runtime.filter(|runtime| *runtime != 0) {
+        cpu.set_realtime_runtime(Some(runtime));
         any = true;
     }
     if let Some(shares) = wanted.cpu_shares.filter(|shares| *shares > 0) {
@@ -197,10 +295,17 @@ mod tests {
     use super::*;
 
     fn json(wanted: &Resources) -> String {
-        match check_cpus(wanted, || 2).and_then(|()| decide(wanted)) {
+        match check_cpus(wanted, || 2).and_then(|()| decide(wanted, &|_| Ok((8, 16)))) {
             Ok(resources) => serde_json::to_string(&resources).unwrap(),
             Err(error) => error.to_string(),
         }
+    }
+
+    fn one_device(value: u64) -> Vec<DeviceValue> {
+        vec![DeviceValue {
+            path: "/dev/sdb".into(),
+            value,
+        }]
     }
 
     #[test]
@@ -281,6 +386,30 @@ mod tests {
                     ..base()
                 },
                 r#"{"cpu":{"shares":512,"cpus":"0"}}"#,
+            ),
+            (
+                Resources {
+                    memory_swappiness: Some(0),
+                    ..base()
+                },
+                r#"{"memory":{"swappiness":0}}"#,
+            ),
+            (
+                Resources {
+                    cpu_rt_period: Some(1000),
+                    cpu_rt_runtime: Some(2000),
+                    ..base()
+                },
+                "cpu real-time runtime cannot be higher than cpu real-time period",
+            ),
+            (
+                Resources {
+                    blkio_weight_devices: one_device(300),
+                    device_read_bps: one_device(1024),
+                    device_write_iops: one_device(7),
+                    ..base()
+                },
+                r#"{"blockIO":{"weightDevice":[{"major":8,"minor":16,"weight":300}],"throttleReadBpsDevice":[{"major":8,"minor":16,"rate":1024}],"throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":7}]}}"#,
             ),
             (
                 Resources {

@@ -19,6 +19,7 @@ fn record(spec: ContainerSpec) -> ContainerRecord {
         args: vec!["sh".into(), "-c".into(), "true".into()],
         healthcheck: None,
         mounts: Vec::new(),
+        id_ranges: None,
     }
 }
 
@@ -48,7 +49,9 @@ fn document(spec: ContainerSpec) -> Value {
         devices: &[],
         host_devices: Vec::new(),
         files: vec![("/etc/hosts", PathBuf::from("/c/hosts"))],
-        foreign_network: None,
+        foreign: Foreign::default(),
+        images: Default::default(),
+        linked: Vec::new(),
         host_name: "host",
     };
     let mut value = serde_json::to_value(translate(&facts).unwrap()).unwrap();
@@ -180,10 +183,10 @@ fn impossible_wishes_are_refused_at_creation() {
         ),
         (
             ContainerSpec {
-                pid_mode: "container:x".into(),
+                pid_mode: "container:".into(),
                 ..base()
             },
-            "invalid PID mode: container:x",
+            "invalid PID mode: container:",
         ),
         (
             ContainerSpec {

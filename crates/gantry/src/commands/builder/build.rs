@@ -2,12 +2,12 @@
 
 mod bases;
 mod interrupt;
+mod lent;
 mod request;
-
-use std::io::Write;
 
 use clap::Args;
 use gantry_build::{BuildError, BuildResult, Builder};
+use gantry_model::{Event, EventType};
 
 use self::bases::EngineBases;
 use crate::context::Context;
@@ -63,6 +63,12 @@ pub(crate) struct BuildArgs {
     /// Remove intermediate containers; there are none
     #[arg(long, hide = true)]
     pub(crate) rm: bool,
+    /// Secret for RUN --mount=type=secret (id=NAME[,src=FILE|,env=VARIABLE])
+    #[arg(long)]
+    pub(crate) secret: Vec<String>,
+    /// SSH agent for RUN --mount=type=ssh (default|NAME[=SOCKET])
+    #[arg(long)]
+    pub(crate) ssh: Vec<String>,
     /// Name of the image, with a tag after a colon
     #[arg(short, long)]
     pub(crate) tag: Vec<String>,
@@ -109,6 +115,11 @@ fn finish(context: &Context, args: &BuildArgs, mode: Mode, result: &BuildResult)
     if let Some(path) = &args.iidfile {
         std::fs::write(path, &id).map_err(CommandError::file("write the image ID to", path))?;
     }
+    let engine = context.engine()?;
+    for name in &args.tag {
+        let event = Event::new(EventType::Image, "tag", id.as_str());
+        engine.tell(event.with("name", name.as_str()));
+    }
     if mode == Mode::Quiet {
         context.ui.line(&id)?;
     }
@@ -130,7 +141,7 @@ fn failure(context: &Context, error: BuildError) -> Failure {
     let Some(rendered) = error.rendered().filter(|text| !text.is_empty()) else {
         return error.into();
     };
-    drop(std::io::stderr().lock().write_all(rendered.as_bytes()));
+    context.ui.status(rendered.trim_end_matches('\n'));
     if context.ui.debug() {
         return error.into();
     }

@@ -1,12 +1,13 @@
 //! Removes the build cache.
 
 use clap::Args;
+use gantry_engine::Engine;
 use gantry_engine::system::PruneCache;
 use gantry_model::quantity::parse_bytes;
 
 use crate::commands::confirm::confirm;
 use crate::context::Context;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{CommandError, Exit, Failure, Outcome};
 use crate::flags::filter::Filters;
 use crate::flags::value::wrong;
 use crate::output::{size, time};
@@ -34,7 +35,9 @@ pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
     if !args.force && !confirm(warning)? {
         return Err(Failure::Said(1));
     }
-    let pruned = context.engine()?.system().prune_build_cache(which)?;
+    let engine = context.engine()?;
+    let pruned = engine.system().prune_build_cache(which)?;
+    sweep(engine)?;
     if pruned.records > 0 {
         context.ui.line(&format!(
             "Deleted build cache objects: {}\n",
@@ -45,6 +48,12 @@ pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
         .ui
         .line(&format!("Total: {}", size::long(pruned.bytes)))?;
     Ok(Exit::SUCCESS)
+}
+
+/// Takes away what killed builds have left under way.
+pub(crate) fn sweep(engine: &Engine) -> Result<(), Failure> {
+    let failed = CommandError::file("clear", engine.run_root().display());
+    Ok(gantry_build::sweep(engine.run_root()).map_err(failed)?)
 }
 
 fn which(args: &PruneArgs) -> Result<PruneCache, Failure> {

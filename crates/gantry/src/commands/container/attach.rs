@@ -30,13 +30,15 @@ pub(crate) fn run(context: &Context, args: AttachArgs) -> Outcome {
         let message = "You cannot attach to a paused container, unpause it first";
         return Err(CommandError::Conflict(message.to_owned()).into());
     }
-    let foreground = Foreground::new(Wishes {
+    let mut foreground = Foreground::new(Wishes {
         only: &[],
         interactive: record.spec.interactive && !args.no_stdin,
         tty: record.spec.tty,
         proxy_signals: args.sig_proxy,
         detach_keys: args.detach_keys.as_deref(),
     })?;
+    // One of several: a terminal that nobody reads must not hold up the container and the others.
+    foreground.attach.lossless = false;
     let mut begun = containers.attach(record.id.as_str(), foreground.attach)?;
     foreground.carry(&mut begun.session)
 }

@@ -8,6 +8,9 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::flags::environment;
 
+/// The exit code of a command that was to run in the background and does not.
+const NOT_STARTED: u8 = 1;
+
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExecArgs {
@@ -67,7 +70,12 @@ pub(crate) fn run(context: &Context, args: ExecArgs) -> Outcome {
         attach: foreground.as_ref().map(|f| f.attach),
         window: foreground.as_ref().and_then(Foreground::window),
     };
-    let mut executing = context.engine()?.containers().exec(name, &spec)?;
+    let begun = context.engine()?.containers().exec(name, &spec);
+    // Nobody waits for a code of the command's own.
+    let mut executing = match (begun, &foreground) {
+        (Err(error), None) => return Err(Failure::from(error).with_code(NOT_STARTED)),
+        (begun, _) => begun?,
+    };
     match foreground {
         Some(foreground) => foreground.carry(&mut executing.session),
         None => Ok(Exit::SUCCESS),

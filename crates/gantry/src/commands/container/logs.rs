@@ -1,5 +1,8 @@
 //! Shows what a container wrote.
 
+mod filter;
+
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 
 use clap::Args;
@@ -10,6 +13,7 @@ use jiff::Timestamp;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome, written};
 use crate::output::time;
+use filter::Filter;
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -20,6 +24,9 @@ pub(crate) struct LogsArgs {
     /// Go on with what is written from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// Show only lines that match a regular expression
+    #[arg(long, value_name = "regex")]
+    pub(crate) grep: Option<String>,
     /// Show what was written since a time (e.g. "2013-01-02T13:23:37Z") or a duration ago ("42m")
     #[arg(long)]
     pub(crate) since: Option<String>,
@@ -37,11 +44,6 @@ pub(crate) struct LogsArgs {
 }
 
 pub(crate) fn run(context: &Context, args: LogsArgs) -> Outcome {
-    if args.details {
-        return Err(Failure::unsupported(
-            "flag --details is not supported: the log driver keeps no further details",
-        ));
-    }
     let now = Timestamp::now();
     let options = LogOptions {
         follow: args.follow,
@@ -57,37 +59,109 @@ pub(crate) fn run(context: &Context, args: LogsArgs) -> Outcome {
     let capacity = if args.follow { 0 } else { 64 * 1024 };
     let mut out = BufWriter::with_capacity(capacity, io::stdout().lock());
     let mut err = BufWriter::with_capacity(capacity, io::stderr().lock());
-    copy(reader, args.timestamps, &mut out, &mut err)?;
+    let mut view = View {
+        stamped: args.timestamps,
+        detailed: args.details,
+        filter: args.grep.as_deref().map(Filter::new).transpose()?,
+    };
+    view.copy(reader, &mut out, &mut err)?;
     out.flush().and_then(|()| err.flush()).map_err(written)?;
     Ok(Exit::SUCCESS)
 }
 
-/// Copies every line to where it came from; the order between both is kept.
-fn copy(
-    mut reader: LogReader,
+/// How lines are shown, and which.
+struct View {
     stamped: bool,
-    out: &mut impl Write,
-    err: &mut impl Write,
-) -> Result<(), Failure> {
-    let mut last = None;
-    while let Some(line) = reader.next_line()? {
-        let is_error = line.stream == Stream::Stderr;
-        if last.is_some_and(|last| last != is_error) {
-            out.flush().and_then(|()| err.flush()).map_err(written)?;
-        }
-        last = Some(is_error);
-        let to: &mut dyn Write = if is_error { &mut *err } else { &mut *out };
-        write_line(to, &line, stamped).map_err(written)?;
-    }
-    Ok(())
+    detailed: bool,
+    filter: Option<Filter>,
 }
 
-fn write_line(to: &mut dyn Write, line: &LogLine, stamped: bool) -> io::Result<()> {
-    if stamped {
-        // In one write, so that two followers of one terminal do not mix.
-        return to.write_all(format!("{} {}", line.time, line.text).as_bytes());
+impl View {
+    /// Copies every line to where it came from; the order between both is kept.
+    fn copy(
+        &mut self,
+        mut reader: LogReader,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> Result<(), Failure> {
+        let mut last = None;
+        while let Some(line) = reader.next_line()? {
+            let lines = match &mut self.filter {
+                Some(filter) => filter.pass(line),
+                None => vec![line],
+            };
+            for line in lines {
+                let is_error = line.stream == Stream::Stderr;
+                if last.is_some_and(|last| last != is_error) {
+                    out.flush().and_then(|()| err.flush()).map_err(written)?;
+                }
+                last = Some(is_error);
+                let to: &mut dyn Write = if is_error { &mut *err } else { &mut *out };
+                self.write_line(to, &line).map_err(written)?;
+            }
+        }
+        let rest = self.filter.as_mut().map(Filter::rest).unwrap_or_default();
+        for line in rest {
+            let to: &mut dyn Write = match line.stream {
+                Stream::Stdout => &mut *out,
+                Stream::Stderr => &mut *err,
+            };
+            self.write_line(to, &line).map_err(written)?;
+        }
+        Ok(())
     }
-    to.write_all(line.text.as_bytes())
+
+    fn write_line(&self, to: &mut dyn Write, line: &LogLine) -> io::Result<()> {
+        if !self.stamped && !self.detailed {
+            return to.write_all(line.text.as_bytes());
+        }
+        // In one write, so that two followers of one terminal do not mix.
+        let mut text = String::new();
+        if self.stamped {
+            text.push_str(&stamp(&line.time));
+            text.push(' ');
+        }
+        if self.detailed {
+            text.push_str(&details(&line.attributes));
+            text.push(' ');
+        }
+        text.push_str(&line.text);
+        to.write_all(text.as_bytes())
+    }
+}
+
+/// A time with all of its nine digits, as Docker shows it.
+fn stamp(time: &str) -> String {
+    match time.strip_suffix('Z') {
+        Some(plain) => {
+            let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
+            format!("{whole}.{fraction:0<9}Z")
+        }
+        None => time.to_owned(),
+    }
+}
+
+/// `name=value` pairs as Docker writes them: as in a form of a web page.
+fn details(attributes: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = attributes
+        .iter()
+        .map(|(name, value)| format!("{}={}", form_encode(name), form_encode(value)))
+        .collect();
+    pairs.join(",")
+}
+
+fn form_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
@@ -117,6 +191,22 @@ fn point(flag: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Timest
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn details_and_times_are_dockers() {
+        let attributes = [("tag", "a/b c>&2"), ("FOO", "bar")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        assert_eq!(details(&attributes), "FOO=bar,tag=a%2Fb+c%3E%262");
+        assert_eq!(
+            stamp("2026-01-01T00:00:00Z"),
+            "2026-01-01T00:00:00.000000000Z"
+        );
+        assert_eq!(
+            stamp("2026-01-01T00:00:00.25Z"),
+            "2026-01-01T00:00:00.250000000Z"
+        );
+    }
 
     #[test]
     fn tails_parse() {

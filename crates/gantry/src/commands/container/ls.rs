@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::row::{self, Manner, Sizes};
 use super::select::{self, Bounds};
+use crate::commands::system::unit;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::flags::filter::Filters;
@@ -86,6 +87,11 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
         .map(|view| row::row(&view.record, &view.state, sizes_of(context, view), manner))
         .collect();
     context.ui.data(&listing::render(shape, &format, &rows)?)?;
+    if context.ui.is_conversation()
+        && let Some(advice) = unit::advice(context, &views)
+    {
+        context.ui.hint(&advice);
+    }
     Ok(Exit::SUCCESS)
 }
 

@@ -215,6 +215,7 @@ pub(crate) fn mount_names(record: &ContainerRecord) -> Vec<String> {
         .filter_map(|mount| match &mount.kind {
             ResolvedMountKind::Bind { source, .. } => Some(source.clone()),
             ResolvedMountKind::Volume { name, .. } => Some(name.clone()),
+            ResolvedMountKind::Image { image, .. } => Some(image.clone()),
             ResolvedMountKind::Tmpfs { .. } => None,
         })
         .collect()
@@ -268,6 +269,7 @@ mod tests {
                 "echo \"a long one\"; sleep 1".into(),
             ],
             healthcheck: None,
+            id_ranges: None,
             mounts: vec![ResolvedMount {
                 target: "/data".into(),
                 read_only: false,
@@ -275,6 +277,8 @@ mod tests {
                     name: "0123456789abcdef0123".into(),
                     source: "/v".into(),
                     anonymous: true,
+                    mounted: None,
+                    subpath: None,
                 },
             }],
         }

@@ -3,6 +3,7 @@
 use gantry_model::record::Status;
 use gantry_model::{ContainerRecord, ContainerState};
 use jiff::Timestamp;
+use regex::Regex;
 
 use super::row::{exposed, mounts_volume};
 use crate::failure::Failure;
@@ -11,8 +12,8 @@ use crate::output::time;
 
 /// The filters of `ps`.
 pub(crate) const FILTERS: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "label", "name", "network",
-    "publish", "since", "status", "volume",
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
+    "network", "publish", "since", "status", "volume",
 ];
 
 const STATUSES: [&str; 7] = [
@@ -72,6 +73,8 @@ pub(crate) fn fits(
         && filters.any("exited", |code| {
             state.status == Status::Exited && code.parse() == Ok(state.exit_code)
         })
+        // There is no swarm whose task a container could be.
+        && filters.any("is-task", |wanted| matches!(wanted, "false" | "0"))
         && filters.any("health", |wanted| health(state) == wanted)
         && filters.any("id", |id| record.id.as_str().starts_with(id))
         && filters.any("name", |pattern| name_fits(&record.name, pattern))
@@ -95,22 +98,12 @@ fn health(state: &ContainerState) -> String {
         .map_or_else(|| "none".to_owned(), |health| health.status.to_string())
 }
 
-/// Part of the name; `^` and `$` stand for its ends, as most people use Docker's expressions.
+/// Docker's rule: an expression that fits somewhere in the name, with or without the slash that
+/// names once began with. One that is none is taken as it is written.
 fn name_fits(name: &str, pattern: &str) -> bool {
-    let (start, pattern) = match pattern.strip_prefix('^') {
-        Some(rest) => (true, rest),
-        None => (false, pattern),
-    };
-    let (end, pattern) = match pattern.strip_suffix('$') {
-        Some(rest) => (true, rest),
-        None => (false, pattern),
-    };
-    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
-    match (start, end) {
-        (true, true) => name == pattern,
-        (true, false) => name.starts_with(pattern),
-        (false, true) => name.ends_with(pattern),
-        (false, false) => name.contains(pattern),
+    match Regex::new(pattern) {
+        Ok(expression) => expression.is_match(name) || expression.is_match(&format!("/{name}")),
+        Err(_) => name.contains(pattern),
     }
 }
 
@@ -180,6 +173,7 @@ mod tests {
             args: vec!["sh".into()],
             healthcheck: None,
             mounts: vec![],
+            id_ranges: None,
         }
     }
 
@@ -208,6 +202,10 @@ mod tests {
             (&["name=web"], true),
             (&["name=^web$"], false),
             (&["name=^/web-1$"], true),
+            (&["name=^(web|db)-[0-9]$"], true),
+            (&["name=["], false),
+            (&["is-task=false"], true),
+            (&["is-task=true"], false),
             (&["health=none"], true),
             (&["health=healthy"], false),
             (&["label=a"], true),

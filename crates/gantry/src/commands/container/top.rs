@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::context::Context;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Exit, Outcome};
 use crate::output::columns;
 use crate::output::progress::screen::harmless;
 
@@ -11,18 +11,14 @@ use crate::output::progress::screen::harmless;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TopArgs {
     /// The container and options of ps.
-    #[arg(trailing_var_arg = true)]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) operands: Vec<String>,
 }
 
 pub(crate) fn run(context: &Context, args: TopArgs) -> Outcome {
     let name = &args.operands[0];
-    if let Some(option) = args.operands.get(1).filter(|option| *option != "-ef") {
-        return Err(Failure::unsupported(format!(
-            "ps options ({option}) are not supported: no ps is run, the columns are those of ps -ef"
-        )));
-    }
-    let processes = context.engine()?.containers().top(name)?;
+    let options = &args.operands[1..];
+    let processes = context.engine()?.containers().top(name, options)?;
     let mut text = processes.titles.join("\t");
     text.push('\n');
     for row in &processes.rows {

@@ -8,7 +8,7 @@ use super::row;
 use crate::context::Context;
 use crate::failure::{Exit, Outcome};
 use crate::output::listing::{self, Format, Row, Shape};
-use crate::output::progress::screen::{clip, harmless};
+use crate::output::progress::screen::clip;
 use crate::output::{size, time};
 
 /// The words behind the command.
@@ -78,7 +78,7 @@ fn id(step: &HistoryRow, whole: bool) -> String {
 
 fn row(step: &HistoryRow, args: &HistoryArgs, now: Timestamp) -> Row {
     let created = step.created.as_deref().unwrap_or_default();
-    let by = harmless(&step.created_by.replace(['\t', '\n'], " "));
+    let by = step.created_by.replace(['\t', '\n'], " ");
     Row::new([
         ("ID", id(step, args.no_trunc)),
         ("CreatedSince", time::ago(created, now)),
@@ -92,7 +92,7 @@ fn row(step: &HistoryRow, args: &HistoryArgs, now: Timestamp) -> Row {
                 step.size.to_string()
             },
         ),
-        ("Comment", harmless(&step.comment)),
+        ("Comment", step.comment.clone()),
     ])
 }
 

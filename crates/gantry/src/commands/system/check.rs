@@ -6,7 +6,6 @@ use gantry_store::check::Finding;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::output::progress::screen::harmless;
 use crate::output::size;
 
 /// The words behind the command.
@@ -29,8 +28,20 @@ pub(crate) fn run(context: &Context, args: CheckArgs) -> Outcome {
         repair: args.repair,
     };
     let report = context.engine()?.system().check(options)?;
+    let mut tally = Tally::default();
+    for (damaged, mended) in &report.containers {
+        tally.count(*mended);
+        context.ui.line(&damaged.to_string())?;
+        if !mended {
+            context
+                .ui
+                .line(&format!("  {}", damaged.hints().join("; ")))?;
+        }
+    }
+    let report = report.store;
     for finding in &report.findings {
-        context.ui.line(&harmless(&sentence(finding)))?;
+        tally.count(report.repaired && is_mended(finding));
+        context.ui.line(&sentence(finding))?;
     }
     if !args.quiet {
         context.ui.status(&format!(
@@ -39,30 +50,40 @@ pub(crate) fn run(context: &Context, args: CheckArgs) -> Outcome {
             report.layers,
             report.blobs,
             size::long(report.bytes),
-            verdict(&report.findings, report.repaired)
+            tally.verdict(args.repair)
         ));
     }
-    let left = match report.repaired {
-        true => report.findings.iter().any(|finding| !is_mended(finding)),
-        false => !report.findings.is_empty(),
-    };
-    if left {
+    if tally.left > 0 {
         Err(Failure::Said(1))
     } else {
         Ok(Exit::SUCCESS)
     }
 }
 
-fn verdict(findings: &[Finding], repaired: bool) -> String {
-    let count = match findings.len() {
-        0 => return "all is well".to_owned(),
-        1 => "1 finding".to_owned(),
-        n => format!("{n} findings"),
-    };
-    match (repaired, findings.iter().all(is_mended)) {
-        (true, true) => format!("{count}, mended"),
-        (true, false) => format!("{count}, not all of them could be mended"),
-        (false, _) => format!("{count}, mend them with --repair"),
+/// How many findings there are, and how many of them are still so.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Tally {
+    found: usize,
+    left: usize,
+}
+
+impl Tally {
+    fn count(&mut self, mended: bool) {
+        self.found += 1;
+        self.left += usize::from(!mended);
+    }
+
+    fn verdict(self, repair: bool) -> String {
+        let count = match self.found {
+            0 => return "all is well".to_owned(),
+            1 => "1 finding".to_owned(),
+            n => format!("{n} findings"),
+        };
+        match (repair, self.left) {
+            (true, 0) => format!("{count}, mended"),
+            (true, _) => format!("{count}, not all of them could be mended"),
+            (false, _) => format!("{count}, mend them with --repair"),
+        }
     }
 }
 

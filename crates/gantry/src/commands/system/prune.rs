@@ -6,7 +6,7 @@ use gantry_engine::system::{PruneOptions, Pruned};
 use jiff::Timestamp;
 
 use crate::commands::confirm::confirm;
-use crate::commands::image;
+use crate::commands::{builder, image};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::size;
@@ -38,7 +38,9 @@ pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
         volumes: args.volumes,
         filters,
     };
-    let pruned = context.engine()?.system().prune(&options)?;
+    let engine = context.engine()?;
+    let pruned = engine.system().prune(&options)?;
+    builder::prune::sweep(engine)?;
     context.ui.data(&text(&pruned))?;
     context.ui.line(&format!(
         "Total reclaimed space: {}",

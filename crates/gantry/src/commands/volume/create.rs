@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use crate::context::Context;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Exit, Outcome};
 use crate::flags::environment;
 
 /// The words behind the command.
@@ -25,20 +25,14 @@ pub(crate) struct CreateArgs {
 }
 
 pub(crate) fn run(context: &Context, args: CreateArgs) -> Outcome {
-    if !matches!(args.driver.as_deref(), None | Some("" | "local")) {
-        return Err(Failure::unsupported(format!(
-            "volume driver {:?} is not supported: local is the only one",
-            args.driver.unwrap_or_default()
-        )));
-    }
-    if let Some(option) = args.opt.first() {
-        return Err(Failure::unsupported(format!(
-            "flag --opt {option} is not supported: the local driver takes no options yet"
-        )));
-    }
+    let driver = args.driver.unwrap_or_default();
+    let options: BTreeMap<String, String> = environment::labels(&[], &args.opt)?;
     let labels: BTreeMap<String, String> = environment::labels(&[], &args.label)?;
     let name = args.operands.first().map(String::as_str);
-    let volume = context.engine()?.volumes().create(name, &labels)?;
+    let volume = context
+        .engine()?
+        .volumes()
+        .create(name, &driver, &labels, &options)?;
     context.ui.line(&volume.name)?;
     Ok(Exit::SUCCESS)
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
     let mut found = volumes.list()?;
     if let Some(dangling) = dangling {
         let users = volumes.users()?;
-        found.retain(|volume| users.contains_key(&volume.name) != dangling);
+        found.retain(|volume| users.known.contains_key(&volume.name) != dangling);
     }
     found.retain(|volume| {
         filters.any("name", |part| volume.name.contains(part))

@@ -60,6 +60,11 @@ fn every_flag_reaches_the_spec() {
         --dns-option ndots:1 --device /dev/fuse --group-add audio --shm-size 1g --sysctl net.x=1 \
         --annotation k=v --pid host --ipc private --uts host --cgroupns private --cgroup-parent /p \
         --oom-score-adj -5 --oom-kill-disable --blkio-weight 300 --platform linux/amd64 \
+        --blkio-weight-device /dev/sda:200 --device-read-bps /dev/sda:1mb \
+        --device-write-bps /dev/sda:2mb --device-read-iops /dev/sda:3 --device-write-iops /dev/sda:4 \
+        --cpu-rt-period 1000 --cpu-rt-runtime 500 --memory-swappiness 0 --kernel-memory 5m \
+        --runtime gantry --volume-driver local --volumes-from db:ro \
+        --gpus all --link db:pg --link-local-ip 169.254.1.2 --mac-address 02-42-AC-11-00-99 \
         --health-cmd true --health-interval 5s --health-retries 2";
     let words: Vec<&str> = words.split_whitespace().collect();
     insta::assert_snapshot!(serde_json::to_string_pretty(&spec(&words).unwrap()).unwrap());
@@ -139,18 +144,20 @@ fn wrong_values_are_named() {
             "conflicting options: cannot specify both --restart and --rm",
         ),
         (
-            &["--log-driver", "syslog"],
-            r#"log driver "syslog" is not supported"#,
-        ),
-        (&["--userns", "private"], "flag --userns is not supported"),
-        (
-            &["--pid", "container:x"],
-            "--pid container:x is not supported",
+            &["--log-driver", "none", "--log-opt", "tag=x"],
+            "invalid logging opts for driver none",
         ),
         (
-            &["--uts", "mine"],
-            r#"invalid argument "mine" for "--uts" flag: expected one of host"#,
+            &["--memory-swappiness", "101"],
+            "invalid value: 101. Valid memory swappiness range is 0-100",
         ),
+        (
+            &["--device-read-bps", "/dev/x"],
+            r#"invalid argument "/dev/x" for "--device-read-bps" flag: bad format: /dev/x"#,
+        ),
+        (&["--userns", "private"], "--userns: invalid USER mode"),
+        (&["--pid", "container:"], "--pid: invalid PID mode"),
+        (&["--uts", "mine"], "--uts: invalid UTS mode"),
         (&["--pull", "often"], "invalid pull option: 'often'"),
         (
             &["--cpus", "1", "--cpu-quota", "5"],

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use gantry_build::{BuildRequest, DockerfileSource, PullPolicy, RunNetwork};
 use gantry_model::{Platform, Reference};
 
-use super::BuildArgs;
+use super::{BuildArgs, lent};
 use crate::failure::{CommandError, Failure};
 use crate::flags::environment::Lookup;
 use crate::flags::hosts;
@@ -47,6 +47,8 @@ pub(crate) fn translate(
     };
     request.network = network(args.network.as_deref())?;
     request.extra_hosts = extra_hosts(&args.add_host)?;
+    request.secrets = lent::secrets(&args.secret, lookup)?;
+    request.ssh = lent::agents(&args.ssh, lookup)?;
     Ok(request)
 }
 

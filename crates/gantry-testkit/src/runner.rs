@@ -1,15 +1,18 @@
-//! A test runner with one thread, with as much of the usual one's command line as cargo and
-//! nextest use.
+//! A test runner of one thread, with as much of the usual one's command line as cargo uses.
+//!
+//! For test programs that need a `main` of their own: those that are re-executed as Gantry's
+//! long-lived processes, and those that must not have a second thread.
 
 use std::io::Write;
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Instant;
 
-/// A test and its name.
-pub(crate) type Test = (&'static str, fn());
-
-/// Runs the tests that the command line asks for.
-pub(crate) fn run(groups: &[&[Test]]) -> ExitCode {
+/// Runs the tests that the command line asks for, each by its name.
+pub fn run<T>(tests: impl IntoIterator<Item = (&'static str, T)>) -> ExitCode
+where
+    T: FnOnce() + UnwindSafe,
+{
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let filters: Vec<&String> = arguments
@@ -23,9 +26,8 @@ pub(crate) fn run(groups: &[&[Test]]) -> ExitCode {
                 false => name.contains(filter.as_str()),
             })
     };
-    let tests: Vec<&Test> = groups
-        .iter()
-        .flat_map(|group| group.iter())
+    let tests: Vec<(&str, T)> = tests
+        .into_iter()
         .filter(|(name, _)| wanted(name) && !has("--ignored"))
         .collect();
     if has("--list") {
@@ -34,24 +36,26 @@ pub(crate) fn run(groups: &[&[Test]]) -> ExitCode {
             .for_each(|(name, _)| say(&format!("{name}: test")));
         return ExitCode::SUCCESS;
     }
+    assert!(
+        tests.is_empty() || rustix::process::geteuid().is_root(),
+        "these tests need root"
+    );
     say(&format!("\nrunning {} tests", tests.len()));
-    let mut failed = Vec::new();
-    for (name, test) in &tests {
+    let count = tests.len();
+    let mut failed = 0;
+    for (name, test) in tests {
+        let start = Instant::now();
         let passed = catch_unwind(test).is_ok();
         let word = if passed { "ok" } else { "FAILED" };
-        say(&format!("test {name} ... {word}"));
-        if !passed {
-            failed.push(name);
-        }
+        say(&format!("test {name} ... {word} ({:.2?})", start.elapsed()));
+        failed += usize::from(!passed);
     }
-    crate::world::clean();
-    let word = if failed.is_empty() { "ok" } else { "FAILED" };
-    let passed = tests.len() - failed.len();
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    let passed = count - failed;
     say(&format!(
-        "\ntest result: {word}. {passed} passed; {} failed\n",
-        failed.len()
+        "\ntest result: {word}. {passed} passed; {failed} failed\n"
     ));
-    ExitCode::from(u8::from(!failed.is_empty()))
+    ExitCode::from(u8::from(failed > 0))
 }
 
 /// Prints a line.

@@ -1,0 +1,144 @@
+//! The mounts of a `RUN`.
+
+use gantry_dockerfile::ast::{self, MountSpec};
+
+use super::stage::{Place, StageState};
+use super::steps::{absolute, clean};
+use super::{Lowering, Stop};
+use crate::graph::{
+    BindMount, CacheMount, CacheSharing, FileOperation, FileSource, Label, Mount, NodeId,
+    Operation, SecretMount, SshMount,
+};
+
+impl Lowering<'_> {
+    /// The mounts of a step, targets made absolute; what they show is added to its `inputs`.
+    pub(super) fn mounts(
+        &mut self,
+        state: &StageState,
+        written: &[ast::Mount],
+        inputs: &mut Vec<NodeId>,
+        place: &Place<'_>,
+    ) -> Result<Vec<Mount>, Stop> {
+        let directory = absolute(&state.config.config.working_dir, "/");
+        let target = |path: &str| clean(&absolute(path, &directory));
+        let mut mounts = Vec::new();
+        let mut agents = 0;
+        for mount in written {
+            mounts.push(match &mount.spec {
+                MountSpec::Tmpfs(tmpfs) => Mount::Tmpfs {
+                    target: target(&tmpfs.target),
+                    size: tmpfs.size.filter(|size| *size > 0),
+                    read_only: tmpfs.read_only,
+                },
+                MountSpec::Cache(cache) if cache.from.is_some() || cache.source.is_some() => {
+                    let message = "RUN --mount=type=cache with from or source is not supported";
+                    return Err(place.unsupported(mount.text.span, message));
+                }
+                MountSpec::Cache(cache) => cache_mount(cache, target(&cache.target)),
+                MountSpec::Bind(bind) => {
+                    let (node, source) = self.bound(state, mount, bind, place)?;
+                    inputs.push(node);
+                    Mount::Bind(BindMount {
+                        input: inputs.len() - 1,
+                        source,
+                        target: target(&bind.target),
+                        read_write: bind.read_write,
+                    })
+                }
+                MountSpec::Secret(secret) => secret_mount(secret, target),
+                MountSpec::Ssh(ssh) => {
+                    let usual = format!("/run/buildkit/ssh_agent.{agents}");
+                    agents += 1;
+                    Mount::Ssh(SshMount {
+                        id: ssh.id.clone().unwrap_or_else(|| "default".to_owned()),
+                        target: ssh.target.as_deref().map_or(usual, target),
+                        required: ssh.required,
+                        mode: ssh.mode.unwrap_or(0o600),
+                        uid: ssh.uid.unwrap_or(0),
+                        gid: ssh.gid.unwrap_or(0),
+                    })
+                }
+            });
+        }
+        Ok(mounts)
+    }
+
+    /// What a bind mount shows, and where in it.
+    fn bound(
+        &mut self,
+        state: &StageState,
+        mount: &ast::Mount,
+        bind: &ast::BindMount,
+        place: &Place<'_>,
+    ) -> Result<(NodeId, String), Stop> {
+        let source = clean(bind.source.as_deref().unwrap_or("/"));
+        if let Some(from) = &bind.from {
+            let node = self.source_node(state, from, mount.text.span, place)?;
+            return Ok((node, source));
+        }
+        // Files of the context are bound as they would be copied: root's, without what is
+        // ignored, and as they were when they were looked at. The copy is a layer like others,
+        // made once for each content.
+        let operation = FileOperation {
+            sources: vec![FileSource::Exact(source.clone())],
+            destination: "/".to_owned(),
+            owner: None,
+            mode: None,
+            unpack: false,
+            exclude: Vec::new(),
+            parents: true,
+            link: true,
+        };
+        let label = |name: String| Label {
+            name,
+            span: (!place.trigger).then_some(place.instruction.span),
+            position: (state.index, 0),
+        };
+        let scratch = self
+            .graph
+            .add(Operation::Scratch, Vec::new(), Label::default());
+        let context = self
+            .graph
+            .add(Operation::Context, Vec::new(), Label::default());
+        let node = self.graph.add(
+            Operation::File(Box::new(operation)),
+            vec![scratch, context],
+            label(format!("[internal] bind {source} of the build context")),
+        );
+        Ok((node, source))
+    }
+}
+
+fn cache_mount(cache: &ast::CacheMount, target: String) -> Mount {
+    Mount::Cache(CacheMount {
+        id: cache.id.clone().unwrap_or_else(|| target.clone()),
+        target,
+        read_only: cache.read_only,
+        sharing: match cache.sharing {
+            ast::CacheSharing::Shared => CacheSharing::Shared,
+            ast::CacheSharing::Private => CacheSharing::Private,
+            ast::CacheSharing::Locked => CacheSharing::Locked,
+        },
+        mode: cache.mode.unwrap_or(0o755),
+        uid: cache.uid.unwrap_or(0),
+        gid: cache.gid.unwrap_or(0),
+    })
+}
+
+fn secret_mount(secret: &ast::SecretMount, target: impl Fn(&str) -> String) -> Mount {
+    let usual = || {
+        secret
+            .env
+            .is_none()
+            .then(|| format!("/run/secrets/{}", secret.id))
+    };
+    Mount::Secret(SecretMount {
+        id: secret.id.clone(),
+        target: secret.target.as_deref().map(target).or_else(usual),
+        env: secret.env.clone(),
+        required: secret.required,
+        mode: secret.mode.unwrap_or(0o400),
+        uid: secret.uid.unwrap_or(0),
+        gid: secret.gid.unwrap_or(0),
+    })
+}

@@ -1,0 +1,330 @@
+//! Making one file, link or device.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use gantry_store::tar::EntryKind;
+use gantry_sys::path::Directory;
+use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
+
+use super::{LayerWriter, Told, entry, replacing};
+use crate::error::StepError;
+use crate::ops::copy::Changed;
+use crate::ops::layer::{absolute, timespec};
+use crate::ops::plan::{Content, Planned, Time};
+use crate::tree::{self, Attribute, Copied, Entry, Facts, Tree, copy_and_digest, split};
+
+/// Files up to this size are in memory until the tar was told of them.
+const SMALL: u64 = 128 << 10;
+
+/// One thread's share of the writing, with the directories it has open.
+pub(super) struct FileWriter<'w, 'l> {
+    layer: &'w LayerWriter<'l>,
+    now: Time,
+    here: Option<(OsString, Directory)>,
+    from: Option<(OsString, Directory)>,
+}
+
+/// The content of a file that was made.
+enum Body {
+    Memory(Vec<u8>),
+    Disk,
+}
+
+impl<'w, 'l> FileWriter<'w, 'l> {
+    pub(super) fn new(layer: &'w LayerWriter<'l>, now: Time) -> Self {
+        Self {
+            layer,
+            now,
+            here: None,
+            from: None,
+        }
+    }
+
+    /// The time of what is given none.
+    pub(super) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Makes what is planned. Notes the digest of a regular file that is not the expected one.
+    pub(super) fn make(
+        &mut self,
+        path: &OsStr,
+        planned: &Planned<'_>,
+        changed: &mut Changed,
+    ) -> Result<Told, StepError> {
+        let (parent, name) = split(path);
+        if self.here.as_ref().is_none_or(|(open, _)| open != parent) {
+            let here = self.layer.upper.directory_beneath(parent);
+            let here = here.map_err(|source| StepError::io("open", absolute(parent), source))?;
+            self.here = Some((parent.to_owned(), here));
+        }
+        let failed = |source| StepError::io("write", absolute(path), source);
+        match (&planned.content, self.layer.tree) {
+            (Content::Copied { entry, .. }, Some(tree)) => match entry.kind {
+                FileType::RegularFile => self.copy(path, name, entry, tree, planned, changed),
+                FileType::Symlink => self.symlink(path, name, entry, planned).map_err(failed),
+                _ => self.node(path, name, entry, planned).map_err(failed),
+            },
+            (Content::Inline(text), _) => self.inline(path, name, text, planned).map_err(failed),
+            (Content::Copied { .. }, None) => Err(StepError::NoContext),
+        }
+    }
+
+    fn directory(&self) -> io::Result<&Directory> {
+        let here = self.here.as_ref();
+        here.map(|(_, directory)| directory)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn symlink(
+        &self,
+        path: &OsStr,
+        name: &OsStr,
+        source: &Entry,
+        planned: &Planned<'_>,
+    ) -> io::Result<Told> {
+        let link = source.link.as_deref().unwrap_or_default();
+        let here = self.directory()?;
+        replacing(here, name, || here.make_symlink(link, name))?;
+        self.finish_node(name, planned, false)?;
+        let mut entry = self.entry(EntryKind::Symlink, path, planned);
+        entry.mode = 0o777;
+        entry.link = link.as_bytes().to_vec();
+        Ok(Told::Entry(entry))
+    }
+
+    fn node(
+        &self,
+        path: &OsStr,
+        name: &OsStr,
+        source: &Entry,
+        planned: &Planned<'_>,
+    ) -> io::Result<Told> {
+        let (kind, device) = match source.kind {
+            FileType::CharacterDevice => (EntryKind::CharacterDevice, source.stat.special),
+            FileType::BlockDevice => (EntryKind::BlockDevice, source.stat.special),
+            _ => (EntryKind::Fifo, 0),
+        };
+        let here = self.directory()?;
+        replacing(here, name, || {
+            here.make_node(name, source.kind, 0o600, device)
+        })?;
+        self.finish_node(name, planned, true)?;
+        let mut entry = self.entry(kind, path, planned);
+        entry.device = (rustix::fs::major(device), rustix::fs::minor(device));
+        Ok(Told::Entry(entry))
+    }
+
+    /// Owner, mode and time of something that cannot be opened.
+    fn finish_node(&self, name: &OsStr, planned: &Planned<'_>, has_mode: bool) -> io::Result<()> {
+        let (here, permissions) = (self.directory()?, &planned.permissions);
+        if !self.layer.maker.owns(permissions) {
+            here.set_owner(name, permissions.uid, permissions.gid)?;
+        }
+        if has_mode {
+            here.set_mode(name, permissions.mode)?;
+        }
+        let time = timespec(planned.modified.unwrap_or(self.now));
+        here.set_times(name, time, time)
+    }
+
+    fn inline(
+        &self,
+        path: &OsStr,
+        name: &OsStr,
+        text: &str,
+        planned: &Planned<'_>,
+    ) -> io::Result<Told> {
+        let mut file = self.create(name, planned)?;
+        file.write_all(text.as_bytes())?;
+        self.finish(&file, planned, &[])?;
+        let entry = self.entry(EntryKind::Regular, path, planned);
+        Ok(Told::Content(entry, text.as_bytes().to_vec()))
+    }
+
+    /// A copy of a regular file of the tree.
+    fn copy(
+        &mut self,
+        path: &OsStr,
+        name: &OsStr,
+        source: &Entry,
+        tree: &Tree,
+        planned: &Planned<'_>,
+        changed: &mut Changed,
+    ) -> Result<Told, StepError> {
+        let reading = |error| StepError::io("read", tree.shown(&source.path), error);
+        let writing = |error| StepError::io("write", absolute(path), error);
+        let when = SystemTime::now();
+        let (read, status) = self.open(source, tree)?;
+        let size = status.st_size.unsigned_abs();
+        let (file, body, copied) = if size <= SMALL {
+            let content = read_up_to(&read, size).map_err(reading)?;
+            let attributes = tree::attributes(&read).map_err(reading)?;
+            let mut file = self.create(name, planned).map_err(writing)?;
+            file.write_all(&content).map_err(writing)?;
+            let digest = tree::digest_of_bytes(&content, &attributes);
+            (file, Body::Memory(content), Copied { digest, attributes })
+        } else {
+            let mut file = self.create(name, planned).map_err(writing)?;
+            let copied = self.fill(&read, &status, &mut file).map_err(writing)?;
+            (file, Body::Disk, copied)
+        };
+        self.finish(&file, planned, &copied.attributes)
+            .map_err(writing)?;
+        if source.digest != Some(copied.digest) {
+            changed.push((source.path.clone(), copied.digest));
+        }
+        if source.digest.is_none() {
+            tree.learn(&read, &Facts::new(&status), &copied.digest, when);
+        }
+        let mut entry = self.entry(EntryKind::Regular, path, planned);
+        entry.xattrs = copied.attributes;
+        Ok(match body {
+            Body::Memory(content) => Told::Content(entry, content),
+            Body::Disk => Told::Written(entry, file),
+        })
+    }
+
+    /// Opens a regular file of the tree.
+    fn open(&mut self, source: &Entry, tree: &Tree) -> Result<(File, Stat), StepError> {
+        let parent = source.parent();
+        if self.from.as_ref().is_none_or(|(open, _)| open != parent) {
+            let from = tree.root().directory_beneath(parent);
+            let from = from.map_err(|error| StepError::io("open", tree.shown(parent), error))?;
+            self.from = Some((parent.to_owned(), from));
+        }
+        let failed = |error| StepError::io("read", tree.shown(&source.path), error);
+        let Some((_, from)) = &self.from else {
+            return Err(failed(io::ErrorKind::NotFound.into()));
+        };
+        // A FIFO that took the file's place must not hold up the build.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let read = from.open_entry(source.name(), flags).map_err(failed)?;
+        let status = rustix::fs::fstat(&read).map_err(|errno| failed(errno.into()))?;
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            return Err(failed(io::Error::other(
+                "the file was replaced while it was copied",
+            )));
+        }
+        Ok((File::from(read), status))
+    }
+
+    fn create(&self, name: &OsStr, planned: &Planned<'_>) -> io::Result<File> {
+        let here = self.directory()?;
+        let (mode, _) = self.layer.maker.mode(planned.permissions.mode);
+        replacing(here, name, || here.create_file(name, mode)).map(File::from)
+    }
+
+    /// Puts the content in, by sharing blocks where that is possible.
+    fn fill(&self, read: &File, status: &Stat, write: &mut File) -> io::Result<Copied> {
+        let size = status.st_size.unsigned_abs();
+        let can_clone = &self.layer.can_clone;
+        if can_clone.load(Ordering::Relaxed) {
+            if gantry_sys::fd::reflink(read, &*write)? {
+                // The copy cannot change any more: its digest is the digest of what was copied.
+                let copied = write.metadata()?.len();
+                return copy_and_digest(write, copied, read, &mut io::sink());
+            }
+            can_clone.store(false, Ordering::Relaxed);
+        }
+        if status.st_blocks.unsigned_abs() * 512 < size {
+            let mut sparse = Sparse {
+                file: write,
+                end: 0,
+            };
+            let copied = copy_and_digest(read, size, read, &mut sparse)?;
+            let end = sparse.end;
+            write.set_len(end)?;
+            return Ok(copied);
+        }
+        copy_and_digest(read, size, read, write)
+    }
+
+    /// Owner, mode, attributes and time of a regular file, as far as they are not what it was made
+    /// with. Owner first: changing it takes special bits and capabilities away.
+    fn finish(
+        &self,
+        file: &File,
+        planned: &Planned<'_>,
+        attributes: &[Attribute],
+    ) -> io::Result<()> {
+        let permissions = &planned.permissions;
+        if !self.layer.maker.owns(permissions) {
+            let owner = (
+                Uid::from_raw(permissions.uid),
+                Gid::from_raw(permissions.gid),
+            );
+            rustix::fs::fchown(file, Some(owner.0), Some(owner.1))?;
+        }
+        if self.layer.maker.mode(permissions.mode).1 {
+            rustix::fs::fchmod(file, Mode::from_raw_mode(permissions.mode))?;
+        }
+        for (name, value) in attributes {
+            gantry_sys::xattr::set(file, OsStr::from_bytes(name), value)?;
+        }
+        let time = timespec(planned.modified.unwrap_or(self.now));
+        rustix::fs::futimens(
+            file,
+            &Timestamps {
+                last_access: time,
+                last_modification: time,
+            },
+        )?;
+        Ok(())
+    }
+
+    fn entry(
+        &self,
+        kind: EntryKind,
+        path: &OsStr,
+        planned: &Planned<'_>,
+    ) -> gantry_store::tar::Entry {
+        let time = planned.modified.unwrap_or(self.now);
+        entry(kind, path, &planned.permissions, time)
+    }
+}
+
+/// The first `size` bytes of a file; fewer if it became shorter.
+fn read_up_to(file: &File, size: u64) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let mut content = Vec::with_capacity(size);
+    while content.len() < size {
+        match rustix::io::read(file, rustix::buffer::spare_capacity(&mut content)) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    content.truncate(size);
+    Ok(content)
+}
+
+/// Leaves holes where blocks of zeros would be written.
+struct Sparse<'f> {
+    file: &'f mut File,
+    end: u64,
+}
+
+impl Write for Sparse<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for block in bytes.chunks(4096) {
+            if block.iter().all(|byte| *byte == 0) {
+                self.file
+                    .seek(SeekFrom::Start(self.end + block.len() as u64))?;
+            } else {
+                self.file.write_all(block)?;
+            }
+            self.end += block.len() as u64;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

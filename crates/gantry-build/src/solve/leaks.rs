@@ -1,0 +1,131 @@
+//! Nothing of a secret may be in the image: looked for when all steps are done, whether they ran
+//! now or long ago.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gantry_model::Digest;
+use gantry_model::image::{History, ImageConfig};
+
+use super::Solver;
+use crate::cache::{Key, Layer};
+use crate::error::{BuildError, StepError};
+use crate::graph::{Fields, Mount, NodeId, Operation, RunOperation};
+use crate::secrets::SecretValue;
+use crate::secrets::leaks::Search;
+
+type Secrets = BTreeMap<String, Arc<SecretValue>>;
+
+fn pairs(secrets: &Secrets) -> impl Iterator<Item = (&str, &SecretValue)> {
+    secrets.iter().map(|(id, value)| (id.as_str(), &**value))
+}
+
+impl Solver<'_> {
+    /// Fails when a secret that a step of `target` may borrow is in one of its new layers or in the
+    /// configuration.
+    pub(crate) fn search_leaks(
+        &self,
+        target: NodeId,
+        config: &ImageConfig,
+        history: &[History],
+    ) -> Result<(), BuildError> {
+        let secrets = self.lent_secrets(target)?;
+        let Some(search) = Search::new(pairs(&secrets)) else {
+            return Ok(());
+        };
+        let texts = [serde_json::to_vec(config), serde_json::to_vec(history)];
+        for (text, place) in texts.into_iter().zip(["configuration", "history"]) {
+            let text = text.expect("a configuration is JSON");
+            if let Some(id) = search.in_text(&text) {
+                let (id, place) = (id.to_owned(), format!("the {place} of the image"));
+                return Err(self.error(target, StepError::Leaked { id, place }));
+            }
+        }
+        for layer in self
+            .layers(target)
+            .iter()
+            .filter(|own| own.created.is_some())
+        {
+            self.search_layer(target, layer, &search)?;
+        }
+        Ok(())
+    }
+
+    /// Fails when a step left a secret that it borrowed in its layer: such a layer is never
+    /// recorded, so that no later build, which may not know the secret, gets it from the cache.
+    pub(super) fn search_step(
+        &self,
+        operation: &RunOperation,
+        diff_id: Digest,
+    ) -> Result<(), StepError> {
+        let secrets = self.borrowed(operation)?;
+        match Search::new(pairs(&secrets)) {
+            Some(search) => self.search_folders(diff_id, &search),
+            None => Ok(()),
+        }
+    }
+
+    /// The secrets that any step mounts and the client gave.
+    fn lent_secrets(&self, target: NodeId) -> Result<Secrets, BuildError> {
+        let mut secrets = Secrets::new();
+        for node in self.graph.needed(target) {
+            if let Operation::Run(run) = &self.graph.node(node).operation {
+                let borrowed = self.borrowed(run);
+                secrets.extend(borrowed.map_err(|error| self.error(node, error))?);
+            }
+        }
+        Ok(secrets)
+    }
+
+    fn borrowed(&self, operation: &RunOperation) -> Result<Secrets, StepError> {
+        let mut secrets = Secrets::new();
+        for mount in &operation.mounts {
+            if let Mount::Secret(secret) = mount {
+                let value = self.setting.secrets.value(&secret.id)?;
+                secrets.extend(value.map(|value| (secret.id.clone(), value)));
+            }
+        }
+        Ok(secrets)
+    }
+
+    /// A layer that was clean of the same secrets before is not read again.
+    fn search_layer(
+        &self,
+        target: NodeId,
+        layer: &Layer,
+        search: &Search,
+    ) -> Result<(), BuildError> {
+        let failed = |error| self.error(self.maker(target, layer), error);
+        let mut fields = Fields::new("leaks");
+        fields.bytes(&search.digest).bytes(layer.diff_id.as_bytes());
+        let key = Key(fields.finish());
+        if self.cache.find(&key).map_err(failed)?.is_some() {
+            return Ok(());
+        }
+        self.search_folders(layer.diff_id, search).map_err(failed)?;
+        self.cache.record(&[key], layer, "").map_err(failed)
+    }
+
+    fn search_folders(&self, diff_id: Digest, search: &Search) -> Result<(), StepError> {
+        for folder in self.setting.store.layers().lowers(&[diff_id])? {
+            let found = search.in_folder(&folder);
+            if let Some(leak) = found.map_err(|source| StepError::io("search", &folder, source))? {
+                return Err(StepError::Leaked {
+                    id: leak.id,
+                    place: format!("{} of its layer", leak.path.display()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The step that made a layer.
+    fn maker(&self, target: NodeId, layer: &Layer) -> NodeId {
+        let made = |node: &NodeId| {
+            let last = self.layers(*node).last();
+            last.is_some_and(|last| last.diff_id == layer.diff_id)
+        };
+        let needed = self.graph.needed(target);
+        needed.into_iter().find(made).unwrap_or(target)
+    }
+}

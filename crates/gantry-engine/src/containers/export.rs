@@ -1,0 +1,23 @@
+//! A container's files as one archive (`export`): its image and what it changed, without what
+//! is mounted in it.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use gantry_store::pack;
+
+use super::Containers;
+use super::error::ContainerError;
+
+impl Containers<'_> {
+    /// Writes the archive.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotFound`], [`ContainerError::Pack`] and others.
+    pub fn export(&self, name: &str, sink: &mut dyn Write) -> Result<(), ContainerError> {
+        let (record, view) = self.bare_view(name)?;
+        pack::directory(view.root.as_fd(), sink, pack::Options::default())?;
+        self.engine.tell_of(&record, "export", &[]);
+        Ok(())
+    }
+}

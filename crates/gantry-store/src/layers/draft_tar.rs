@@ -1,0 +1,149 @@
+//! The tar of a draft, told while the draft is filled.
+//!
+//! Who writes the files of a layer knows everything its tar says of them. If it tells so in the
+//! order of the tar, the diff ID is known with the last file and nothing is read a second time.
+
+use std::fs::File;
+use std::io;
+
+use rustix::fs;
+use sha2::{Digest as _, Sha256};
+
+use super::draft::{DraftSink, LayerDraft, RootMark};
+use super::recipe::RecipeWriter;
+use super::unpack::recipe_file;
+use crate::error::StoreError;
+use crate::pack::{self, PackError, Packed, Sink};
+use crate::tar::{Entry, EntryKind, Fragment, WriteError, Writer};
+use crate::tree;
+
+/// The tar of a draft as far as it was told.
+pub struct DraftTar {
+    pub(super) writer: Writer<DraftSink>,
+    pub(super) packed: Packed,
+    /// Whether the root directory is an entry.
+    pub(super) lists_root: bool,
+    #[cfg(debug_assertions)]
+    last: Vec<u8>,
+}
+
+impl std::fmt::Debug for DraftTar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DraftTar")
+            .field("packed", &self.packed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LayerDraft {
+    /// Begins the tar of this draft, whose root directory will be as `root` says.
+    ///
+    /// Entries follow as [`crate::pack`] would find them: in bytewise order of their names, a
+    /// directory before what is in it. What is told must be what is in the draft when it is
+    /// committed with [`LayerDraft::commit_told`].
+    ///
+    /// # Errors
+    /// When the recipe cannot be written.
+    pub fn tar(&self, root: &Entry) -> Result<DraftTar, PackError> {
+        let recipe = recipe_file(self.entry.handle(), self.entry.path())?;
+        let failed = |source| StoreError::io("write the recipe in", self.entry.path(), source);
+        let sink = DraftSink {
+            hasher: Sha256::new(),
+            recipe: Some(RecipeWriter::new(recipe).map_err(failed)?),
+            recording: true,
+        };
+        let mode = fs::FileType::Directory.as_raw_mode() | root.mode;
+        let mut tar = DraftTar {
+            writer: Writer::new(sink),
+            packed: Packed::default(),
+            lists_root: self.root != Some(RootMark(mode, root.uid, root.gid)),
+            #[cfg(debug_assertions)]
+            last: Vec::new(),
+        };
+        if tar.lists_root {
+            tar.packed.count(&EntryKind::Directory, 0);
+            tar.header(root)?;
+        }
+        Ok(tar)
+    }
+}
+
+impl DraftTar {
+    /// An entry without content. A hard link is to an entry that was told before.
+    ///
+    /// # Errors
+    /// [`PackError`] when no layer can have it, or the recipe cannot be written.
+    pub fn entry(&mut self, entry: &Entry) -> Result<(), PackError> {
+        self.check(entry)?;
+        self.packed.count(&entry.kind, 0);
+        self.header(entry)
+    }
+
+    /// A regular file and all that was written into it.
+    ///
+    /// # Errors
+    /// As [`DraftTar::entry`].
+    pub fn file(&mut self, mut entry: Entry, content: &[u8]) -> Result<(), PackError> {
+        self.check(&entry)?;
+        entry.size = content.len() as u64;
+        self.packed.count(&EntryKind::Regular, entry.size);
+        self.header(&entry)?;
+        if content.is_empty() {
+            return Ok(());
+        }
+        let whole = [Fragment {
+            offset: 0,
+            length: entry.size,
+        }];
+        let sink = self.writer.sink_mut();
+        sink.start_file(&entry.path, &whole)
+            .and_then(|()| io::Write::write_all(sink, content))
+            .map_err(stream)?;
+        sink.end_file();
+        self.writer
+            .pad(entry.size)
+            .map_err(|source| PackError::Write { source })
+    }
+
+    /// A regular file as it is in the draft by now: it is read again, for files that are too large
+    /// to be kept in memory, and those with holes.
+    ///
+    /// # Errors
+    /// As [`DraftTar::entry`], and when the file cannot be read.
+    pub fn written(&mut self, entry: Entry, file: &File) -> Result<(), PackError> {
+        self.check(&entry)?;
+        let (size, disk) = pack::file(&mut self.writer, entry, file)?;
+        self.packed.files += 1;
+        self.packed.content_size += size;
+        self.packed.disk_usage += disk;
+        Ok(())
+    }
+
+    fn header(&mut self, entry: &Entry) -> Result<(), PackError> {
+        self.writer
+            .header(entry)
+            .map_err(|source| PackError::Write { source })
+    }
+
+    /// What no layer can have, here as in [`crate::pack`].
+    fn check(&mut self, entry: &Entry) -> Result<(), PackError> {
+        #[cfg(debug_assertions)]
+        {
+            let parts = |path: &[u8]| path.split(|b| *b == b'/').map(<[u8]>::to_vec).collect();
+            let (last, this): (Vec<_>, Vec<_>) = (parts(&self.last), parts(&entry.path));
+            debug_assert!(last < this, "{last:?} before {this:?}");
+            self.last.clone_from(&entry.path);
+        }
+        pack::check_name(&entry.path, tree::split_last(&entry.path).1)?;
+        match entry.kind {
+            EntryKind::Directory => pack::check_depth(&entry.path),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn stream(source: io::Error) -> PackError {
+    PackError::Write {
+        source: WriteError::Stream(source),
+    }
+}

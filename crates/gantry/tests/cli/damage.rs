@@ -1,0 +1,184 @@
+//! Damaged documents: one bad container holds up nobody, and nothing it may need is lost.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gantry_testkit::TestEnv;
+
+use crate::busybox;
+
+fn document(env: &TestEnv, id: &str) -> PathBuf {
+    env.root()
+        .join("containers")
+        .join(id)
+        .join("container.json")
+}
+
+#[test]
+fn root_a_damaged_document_is_told_of_and_holds_up_nobody() {
+    let env = busybox();
+    let bad = env
+        .gantry(["create", "--name", "bad", "-v", "vol:/v", "busybox", "true"])
+        .ok();
+    let good = env
+        .gantry(["create", "--name", "good", "busybox", "true"])
+        .ok();
+    env.gantry(["volume", "create", "free"]).ok();
+    let path = document(&env, &bad);
+    let text = fs::read(&path).unwrap();
+    fs::write(&path, &text[..text.len() / 2]).unwrap();
+
+    let listed = env.gantry(["ps", "-aq", "--no-trunc"]);
+    assert!(
+        listed.stderr.contains(path.to_str().unwrap())
+            && listed
+                .stderr
+                .contains(&format!("gantry rm -f {}", &bad[..12]))
+            && listed.stderr.matches("WARNING").count() == 1,
+        "{}",
+        listed.stderr
+    );
+    assert_eq!(listed.ok(), good);
+    // What it may need stays: its image, its volume, and whatever else is there.
+    env.gantry(["rmi", "-f", "busybox"]).ok();
+    env.gantry(["image", "prune", "-af"]).ok();
+    env.gantry(["volume", "prune", "-af"]).ok();
+    let pruned = env.gantry(["system", "prune", "-af", "--volumes"]).ok();
+    assert!(pruned.contains(&good), "others go: {pruned}");
+    assert_eq!(env.gantry(["volume", "ls", "-q"]).ok(), "free\nvol");
+    let refused = env.gantry(["volume", "rm", "free"]).fails(1);
+    assert!(
+        refused.contains("cannot tell whether volume free"),
+        "{refused}"
+    );
+    assert_eq!(fs::read_dir(env.root().join("layers")).unwrap().count(), 1);
+    let found = env.gantry(["system", "check"]);
+    assert_eq!(found.code, 1);
+    assert!(found.stdout.contains(path.to_str().unwrap()), "{found:?}");
+    let left = env.gantry(["system", "check", "--repair"]);
+    assert!(left.stderr.contains("could be mended"), "{left:?}");
+    assert_eq!(left.code, 1);
+
+    let refused = env.gantry(["rm", "bad"]).fails(1);
+    assert!(refused.contains("rm -f"), "{refused}");
+    env.gantry(["rm", "-f", "bad"]).ok();
+    let empty = env.gantry(["ps", "-aq"]);
+    assert_eq!((empty.stdout.as_str(), empty.stderr.as_str()), ("", ""));
+    assert!(env.root().join("names/bad").symlink_metadata().is_err());
+    env.gantry(["volume", "rm", "free", "vol"]).ok();
+    env.gantry(["system", "prune", "-af"]).ok();
+    env.gantry(["system", "check"]).ok();
+    assert_eq!(fs::read_dir(env.root().join("layers")).unwrap().count(), 0);
+}
+
+#[test]
+fn root_a_running_container_with_a_damaged_document_can_be_removed() {
+    let env = busybox();
+    let id = env.gantry(["run", "-d", "busybox", "sleep", "1000"]).ok();
+    fs::write(document(&env, &id), "\0\0\0\0").unwrap();
+    env.gantry(["rm", "-f", &id[..12]]).ok();
+    assert!(!env.root().join("containers").join(&id).exists());
+    assert!(!env.run_root().join("containers").join(&id).exists());
+}
+
+#[test]
+fn root_what_can_be_mended_is_mended() {
+    let env = busybox();
+    let ids = ["one", "two"].map(|name| {
+        env.gantry(["create", "--name", name, "busybox", "echo", name])
+            .ok()
+    });
+    // What a power cut leaves: blocks behind the end, and a rewrite that was not renamed.
+    let path = document(&env, &ids[0]);
+    let text = fs::read(&path).unwrap();
+    fs::write(&path, [text.as_slice(), &[0; 512]].concat()).unwrap();
+    let path = document(&env, &ids[1]);
+    fs::rename(&path, path.with_file_name(".container.json")).unwrap();
+    fs::create_dir(&path).unwrap();
+    let found = env.gantry(["system", "check"]);
+    assert!(found.stderr.contains("2 findings"), "{found:?}");
+    let mended = env.gantry(["system", "check", "--repair"]);
+    assert!(mended.stderr.contains("2 findings, mended"), "{mended:?}");
+    mended.ok();
+    for name in ["one", "two"] {
+        assert_eq!(env.gantry(["start", "-a", name]).ok(), name);
+    }
+    // The record of the last run may be anything: it is one that did not end well.
+    fs::write(
+        env.root()
+            .join("containers")
+            .join(&ids[0])
+            .join("state.json"),
+        "{",
+    )
+    .unwrap();
+    let state = env.gantry(["ps", "-a", "--filter", "name=one", "--format", "{{.State}}"]);
+    assert_eq!(state.ok(), "exited");
+    assert_eq!(env.gantry(["start", "-a", "one"]).ok(), "one");
+}
+
+#[test]
+fn root_a_volume_with_a_damaged_document_is_shown_and_kept() {
+    let env = busybox();
+    for name in ["whole", "torn"] {
+        env.gantry(["volume", "create", name]).ok();
+    }
+    fs::write(env.root().join("volumes/torn/volume.json"), "").unwrap();
+    assert_eq!(env.gantry(["volume", "ls", "-q"]).ok(), "torn\nwhole");
+    env.gantry(["volume", "prune", "-f"]).ok();
+    assert_eq!(env.gantry(["volume", "ls", "-q"]).ok(), "torn\nwhole");
+    env.gantry(["run", "--rm", "-v", "torn:/v", "busybox", "touch", "/v/x"])
+        .ok();
+    env.gantry(["volume", "rm", "torn"]).ok();
+}
+
+#[test]
+fn root_a_prune_never_takes_a_volume_that_a_run_takes() {
+    let env = busybox();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                env.gantry(["volume", "prune", "-af"]).ok();
+            }
+        });
+        for round in 0..40 {
+            let name = format!("c{round}");
+            env.gantry([
+                "create",
+                "--name",
+                &name,
+                "-v",
+                "shared:/v",
+                "busybox",
+                "cat",
+                "/v/x",
+            ])
+            .ok();
+            let volume = env.root().join("volumes/shared/_data");
+            let kept = fs::write(volume.join("x"), &name);
+            let said = env.gantry(["start", "-a", &name]);
+            if kept.is_err() || said.stdout != name {
+                over.store(true, Ordering::Relaxed);
+                panic!("round {round}: {kept:?} {said:?}");
+            }
+            env.gantry(["rm", &name]).ok();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn root_an_anonymous_volume_that_another_container_uses_outlives_its_maker() {
+    let env = busybox();
+    env.gantry(["create", "--name", "maker", "-v", "/v", "busybox", "true"])
+        .ok();
+    let volume = env.gantry(["volume", "ls", "-q"]).ok();
+    let mount = format!("{volume}:/w");
+    env.gantry(["create", "--name", "user", "-v", &mount, "busybox", "true"])
+        .ok();
+    env.gantry(["rm", "-v", "maker"]).ok();
+    assert_eq!(env.gantry(["volume", "ls", "-q"]).ok(), volume);
+    env.gantry(["rm", "-v", "user"]).ok();
+}

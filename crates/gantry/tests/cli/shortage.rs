@@ -1,0 +1,116 @@
+//! A machine that is short of something, and words that a terminal would obey.
+
+use std::process::Command;
+
+use gantry_testkit::fixture;
+
+use crate::{GANTRY, busybox};
+
+/// What a shell says in which this installation's `gantry` is `$G`.
+fn shell(env: &gantry_testkit::TestEnv, script: &str) -> (Option<i32>, String) {
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .env("G", GANTRY)
+        .env("GANTRY_ROOT", env.root())
+        .env("GANTRY_RUN", env.run_root())
+        .env("WORK", env.work())
+        .env("IMAGE", fixture::busybox())
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[test]
+fn root_too_few_open_files_are_told_with_what_to_do() {
+    let env = busybox();
+    for limit in [4, 8, 12, 16, 20] {
+        let script = format!("ulimit -n {limit}; exec \"$G\" run --rm busybox echo fine");
+        let (code, said) = shell(&env, &script);
+        let fine = code == Some(0) && said == "fine\n";
+        let told = code == Some(125) && said.contains("ulimit -n");
+        assert!(fine || told, "{limit}: {code:?} {said}");
+        assert_eq!(env.gantry(["ps", "-aq"]).ok(), "", "{limit}");
+    }
+}
+
+#[test]
+fn root_a_full_disk_is_told_with_what_to_do_and_leaves_a_sound_store() {
+    let env = busybox();
+    let script =
+        "mkdir \"$WORK/small\"; mount -t tmpfs -o size=900k small \"$WORK/small\" || exit 9
+        \"$G\" --root \"$WORK/small\" import \"$IMAGE\" full; code=$?
+        \"$G\" --root \"$WORK/small\" system check >&2 || exit 8
+        exit $code";
+    let (code, said) = shell(&env, script);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("gantry system prune"), "{said}");
+}
+
+#[test]
+fn root_a_container_on_a_full_disk_is_told_of_and_can_be_removed() {
+    let env = busybox();
+    // The image fits, what the container writes does not, and neither does the next container.
+    let script = "mkdir \"$WORK/small\"; mount -t tmpfs -o size=6m small \"$WORK/small\" || exit 9
+        g() { \"$G\" --root \"$WORK/small\" \"$@\"; }
+        g import \"$IMAGE\" bb >/dev/null || exit 7
+        g run --name filler bb dd if=/dev/zero of=/big bs=64k 2>/dev/null
+        head -c 9m /dev/zero >\"$WORK/small/rest\" 2>/dev/null
+        g run --rm bb true; echo \"code $?\"
+        g rm filler || exit 6
+        rm \"$WORK/small/rest\"
+        g run --rm bb echo room || exit 5
+        g system check >&2 || exit 8";
+    let (code, said) = shell(&env, script);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("code 125") && said.contains("df -h"),
+        "{said}"
+    );
+    assert!(said.contains("room\n"), "{said}");
+}
+
+#[test]
+fn root_a_terminal_is_shown_nothing_that_it_obeys() {
+    let env = busybox();
+    let evil = "x=\u{1b}[31mred\u{7}";
+    env.gantry([
+        "create",
+        "--name",
+        "cc",
+        "--label",
+        evil,
+        "busybox",
+        "echo",
+        "\u{1b}[2J",
+    ])
+    .ok();
+    let format = ["ps", "-a", "--format", "{{.Labels}}"];
+    assert_eq!(env.gantry(format).ok(), evil, "a pipe gets what is there");
+    let at_terminal = |command: &str| {
+        let output = Command::new("script")
+            .args(["-qec", &format!("{GANTRY} {command}"), "/dev/null"])
+            .env("GANTRY_ROOT", env.root())
+            .env("GANTRY_RUN", env.run_root())
+            .env("NO_COLOR", "1")
+            .env("TERM", "xterm")
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for command in [
+        "ps -a --format '{{.Labels}}'",
+        "ps -a --no-trunc",
+        "inspect -f '{{.Config.Labels}}' cc",
+        "rm \"$(printf 'a\\033[31mb')\"",
+        "pull \"$(printf 'a\\033[31mb')\"",
+        "\"$(printf 'a\\033[31mb')\"",
+    ] {
+        let shown = at_terminal(command);
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{command}: {shown:?}");
+        assert!(shown.contains("1b"), "written out: {command}: {shown:?}");
+    }
+}
