@@ -7,7 +7,9 @@ use crate::{cargo, packages};
 pub(crate) fn run(args: &[String]) -> Result<()> {
     packages::ensure(&packages::FOR_TESTS)?;
     let mut command = cargo::cargo();
-    command.args(["test", "--locked", "--workspace"]).args(args);
+    command
+        .args(["test", "--locked", "--workspace", "--no-fail-fast"])
+        .args(args);
     // The tests wait for containers more than they work: two for each core keep it busy.
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

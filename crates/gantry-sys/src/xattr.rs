@@ -23,7 +23,7 @@ fn proc_path(file: impl AsFd) -> String {
 /// The value of an attribute; `None` when the file has no such attribute or its file system none
 /// at all.
 pub fn value(file: impl AsFd, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-    let path = proc_path(file);
+    let path = proc_path(&file);
     let mut buffer = Vec::with_capacity(256);
     loop {
         match rustix::fs::getxattr(
@@ -43,7 +43,7 @@ pub fn value(file: impl AsFd, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
 
 /// The names of all attributes, sorted.
 pub fn names(file: impl AsFd) -> io::Result<Vec<OsString>> {
-    let path = proc_path(file);
+    let path = proc_path(&file);
     let mut buffer = Vec::with_capacity(256);
     loop {
         match rustix::fs::listxattr(path.as_str(), rustix::buffer::spare_capacity(&mut buffer)) {
@@ -78,7 +78,7 @@ pub fn all(file: impl AsFd) -> io::Result<Vec<(OsString, Vec<u8>)>> {
 
 /// Sets an attribute.
 pub fn set(file: impl AsFd, name: &OsStr, value: &[u8]) -> io::Result<()> {
-    let path = proc_path(file);
+    let path = proc_path(&file);
     Ok(rustix::fs::setxattr(
         path.as_str(),
         name,

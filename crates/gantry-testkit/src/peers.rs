@@ -9,6 +9,10 @@ use crate::environment::{TestEnv, answer};
 /// open files than a machine without `CAP_SYS_RESOURCE` gives.
 pub const MODEST_LIMITS: [&str; 4] = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024"];
 
+/// What starts their containers: Debian's crun refuses machines where the second version of
+/// control groups has a controller beside the first one's.
+const RUNTIME: &str = "runc";
+
 /// The three programs with a storage below an installation's [`TestEnv::work`], where they also
 /// run; it goes with the installation.
 #[derive(Debug)]
@@ -61,6 +65,7 @@ impl Peers {
         self.name_storage(&mut command);
         command
             .args(["--cgroup-manager", "cgroupfs", "--events-backend", "file"])
+            .args(["--runtime", RUNTIME])
             .arg("--tmpdir")
             .arg(self.work.join("peers/tmp"));
         command
@@ -93,6 +98,7 @@ impl Peers {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.work);
+        command.env("BUILDAH_RUNTIME", RUNTIME);
         command
     }
 }

@@ -142,12 +142,6 @@ fn root_exec_in_a_user_namespace() {
         world.document["linux"][maps] =
             json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
     }
-    for name in ["upper", "work", "lower"] {
-        let folder = world.folder().join(name);
-        std::os::unix::fs::chown(&folder, Some(100_000), Some(100_000)).expect("an owner");
-    }
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(world.folder(), mode).expect("a mode");
     let live = world.start(&["sleep", "1000"]).expect("started");
     let output = exec_sh(&world, &live, "id -u; cat /proc/self/uid_map");
     let words: Vec<&str> = output.split_whitespace().collect();

@@ -115,11 +115,12 @@ fn root_cve_2025_31133_and_52565_dev_in_the_attackers_hands() {
         )
     };
     let attacks = [swap("null"), swap("console")];
-    let look = "for f in /proc/kcore /proc/keys /proc/timer_list /dev/console /dev/null; do
-            [ -L $f ] && continue
+    // The names in /dev are not read: between two looks at one of them the attacker may put a
+    // link there, which leads to the container's own view of the file alone.
+    let look = "for f in /proc/kcore /proc/keys /proc/timer_list; do
             grep -qs core $f && echo ESCAPED $f
-            mount | grep -q \"proc on $f \" && echo ESCAPED mount on $f
-        done; true";
+        done
+        mount | grep -E '^proc on (/proc/(kcore|keys|timer_list)|/dev/.*) ' && echo ESCAPED; true";
     for round in 0..25 {
         let terminal = if round % 2 == 0 { "-t" } else { "-i" };
         let answer = env.gantry([
