@@ -135,8 +135,6 @@ pub(crate) struct RootPlan {
     pub propagation: Option<Propagation>,
     /// Of the container's root mount in the end.
     pub own_propagation: Option<Propagation>,
-    /// Overlay marks are kept in `user.` attributes.
-    pub user_attributes: bool,
     /// Move it over the root instead of exchanging the two.
     pub no_pivot: bool,
 }

@@ -146,7 +146,6 @@ fn mapped(parts: &OverlayRoot, maps: &IdMaps, namespace: &OwnedFd) -> Result<Mou
         lowers: &parts.lowers,
         upper: Some((&parts.upper, &parts.work)),
         volatile: parts.volatile,
-        user_attributes: false,
     };
     overlay
         .mount(Attributes::NONE)

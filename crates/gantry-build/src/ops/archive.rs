@@ -182,7 +182,6 @@ fn mount(
         lowers: &below,
         upper: Some((draft.upper(), draft.work())),
         volatile: false,
-        user_attributes: false,
     };
     let mount = overlay.mount(Attributes::NONE).map_err(StepError::Mount)?;
     Ok(Directory::from(OwnedFd::from(mount)))

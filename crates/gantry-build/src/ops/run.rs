@@ -87,7 +87,6 @@ pub(crate) fn execute(
         folder: folder.path.clone(),
         layout: Layout {
             folder: place,
-            user_attributes: unprivileged,
             views: std::mem::take(&mut lent.views),
             files: std::mem::take(&mut lent.files),
             agents: std::mem::take(&mut lent.agents),

@@ -33,7 +33,6 @@ pub(crate) fn open(
         lowers: &lowers,
         upper: None,
         volatile: false,
-        user_attributes: false,
     };
     let mount = overlay
         .mount(Attributes::READ_ONLY)

@@ -64,8 +64,6 @@ pub(crate) struct Agent {
 pub(crate) struct Layout {
     /// The folder in which all of it is; it is there.
     pub(crate) folder: PathBuf,
-    /// Whether marks of overlays are kept where an ordinary user can write them.
-    pub(crate) user_attributes: bool,
     pub(crate) views: Vec<View>,
     pub(crate) files: Vec<PrivateFile>,
     pub(crate) agents: Vec<Agent>,
@@ -87,7 +85,7 @@ impl Layout {
         mount::change_everything(Propagation::Slave).map_err(io_error)?;
         private_memory(&self.folder)?;
         for view in &self.views {
-            let path = view.lay(self.user_attributes)?;
+            let path = view.lay()?;
             for mount in spec.mounts_mut().iter_mut().flatten() {
                 if mount.source().as_deref() == Some(&view.at) {
                     mount.set_source(Some(path.clone()));
@@ -141,7 +139,7 @@ impl Owner {
 
 impl View {
     /// Merges it, and gives the path of the part that is bound.
-    fn lay(&self, user_attributes: bool) -> io::Result<PathBuf> {
+    fn lay(&self) -> io::Result<PathBuf> {
         fs::create_dir(&self.at)?;
         let place = Directory::open(&self.at)?;
         let overlay = Overlay {
@@ -151,7 +149,6 @@ impl View {
                 .as_ref()
                 .map(|(upper, work)| (upper.as_path(), work.as_path())),
             volatile: true,
-            user_attributes,
         };
         let attributes = match self.upper {
             Some(_) => Attributes::NONE,

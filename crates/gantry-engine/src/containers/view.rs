@@ -262,7 +262,6 @@ pub(crate) fn image_root(mut lowers: Vec<PathBuf>) -> io::Result<Option<Director
             lowers: &lowers,
             upper: None,
             volatile: false,
-            user_attributes: !gantry_sys::system::is_root(),
         };
         let mount = overlay
             .mount(Attributes::READ_ONLY)
@@ -299,7 +298,6 @@ impl Source {
                     lowers,
                     upper: None,
                     volatile: false,
-                    user_attributes: !gantry_sys::system::is_root(),
                 };
                 let whole = overlay.mount(Attributes::READ_ONLY).map_err(plain)?;
                 return match subpath {
@@ -350,7 +348,6 @@ impl Stopped<'_> {
             lowers: self.lowers,
             upper: Some((self.upper, self.work)),
             volatile: false,
-            user_attributes: !gantry_sys::system::is_root(),
         };
         let attributes = Attributes::NO_DEVICES.with(Attributes::NO_SETUID);
         let mount = overlay.mount(attributes).map_err(|error| error.source)?;

@@ -156,7 +156,6 @@ fn overlay(
         lowers,
         upper: None,
         volatile: false,
-        user_attributes: false,
     };
     let whole = whole.mount(Attributes::READ_ONLY).map_err(failed())?;
     let Some(subpath) = subpath else {

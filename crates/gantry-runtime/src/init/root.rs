@@ -33,7 +33,6 @@ pub(super) fn mount(plan: &RootPlan, prepared: Option<&OwnedFd>) -> Result<Direc
                 lowers: &parts.lowers,
                 upper: Some((&parts.upper, &parts.work)),
                 volatile: parts.volatile,
-                user_attributes: plan.user_attributes,
             };
             let root = overlay
                 .mount(Attributes::NONE)

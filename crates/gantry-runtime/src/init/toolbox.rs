@@ -31,7 +31,6 @@ pub(crate) fn mount(parts: &OverlayRoot) -> Result<Mount, Failure> {
         lowers: &parts.lowers,
         upper: Some((&parts.upper, &parts.work)),
         volatile: parts.volatile,
-        user_attributes: false,
     }
     .mount(Attributes::NO_DEVICES)
     .map_err(mount_failed(Step::RootFs, &parts.upper))

@@ -42,7 +42,7 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
     let (host_name, domain_name) = names(spec, &namespaces)?;
     Ok(Plan {
         cgroup,
-        root: root(launch, linux, confined)?,
+        root: root(launch, linux)?,
         fill_dev,
         devices: devices(linux, confined)?,
         links: vec![
@@ -119,7 +119,7 @@ fn cgroup(linux: &Linux) -> Result<Option<CgroupPlan>, PlanError> {
     }
 }
 
-fn root(launch: &Launch<'_>, linux: &Linux, confined: bool) -> Result<RootPlan, PlanError> {
+fn root(launch: &Launch<'_>, linux: &Linux) -> Result<RootPlan, PlanError> {
     let wanted = linux.rootfs_propagation().as_deref().unwrap_or_default();
     // Before the root is changed the host must not see any of its mounts, unless sharing is asked
     // for; what the host mounts later still comes in, for bind mounts that want it.
@@ -145,7 +145,6 @@ fn root(launch: &Launch<'_>, linux: &Linux, confined: bool) -> Result<RootPlan, 
         read_only: spec_root_is_read_only(launch.spec),
         propagation,
         own_propagation,
-        user_attributes: confined,
         no_pivot: launch.oci.no_pivot,
     })
 }

@@ -29,9 +29,12 @@ pub struct Overlay<'a> {
     pub upper: Option<(&'a Path, &'a Path)>,
     /// Never sync to disk.
     pub volatile: bool,
-    /// Keep the marks in `user.` instead of `trusted.` attributes, as it must be in a user
-    /// namespace.
-    pub user_attributes: bool,
+}
+
+/// Whether the marks are kept in `user.` instead of `trusted.` attributes: in a user namespace
+/// nobody can write the latter, nor even see them.
+fn user_attributes() -> bool {
+    !crate::process::is_in_initial_user_namespace()
 }
 
 impl Overlay<'_> {
@@ -76,7 +79,7 @@ impl Overlay<'_> {
         }
         for (wanted, key) in [
             (self.volatile, "volatile"),
-            (self.user_attributes, "userxattr"),
+            (user_attributes(), "userxattr"),
         ] {
             if wanted {
                 context.flag(key).map_err(at(key))?;
@@ -109,7 +112,7 @@ impl Overlay<'_> {
         }
         for (wanted, key) in [
             (self.volatile, ",volatile"),
-            (self.user_attributes, ",userxattr"),
+            (user_attributes(), ",userxattr"),
         ] {
             if wanted {
                 options += key;
@@ -206,7 +209,6 @@ mod tests {
                     lowers,
                     upper: Some((upper, work)),
                     volatile: false,
-                    user_attributes: false,
                 };
                 let mount = overlay.classic(Attributes::NO_DEVICES).expect("mounted");
                 assert_eq!(std::env::current_dir().expect("a directory"), before);

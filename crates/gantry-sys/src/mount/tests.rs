@@ -24,7 +24,6 @@ fn root_overlay_of_many_layers_with_long_and_odd_names() {
         lowers: &lowers,
         upper: Some((&upper, &work)),
         volatile: false,
-        user_attributes: false,
     };
     let mount = overlay.mount(Attributes::NONE).expect("mounted");
     let root = PathBuf::from(format!("/proc/self/fd/{}", mount.as_fd().as_raw_fd()));
@@ -43,7 +42,6 @@ fn root_kernel_log_comes_along() {
         lowers: &missing,
         upper: None,
         volatile: false,
-        user_attributes: false,
     };
     let error = overlay.mount(Attributes::NONE).expect_err("no such layer");
     assert_eq!(error.errno(), libc::ENOENT, "{error}");

@@ -4,6 +4,7 @@ use gantry_testkit::TestEnv;
 
 in_both_modes! {
     a_dockerfile_becomes_an_image_that_runs,
+    a_directory_that_was_replaced_shows_nothing_of_the_old_one,
     an_unchanged_build_runs_nothing_and_a_changed_one_only_what_follows,
     copy_and_add_follow_the_reference,
     errors_show_the_line,
@@ -19,6 +20,41 @@ fn build(env: &TestEnv, flags: &[&str]) -> gantry_testkit::Answer {
     args.extend(flags);
     args.push(context.to_str().unwrap());
     env.gantry(args)
+}
+
+fn a_directory_that_was_replaced_shows_nothing_of_the_old_one(env: TestEnv) {
+    let archive = std::process::Command::new("tar")
+        .args(["-cf", "-", "--sort=name", "-C", "/", "etc/passwd"])
+        .output()
+        .unwrap();
+    env.write("ctx/more.tar", archive.stdout);
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox AS made\n\
+        RUN mkdir /d /e && touch /d/old /e/old\n\
+        RUN rm -r /d /e && mkdir /d /e && touch /d/new /e/new\n\
+        FROM made AS added\nADD more.tar /d/\n\
+        FROM busybox\nCOPY --from=made /d /copied\nCOPY --from=made /e/* /matched/\n\
+        COPY --from=added /d /added\n\
+        RUN --mount=from=made,source=/d,target=/m ls /m > /mounted\n",
+    );
+    let built = build(&env, &["-t", "replaced"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let list = "ls /copied; ls /matched; ls /added; cat /mounted";
+    let listed = env.gantry(["run", "--rm", "replaced", "sh", "-c", list]);
+    assert_eq!(listed.ok(), "new\nnew\netc\nnew\nnew");
+    // The files of a container that does not run are seen through a view of its own.
+    let script = "rm -r /copied && mkdir /copied && touch /copied/newest";
+    env.gantry(["run", "--name", "ended", "replaced", "sh", "-c", script])
+        .ok();
+    env.gantry(["cp", "ended:/copied", "out"]).ok();
+    let out: Vec<_> = std::fs::read_dir(env.work().join("out")).unwrap().collect();
+    assert_eq!(out.len(), 1, "{out:?}");
+    let changed = env.gantry(["diff", "ended"]).ok();
+    assert!(
+        changed.contains("/copied/new") && changed.contains("/copied/newest"),
+        "{changed}"
+    );
 }
 
 fn a_dockerfile_becomes_an_image_that_runs(env: TestEnv) {
