@@ -250,7 +250,7 @@ impl Drop for TestEnv {
         for id in &belongings.containers {
             drop(self.gantry(["rm", "--force", "--volumes", id]));
         }
-        let left = belongings.settle(Duration::from_secs(20));
+        let left = belongings.settle(PATIENCE);
         if !std::thread::panicking() {
             assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
         }
@@ -281,9 +281,12 @@ pub fn answer(command: &mut Command) -> Answer {
         .into()
 }
 
-/// Waits until a condition holds; panics with its name when it does not within 20 seconds.
+/// How long a test waits for what has to happen: longer than a machine with too much to do takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until a condition holds; panics with its name when it does not within [`PATIENCE`].
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));

@@ -102,8 +102,13 @@ fn mounts(folder: &Path) -> Vec<String> {
 
 /// The lines of the firewall that are an installation's.
 fn rules(names: &Names) -> Vec<String> {
-    let listed = answer(Command::new("nft").args(["list", "ruleset"])).ok();
+    let listed = answer(Command::new("nft").args(["list", "ruleset"]));
+    if listed.code != 0 {
+        // Somebody else's table went while it was listed: not known yet.
+        return vec![format!("rules that cannot be listed: {}", listed.stderr)];
+    }
     listed
+        .stdout
         .lines()
         .filter(|line| {
             [&names.table, &names.bridge, &names.guest_note]

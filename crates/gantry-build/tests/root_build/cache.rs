@@ -109,7 +109,7 @@ fn no_cache() {
 
 fn once() {
     let environment = Environment::new();
-    let text = "FROM busybox\nRUN sleep 1 && echo $RANDOM > /x\n";
+    let text = "FROM busybox\nRUN sleep 0.3 && echo $RANDOM > /x\n";
     let results: Vec<_> = std::thread::scope(|scope| {
         let builds: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| environment.build(text).result))

@@ -1,12 +1,12 @@
 //! `RUN`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-use gantry_build::BuildError;
+use gantry_build::{BuildError, build};
+use gantry_testkit::environment::wait_for;
 
 use crate::Test;
-use crate::environment::{Environment, explain};
+use crate::environment::{Environment, Said, explain};
 
 pub(crate) const TESTS: &[Test] = &[
     ("root_run_writes_a_layer", writes_a_layer),
@@ -120,19 +120,18 @@ fn heredocs() {
 
 fn at_once() {
     let environment = Environment::new();
-    let mut request = environment.request(
-        "FROM busybox AS a\nRUN sleep 1 && echo a > /a\nFROM busybox AS b\nRUN sleep 1 && echo b > /b\nFROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n",
-    );
+    // Each leaves a mark and waits for the other's: one after the other they would not meet.
+    let meet = |own: &str, other: &str| {
+        format!(
+            "FROM busybox AS {own}\nRUN --mount=type=cache,target=/meet touch /meet/{own}; \
+             for i in $(seq 3000); do [ -e /meet/{other} ] && exec touch /{own}; sleep 0.02; done; exit 1\n"
+        )
+    };
+    let stages = meet("a", "b") + &meet("b", "a");
+    let mut request =
+        environment.request(&(stages + "FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n"));
     request.parallelism = Some(2);
-    let began = Instant::now();
-    let (result, said) = environment.build_request(&request);
-    result.unwrap();
-    assert!(
-        began.elapsed() < Duration::from_millis(1900),
-        "{:?}\n{}",
-        began.elapsed(),
-        said.text()
-    );
+    environment.build_request(&request).0.unwrap();
     // A step that nobody needs never starts.
     let built = environment.build("FROM busybox AS unused\nRUN exit 1\nFROM busybox\nRUN true\n");
     assert_eq!(built.result.executed, 1);
@@ -152,31 +151,23 @@ fn mounts() {
 
 fn canceled() {
     let environment = Environment::new();
-    let request = environment.request("FROM busybox AS a\nRUN sleep 100\nFROM busybox AS b\nRUN sleep 100\nFROM a\nCOPY --from=b /x /\n");
+    // A build that went on would take longer than anybody waits.
+    let request = environment.request("FROM busybox AS a\nRUN sleep 10000\nFROM busybox AS b\nRUN sleep 10000\nFROM a\nCOPY --from=b /x /\n");
     let switch = request.cancellation.clone();
-    let began = Instant::now();
-    let (result, said) = std::thread::scope(|scope| {
-        let build = scope.spawn(|| environment.build_request(&request));
-        std::thread::sleep(Duration::from_millis(500));
+    let said = Said::default();
+    let result = std::thread::scope(|scope| {
+        let build = scope.spawn(|| build(&environment.builder(), &request, &said));
+        wait_for("both steps", || {
+            said.text().matches("RUN sleep 10000").count() == 2
+        });
         switch.cancel();
         build.join().unwrap()
     });
     assert!(matches!(result, Err(BuildError::Canceled)), "{result:?}");
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
     assert!(said.text().contains("CANCELED"), "{}", said.text());
     // A failure stops the others, too.
-    let began = Instant::now();
-    let (error, _) = environment.fail("FROM busybox AS a\nRUN sleep 0.3 && false\nFROM busybox AS b\nRUN sleep 100\nFROM a\nCOPY --from=b /x /\n");
+    let (error, _) = environment.fail("FROM busybox AS a\nRUN sleep 0.3 && false\nFROM busybox AS b\nRUN sleep 10000\nFROM a\nCOPY --from=b /x /\n");
     assert!(error.contains("exit code: 1"), "{error}");
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 fn networks() {

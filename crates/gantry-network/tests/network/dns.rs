@@ -65,8 +65,8 @@ fn question_by_udp(question: &[u8]) -> Option<Vec<u8>> {
     socket.connect("127.0.0.11:53").unwrap();
     socket.set_read_timeout(Some(BLOCKED)).unwrap();
     let mut buffer = [0; 8192];
-    // As the C library: ask again when no answer comes.
-    for _ in 0..3 {
+    // As the C library, which is less patient: ask again when no answer comes.
+    for _ in 0..100 {
         socket.send(question).ok()?;
         if let Ok(length) = socket.recv(&mut buffer) {
             return Some(buffer[..length].to_vec());

@@ -3,6 +3,7 @@
 use std::fs;
 
 use gantry_runtime::{PlanError, StartError};
+use gantry_testkit::environment::PATIENCE;
 use serde_json::json;
 
 use crate::Test;
@@ -293,10 +294,7 @@ fn root_it_dies_with_its_parent() {
         &container,
         rustix::event::PollFlags::IN,
     )];
-    let limit = rustix::event::Timespec {
-        tv_sec: 10,
-        tv_nsec: 0,
-    };
+    let limit = PATIENCE.try_into().expect("a time");
     assert_eq!(rustix::event::poll(&mut interest, Some(&limit)), Ok(1));
     // The next command cleans up after it.
     let errors = handle.remove();

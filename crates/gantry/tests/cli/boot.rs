@@ -15,6 +15,16 @@ fn supervisor(env: &TestEnv, name: &str) -> Pid {
     Pid::from_raw(pid).unwrap()
 }
 
+/// Kills a container's supervisor, and waits until it holds nothing any more.
+fn cut(env: &TestEnv, name: &str) {
+    let pid = supervisor(env, name);
+    kill_process(pid, Signal::KILL).unwrap();
+    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    wait_for("the supervisor's end", || {
+        std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
+    });
+}
+
 fn status(env: &TestEnv, name: &str) -> String {
     env.gantry(["inspect", "-f", "{{.State.Status}}", name])
         .ok()
@@ -95,7 +105,7 @@ fn root_a_power_cut_is_cleaned_up() {
     .ok();
     run(&env, "other", "no");
     for name in ["base", "guest", "other"] {
-        kill_process(supervisor(&env, name), Signal::KILL).unwrap();
+        cut(&env, name);
     }
     assert_eq!(env.gantry(["system", "boot"]).ok(), "base\nguest");
     assert_eq!(status(&env, "guest"), "running");

@@ -10,7 +10,7 @@ mod storage;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use gantry_testkit::TestEnv;
 
@@ -73,9 +73,16 @@ fn image(env: &TestEnv, name: &str, lines: &str) {
     env.gantry(["build", "-q", "-t", name, "."]).ok();
 }
 
-/// Starts a command that says "ready" when its attack has begun.
+/// Starts a command that says "ready" when its attack has begun, and goes on until its input ends
+/// ([`harmless`]).
 fn begun(env: &TestEnv, args: &[&str]) -> Child {
-    let mut child = env.spawn(args);
+    let mut child = env
+        .command(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
     let stdout = child.stdout.as_mut().expect("stdout is a pipe");
     BufReader::with_capacity(1, stdout)
@@ -85,8 +92,9 @@ fn begun(env: &TestEnv, args: &[&str]) -> Child {
     child
 }
 
-/// What a command wrote until its end; it must not have escaped.
+/// Ends an attack and gives what it wrote; it must not have escaped.
 fn harmless(child: Child) -> String {
+    // Which closes its input.
     let output = child.wait_with_output().unwrap();
     let text = format!(
         "{}{}",

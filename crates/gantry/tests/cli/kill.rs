@@ -51,7 +51,7 @@ fn whole(env: &TestEnv) {
 
 /// Builds an image of two layers with something in them: a large file, and many small ones.
 fn build_large(env: &TestEnv, name: &str) {
-    env.write("ctx/Dockerfile", "FROM busybox\nRUN seq 400000 > /a\nRUN seq 500000 > /b; for i in $(seq 500); do echo $i > /f$i; done\n");
+    env.write("ctx/Dockerfile", "FROM busybox\nRUN seq 60000 > /a\nRUN seq 80000 > /b; for i in $(seq 100); do echo $i > /f$i; done\n");
     env.gantry(["build", "-q", "-t", name, "ctx"]).ok();
 }
 
@@ -62,12 +62,12 @@ fn kill_fetches(env: &TestEnv, name: &str, fetch: &[&str]) {
     };
     let undisturbed = time(env, fetch);
     removed();
-    for moment in moments(14, undisturbed) {
+    for moment in moments(10, undisturbed) {
         kill_after(env.spawn(fetch), moment);
         whole(env);
         env.gantry(fetch).ok();
         let last_line = ["run", "--rm", name, "tail", "-n", "1", "/a"];
-        assert_eq!(env.gantry(last_line).ok(), "400000");
+        assert_eq!(env.gantry(last_line).ok(), "60000");
         removed();
     }
 }
@@ -103,7 +103,7 @@ fn root_a_killed_push_can_be_made_again() {
         let name = name(&round.to_string());
         env.write(
             "ctx/Dockerfile",
-            format!("FROM busybox\nRUN seq 400000 > /a; echo {round} > /r; seq 500000 > /b\n"),
+            format!("FROM busybox\nRUN seq 60000 > /a; echo {round} > /r; seq 80000 > /b\n"),
         );
         env.gantry(["build", "-q", "-t", &name, "ctx"]).ok();
         kill_after(env.spawn(["push", "-q", &name]), moment);
@@ -119,7 +119,7 @@ fn root_a_killed_push_can_be_made_again() {
 }
 
 fn a_killed_build_can_be_made_again(env: TestEnv) {
-    for n in 0..300 {
+    for n in 0..100 {
         env.write(&format!("ctx/files/f{n}"), "x".repeat(2000));
     }
     let build = ["build", "-q", "-t", "x", "ctx"];
@@ -131,19 +131,19 @@ fn a_killed_build_can_be_made_again(env: TestEnv) {
     };
     write(100);
     let undisturbed = time(&env, &build);
-    for (round, moment) in (0..).zip(moments(14, undisturbed)) {
+    for (round, moment) in (0..).zip(moments(10, undisturbed)) {
         write(round);
         kill_after(env.spawn(build), moment);
         whole(&env);
         env.gantry(build).ok();
         let counted = env.gantry(["run", "--rm", "x", "cat", "/count"]).ok();
-        assert_eq!(counted, "300");
+        assert_eq!(counted, "100");
     }
 }
 
 fn a_killed_run_leaves_a_container_that_can_be_removed(env: TestEnv) {
     let undisturbed = time(&env, &["run", "--rm", "busybox", "true"]);
-    for moment in moments(20, undisturbed) {
+    for moment in moments(14, undisturbed) {
         kill_after(env.spawn(["run", "busybox", "sleep", "100"]), moment);
         whole(&env);
         for id in env.gantry(["ps", "-aq"]).ok().lines() {
@@ -168,7 +168,7 @@ fn a_killed_prune_removes_whole_things_only(env: TestEnv) {
     };
     litter();
     let undisturbed = time(&env, &prune);
-    for moment in moments(12, undisturbed) {
+    for moment in moments(8, undisturbed) {
         litter();
         kill_after(env.spawn(prune), moment);
         whole(&env);

@@ -1,5 +1,6 @@
 //! Containers over their life: create, start, stop, kill, remove, and what shows it.
 
+use std::io::Read;
 use std::time::Instant;
 
 use gantry_testkit::TestEnv;
@@ -58,21 +59,28 @@ fn a_container_goes_through_its_states(env: TestEnv) {
 }
 
 fn stop_asks_first_and_kills_later(env: TestEnv) {
-    let polite = "trap 'exit 5' TERM; while :; do sleep 0.05; done";
+    let ready = |name: &str| {
+        wait_for("the trap", || {
+            env.gantry(["logs", name]).stdout == "ready\n"
+        });
+    };
+    let polite = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done";
     env.gantry([
         "run", "-d", "--name", "polite", "busybox", "sh", "-c", polite,
     ])
     .ok();
+    ready("polite");
     env.gantry(["stop", "polite"]).ok();
     assert_eq!(env.gantry(["wait", "polite"]).ok(), "5");
-    let deaf = "trap '' TERM; while :; do sleep 0.05; done";
+    let deaf = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
     env.gantry(["run", "-d", "--name", "deaf", "busybox", "sh", "-c", deaf])
         .ok();
+    ready("deaf");
     let start = Instant::now();
     env.gantry(["stop", "-t", "1", "deaf"]).ok();
     assert!(start.elapsed().as_millis() >= 1000);
     assert_eq!(env.gantry(["wait", "deaf"]).ok(), "137");
-    let usr1 = "trap 'exit 6' USR1; while :; do sleep 0.05; done";
+    let usr1 = "trap 'exit 6' USR1; echo ready; while :; do sleep 0.05; done";
     env.gantry([
         "run",
         "-d",
@@ -86,6 +94,7 @@ fn stop_asks_first_and_kills_later(env: TestEnv) {
         usr1,
     ])
     .ok();
+    ready("usr1");
     env.gantry(["stop", "usr1"]).ok();
     assert_eq!(env.gantry(["wait", "usr1"]).ok(), "6");
 }
@@ -196,19 +205,28 @@ fn exec_joins_everything(env: TestEnv) {
 }
 
 fn attach_sees_what_comes_and_its_exit_code(env: TestEnv) {
-    let script = "while [ ! -e /go ]; do sleep 0.02; done; echo attached; exit 4";
+    let script = "while [ ! -e /go ]; do echo tick; sleep 0.02; done; echo attached; exit 4";
     env.gantry([
-        "run", "-d", "--name", "quiet", "busybox", "sh", "-c", script,
+        "run", "-d", "--name", "clock", "busybox", "sh", "-c", script,
     ])
     .ok();
-    let first = env.spawn(["attach", "--no-stdin", "quiet"]);
-    let second = env.spawn(["attach", "--no-stdin", "quiet"]);
-    // Both are connected once the supervisor has two more descriptors; the file is the event here.
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    env.gantry(["exec", "quiet", "touch", "/go"]).ok();
-    for client in [first, second] {
+    let mut clients = [(); 2].map(|()| env.spawn(["attach", "--no-stdin", "clock"]));
+    // Who has heard something is attached.
+    for client in &mut clients {
+        let mut heard = [0; 5];
+        client
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut heard)
+            .unwrap();
+        assert_eq!(&heard, b"tick\n");
+    }
+    env.gantry(["exec", "clock", "touch", "/go"]).ok();
+    for client in clients {
         let output = client.wait_with_output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "attached\n");
+        let heard = String::from_utf8_lossy(&output.stdout);
+        assert!(heard.ends_with("attached\n"), "{heard}");
         assert_eq!(output.status.code(), Some(4));
     }
 }
@@ -231,11 +249,8 @@ fn restart_policies_start_again(env: TestEnv) {
     wait_for("three runs", || {
         env.gantry(["logs", "flaky"]).stdout == "x\nx\nx\n"
     });
-    assert_eq!(
-        env.gantry(["inspect", "-f", "{{.RestartCount}}", "flaky"])
-            .ok(),
-        "2"
-    );
+    let restarts = ["inspect", "-f", "{{.RestartCount}}", "flaky"];
+    wait_for("their count", || env.gantry(restarts).ok() == "2");
     env.gantry([
         "run",
         "-d",
@@ -244,22 +259,13 @@ fn restart_policies_start_again(env: TestEnv) {
         "--restart",
         "always",
         "busybox",
-        "sleep",
-        "100",
+        "true",
     ])
     .ok();
-    env.gantry(["exec", "always", "sh", "-c", "kill -9 -1"]);
-    let pid = || {
-        env.gantry([
-            "inspect",
-            "-f",
-            "{{.State.Pid}} {{.RestartCount}}",
-            "always",
-        ])
-        .ok()
-    };
-    env.gantry(["exec", "always", "kill", "-TERM", "1"]);
-    drop(pid());
+    wait_for("two restarts", || {
+        let restarted = ["inspect", "-f", "{{gt .RestartCount 1}}", "always"];
+        env.gantry(restarted).ok() == "true"
+    });
     env.gantry(["stop", "-t", "0", "always"]).ok();
     assert_eq!(
         env.gantry(["inspect", "-f", "{{.State.Running}}", "always"])

@@ -24,7 +24,7 @@ fn root_links_tell_addresses_and_variables() {
             "sh",
             "-c",
             "echo $PG_NAME $PG_PORT $PG_PORT_5432_TCP_ADDR $PG_ENV_PGX; grep -c pg /etc/hosts; \
-             ping -c 1 -W 5 pg | grep -c '1 packets received'",
+             ping -c 1 -W 60 pg | grep -c '1 packets received'",
         ])
         .ok();
     assert_eq!(

@@ -4,10 +4,9 @@ use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use gantry_testkit::TestEnv;
-use gantry_testkit::environment::wait_for;
+use gantry_testkit::environment::{PATIENCE, wait_for};
 
 use crate::busybox;
 
@@ -51,10 +50,11 @@ fn root_logs_rotate_and_are_compressed() {
         "json.log.2.gz",
         "json.log.3.gz",
     ];
-    wait_for("the compressor", || names(&folder) == want);
     wait_for("the last line", || {
         env.gantry(["logs", "-n", "1", "loud"]).ok() == "30000"
     });
+    // Nothing is turned any more: what is compressed stays so.
+    wait_for("the compressor", || names(&folder) == want);
     let all = env.gantry(["logs", "loud"]).ok();
     let lines: Vec<u32> = all.lines().map(|line| line.parse().unwrap()).collect();
     assert!(lines.len() > 3000, "{}", lines.len());
@@ -94,7 +94,7 @@ fn root_a_follower_gets_every_line_over_rotations() {
         "busybox",
         "sh",
         "-c",
-        "while [ ! -e /go ]; do sleep 0.05; done; seq 1 100000",
+        "while [ ! -e /go ]; do sleep 0.05; done; seq 1 40000",
     ])
     .ok();
     let mut follower = env.spawn(["logs", "-f", "long"]);
@@ -112,7 +112,7 @@ fn root_a_follower_gets_every_line_over_rotations() {
             .enumerate()
             .all(|(at, line)| line == (at + 1).to_string())
     );
-    assert_eq!(text.lines().count(), 100_000);
+    assert_eq!(text.lines().count(), 40_000);
 }
 
 #[test]
@@ -238,9 +238,7 @@ fn root_syslog_gets_every_line() {
     let env = busybox();
     let path = env.work().join("syslog.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let address = format!("syslog-address=unix://{}", path.display());
     env.gantry([
         "run",
@@ -282,7 +280,7 @@ fn root_syslog_gets_every_line() {
         env.gantry(["logs", "sys"]).stdout == "one\n"
     });
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    udp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    udp.set_read_timeout(Some(PATIENCE)).unwrap();
     let address = format!("syslog-address=udp://{}", udp.local_addr().unwrap());
     env.gantry([
         "run",
@@ -330,12 +328,12 @@ fn root_lines_over_tcp_arrive_to_the_last() {
         "busybox",
         "seq",
         "1",
-        "200000",
+        "50000",
     ])
     .ok();
     let text = String::from_utf8(reader.join().unwrap()).unwrap();
-    assert_eq!(text.lines().count(), 200_000);
-    assert!(text.ends_with(": 200000\n"));
+    assert_eq!(text.lines().count(), 50_000);
+    assert!(text.ends_with(": 50000\n"));
 }
 
 #[test]
@@ -367,7 +365,6 @@ fn root_a_log_that_may_not_hold_up_drops_lines() {
     // Somebody who does not read.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("syslog-address=tcp://{}", listener.local_addr().unwrap());
-    let started = std::time::Instant::now();
     env.gantry([
         "run",
         "-d",
@@ -384,7 +381,7 @@ fn root_a_log_that_may_not_hold_up_drops_lines() {
         "busybox",
         "sh",
         "-c",
-        "yes | head -c 50000000; touch /done; sleep 1000",
+        "yes | head -c 2000000; touch /done; sleep 1000",
     ])
     .ok();
     wait_for("the end of the output", || {
@@ -392,7 +389,6 @@ fn root_a_log_that_may_not_hold_up_drops_lines() {
             .stdout
             .contains("done")
     });
-    assert!(started.elapsed() < Duration::from_secs(60));
     env.gantry(["rm", "-f", "free"]).ok();
     drop(listener);
 }

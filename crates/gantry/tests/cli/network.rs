@@ -72,9 +72,10 @@ fn root_published_ports_answer_on_loopback_and_on_the_hosts_address() {
     ]);
     assert_eq!(hairpin.ok(), "served");
     env.gantry(["rm", "-f", "web"]).ok();
-    assert!(
-        TcpStream::connect(format!("127.0.0.1:{port}")).is_err(),
-        "the port is free again"
+    // Somebody else may have the port already.
+    assert_ne!(
+        fetch(&format!("127.0.0.1:{port}")).as_deref(),
+        Some("served\n")
     );
 }
 
@@ -121,14 +122,11 @@ fn root_the_modes_are_what_they_say() {
     };
     assert_eq!(links("none"), "lo");
     assert_eq!(links("bridge"), "eth0\nlo");
-    let mut host: Vec<String> = std::fs::read_dir("/sys/class/net")
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
-    host.retain(|n| !n.starts_with("gantry") && !n.starts_with("veth"));
-    for link in host {
-        assert!(links("host").contains(&link));
-    }
+    let namespace = ["readlink", "/proc/self/ns/net"];
+    let host = ["run", "--rm", "--network", "host", "busybox"];
+    let host = env.gantry(host.iter().chain(&namespace)).ok();
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert_eq!(Some(host.as_str()), own.to_str());
     let unknown = env
         .gantry(["run", "--rm", "--network", "nonesuch", "busybox"])
         .fails(125);

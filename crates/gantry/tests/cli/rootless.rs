@@ -131,14 +131,15 @@ fn published_ports_reach_the_container_and_nothing_stays() {
         ])
         .ok();
         let port = env.gantry(["port", "web", "80"]).ok();
-        wait_for("the container answers", || {
+        let answers = || {
             use std::io::Read;
             let mut text = String::new();
             std::net::TcpStream::connect(&port)
                 .and_then(|mut stream| stream.read_to_string(&mut text))
                 .is_ok()
                 && text == "hello\n"
-        });
+        };
+        wait_for("the container answers", answers);
         let taken = env
             .gantry([
                 "run",
@@ -151,7 +152,8 @@ fn published_ports_reach_the_container_and_nothing_stays() {
             .fails(125);
         assert!(taken.contains("already in use"), "{program}: {taken}");
         env.gantry(["rm", "-f", "web"]).ok();
-        assert!(std::net::TcpStream::connect(&port).is_err());
+        // Somebody else may have the port already.
+        assert!(!answers());
     }
 }
 

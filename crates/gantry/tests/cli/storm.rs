@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gantry_testkit::environment::{answer, wait_for};
+use gantry_testkit::environment::{PATIENCE, answer, wait_for};
 use gantry_testkit::leftover::{Belongings, processes};
 use gantry_testkit::{Answer, TestEnv};
 
@@ -223,7 +223,7 @@ impl Storm {
             }
         }
         env.gantry(["system", "prune", "-f", "--volumes"]).ok();
-        let mut left = env.belongings().settle(Duration::from_secs(20));
+        let mut left = env.belongings().settle(PATIENCE);
         for folder in &folders {
             let entries = entries(folder).into_iter();
             left.extend(entries.map(|entry| folder.join(entry).display().to_string()));
@@ -237,7 +237,7 @@ impl Storm {
 
 /// What a command answered that may have been killed; it has to end, whoever else was.
 fn ended(mut child: Child, told: &str) -> Answer {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
             child.kill().unwrap();

@@ -1,23 +1,24 @@
 /* What a hostile container does. Each mode is one attack; an attack that succeeds prints a line
- * that begins with "ESCAPED", and every mode ends by itself. */
+ * that begins with "ESCAPED". The modes that say "ready" go on until their input ends, the others end
+ * by themselves. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
+/* Whether whoever started this has not closed its input yet. */
+static int wanted(void) {
+    struct pollfd input = {0, POLLIN, 0};
+    return poll(&input, 1, 0) == 0;
 }
 
 static void ready(void) {
@@ -26,11 +27,10 @@ static void ready(void) {
 }
 
 /* Waits for any process whose program is not `own`, and writes over that program. */
-static int overwrite(const char *own, double seconds) {
+static int overwrite(const char *own) {
     char path[300], target[4096];
-    double end = now() + seconds;
     ready();
-    while (now() < end) {
+    while (wanted()) {
         DIR *proc = opendir("/proc");
         struct dirent *entry;
         while (proc && (entry = readdir(proc))) {
@@ -62,10 +62,9 @@ static int overwrite(const char *own, double seconds) {
 }
 
 /* Exchanges two names, over and over. */
-static int swap(const char *a, const char *b, double seconds) {
-    double end = now() + seconds;
+static int swap(const char *a, const char *b) {
     ready();
-    while (now() < end)
+    while (wanted())
         for (int i = 0; i < 1000; i++)
             syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */);
     return 0;
@@ -127,11 +126,10 @@ static int files(void) {
 }
 
 /* Attaches to every other process, as they come, and says which were not of this program. */
-static int trace(double seconds) {
+static int trace(void) {
     char path[300], target[4096];
-    double end = now() + seconds;
     ready();
-    while (now() < end) {
+    while (wanted()) {
         DIR *proc = opendir("/proc");
         struct dirent *entry;
         while (proc && (entry = readdir(proc))) {
@@ -159,13 +157,13 @@ static int signals(int pid) {
 
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
-    if (!strcmp(mode, "overwrite")) return overwrite(argv[2], atof(argv[3]));
-    if (!strcmp(mode, "swap")) return swap(argv[2], argv[3], atof(argv[4]));
+    if (!strcmp(mode, "overwrite")) return overwrite(argv[2]);
+    if (!strcmp(mode, "swap")) return swap(argv[2], argv[3]);
     if (!strcmp(mode, "keyring")) return keyring(argv[2]);
     if (!strcmp(mode, "with-key")) return with_key(argv[2], argv + 3);
     if (!strcmp(mode, "handle")) return handle();
     if (!strcmp(mode, "files")) return files();
-    if (!strcmp(mode, "trace")) return trace(atof(argv[2]));
+    if (!strcmp(mode, "trace")) return trace();
     if (!strcmp(mode, "signal")) return signals(atoi(argv[2]));
     fprintf(stderr, "no such mode\n");
     return 2;

@@ -27,7 +27,7 @@ fn root_cve_2018_15664_a_copy_does_not_leave_by_a_link() {
     .ok();
     let attack = begun(
         &env,
-        &["exec", "c1", "/attacker", "swap", "/place", "/link", "5"],
+        &["exec", "-i", "c1", "/attacker", "swap", "/place", "/link"],
     );
     env.write("mine", "from the attacker");
     for round in 0..40 {

@@ -24,6 +24,7 @@ fn root_cve_2021_30465_a_mount_does_not_land_outside() {
         &[
             "run",
             "--rm",
+            "-i",
             "-v",
             "shared:/s",
             "hostile",
@@ -31,7 +32,6 @@ fn root_cve_2021_30465_a_mount_does_not_land_outside() {
             "swap",
             "/s/place",
             "/s/link",
-            "4",
         ],
     );
     let look = format!(
@@ -103,6 +103,7 @@ fn root_cve_2025_31133_and_52565_dev_in_the_attackers_hands() {
             &[
                 "run",
                 "--rm",
+                "-i",
                 "-v",
                 "dev:/d",
                 "hostile",
@@ -110,7 +111,6 @@ fn root_cve_2025_31133_and_52565_dev_in_the_attackers_hands() {
                 "swap",
                 &format!("/d/{name}"),
                 "/d/evil",
-                "4",
             ],
         )
     };

@@ -19,7 +19,7 @@ fn root_cve_2019_5736_the_program_cannot_be_written_over() {
     .ok();
     let attack = begun(
         &env,
-        &["exec", "c1", "/attacker", "overwrite", "/bin/busybox", "4"],
+        &["exec", "-i", "c1", "/attacker", "overwrite", "/bin/busybox"],
     );
     for _ in 0..20 {
         // What these come to does not matter, only that they join the container.
@@ -60,7 +60,7 @@ fn root_cve_2019_5736_not_with_ptrace_either() {
     .ok();
     let attack = begun(
         &env,
-        &["exec", "c1", "/attacker", "overwrite", "/bin/busybox", "3"],
+        &["exec", "-i", "c1", "/attacker", "overwrite", "/bin/busybox"],
     );
     for _ in 0..20 {
         env.gantry(["exec", "c1", "true"]);
@@ -86,7 +86,7 @@ fn root_cve_2016_9962_a_joining_process_cannot_be_traced() {
         "1000",
     ])
     .ok();
-    let attack = begun(&env, &["exec", "c1", "/attacker", "trace", "3"]);
+    let attack = begun(&env, &["exec", "-i", "c1", "/attacker", "trace"]);
     let mut ended = 0;
     for _ in 0..30 {
         ended += i32::from(env.gantry(["exec", "c1", "true"]).code == 0);

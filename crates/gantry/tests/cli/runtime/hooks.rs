@@ -9,7 +9,7 @@ use super::bundles::Bundles;
 /// A hook that appends its name, its mount namespace and what it is told to a file.
 fn note(turn: &str, file: &str) -> Value {
     let script = format!("(echo {turn} $MARK; readlink /proc/self/ns/mnt; cat; echo) >> {file}");
-    json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["MARK=mark", "PATH=/bin:/usr/bin"], "timeout": 10 }])
+    json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["MARK=mark", "PATH=/bin:/usr/bin"], "timeout": 60 }])
 }
 
 const TURNS: [&str; 6] = [
