@@ -8,6 +8,7 @@
 mod boot;
 mod changes;
 mod commit;
+mod confinement;
 mod copy;
 mod create;
 mod damage;

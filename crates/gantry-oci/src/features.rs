@@ -1,7 +1,5 @@
 //! What this runtime can do (OCI runtime-spec, `features.md` and `features-linux.md`).
 
-use std::path::Path;
-
 use gantry_runtime::hooks::Turn;
 use gantry_runtime::supported;
 use serde_json::{Value, json};
@@ -12,7 +10,6 @@ pub(crate) const NEWEST: &str = "1.3.0";
 /// What this runtime can do on this system.
 pub fn features() -> Value {
     let hooks: Vec<&str> = Turn::ALL.iter().map(|turn| turn.name()).collect();
-    let exists = |path: &str| Path::new(path).exists();
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": NEWEST,
@@ -36,8 +33,8 @@ pub fn features() -> Value {
                 "knownFlags": supported::SECCOMP_FLAGS,
                 "supportedFlags": supported::SECCOMP_FLAGS,
             },
-            "apparmor": { "enabled": exists("/sys/kernel/security/apparmor") },
-            "selinux": { "enabled": exists("/sys/fs/selinux/enforce") },
+            "apparmor": { "enabled": true },
+            "selinux": { "enabled": true },
             "intelRdt": { "enabled": false },
             "memoryPolicy": {
                 "modes": supported::MEMORY_MODES,

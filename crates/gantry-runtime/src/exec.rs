@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use gantry_sys::capability;
 use gantry_sys::cgroup::Cgroup;
+use gantry_sys::lsm::Modules;
 use gantry_sys::path::Directory;
 use gantry_sys::process::{self, Fork, Namespace, NamespaceSet};
 use gantry_sys::scheduling;
@@ -69,7 +70,7 @@ fn start(
     process: &Process,
     stdio: Stdio<'_>,
 ) -> Result<Running, StartError> {
-    let mut plan = plan::process(process, capability::last_supported())?;
+    let mut plan = plan::process(process, capability::last_supported(), Modules::active())?;
     plan.seccomp = target.seccomp.cloned();
     let failed = |action| move |source| StartError::Parent { action, source };
     let (ours, theirs) = Channel::pair().map_err(failed("make a connection"))?;
@@ -156,6 +157,7 @@ fn join(
     let streams = Streams::keep(stdio)?;
     streams.close_others(channel, [target.pidfd], target.preserve_fds)?;
     init::own_process_files(plan)?;
+    init::confine(plan)?;
     let tools = tools.map(init::toolbox::mount).transpose()?;
     // The cgroup namespace must be joined from inside the cgroup, as the first process made it.
     channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;

@@ -23,6 +23,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use gantry_sys::lsm;
 use gantry_sys::mount;
 use gantry_sys::path::Directory;
 use gantry_sys::process::{self, Namespace, NamespaceSet};
@@ -150,6 +151,7 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
         run_creation_hooks(birth)?;
     }
+    confine(&plan.process)?;
     names(plan)?;
     sysctls(plan)?;
     mask::hide(&root, &plan.masked)?;
@@ -288,18 +290,17 @@ pub(crate) fn own_process_files(plan: &ProcessPlan) -> Result<(), Failure> {
             other => other.or_fail_at(Step::OomScore, score)?,
         }
     }
+    Ok(())
+}
+
+/// Has the command execute under the names of its document; what this process executes before is
+/// under them as well. `/proc` is the host's still.
+pub(crate) fn confine(plan: &ProcessPlan) -> Result<(), Failure> {
     if let Some(profile) = &plan.apparmor_profile {
-        let text = format!("exec {profile}");
-        let written = match fs::write("/proc/self/attr/apparmor/exec", &text) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::write("/proc/self/attr/exec", &text)
-            }
-            other => other,
-        };
-        written.or_fail_at(Step::SecurityLabel, profile)?;
+        lsm::set_exec_profile(profile).or_fail_at(Step::SecurityLabel, profile)?;
     }
     if let Some(label) = &plan.selinux_label {
-        fs::write("/proc/self/attr/exec", label).or_fail_at(Step::SecurityLabel, label)?;
+        lsm::set_exec_label(label).or_fail_at(Step::SecurityLabel, label)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use gantry_sys::capability;
 use gantry_sys::cgroup::Layout;
+use gantry_sys::lsm::Modules;
 use gantry_sys::process;
 use gantry_sys::system;
 
@@ -16,7 +17,7 @@ pub(crate) fn observe() -> Observed {
         layout.v1.clear();
     }
     Observed {
-        selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
+        labels: Modules::active(),
         kernel: system::kernel_version(),
         last_capability: capability::last_supported(),
         cgroups,

@@ -3,6 +3,7 @@
 //! [`plan`] is pure: the same document, launch and [`Observed`] system give the same [`Plan`].
 
 mod container;
+mod labels;
 mod mount;
 mod mount_options;
 mod namespace;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use gantry_sys::capability::{Capability, Sets};
 use gantry_sys::cgroup::{Layout, Settings};
+use gantry_sys::lsm::Modules;
 use gantry_sys::mount::{Attributes, Propagation};
 use gantry_sys::process::{IdMapping, Namespace, NamespaceSet};
 use gantry_sys::rlimit::Limit;
@@ -37,8 +39,8 @@ pub(crate) struct Observed {
     pub kernel: (u32, u32),
     /// The highest capability the kernel knows.
     pub last_capability: Capability,
-    /// Whether files have SELinux labels.
-    pub selinux: bool,
+    /// Which modules confine processes by a name.
+    pub labels: Modules,
     /// The mounted cgroup hierarchies.
     pub cgroups: Option<Layout>,
     /// Whether the caller is in a user namespace other than the machine's first.
@@ -135,6 +137,8 @@ pub(crate) struct RootPlan {
     pub propagation: Option<Propagation>,
     /// Of the container's root mount in the end.
     pub own_propagation: Option<Propagation>,
+    /// The SELinux label of an overlay's files.
+    pub label: Option<String>,
     /// Move it over the root instead of exchanging the two.
     pub no_pivot: bool,
 }

@@ -41,7 +41,9 @@ impl Prepared {
             })
             .collect::<Result<_, Failure>>()?;
         let root = match (own, &plan.root.source) {
-            (Some(maps), RootFs::Overlay(parts)) => Some(overlay(parts, maps)?),
+            (Some(maps), RootFs::Overlay(parts)) => {
+                Some(overlay(parts, maps, plan.root.label.as_deref())?)
+            }
             _ => None,
         };
         Ok(Prepared { root, copies })
@@ -79,7 +81,7 @@ fn map_owners(mount: &Mount, namespace: &OwnedFd, recursive: bool) -> Result<(),
 
 /// An overlay of ID-mapped layers. It is made by a process with a mount namespace of its own,
 /// where each layer is covered with itself as the container sees it.
-fn overlay(parts: &OverlayRoot, maps: &IdMaps) -> Result<OwnedFd, StartError> {
+fn overlay(parts: &OverlayRoot, maps: &IdMaps, label: Option<&str>) -> Result<OwnedFd, StartError> {
     let failed = |source| StartError::Parent {
         action: "mount the layers with other owners",
         source,
@@ -91,7 +93,7 @@ fn overlay(parts: &OverlayRoot, maps: &IdMaps) -> Result<OwnedFd, StartError> {
         cgroup: None,
     };
     let child = fork
-        .run(|| match mapped(parts, maps, &namespace) {
+        .run(|| match mapped(parts, maps, label, &namespace) {
             Ok(made) => i32::from(gantry_sys::fd::send(&theirs, &[0], &[made.as_fd()]).is_err()),
             Err(failure) => {
                 let errno = failure.errno.to_ne_bytes();
@@ -125,7 +127,12 @@ fn told(said: &[u8]) -> Option<Failure> {
     Some(Failure::at(Step::from_number(*step)?, path, &error))
 }
 
-fn mapped(parts: &OverlayRoot, maps: &IdMaps, namespace: &OwnedFd) -> Result<Mount, Failure> {
+fn mapped(
+    parts: &OverlayRoot,
+    maps: &IdMaps,
+    label: Option<&str>,
+    namespace: &OwnedFd,
+) -> Result<Mount, Failure> {
     mount::change_everything(Propagation::Private).map_err(mount_failed(Step::Propagation, "/"))?;
     // Both have to be in one mount.
     let above = parts
@@ -146,6 +153,7 @@ fn mapped(parts: &OverlayRoot, maps: &IdMaps, namespace: &OwnedFd) -> Result<Mou
         lowers: &parts.lowers,
         upper: Some((&parts.upper, &parts.work)),
         volatile: parts.volatile,
+        label,
     };
     overlay
         .mount(Attributes::NONE)

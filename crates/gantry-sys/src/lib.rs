@@ -12,6 +12,7 @@ pub mod devices;
 pub mod event;
 pub mod fd;
 pub mod lock;
+pub mod lsm;
 pub mod memory;
 pub mod mount;
 pub mod netlink;

@@ -181,7 +181,7 @@ fn mount(
     let overlay = Overlay {
         lowers: &below,
         upper: Some((draft.upper(), draft.work())),
-        volatile: false,
+        ..Overlay::default()
     };
     let mount = overlay.mount(Attributes::NONE).map_err(StepError::Mount)?;
     Ok(Directory::from(OwnedFd::from(mount)))

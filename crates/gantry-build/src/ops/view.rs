@@ -31,8 +31,7 @@ pub(crate) fn open(
     lowers.push(empty.to_owned());
     let overlay = Overlay {
         lowers: &lowers,
-        upper: None,
-        volatile: false,
+        ..Overlay::default()
     };
     let mount = overlay
         .mount(Attributes::READ_ONLY)

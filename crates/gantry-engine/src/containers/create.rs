@@ -17,7 +17,7 @@ use super::folders::{self, Folders, make_folder};
 use super::spec::security::SeccompChoice;
 use super::spec::{self, seccomp, security};
 use super::support::{self, Support};
-use super::{Containers, logging, merge, names, random_id, userns};
+use super::{Containers, confinement, logging, merge, names, random_id, userns};
 
 /// Version of the document's format.
 const VERSION: u32 = 1;
@@ -206,6 +206,8 @@ impl Attempt<'_> {
         let id_ranges = userns::decide(engine, spec)?;
         self.make_root(&lowers)?;
         self.keep_seccomp_profile(spec)?;
+        // Refused now rather than at the start.
+        confinement::names(spec, self.id.as_str())?;
         let mounts = self.mounts(spec, &merged.process.volumes, &lowers)?;
         for mount in &mounts {
             if let ResolvedMountKind::Image { image_id, .. } = &mount.kind

@@ -94,6 +94,18 @@ pub enum ContainerError {
     /// A wish that cannot be granted.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// An AppArmor profile that is not loaded.
+    #[error("the AppArmor profile {profile:?} is not loaded")]
+    NoProfile {
+        /// Its name.
+        profile: String,
+    },
+    /// AppArmor's default profile cannot be loaded.
+    #[error("cannot load the AppArmor profile of containers: {said}")]
+    DefaultProfile {
+        /// What the program said that loads profiles.
+        said: String,
+    },
     /// The user namespace that was asked for.
     #[error("cannot give the container its user namespace: {reason}")]
     Userns {
@@ -288,6 +300,7 @@ impl Fault for ContainerError {
             | Self::LinkNotRunning { .. }
             | Self::Busy { .. } => FaultKind::Conflict,
             Self::Spec(error) => error.kind(),
+            Self::NoProfile { .. } => FaultKind::Invalid,
             Self::Cdi(error) => error.kind(),
             Self::Unprivileged(error) => error.kind(),
             Self::Logging(error) => error.kind(),
@@ -300,6 +313,7 @@ impl Fault for ContainerError {
             Self::Removal(_)
             | Self::Apply { .. }
             | Self::Cgroups { .. }
+            | Self::DefaultProfile { .. }
             | Self::Damaged { .. }
             | Self::File { .. } => FaultKind::Internal,
         }
@@ -323,6 +337,13 @@ impl Fault for ContainerError {
                 vec![format!("force it: gantry rm -f {name}")]
             }
             Self::Damaged { id, .. } => super::damage::advice(id),
+            Self::NoProfile { .. } => {
+                vec!["load it: apparmor_parser --replace FILE".to_owned()]
+            }
+            Self::DefaultProfile { .. } => {
+                vec!["do without: --security-opt apparmor=unconfined".to_owned()]
+            }
+            Self::Spec(error) => error.hints(),
             Self::Unprivileged(error) => error.hints(),
             Self::Logging(error) => error.hints(),
             Self::Cdi(error) => error.hints(),

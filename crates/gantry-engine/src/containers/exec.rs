@@ -15,7 +15,7 @@ use super::error::{ContainerError, file};
 use super::merge::process_environment;
 use super::spec::{self, capabilities, security};
 use super::start::{MAX_USERS, unprivileged};
-use super::{Containers, host, links, user};
+use super::{Containers, confinement, host, links, user};
 
 /// What to run in a container that runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,6 +111,8 @@ impl Containers<'_> {
         process.set_capabilities(Some(spec::capability_sets(&capabilities, user.uid)));
         let no_new_privileges = security::parse(&record.spec.security_opt)?.no_new_privileges;
         process.set_no_new_privileges(Some(no_new_privileges));
+        let labels = confinement::enforced(&record.spec, record.id.as_str())?;
+        spec::labels::confine(&mut process, &labels);
         process.set_rlimits(None);
         process.set_oom_score_adj(record.spec.oom_score_adj);
         if let Some(caller) = unprivileged()? {

@@ -17,7 +17,7 @@ use host_config::HostConfig;
 use super::error::ContainerError;
 use super::folders::Folders;
 use super::spec;
-use super::{Containers, host};
+use super::{Containers, confinement, host};
 
 /// A container in Docker's shape; fields come in Docker's order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -233,6 +233,7 @@ impl Containers<'_> {
             .unwrap_or_default();
         let path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
         let lower: Vec<String> = lowers.into_iter().rev().map(path).collect();
+        let labels = confinement::names(&record.spec, record.id.as_str()).unwrap_or_default();
         let size_rw = size.then(|| self.writable_size(&record));
         let mut data = BTreeMap::from([
             ("ID".to_owned(), record.id.to_string()),
@@ -262,9 +263,9 @@ impl Containers<'_> {
             restart_count: state.restart_count,
             driver: "overlay2".into(),
             platform: "linux".into(),
-            mount_label: String::new(),
-            process_label: String::new(),
-            app_armor_profile: String::new(),
+            mount_label: labels.files,
+            process_label: labels.process,
+            app_armor_profile: labels.profile,
             exec_ids: None,
             host_config: HostConfig::of(&record),
             graph_driver: GraphDriver {

@@ -3,6 +3,7 @@
 
 pub(crate) mod capabilities;
 pub(crate) mod devices;
+pub(crate) mod labels;
 pub(crate) mod mounts;
 pub(crate) mod resources;
 pub(crate) mod seccomp;
@@ -46,6 +47,22 @@ pub enum SpecError {
     /// An unknown security option.
     #[error("invalid --security-opt: {0:?}")]
     SecurityOption(String),
+    /// A security module of the kernel that is not there.
+    #[error("--security-opt {option} needs {module}, which is not switched on in this system")]
+    NoModule {
+        /// What was asked for.
+        option: String,
+        /// Who would have done it.
+        module: &'static str,
+        /// What can be had.
+        none: &'static str,
+    },
+    /// A policy that says nothing of containers.
+    #[error("the SELinux policy names no {kind} label for containers in its lxc_contexts")]
+    NoContext {
+        /// Of what.
+        kind: &'static str,
+    },
     /// Something this release does not do.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
@@ -126,8 +143,22 @@ pub enum SpecError {
 impl Fault for SpecError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Unsupported(_) => FaultKind::Unsupported,
+            Self::Unsupported(_) | Self::NoModule { .. } | Self::NoContext { .. } => {
+                FaultKind::Unsupported
+            }
             _ => FaultKind::Invalid,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoModule { none, .. } => {
+                vec![format!("leave it out, or write --security-opt {none}")]
+            }
+            Self::NoContext { .. } => {
+                vec!["the package container-selinux has them; or write label=disable".to_owned()]
+            }
+            _ => Vec::new(),
         }
     }
 }
@@ -145,6 +176,8 @@ pub(crate) struct Facts<'a> {
     /// The capabilities, without `CAP_`.
     pub(crate) capabilities: &'a [String],
     pub(crate) security: &'a Security,
+    /// What the host's security modules confine it by.
+    pub(crate) labels: &'a labels::Names,
     /// The filter, where it is not Docker's default.
     pub(crate) seccomp: Option<LinuxSeccomp>,
     /// Devices asked for.
@@ -234,6 +267,7 @@ fn process(facts: &Facts<'_>) -> Result<Process, SpecError> {
     let rlimits = resources::rlimits(&spec.ulimits)?;
     process.set_rlimits((!rlimits.is_empty()).then_some(rlimits));
     process.set_no_new_privileges(Some(facts.security.no_new_privileges));
+    labels::confine(&mut process, facts.labels);
     process.set_oom_score_adj(spec.oom_score_adj);
     Ok(process)
 }
@@ -315,6 +349,7 @@ fn linux(facts: &Facts<'_>, own: OwnNamespaces) -> Result<Linux, SpecError> {
     let record = facts.record;
     let spec = &record.spec;
     let mut linux = Linux::default();
+    linux.set_mount_label(labels::given(&facts.labels.files));
     linux.set_namespaces(Some(namespaces(facts, own)));
     let mut resources = resources::decide(&spec.resources, &devices::number)?;
     resources.set_devices(Some(devices::rules(

@@ -24,7 +24,7 @@ use super::spec::mounts::ImageFolders;
 use super::spec::security::{SeccompChoice, Security};
 use super::spec::{self, Facts, Foreign, capabilities, devices, seccomp, security};
 use super::status::{is_live, observe, supervisor_lives};
-use super::{Containers, health, host, logging, user, userns};
+use super::{Containers, confinement, health, host, logging, user, userns};
 use crate::cdi;
 
 /// Most bytes of `/etc/passwd` and `/etc/group` that are looked at.
@@ -200,6 +200,7 @@ impl Containers<'_> {
         } else {
             Vec::new()
         };
+        let labels = confinement::enforced(spec, record.id.as_str())?;
         let host_name = host::name();
         let links = self.links(record)?;
         let network = self.network(record, folders, &host_name, &links)?;
@@ -212,6 +213,7 @@ impl Containers<'_> {
             user: &user,
             capabilities: &capabilities,
             security: &security,
+            labels: &labels,
             seccomp: own_seccomp(spec, &security, folders, &capabilities)?,
             devices: &own_devices,
             host_devices,

@@ -260,8 +260,7 @@ pub(crate) fn image_root(mut lowers: Vec<PathBuf>) -> io::Result<Option<Director
         mount::change_everything(Propagation::Private).map_err(|error| error.source)?;
         let overlay = Overlay {
             lowers: &lowers,
-            upper: None,
-            volatile: false,
+            ..Overlay::default()
         };
         let mount = overlay
             .mount(Attributes::READ_ONLY)
@@ -296,8 +295,7 @@ impl Source {
             Self::Layers(lowers) => {
                 let overlay = Overlay {
                     lowers,
-                    upper: None,
-                    volatile: false,
+                    ..Overlay::default()
                 };
                 let whole = overlay.mount(Attributes::READ_ONLY).map_err(plain)?;
                 return match subpath {
@@ -347,7 +345,7 @@ impl Stopped<'_> {
         let overlay = Overlay {
             lowers: self.lowers,
             upper: Some((self.upper, self.work)),
-            volatile: false,
+            ..Overlay::default()
         };
         let attributes = Attributes::NO_DEVICES.with(Attributes::NO_SETUID);
         let mount = overlay.mount(attributes).map_err(|error| error.source)?;

@@ -154,8 +154,7 @@ fn overlay(
     let failed = || mount_failed(Step::Mount, &plan.target);
     let whole = Overlay {
         lowers,
-        upper: None,
-        volatile: false,
+        ..Overlay::default()
     };
     let whole = whole.mount(Attributes::READ_ONLY).map_err(failed())?;
     let Some(subpath) = subpath else {

@@ -33,6 +33,7 @@ pub(super) fn mount(plan: &RootPlan, prepared: Option<&OwnedFd>) -> Result<Direc
                 lowers: &parts.lowers,
                 upper: Some((&parts.upper, &parts.work)),
                 volatile: parts.volatile,
+                label: plan.label.as_deref(),
             };
             let root = overlay
                 .mount(Attributes::NONE)

@@ -31,6 +31,7 @@ pub(crate) fn mount(parts: &OverlayRoot) -> Result<Mount, Failure> {
         lowers: &parts.lowers,
         upper: Some((&parts.upper, &parts.work)),
         volatile: parts.volatile,
+        ..Overlay::default()
     }
     .mount(Attributes::NO_DEVICES)
     .map_err(mount_failed(Step::RootFs, &parts.upper))

@@ -9,7 +9,7 @@ use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxPersonalityDom
 
 use super::{
     CgroupPlan, DeviceNode, DevicePlan, Listener, NamespacePlan, NetDevice, Observed, Plan,
-    ProcessPlan, RootPlan, mount, namespace, placement, resources, seccomp,
+    ProcessPlan, RootPlan, labels, mount, namespace, placement, resources, seccomp,
 };
 use crate::error::PlanError;
 use crate::hooks::Hooks;
@@ -42,7 +42,7 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
     let (host_name, domain_name) = names(spec, &namespaces)?;
     Ok(Plan {
         cgroup,
-        root: root(launch, linux)?,
+        root: root(launch, linux, observed)?,
         fill_dev,
         devices: devices(linux, confined)?,
         links: vec![
@@ -119,7 +119,7 @@ fn cgroup(linux: &Linux) -> Result<Option<CgroupPlan>, PlanError> {
     }
 }
 
-fn root(launch: &Launch<'_>, linux: &Linux) -> Result<RootPlan, PlanError> {
+fn root(launch: &Launch<'_>, linux: &Linux, observed: &Observed) -> Result<RootPlan, PlanError> {
     let wanted = linux.rootfs_propagation().as_deref().unwrap_or_default();
     // Before the root is changed the host must not see any of its mounts, unless sharing is asked
     // for; what the host mounts later still comes in, for bind mounts that want it.
@@ -145,6 +145,7 @@ fn root(launch: &Launch<'_>, linux: &Linux) -> Result<RootPlan, PlanError> {
         read_only: spec_root_is_read_only(launch.spec),
         propagation,
         own_propagation,
+        label: labels::of_files(linux, observed.labels)?,
         no_pivot: launch.oci.no_pivot,
     })
 }
@@ -349,7 +350,7 @@ fn container_process(
         .process()
         .as_ref()
         .ok_or(PlanError::Missing { field: "process" })?;
-    let mut process = super::process(document, observed.last_capability)?;
+    let mut process = super::process(document, observed.last_capability, observed.labels)?;
     process.strict_rlimits = launch.strict_rlimits;
     process.keep_keyring = launch.oci.keep_keyring;
     process.personality = personality(linux)?;

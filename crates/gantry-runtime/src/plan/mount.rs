@@ -8,7 +8,7 @@ use oci_spec::runtime::{Linux, Mount};
 use super::container::inside_path;
 use super::mount_options::{self, MountOptions};
 use super::namespace::mappings;
-use super::{IdMaps, MountPlan, MountSource, Observed};
+use super::{IdMaps, MountPlan, MountSource, Observed, labels};
 use crate::error::PlanError;
 
 /// What one mount of the document comes to.
@@ -249,20 +249,9 @@ pub(super) fn labelled(
     linux: &Linux,
     observed: &Observed,
 ) -> Result<Vec<MountPlan>, PlanError> {
-    let Some(label) = linux
-        .mount_label()
-        .as_ref()
-        .filter(|label| !label.is_empty())
-    else {
+    let Some(label) = labels::of_files(linux, observed.labels)? else {
         return Ok(mounts);
     };
-    if !observed.selinux {
-        return Err(PlanError::Invalid {
-            field: "linux.mountLabel",
-            value: label.clone(),
-            reason: "needs SELinux, which this system does not use",
-        });
-    }
     for mount in &mut mounts {
         if let MountSource::FileSystem {
             fs_type,

@@ -1,10 +1,11 @@
 //! The parts of the document's `process` that need translating.
 
 use gantry_sys::capability::{Capability, Set, Sets};
+use gantry_sys::lsm::Modules;
 use gantry_sys::rlimit::{self, Limit};
 use oci_spec::runtime::{LinuxCapabilities, PosixRlimit, Process};
 
-use super::{Placement, ProcessPlan};
+use super::{Placement, ProcessPlan, labels};
 use crate::error::PlanError;
 
 /// What the document's `process` comes to. The seccomp filter and the personality are the
@@ -15,6 +16,7 @@ use crate::error::PlanError;
 pub(crate) fn process(
     document: &Process,
     last_supported: Capability,
+    modules: Modules,
 ) -> Result<ProcessPlan, PlanError> {
     let args = document.args().clone().unwrap_or_default();
     if args.first().is_none_or(String::is_empty) {
@@ -39,7 +41,6 @@ pub(crate) fn process(
         });
     }
     let user = document.user();
-    let label = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
     Ok(ProcessPlan {
         args,
         env,
@@ -54,8 +55,8 @@ pub(crate) fn process(
         keep_keyring: false,
         no_new_privileges: document.no_new_privileges().unwrap_or(false),
         oom_score_adj: document.oom_score_adj(),
-        apparmor_profile: label(document.apparmor_profile()),
-        selinux_label: label(document.selinux_label()),
+        apparmor_profile: labels::profile(document, modules)?,
+        selinux_label: labels::of_process(document, modules)?,
         personality: None,
         placement: Placement::of(document)?,
         seccomp: None,

@@ -21,7 +21,7 @@ fn hierarchy(controllers: &[&str]) -> V1Hierarchy {
 fn hybrid() -> Observed {
     Observed {
         kernel: (6, 18),
-        selinux: false,
+        labels: Modules::default(),
         last_capability: "CHECKPOINT_RESTORE".parse().expect("known"),
         cgroups: Some(Layout {
             v1: vec![hierarchy(&["cpu", "cpuacct"]), hierarchy(&["memory"])],

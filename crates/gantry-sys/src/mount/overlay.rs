@@ -20,7 +20,7 @@ pub const MOST_LOWERS: usize = 500;
 const LONGEST: usize = 255;
 
 /// The parts of an overlay.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Overlay<'a> {
     /// The read-only directories, top first.
     pub lowers: &'a [PathBuf],
@@ -29,6 +29,8 @@ pub struct Overlay<'a> {
     pub upper: Option<(&'a Path, &'a Path)>,
     /// Never sync to disk.
     pub volatile: bool,
+    /// The SELinux label of all files.
+    pub label: Option<&'a str>,
 }
 
 /// Whether the marks are kept in `user.` instead of `trusted.` attributes: in a user namespace
@@ -85,6 +87,9 @@ impl Overlay<'_> {
                 context.flag(key).map_err(at(key))?;
             }
         }
+        if let Some(label) = self.label {
+            set("context", OsStr::new(label))?;
+        }
         context.create().map_err(at("create"))?;
         Ok(context)
     }
@@ -117,6 +122,10 @@ impl Overlay<'_> {
             if wanted {
                 options += key;
             }
+        }
+        if let Some(label) = self.label {
+            // A label may have commas.
+            options += &format!(",context=\"{label}\"");
         }
         let options = CString::new(options).map_err(|error| failed(error.into()))?;
         let place = self.upper.map_or_else(
@@ -208,7 +217,7 @@ mod tests {
                 let overlay = Overlay {
                     lowers,
                     upper: Some((upper, work)),
-                    volatile: false,
+                    ..Overlay::default()
                 };
                 let mount = overlay.classic(Attributes::NO_DEVICES).expect("mounted");
                 assert_eq!(std::env::current_dir().expect("a directory"), before);

@@ -23,7 +23,7 @@ fn root_overlay_of_many_layers_with_long_and_odd_names() {
     let overlay = Overlay {
         lowers: &lowers,
         upper: Some((&upper, &work)),
-        volatile: false,
+        ..Overlay::default()
     };
     let mount = overlay.mount(Attributes::NONE).expect("mounted");
     let root = PathBuf::from(format!("/proc/self/fd/{}", mount.as_fd().as_raw_fd()));
@@ -40,8 +40,7 @@ fn root_kernel_log_comes_along() {
     let missing = [PathBuf::from("/nonexistent/layer")];
     let overlay = Overlay {
         lowers: &missing,
-        upper: None,
-        volatile: false,
+        ..Overlay::default()
     };
     let error = overlay.mount(Attributes::NONE).expect_err("no such layer");
     assert_eq!(error.errno(), libc::ENOENT, "{error}");

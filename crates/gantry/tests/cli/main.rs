@@ -28,6 +28,7 @@ mod boot;
 mod build;
 mod cdi;
 mod changes;
+mod confinement;
 mod cp;
 mod damage;
 mod debug;

@@ -11,6 +11,52 @@ pub(crate) struct Security {
     pub(crate) no_new_privileges: bool,
     /// Whether masked and read-only paths of `/proc` and `/sys` are as the kernel made them.
     pub(crate) system_paths_unconfined: bool,
+    /// The AppArmor profile that was asked for.
+    pub(crate) apparmor: Option<String>,
+    /// What was said of SELinux.
+    pub(crate) labels: Labels,
+}
+
+/// What was said of the container's SELinux labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Labels {
+    /// There are to be none.
+    pub(crate) disabled: bool,
+    /// Parts that are not the policy's default: which, and what it is.
+    pub(crate) parts: Vec<(LabelPart, String)>,
+}
+
+/// A part of an SELinux label, in the order they have there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LabelPart {
+    User,
+    Role,
+    Type,
+    Level,
+}
+
+impl Labels {
+    fn read(&mut self, value: &str) -> Option<()> {
+        if value == "disable" {
+            self.disabled = true;
+            return Some(());
+        }
+        let (part, text) = value.split_once(':')?;
+        let part = match part {
+            "user" => LabelPart::User,
+            "role" => LabelPart::Role,
+            "type" => LabelPart::Type,
+            "level" => LabelPart::Level,
+            _ => return None,
+        };
+        // Of these the label of a mount is put together, among other options.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-,:".contains(&byte);
+        if text.is_empty() || !text.bytes().all(plain) {
+            return None;
+        }
+        self.parts.push((part, text.to_owned()));
+        Some(())
+    }
 }
 
 /// Which system call filter.
@@ -44,8 +90,10 @@ pub(crate) fn parse(options: &[String]) -> Result<Security, SpecError> {
                 security.seccomp = SeccompChoice::File(path.to_owned());
             }
             ("systempaths", Some("unconfined")) => security.system_paths_unconfined = true,
-            // As Docker where the host has neither module switched on: accepted, without effect.
-            ("apparmor" | "label", Some(value)) if !value.is_empty() => {}
+            ("apparmor", Some(profile)) if is_profile_name(profile) => {
+                security.apparmor = Some(profile.to_owned());
+            }
+            ("label", Some(value)) => security.labels.read(value).ok_or_else(bad)?,
             ("credentialspec", _) => {
                 return Err(SpecError::Unsupported(
                     "--security-opt credentialspec (Windows)",
@@ -58,6 +106,11 @@ pub(crate) fn parse(options: &[String]) -> Result<Security, SpecError> {
         }
     }
     Ok(security)
+}
+
+/// Whether the kernel takes a text for the name of one profile.
+fn is_profile_name(text: &str) -> bool {
+    !text.is_empty() && text.len() < 256 && !text.contains(|c: char| c.is_control() || c == ' ')
 }
 
 #[cfg(test)]
@@ -83,9 +136,13 @@ mod tests {
         assert!(unconfined.system_paths_unconfined);
         let file = got(&["seccomp:/a/b.json"]).unwrap();
         assert_eq!(file.seccomp, SeccompChoice::File("/a/b.json".into()));
+        let labels = got(&["label=disable", "apparmor=web"]).unwrap();
+        assert!(labels.labels.disabled && labels.apparmor.as_deref() == Some("web"));
+        let labels = got(&["label:type:web_t", "label=level:s0:c1,c2"]).unwrap();
+        let parts = [(LabelPart::Type, "web_t"), (LabelPart::Level, "s0:c1,c2")];
         assert_eq!(
-            got(&["label=disable", "apparmor=unconfined"]).unwrap(),
-            Security::default()
+            labels.labels.parts,
+            parts.map(|(part, text)| (part, text.to_owned()))
         );
         for bad in [
             "",
@@ -94,6 +151,13 @@ mod tests {
             "x=y",
             "systempaths=x",
             "no-new-privileges=2",
+            "apparmor=",
+            "apparmor=a b",
+            "label=",
+            "label=enable",
+            "label=type:",
+            "label=colour:x",
+            "label=type:a\"b",
         ] {
             assert!(got(&[bad]).is_err(), "{bad}");
         }

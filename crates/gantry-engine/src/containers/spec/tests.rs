@@ -45,6 +45,7 @@ fn document(spec: ContainerSpec) -> Value {
         user: &user,
         capabilities: &capabilities,
         security: &security,
+        labels: &labels::Names::default(),
         seccomp: None,
         devices: &[],
         host_devices: Vec::new(),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixListener;
 
+use gantry_sys::lsm::Modules;
 use serde_json::{Value, json};
 
 use super::bundles::Bundles;
@@ -12,7 +13,7 @@ fn root_what_is_wrong_is_named() {
     let bundles = Bundles::running("true");
     let good = fs::read_to_string(bundles.bundle().join("config.json")).unwrap();
     type Edit = fn(&mut Value);
-    let cases: [(Edit, &str); 13] = [
+    let mut cases: Vec<(Edit, &str)> = vec![
         (|d| d["ociVersion"] = json!("2.0.0"), "ociVersion"),
         (|d| d["root"] = Value::Null, "root.path"),
         (|d| d["process"]["args"] = json!("sh"), "process.args"),
@@ -57,6 +58,23 @@ fn root_what_is_wrong_is_named() {
             "linux.resources.devices",
         ),
     ];
+    let active = Modules::active();
+    if !active.apparmor {
+        cases.push((
+            |d| d["process"]["apparmorProfile"] = json!("web"),
+            "process.apparmorProfile",
+        ));
+    }
+    if !active.selinux {
+        cases.push((
+            |d| d["process"]["selinuxLabel"] = json!("a:b:c:d"),
+            "process.selinuxLabel",
+        ));
+        cases.push((
+            |d| d["linux"]["mountLabel"] = json!("a:b:c:d"),
+            "linux.mountLabel",
+        ));
+    }
     for (edit, field) in cases {
         fs::write(bundles.bundle().join("config.json"), &good).unwrap();
         bundles.edit(edit);
