@@ -35,6 +35,7 @@ mod spec;
 mod start;
 mod stats;
 mod status;
+mod storage;
 mod stubs;
 mod support;
 mod sweep;
@@ -72,6 +73,7 @@ pub use update::Changes;
 pub use user::UserError;
 
 pub(crate) use folders::{TRASH, is_damage};
+pub(crate) use support::Support;
 
 /// The handle of containers.
 #[derive(Debug, Clone, Copy)]

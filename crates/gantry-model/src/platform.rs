@@ -27,6 +27,12 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+/// Go's names of architectures: what a word alone may be.
+const ARCHITECTURES: [&str; 16] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
+    "ppc64le", "riscv64", "s390x", "sparc64", "sw_64", "wasm",
+];
+
 /// A text that is no platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a platform, expected os/architecture[/variant]")]
@@ -123,7 +129,13 @@ impl FromStr for Platform {
             [one] if matches!(*one, "linux" | "windows" | "darwin" | "freebsd") => {
                 Ok(Self::normalized(one, std::env::consts::ARCH, None))
             }
-            [one] => Ok(Self::normalized("linux", one, None)),
+            [one] => {
+                let platform = Self::normalized("linux", one, None);
+                match ARCHITECTURES.contains(&platform.architecture.as_str()) {
+                    true => Ok(platform),
+                    false => Err(PlatformError(text.to_owned())),
+                }
+            }
             [os, architecture] => Ok(Self::normalized(os, architecture, None)),
             [os, architecture, variant] => Ok(Self::normalized(os, architecture, Some(variant))),
             _ => Err(PlatformError(text.chars().take(100).collect())),
@@ -159,6 +171,7 @@ mod tests {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), want);
         }
         assert!("linux/".parse::<Platform>().is_err());
+        assert!("foo".parse::<Platform>().is_err());
         assert!("a/b/c/d".parse::<Platform>().is_err());
     }
 

@@ -1,5 +1,6 @@
 //! What people see: the only place that writes to stdout and stderr.
 
+mod absent;
 pub(crate) mod columns;
 pub(crate) mod documents;
 pub(crate) mod go_json;

@@ -64,6 +64,7 @@ impl Containers<'_> {
         durable: bool,
     ) -> Result<Prepared, ContainerError> {
         spec::check(spec, super::host::cpus)?;
+        super::storage::check(&spec.storage_opt, self.engine.root())?;
         let own = &self.engine.config().log;
         let spec = &ContainerSpec {
             log: logging::complete(&spec.log, own),

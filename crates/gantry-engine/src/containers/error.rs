@@ -52,6 +52,9 @@ pub enum ContainerError {
     /// Neither user nor image say what to run.
     #[error("no command specified")]
     NoCommand,
+    /// Its writable layer cannot be limited.
+    #[error(transparent)]
+    Storage(#[from] super::storage::StorageError),
     /// No tools for `debug`.
     #[error("no tools: there is no static busybox on this host")]
     NoToolbox,
@@ -304,7 +307,7 @@ impl Fault for ContainerError {
             Self::Cdi(error) => error.kind(),
             Self::Unprivileged(error) => error.kind(),
             Self::Logging(error) => error.kind(),
-            Self::NotReadable => FaultKind::Unsupported,
+            Self::NotReadable | Self::Storage(_) => FaultKind::Unsupported,
             Self::Volume(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Pack(error) => error.kind(),

@@ -71,6 +71,10 @@ impl Images<'_> {
         } else {
             return Err(ArchiveError::NoImages.into());
         };
+        let found = match &options.platform {
+            Some(wanted) => of_platform(found, wanted)?,
+            None => found,
+        };
         let lease = store.lease()?;
         let mut loaded = Vec::new();
         for image in found {
@@ -164,6 +168,34 @@ fn tell(transfer: &dyn Transfer, layer: &FoundLayer, phase: LayerPhase, current:
         current,
         total,
     });
+}
+
+/// Those of the images that are made for a platform; one at least.
+fn of_platform(found: Vec<Found>, wanted: &Platform) -> Result<Vec<Found>, ImageError> {
+    let mut offered = Vec::new();
+    let mut names = Vec::new();
+    let mut fitting = Vec::new();
+    for image in found {
+        let config = document::parse_config(&image.config).map_err(|reason| {
+            let name = document::digest(&image.config).to_string();
+            ArchiveError::Document { name, reason }
+        })?;
+        let platform = config.platform();
+        names.extend(image.references.first().map(Reference::familiar));
+        match wanted.rank(&platform) {
+            Some(_) => fitting.push(image),
+            None => offered.push(platform),
+        }
+    }
+    if fitting.is_empty() {
+        let reference = names.into_iter().next();
+        return Err(ImageError::NoPlatform {
+            reference: reference.unwrap_or_else(|| "the archive".to_owned()),
+            wanted: vec![wanted.clone()],
+            offered,
+        });
+    }
+    Ok(fitting)
 }
 
 /// The diff IDs of a configuration that must have so many layers.

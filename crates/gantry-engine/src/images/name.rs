@@ -1,6 +1,6 @@
 //! Names of images: finding by a name, giving one (`tag`).
 
-use gantry_model::{Digest, Event, EventType, Reference};
+use gantry_model::{Digest, Event, EventType, Platform, Reference};
 use gantry_store::{Image, StoreError};
 
 use super::{ImageError, Images};
@@ -33,10 +33,30 @@ impl<'a> Images<'a> {
         })
     }
 
-    /// Writes down what happened to an image.
+    /// Writes down what happened to an image, with its labels where it is still there.
     pub(crate) fn tell(&self, action: &str, id: &str, name: &str) {
+        let image = self.resolve(id);
+        let labels = image.map(|image| image.config.config.labels);
         let event = Event::new(EventType::Image, action, id);
+        let event = event.with_all(&labels.unwrap_or_default());
         self.engine.tell(event.with("name", name));
+    }
+
+    /// That an image is made for a platform; every image here is made for one.
+    ///
+    /// # Errors
+    /// [`ImageError::NotFound`] when there is none, [`ImageError::OtherPlatform`] when it is made
+    /// for another.
+    pub fn is_for(&self, name: &str, wanted: &Platform) -> Result<(), ImageError> {
+        let found = self.resolve(name)?.config.platform();
+        match wanted.rank(&found) {
+            Some(_) => Ok(()),
+            None => Err(ImageError::OtherPlatform {
+                reference: name.to_owned(),
+                wanted: Box::new(wanted.clone()),
+                found: Box::new(found),
+            }),
+        }
     }
 
     /// Gives the image `source` the name `target`, which it takes from any other image.

@@ -109,6 +109,16 @@ impl Images<'_> {
         })
     }
 
+    /// The tags of a repository in its registry, sorted.
+    ///
+    /// # Errors
+    /// The registry's.
+    pub fn remote_tags(&self, repository: &Reference) -> Result<Vec<String>, ImageError> {
+        let mut tags = self.client()?.tags(repository)?;
+        tags.sort();
+        Ok(tags)
+    }
+
     /// The image of that name for that platform, out of the store or its registry.
     ///
     /// With no platform, whatever has the name in the store is taken.

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::Platform;
 use gantry_model::record::Status;
+use gantry_sys::cgroup::Layout;
+use gantry_sys::system::MountInfo;
 
 use super::{System, SystemError};
-use crate::containers::ListOptions;
+use crate::containers::{ListOptions, Support};
 
 /// Facts for `info` and `version`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +54,33 @@ pub struct Info {
     pub mirrors: Vec<(String, Vec<String>)>,
     /// Registries that are trusted without TLS.
     pub insecure_registries: Vec<String>,
+    /// What containers can be limited in.
+    pub limits: Limits,
+    /// Whether the host passes packets on between its networks.
+    pub forwards: bool,
+    /// The log driver of containers that name none.
+    pub log_driver: String,
+    /// The proxies of the caller's environment: for HTTP, for HTTPS, and what goes without.
+    pub proxies: [String; 3],
+}
+
+/// What this kernel's cgroups can limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory.
+    pub memory: bool,
+    /// Memory and swap together.
+    pub swap: bool,
+    /// Whether the OOM killer can be turned off.
+    pub oom_kill_disable: bool,
+    /// Weights of CPU time.
+    pub cpu_shares: bool,
+    /// CPU time in a period.
+    pub cpu_quota: bool,
+    /// Which CPUs.
+    pub cpuset: bool,
+    /// The number of processes.
+    pub pids: bool,
 }
 
 impl System<'_> {
@@ -80,6 +109,17 @@ impl System<'_> {
             }
         }
         info.backing_filesystem = file_system(engine.root());
+        info.log_driver = match engine.config().log.driver.as_str() {
+            "" => "json-file".to_owned(),
+            driver => driver.to_owned(),
+        };
+        info.proxies = ["http_proxy", "https_proxy", "no_proxy"].map(|name| {
+            let variables = &engine.surroundings().network;
+            let found = [name.to_uppercase(), name.to_owned()]
+                .into_iter()
+                .find_map(|name| variables.get(&name));
+            found.map_or_else(String::new, |value| value.to_string_lossy().into_owned())
+        });
         for (name, registry) in &engine.config().registries {
             if !registry.mirrors.is_empty() {
                 info.mirrors.push((name.clone(), registry.mirrors.clone()));
@@ -111,7 +151,23 @@ fn host() -> Info {
         memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         host_name: words(uname.nodename()),
         platform: Platform::host().to_string(),
+        limits: Layout::detect().map_or_else(|_| Limits::default(), |layout| limits(&layout)),
+        forwards: fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
+            .is_ok_and(|text| text.trim() == "1"),
         ..Info::default()
+    }
+}
+
+fn limits(layout: &Layout) -> Limits {
+    let support = Support::of(layout);
+    Limits {
+        memory: support.memory,
+        swap: support.swap,
+        oom_kill_disable: support.oom_kill_disable,
+        cpu_shares: support.cpu_shares,
+        cpu_quota: support.cpu_quota,
+        cpuset: support.cpuset,
+        pids: support.pids,
     }
 }
 
@@ -136,15 +192,19 @@ fn memory(meminfo: &str) -> u64 {
     kibibytes.map_or(0, |k| k << 10)
 }
 
-/// The type of the file system a folder is on: of the mounts above it the innermost.
+/// The type of the file system a folder is on.
 fn file_system(folder: &Path) -> String {
+    mount_of(folder).map_or_else(|| "unknown".to_owned(), |mount| mount.fs_type)
+}
+
+/// The mount a folder is on: of those above it the innermost.
+pub(crate) fn mount_of(folder: &Path) -> Option<MountInfo> {
     let mounts = gantry_sys::system::mounts().unwrap_or_default();
     mounts
         .into_iter()
         .filter(|mount| folder.starts_with(&mount.mount_point))
         // The last of equals lies on top.
         .max_by_key(|mount| mount.mount_point.as_os_str().len())
-        .map_or_else(|| "unknown".to_owned(), |mount| mount.fs_type)
 }
 
 #[cfg(test)]

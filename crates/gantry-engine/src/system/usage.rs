@@ -6,6 +6,7 @@ use gantry_model::record::Status;
 use super::{System, SystemError};
 use crate::containers::ListOptions;
 use crate::images::{ImageFilters, ImageRow};
+use crate::volumes::Volume;
 
 /// Disk usage, in Docker's four groups.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,8 +65,8 @@ pub struct ContainerShare {
 /// What one volume takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeShare {
-    /// Its name.
-    pub name: String,
+    /// The volume.
+    pub volume: Volume,
     /// How many containers use it.
     pub links: usize,
     /// Bytes of its files.
@@ -155,7 +156,7 @@ impl System<'_> {
             group.size += size;
             group.reclaimable += if links > 0 { 0 } else { size };
             usage.each_volume.push(VolumeShare {
-                name: volume.name,
+                volume,
                 links,
                 size,
             });

@@ -107,7 +107,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["system info", "info"], "[OPTIONS]", "Display system-wide information", Exactly(0), Plain, system::info::InfoArgs),
     command!(["inspect"], "[OPTIONS] NAME|ID [NAME|ID...]", "Return low-level information on containers, images, networks and volumes", AtLeast(1), Plain, system::inspect::InspectArgs),
     command!(["version"], "[OPTIONS]", "Show the version information", Exactly(0), Plain, system::version::VersionArgs),
-    command!(["completion"], "bash|zsh|fish", "Write the completion script of a shell", Exactly(1), Plain, system::completion::CompletionArgs),
+    command!(["completion"], "[OPTIONS] bash|zsh|fish|powershell", "Write the completion script of a shell", Exactly(1), Plain, system::completion::CompletionArgs),
     Command { hidden: true, ..command!(["man"], "FOLDER", "Write the manual pages", Exactly(1), Plain, system::man::ManArgs) },
     command!(["runtime"], "[OPTIONS] COMMAND", "Be the OCI runtime of dockerd, containerd or podman", AtLeast(0), Plain, commands::runtime::RuntimeArgs),
     command!(["login"], "[OPTIONS] [SERVER]", "Authenticate to a registry", AtMost(1), Plain, registry::login::LoginArgs),

@@ -13,3 +13,4 @@ pub(crate) mod rm;
 pub(crate) mod row;
 pub(crate) mod save;
 pub(crate) mod tag;
+pub(crate) mod tree;

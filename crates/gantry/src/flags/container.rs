@@ -149,6 +149,9 @@ pub(crate) struct ContainerFlags {
     /// IPC namespace to use
     #[arg(long)]
     pub(crate) ipc: Option<String>,
+    /// Isolation technology; Linux has the default alone
+    #[arg(long, hide = true)]
+    pub(crate) isolation: Option<String>,
     /// Accepted as Docker does; the kernel no longer has this limit
     #[arg(long, value_name = "bytes", hide = true)]
     pub(crate) kernel_memory: Option<String>,
@@ -251,6 +254,9 @@ pub(crate) struct ContainerFlags {
     /// Seconds between that signal and SIGKILL
     #[arg(long, value_name = "int")]
     pub(crate) stop_timeout: Option<i64>,
+    /// Options of the container's writable layer (size=N)
+    #[arg(long, value_name = "name=value")]
+    pub(crate) storage_opt: Vec<String>,
     /// Kernel parameters of the container's namespaces
     #[arg(long, value_name = "map")]
     pub(crate) sysctl: Vec<String>,

@@ -5,6 +5,9 @@ use std::io::Read;
 
 use gantry_model::{Fault, FaultKind};
 
+use crate::exit;
+use crate::failure::Failure;
+
 /// Largest file that is read.
 const MAX_FILE: u64 = 16 << 20;
 
@@ -33,6 +36,14 @@ pub(crate) enum FileError {
         /// What was given.
         flag: String,
     },
+    /// A label has no name.
+    #[error(
+        "invalid argument {flag:?} for \"-l, --label\" flag: invalid label '{flag}': empty name"
+    )]
+    Label {
+        /// What was given.
+        flag: String,
+    },
     /// A line is no `NAME=value`.
     #[error("{path}:{line}: {reason}")]
     Line {
@@ -48,6 +59,16 @@ pub(crate) enum FileError {
 impl Fault for FileError {
     fn kind(&self) -> FaultKind {
         FaultKind::Invalid
+    }
+}
+
+/// As a failure: that of a flag has the code of flags.
+pub(crate) fn failure(error: FileError) -> Failure {
+    let flag = matches!(error, FileError::Flag { .. } | FileError::Label { .. });
+    let failure = Failure::from(error);
+    match flag {
+        true => failure.with_code(exit::BAD_FLAG),
+        false => failure,
     }
 }
 
@@ -71,10 +92,7 @@ pub(crate) fn variables(
     for path in files {
         all.extend(parse(path, &read(path)?, Some(lookup))?);
     }
-    if let Some(flag) = flags
-        .iter()
-        .find(|flag| flag.is_empty() || flag.starts_with('='))
-    {
+    if let Some(flag) = nameless(flags) {
         return Err(FileError::Flag { flag: flag.clone() });
     }
     for flag in flags {
@@ -86,6 +104,13 @@ pub(crate) fn variables(
     Ok(all)
 }
 
+/// The first that has a value but no name.
+fn nameless(flags: &[String]) -> Option<&String> {
+    flags
+        .iter()
+        .find(|flag| flag.is_empty() || flag.starts_with('='))
+}
+
 /// The labels of files, then those of flags, as `name=value` each.
 pub(crate) fn labels(
     files: &[String],
@@ -94,6 +119,9 @@ pub(crate) fn labels(
     let mut lines = Vec::new();
     for path in files {
         lines.extend(parse(path, &read(path)?, None)?);
+    }
+    if let Some(flag) = nameless(flags) {
+        return Err(FileError::Label { flag: flag.clone() });
     }
     lines.extend(flags.iter().cloned());
     Ok(lines

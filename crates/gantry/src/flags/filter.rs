@@ -1,5 +1,8 @@
 //! `--filter name=value` of the listing commands.
 
+use gantry_engine::images::ImageFilters;
+use jiff::Timestamp;
+
 use super::value::FlagError;
 use crate::failure::Failure;
 
@@ -12,14 +15,7 @@ impl Filters {
     pub(crate) fn parse(flags: &[String], known: &[&str]) -> Result<Self, Failure> {
         let mut all = Vec::new();
         for flag in flags.iter().filter(|f| !f.is_empty()) {
-            let Some((name, value)) = flag.split_once('=') else {
-                return Err(FlagError {
-                    flag: "-f, --filter",
-                    value: flag.clone(),
-                    reason: "bad format of filter (expected name=value)".to_owned(),
-                }
-                .into());
-            };
+            let (name, value) = parts(flag)?;
             let name = name.trim().to_lowercase();
             if !known.contains(&name.as_str()) {
                 return Err(Failure::invalid(format!(
@@ -64,6 +60,24 @@ impl Filters {
             ))),
         }
     }
+}
+
+/// Name and value of a filter.
+fn parts(flag: &str) -> Result<(&str, &str), FlagError> {
+    flag.split_once('=').ok_or_else(|| FlagError {
+        flag: "-f, --filter",
+        value: flag.to_owned(),
+        reason: "bad format of filter (expected name=value)".to_owned(),
+    })
+}
+
+/// The filters of images, which the engine knows.
+pub(crate) fn of_images(flags: &[String], now: Timestamp) -> Result<ImageFilters, Failure> {
+    let flags: Vec<String> = flags.iter().filter(|f| !f.is_empty()).cloned().collect();
+    for flag in &flags {
+        parts(flag)?;
+    }
+    Ok(ImageFilters::parse(&flags, now)?)
 }
 
 /// Whether `labels` have what a filter `name` or `name=value` asks for.

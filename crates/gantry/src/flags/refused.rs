@@ -11,10 +11,6 @@ const CONTAINER: &[(&str, &str)] = &[
         "user specified IP address is supported on user defined networks only",
     ),
     (
-        "--isolation",
-        "isolation technologies are a matter of Windows",
-    ),
-    (
         "--net-alias",
         "aliases need networks of your own, which are not there yet",
     ),
@@ -22,7 +18,6 @@ const CONTAINER: &[(&str, &str)] = &[
         "--network-alias",
         "aliases need networks of your own, which are not there yet",
     ),
-    ("--storage-opt", "the size of a container is not limited"),
     (
         "--use-api-socket",
         "there is no API socket, there is no daemon",
@@ -121,9 +116,16 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "-l",
         "links are Docker's legacy way and are not there",
     ),
-    ("pull", "--all-tags", "one tag is pulled at a time yet"),
-    ("pull", "-a", "one tag is pulled at a time yet"),
-    ("push", "--platform", "an image here has one platform"),
+    (
+        "ls",
+        "--cluster",
+        "cluster volumes are Swarm's, which is not part of Gantry",
+    ),
+    (
+        "version",
+        "--kubeconfig",
+        "no cluster is asked for its version",
+    ),
 ];
 
 /// Why `flag` of the command spelt `spelling` is refused, if it is.
@@ -154,7 +156,6 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         ("compose", "Compose is not there yet"),
         ("config", "Swarm is not part of Gantry"),
         ("context", "there is no daemon, so there are no contexts"),
-        ("events", "events are not kept yet"),
         ("manifest", "manifests are not edited yet"),
         ("node", "Swarm is not part of Gantry"),
         ("plugin", "there are no plugins"),
@@ -162,13 +163,8 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         ("secret", "Swarm is not part of Gantry"),
         ("service", "Swarm is not part of Gantry"),
         ("stack", "Swarm is not part of Gantry"),
-        ("stats", "resource usage is not shown yet"),
         ("swarm", "Swarm is not part of Gantry"),
         ("trust", "content trust is not there yet"),
-        (
-            "update",
-            "a container is not changed in place yet, create it anew",
-        ),
     ];
     const NETWORK: &str = "networks of your own are not there yet, bridge, host and none are";
     const BUILDER: &str = "there is one builder, it is built in";
@@ -188,7 +184,6 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
             return Some(BUILDER);
         }
         ["buildx", "bake", ..] => return Some("bake files are not built yet"),
-        ["system", "events", ..] => return Some("events are not kept yet"),
         _ => {}
     }
     let name = match words {
@@ -209,9 +204,9 @@ mod tests {
     #[test]
     fn flags_are_refused_by_name() {
         assert_eq!(
-            reason("run", "--isolation=hyperv").as_deref(),
+            reason("run", "--use-api-socket=true").as_deref(),
             Some(
-                "flag --isolation is not supported: isolation technologies are a matter of Windows"
+                "flag --use-api-socket is not supported: there is no API socket, there is no daemon"
             )
         );
         assert!(reason("container create", "--ip").is_some());
@@ -239,7 +234,6 @@ mod tests {
 
     #[test]
     fn commands_are_refused_by_name() {
-        assert!(command(&["container", "update", "a"]).is_some());
         assert!(command(&["swarm", "init"]).is_some());
         assert!(command(&["network", "create"]).is_some());
         assert!(command(&["network", "ls"]).is_none());

@@ -17,6 +17,7 @@ use super::devices::{Counts, values};
 use super::environment::{self, Lookup};
 use super::value::{FlagError, wrong};
 use super::{hosts, mounts};
+use crate::exit;
 use crate::failure::Failure;
 
 /// What the flags are read against.
@@ -52,7 +53,8 @@ pub(crate) fn container(
         name: flags.name.clone(),
         command: command.to_vec(),
         entrypoint: flags.entrypoint.as_ref().map(|word| entrypoint(word)),
-        env: environment::variables(&flags.env_file, &flags.env, caller.environment)?,
+        env: environment::variables(&flags.env_file, &flags.env, caller.environment)
+            .map_err(environment::failure)?,
         working_dir: flags.workdir.clone(),
         user: flags.user.clone(),
         group_add: flags.group_add.clone(),
@@ -70,12 +72,14 @@ pub(crate) fn container(
         devices: flags.device.clone(),
         device_cgroup_rules: flags.device_cgroup_rule.clone(),
         volumes_from: flags.volumes_from.clone(),
+        storage_opt: storage_options(&flags.storage_opt)?,
         volume_driver: flags.volume_driver.clone().filter(|name| !name.is_empty()),
         runtime: flags.runtime.clone().filter(|name| !name.is_empty()),
         cgroup_parent: flags.cgroup_parent.clone(),
         init: flags.init,
         auto_remove: flags.rm,
-        labels: environment::labels(&flags.label_file, &flags.label)?,
+        labels: environment::labels(&flags.label_file, &flags.label)
+            .map_err(environment::failure)?,
         stop_signal: flags.stop_signal.clone(),
         stop_timeout: flags.stop_timeout,
         healthcheck: health::check(flags)?,
@@ -86,6 +90,17 @@ pub(crate) fn container(
     network(&mut spec, flags)?;
     isolation(&mut spec, flags)?;
     Ok(spec)
+}
+
+/// `--storage-opt`: whether they can be had is for the engine to say.
+fn storage_options(written: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(Failure::invalid(format!(
+            "invalid storage option {text:?}: expected NAME=VALUE"
+        ))),
+    };
+    written.iter().map(pair).collect()
 }
 
 /// Refuses combinations and values that Docker refuses, or that mean something we do not have.
@@ -107,6 +122,16 @@ fn refuse(flags: &ContainerFlags) -> Result<(), Failure> {
         return Err(Failure::invalid(format!(
             "invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"",
             flags.pull
+        ))
+        .with_code(exit::BAD_FLAG));
+    }
+    if let Some(other) = flags
+        .isolation
+        .as_deref()
+        .filter(|isolation| !matches!(*isolation, "" | "default"))
+    {
+        return Err(Failure::unsupported(format!(
+            "invalid isolation ({other}): Linux has 'default' alone"
         )));
     }
     if flags

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::absent;
 use super::go_json;
 use super::template::{Subject, Template, TemplateFailure, from_json};
 
@@ -46,7 +47,8 @@ pub(crate) fn render(
             let template = Template::parse(text, Subject::Document)?;
             let mut out = String::new();
             for document in documents {
-                out.push_str(&template.execute(&from_json(&document.value))?);
+                let data = from_json(&document.value);
+                out.push_str(&absent::execute(&template, text, data)?);
                 out.push('\n');
             }
             Ok(out)

@@ -17,6 +17,8 @@ pub(crate) struct Shape {
     pub(crate) fields: &'static [(&'static str, &'static str)],
     /// The fields that the plain table shows.
     pub(crate) table: &'static [&'static str],
+    /// What `--format raw` shows of a row; empty where Docker has no such format.
+    pub(crate) raw: &'static str,
 }
 
 /// One row: the text of every field.
@@ -47,6 +49,15 @@ impl Row {
         self.cells.insert("Labels", all.join(","));
         self.labels = Some(Arc::new(labels.clone()));
         self
+    }
+
+    /// The row as JSON: every cell as text.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let cells = self.cells.iter();
+        cells
+            .map(|(name, text)| ((*name).to_owned(), text.as_str().into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// The row for a table, where no text may look like further cells or rows.
@@ -92,6 +103,8 @@ pub(crate) enum Format {
     TableOf(String),
     /// One JSON object a line.
     Json,
+    /// Some lines for each row, a field each.
+    Raw,
     /// A line for each row.
     Lines(String),
 }
@@ -102,6 +115,7 @@ impl Format {
         match text.map(str::trim) {
             None | Some("" | "table") => Self::Table,
             Some("json") => Self::Json,
+            Some("raw") => Self::Raw,
             Some(text) => match text.strip_prefix("table ") {
                 Some(template) => Self::TableOf(template::unescape(template.trim())),
                 None => Self::Lines(template::unescape(text)),
@@ -112,8 +126,9 @@ impl Format {
     /// Whether this field will be looked at, given the table's own fields.
     pub(crate) fn shows(&self, field: &str, shape: &Shape) -> bool {
         match self {
-            Self::Table => shape.table.contains(&field),
-            Self::Json => true,
+            // As Docker, which measures nothing for `json` alone.
+            Self::Table | Self::Json => shape.table.contains(&field),
+            Self::Raw => shape.raw.contains(&format!(".{field}")),
             Self::TableOf(text) | Self::Lines(text) => {
                 text.contains(&format!(".{field}"))
                     || text.contains("json .}")
@@ -136,6 +151,8 @@ pub(crate) fn render(
             .iter()
             .map(|row| go_json::compact(&row.cells) + "\n")
             .collect()),
+        Format::Raw if shape.raw.is_empty() => body("raw", rows).map_err(wrong),
+        Format::Raw => body(shape.raw, rows).map_err(wrong),
         Format::Lines(text) => body(text, rows).map_err(wrong),
         Format::TableOf(text) => {
             let headers = template::map(
@@ -208,6 +225,7 @@ mod tests {
             ("Labels", "LABELS"),
         ],
         table: &["ID", "Names"],
+        raw: "id: {{.ID}}\nports: {{- pad .Ports 1 0}}\n",
     };
 
     fn rows() -> Vec<Row> {
@@ -258,6 +276,16 @@ mod tests {
             assert_eq!(shown, "CONTAINER ID   NAMES\na\\tb\\nc        n\n");
         }
         assert_eq!(show("{{json .}}"), show("json"));
+        assert_eq!(
+            show("raw"),
+            "id: 9774c37abf20\nports: 1->2\n\nid: a\nports:\n\n"
+        );
+        assert_eq!(
+            show(r#"table {{pad .ID 1 1}}|{{join (split .Names "A") "-"}}|{{json .ID}}{{json .}}"#)
+                .lines()
+                .next(),
+            Some(" CONTAINER ID |NAMES|CONTAINER ID")
+        );
         assert_eq!(show("{{json .Ports}}"), "\"1->2\"\n\"\"\n");
         assert!(
             show("{{.Nope}}").contains("no entry for key \"Nope\""),
@@ -272,5 +300,7 @@ mod tests {
         assert!(Format::parse(Some("{{.Ports}}")).shows("Ports", &SHAPE));
         assert!(Format::parse(Some("{{json .}}")).shows("Ports", &SHAPE));
         assert!(!Format::parse(Some("{{.ID}}")).shows("Ports", &SHAPE));
+        assert!(!Format::parse(Some("json")).shows("Ports", &SHAPE));
+        assert!(Format::parse(Some("raw")).shows("Ports", &SHAPE));
     }
 }

@@ -241,14 +241,7 @@ fn functions(template: gotmpl::Template, rows: bool) -> gotmpl::Template {
         .func("title", |args| Ok(string(title(&text(args, 0)?))))
         .func("lower", |args| Ok(string(text(args, 0)?.to_lowercase())))
         .func("upper", |args| Ok(string(text(args, 0)?.to_uppercase())))
-        .func("pad", |args| {
-            let source = text(args, 0)?;
-            if source.is_empty() {
-                return Ok(string(source));
-            }
-            let (before, behind) = (" ".repeat(number(args, 1)?), " ".repeat(number(args, 2)?));
-            Ok(string(format!("{before}{source}{behind}")))
-        })
+        .func("pad", pad)
         .func("truncate", |args| {
             let length = number(args, 1)?;
             Ok(string(
@@ -257,20 +250,32 @@ fn functions(template: gotmpl::Template, rows: bool) -> gotmpl::Template {
         })
 }
 
-/// The same names for the row of headers: what is shown of a column does not change its name.
-fn header_functions(mut template: gotmpl::Template) -> gotmpl::Template {
-    for name in [
-        "json", "split", "join", "title", "lower", "upper", "pad", "truncate",
-    ] {
+/// Blanks before and behind a text that is not empty.
+fn pad(args: &[Value]) -> Result2 {
+    let source = text(args, 0)?;
+    if source.is_empty() {
+        return Ok(string(source));
+    }
+    let (before, behind) = (" ".repeat(number(args, 1)?), " ".repeat(number(args, 2)?));
+    Ok(string(format!("{before}{source}{behind}")))
+}
+
+/// The same names for the row of headers: how a value is shown does not change its column's name,
+/// but blanks around it are around its header, too.
+fn header_functions(template: gotmpl::Template) -> gotmpl::Template {
+    let mut template = template.func("pad", pad);
+    for name in ["split", "join", "title", "lower", "upper", "truncate"] {
         template = template.func(name, |args| -> Result2 {
             Ok(args.first().cloned().unwrap_or(Value::Nil))
         });
     }
-    // A label's column is named by the label's last part.
     template
-        .func("println", |args| {
-            Ok(args.first().cloned().unwrap_or(Value::Nil))
+        // A whole row has no name.
+        .func("json", |args| match args.first() {
+            Some(name @ Value::String(_)) => Ok(name.clone()),
+            _ => Ok(string("")),
         })
+        // A label's column is named by the label's last part.
         .func("call", |args| {
             let label = args.get(1).map(ToString::to_string).unwrap_or_default();
             let last = label.rsplit(['.', '-', '_']).next().unwrap_or_default();

@@ -106,6 +106,65 @@ fn root_save_and_load_keep_the_id() {
 }
 
 #[test]
+fn root_all_tags_of_a_repository_are_pulled() {
+    let registry = TestRegistry::start();
+    let env = busybox();
+    let repository = format!("{}/team/box", registry.address());
+    for tag in ["one", "two"] {
+        let name = format!("{repository}:{tag}");
+        env.gantry(["tag", "busybox", &name]).ok();
+    }
+    env.gantry(["push", "-q", "-a", &repository]).ok();
+    let other = TestEnv::new(GANTRY);
+    let pulled = other.gantry(["pull", "-a", &repository]).ok();
+    let end = format!("Status: Downloaded newer image for {repository}\n{repository}");
+    assert!(pulled.ends_with(&end), "{pulled}");
+    let tags = other
+        .gantry(["images", "--format", "{{.Tag}}", &repository])
+        .ok();
+    assert_eq!(tags, "one\ntwo");
+    let refused = other
+        .gantry(["pull", "-a", &format!("{repository}:one")])
+        .fails(1);
+    assert!(
+        refused.contains("can't be used with --all-tags"),
+        "{refused}"
+    );
+    let tree = other.gantry(["images", "--tree"]).ok();
+    assert!(tree.ends_with(&format!("\n{repository}:two")), "{tree}");
+}
+
+#[test]
+fn root_an_image_of_another_platform_is_not_meant() {
+    let env = busybox();
+    let (own, other) = match std::env::consts::ARCH {
+        "aarch64" => ("linux/arm64", "linux/amd64"),
+        _ => ("linux/amd64", "linux/arm64"),
+    };
+    let commands: [&[&str]; 5] = [
+        &["image", "inspect", "-f", "{{.Os}}", "busybox"],
+        &["history", "-q", "busybox"],
+        &["save", "-o", "image.tar", "busybox"],
+        &["load", "-q", "-i", "image.tar"],
+        &["rmi", "busybox"],
+    ];
+    for words in commands {
+        let on = |platform| {
+            let mut all = words.to_vec();
+            all.splice(words.len() - 1..words.len() - 1, ["--platform", platform]);
+            if words[0] == "load" {
+                all = vec!["load", "-q", "--platform", platform, "-i", "image.tar"];
+            }
+            env.gantry(all)
+        };
+        let refused = on(other).fails(1);
+        assert!(refused.contains(other), "{refused}");
+        on("foo").fails(125);
+        on(own).ok();
+    }
+}
+
+#[test]
 fn root_what_is_not_there_is_said_so() {
     let env = TestEnv::new(GANTRY);
     env.configure(

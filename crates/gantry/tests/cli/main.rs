@@ -47,6 +47,7 @@ mod live;
 mod logs;
 mod mounts;
 mod network;
+mod parity;
 mod programs;
 mod rootless;
 mod run;

@@ -1,7 +1,7 @@
 //! `gantry runtime`: the OCI runtime's command line on real bundles, and under its callers.
 
 mod bundles;
-mod callers;
+pub(crate) mod callers;
 mod document;
 mod hooks;
 mod life;

@@ -2,52 +2,88 @@
 
 use gantry_model::port::{ContainerPort, PortMapping};
 
-/// All ports on one line, neighbours joined to ranges: `0.0.0.0:8000-8001->80-81/tcp, 90/udp`.
+/// All ports on one line, in Docker's order: first those that have the same number on both sides
+/// and those that are only exposed, neighbours joined to ranges, then the other mappings one by one.
 pub(crate) fn line(published: &[PortMapping], exposed: &[ContainerPort]) -> String {
-    let mut published: Vec<PortMapping> = published.to_vec();
-    published.sort_by_key(|p| {
-        (
-            p.container.protocol,
-            p.host_ip,
-            p.container.port,
-            p.host_port,
-        )
-    });
-    published.dedup();
-    let mut parts: Vec<(ContainerPort, String)> = Vec::new();
-    let mut rest = published.as_slice();
-    while let Some(first) = rest.first() {
-        let length = rest
-            .windows(2)
-            .take_while(|pair| follows(&pair[0], &pair[1]))
-            .count()
-            + 1;
-        parts.push((first.container, published_range(first, &rest[length - 1])));
-        rest = &rest[length..];
-    }
-    let mut hidden: Vec<ContainerPort> = exposed
-        .iter()
-        .copied()
-        .filter(|port| !published.iter().any(|p| p.container == *port))
-        .collect();
-    hidden.sort_by_key(|p| (p.protocol, p.port));
-    hidden.dedup();
-    let mut rest = hidden.as_slice();
-    while let Some(first) = rest.first() {
-        let next = |pair: &&[ContainerPort]| {
-            pair[0].protocol == pair[1].protocol
-                && pair[0].port.checked_add(1) == Some(pair[1].port)
+    let mut parts = Vec::new();
+    let mut mapped = Vec::new();
+    // The range under way for each address and protocol, in the order they began.
+    let mut ranges: Vec<Range> = Vec::new();
+    for open in all(published, exposed) {
+        let other = |mapping: &&PortMapping| mapping.host_port != open.port.port;
+        if let Some(mapping) = open.published.as_ref().filter(other) {
+            mapped.push(format!("{}->{}", host_side(mapping), open.port));
+            continue;
+        }
+        let next = Range {
+            host: open.published.as_ref().map(host),
+            first: open.port,
+            last: open.port.port,
         };
-        let length = rest.windows(2).take_while(next).count() + 1;
-        parts.push((*first, exposed_range(*first, rest[length - 1])));
-        rest = &rest[length..];
+        match ranges.iter_mut().find(|range| range.is_beside(&next)) {
+            None => ranges.push(next),
+            Some(range) if range.last.checked_add(1) == Some(next.last) => range.last = next.last,
+            Some(range) => parts.push(std::mem::replace(range, next).text()),
+        }
     }
-    parts.sort_by_key(|(port, _)| (port.port, port.protocol));
-    parts
+    parts.extend(ranges.iter().map(Range::text));
+    parts.extend(mapped);
+    parts.join(", ")
+}
+
+/// A port of the container, and where it is published.
+struct Open {
+    port: ContainerPort,
+    published: Option<PortMapping>,
+}
+
+/// Every port once for each place it is published at, by number.
+fn all(published: &[PortMapping], exposed: &[ContainerPort]) -> Vec<Open> {
+    let mut published: Vec<PortMapping> = published.to_vec();
+    published.sort_by_key(|p| (p.container.port, host(p), p.host_port, p.container.protocol));
+    published.dedup();
+    let hidden = |port: &&ContainerPort| !published.iter().any(|p| p.container == **port);
+    let mut hidden: Vec<ContainerPort> = exposed.iter().filter(hidden).copied().collect();
+    hidden.sort_by_key(|port| (port.port, port.protocol));
+    hidden.dedup();
+    let mut all: Vec<Open> = hidden
         .into_iter()
-        .map(|(_, text)| text)
-        .collect::<Vec<_>>()
-        .join(", ")
+        .map(|port| Open {
+            port,
+            published: None,
+        })
+        .collect();
+    all.extend(published.into_iter().map(|mapping| Open {
+        port: mapping.container,
+        published: Some(mapping),
+    }));
+    all.sort_by_key(|open| open.port.port);
+    all
+}
+
+/// Ports that follow each other, the same on the host where they are published.
+struct Range {
+    host: Option<String>,
+    first: ContainerPort,
+    last: u16,
+}
+
+impl Range {
+    fn is_beside(&self, other: &Self) -> bool {
+        self.host == other.host && self.first.protocol == other.first.protocol
+    }
+
+    fn text(&self) -> String {
+        let ports = match self.first.port == self.last {
+            true => self.last.to_string(),
+            false => format!("{}-{}", self.first.port, self.last),
+        };
+        let protocol = self.first.protocol;
+        match &self.host {
+            Some(host) => format!("{host}:{ports}->{ports}/{protocol}"),
+            None => format!("{ports}/{protocol}"),
+        }
+    }
 }
 
 /// The host's side of a mapping: `0.0.0.0:8080`.
@@ -63,35 +99,6 @@ fn host(mapping: &PortMapping) -> String {
     }
 }
 
-fn follows(one: &PortMapping, two: &PortMapping) -> bool {
-    one.host_ip == two.host_ip
-        && one.container.protocol == two.container.protocol
-        && one.container.port.checked_add(1) == Some(two.container.port)
-        && one.host_port.checked_add(1) == Some(two.host_port)
-}
-
-fn range(first: u16, last: u16) -> String {
-    if first == last {
-        first.to_string()
-    } else {
-        format!("{first}-{last}")
-    }
-}
-
-fn published_range(first: &PortMapping, last: &PortMapping) -> String {
-    format!(
-        "{}:{}->{}/{}",
-        host(first),
-        range(first.host_port, last.host_port),
-        range(first.container.port, last.container.port),
-        first.container.protocol
-    )
-}
-
-fn exposed_range(first: ContainerPort, last: ContainerPort) -> String {
-    format!("{}/{}", range(first.port, last.port), first.protocol)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,17 +112,26 @@ mod tests {
             (
                 vec!["8000-8002:80-82"],
                 vec![],
-                "0.0.0.0:8000-8002->80-82/tcp",
+                "0.0.0.0:8000->80/tcp, 0.0.0.0:8001->81/tcp, 0.0.0.0:8002->82/tcp",
             ),
+            (vec!["[::1]:90:90"], vec!["80"], "80/tcp, [::1]:90->90/tcp"),
             (
                 vec!["127.0.0.1:53:53/udp", "53:53"],
                 vec![],
                 "0.0.0.0:53->53/tcp, 127.0.0.1:53->53/udp",
             ),
             (
-                vec!["[::1]:90:90"],
-                vec!["80", "443"],
-                "80/tcp, [::1]:90->90/tcp, 443/tcp",
+                vec![
+                    "127.0.0.1:18200-18202:80-82",
+                    "127.0.0.1:90-92:90-92",
+                    "127.0.0.1:94:94",
+                    "127.0.0.1:53:53/udp",
+                    "127.0.0.1:18307:99/udp",
+                ],
+                vec!["80", "443", "445-447", "99/udp", "99", "60-61/udp"],
+                "127.0.0.1:90-92->90-92/tcp, 99/tcp, 443/tcp, 127.0.0.1:53->53/udp, 60-61/udp, \
+                 127.0.0.1:94->94/tcp, 445-447/tcp, 127.0.0.1:18200->80/tcp, \
+                 127.0.0.1:18201->81/tcp, 127.0.0.1:18202->82/tcp, 127.0.0.1:18307->99/udp",
             ),
             (vec![], vec!["80-82", "90/udp"], "80-82/tcp, 90/udp"),
             (

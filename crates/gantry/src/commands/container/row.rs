@@ -40,6 +40,9 @@ pub(crate) const SHAPE: Shape = Shape {
         "Ports",
         "Names",
     ],
+    raw: "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\n\
+          created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n\
+          names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n",
 };
 
 /// The same with sizes (`ps -s`).
@@ -54,6 +57,9 @@ pub(crate) const SHAPE_WITH_SIZE: Shape = Shape {
         "Names",
         "Size",
     ],
+    raw: "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\n\
+          created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n\
+          names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\nsize: {{.Size}}\n",
     ..SHAPE
 };
 
@@ -119,9 +125,14 @@ fn image(record: &ContainerRecord, whole: bool) -> String {
     }
 }
 
-/// The command in quotes, at most twenty characters of it.
+/// The command in quotes, at most twenty characters of it. Arguments with blanks have quotes of
+/// their own; the program has none.
 fn command(args: &[String], whole: bool) -> String {
-    let line = args.join(" ");
+    let words = args.iter().enumerate().map(|(at, word)| match at > 0 {
+        true if word.contains(' ') => format!("'{word}'"),
+        _ => word.clone(),
+    });
+    let line = words.collect::<Vec<_>>().join(" ");
     let shown = if whole { line } else { clip(&line, 20) };
     quote(&shown)
 }
@@ -233,7 +244,9 @@ fn mounts(record: &ContainerRecord, whole: bool) -> String {
 /// Whether a container mounts this volume, source or target (`--filter volume=`).
 pub(crate) fn mounts_volume(record: &ContainerRecord, wanted: &str) -> bool {
     mount_names(record).iter().any(|name| name == wanted)
-        || record.mounts.iter().any(|mount| mount.target == wanted)
+        || record.mounts.iter().any(|mount| {
+            mount.target == wanted && !matches!(mount.kind, ResolvedMountKind::Tmpfs { .. })
+        })
         || record.spec.mounts.iter().any(|mount| {
             matches!(&mount.source, MountSource::Volume { name: Some(name), .. } if name == wanted)
         })
@@ -369,7 +382,7 @@ mod tests {
     fn commands_are_quoted_and_shortened() {
         assert_eq!(
             command(&record().args, false),
-            "\"sh -c echo \\\"a long …\""
+            "\"sh -c 'echo \\\"a long…\""
         );
         assert_eq!(command(&["a\n".into()], true), "\"a\\n\"");
     }

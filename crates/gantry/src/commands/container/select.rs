@@ -1,5 +1,6 @@
 //! Which containers `ps` and `container prune` mean: the filters.
 
+use gantry_model::port::ContainerPort;
 use gantry_model::record::Status;
 use gantry_model::{ContainerRecord, ContainerState};
 use jiff::Timestamp;
@@ -12,9 +13,24 @@ use crate::output::time;
 
 /// The filters of `ps`.
 pub(crate) const FILTERS: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
-    "network", "publish", "since", "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
+
+const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 
 const STATUSES: [&str; 7] = [
     "created",
@@ -51,14 +67,42 @@ pub(crate) fn check(filters: &Filters) -> Result<(), Failure> {
             "invalid filter 'exited={code}', expected a number"
         )));
     }
+    if let Some(health) = filters.values("health").find(|h| !HEALTHS.contains(h)) {
+        return Err(Failure::invalid(format!(
+            "invalid filter 'health={health}', expected one of {}",
+            HEALTHS.join(", ")
+        )));
+    }
+    filters.truth("is-task")?;
+    if let Some(other) = filters
+        .values("isolation")
+        .find(|isolation| !matches!(*isolation, "" | "default"))
+    {
+        return Err(Failure::unsupported(format!(
+            "filter 'isolation={other}' is not supported: isolation technologies are a matter of Windows"
+        )));
+    }
+    for name in ["publish", "expose"] {
+        for port in filters.values(name) {
+            ports(port).map_err(|reason| {
+                Failure::invalid(format!("invalid filter '{name}={port}': {reason}"))
+            })?;
+        }
+    }
     Ok(())
+}
+
+/// The ports that a filter names: `PORT[-PORT][/PROTOCOL]`.
+fn ports(text: &str) -> Result<Vec<ContainerPort>, String> {
+    if text.contains(':') {
+        return Err("it must not contain ':'".to_owned());
+    }
+    gantry_model::port::parse_exposed(text).map_err(|error| error.to_string())
 }
 
 /// Whether the filters ask for containers that do not run (then `-a` is understood).
 pub(crate) fn reaches_stopped(filters: &Filters) -> bool {
-    ["status", "exited", "before", "since"]
-        .iter()
-        .any(|name| filters.values(name).next().is_some())
+    filters.values("status").next().is_some()
 }
 
 /// Whether a container is meant.
@@ -74,7 +118,7 @@ pub(crate) fn fits(
             state.status == Status::Exited && code.parse() == Ok(state.exit_code)
         })
         // There is no swarm whose task a container could be.
-        && filters.any("is-task", |wanted| matches!(wanted, "false" | "0"))
+        && filters.truth("is-task").is_ok_and(|wanted| wanted != Some(true))
         && filters.any("health", |wanted| health(state) == wanted)
         && filters.any("id", |id| record.id.as_str().starts_with(id))
         && filters.any("name", |pattern| name_fits(&record.name, pattern))
@@ -85,7 +129,7 @@ pub(crate) fn fits(
             record.spec.network.to_string() == network
         })
         && filters.any("publish", |port| publishes(state, port))
-        && filters.any("expose", |port| exposes(record, port))
+        && filters.any("expose", |port| exposes(record, state, port))
         && bounds.before.is_none_or(|limit| created < Some(limit))
         && bounds.since.is_none_or(|limit| created > Some(limit))
 }
@@ -119,28 +163,28 @@ fn is_ancestor(record: &ContainerRecord, name: &str) -> bool {
         || (name.len() >= 4 && hex.starts_with(name.strip_prefix("sha256:").unwrap_or(name)))
 }
 
-fn publishes(state: &ContainerState, port: &str) -> bool {
-    let Ok(wanted) = gantry_model::port::parse_exposed(port) else {
-        return false;
-    };
-    let published = state.network.iter().flat_map(|n| &n.ports);
+/// Whether a port of the host leads into it now.
+fn publishes(state: &ContainerState, wanted: &str) -> bool {
+    let published = state.network.iter().flat_map(|network| &network.ports);
+    let wanted = ports(wanted).unwrap_or_default();
     published.into_iter().any(|mapping| {
-        wanted.iter().any(|port| {
-            port.protocol == mapping.container.protocol
-                && (port.port == mapping.host_port || port.port == mapping.container.port)
+        wanted.contains(&ContainerPort {
+            port: mapping.host_port,
+            ..mapping.container
         })
     })
 }
 
-fn exposes(record: &ContainerRecord, port: &str) -> bool {
-    let Ok(wanted) = gantry_model::port::parse_exposed(port) else {
+/// Whether it has a port to be reached at now, published or not.
+fn exposes(record: &ContainerRecord, state: &ContainerState, wanted: &str) -> bool {
+    let Some(network) = &state.network else {
         return false;
     };
-    let all = exposed(record);
+    let open = exposed(record);
+    let wanted = ports(wanted).unwrap_or_default();
     wanted.iter().any(|port| {
-        all.contains(port)
-            || record
-                .spec
+        open.contains(port)
+            || network
                 .ports
                 .iter()
                 .any(|mapping| mapping.container == *port)
@@ -152,6 +196,7 @@ mod tests {
     use super::*;
     use gantry_model::container::ContainerSpec;
     use gantry_model::image::ProcessConfig;
+    use gantry_model::record::NetworkState;
 
     fn record() -> ContainerRecord {
         ContainerRecord {
@@ -213,8 +258,9 @@ mod tests {
             (&["ancestor=busybox:latest"], true),
             (&["ancestor=9999"], true),
             (&["ancestor=alpine"], false),
-            (&["expose=80"], true),
+            (&["expose=80"], false),
             (&["publish=80"], false),
+            (&["isolation=default"], true),
             (&["network=bridge"], true),
             (&["volume=x"], false),
         ] {
@@ -223,8 +269,46 @@ mod tests {
     }
 
     #[test]
+    fn ports_are_those_of_now() {
+        let state = ContainerState {
+            status: Status::Running,
+            network: Some(NetworkState {
+                ip_address: String::new(),
+                prefix_length: 16,
+                gateway: String::new(),
+                mac_address: String::new(),
+                ports: gantry_model::port::parse_published("8081:81/udp").unwrap(),
+            }),
+            ..ContainerState::default()
+        };
+        for (flag, want) in [
+            ("publish=8081/udp", true),
+            ("publish=8000-8100/udp", true),
+            ("publish=8081", false),
+            ("publish=81/udp", false),
+            ("expose=81/udp", true),
+            ("expose=80", true),
+            ("expose=70-90/tcp", true),
+            ("expose=81", false),
+        ] {
+            let filters = Filters::parse(&[flag.to_owned()], FILTERS).unwrap();
+            let fits = fits(&filters, &Bounds::default(), &record(), &state);
+            assert_eq!(fits, want, "{flag}");
+        }
+    }
+
+    #[test]
     fn impossible_values_are_refused() {
-        for flag in ["status=gone", "exited=x"] {
+        for flag in [
+            "status=gone",
+            "exited=x",
+            "health=ill",
+            "is-task=x",
+            "isolation=hyperv",
+            "publish=x",
+            "publish=127.0.0.1:80",
+            "expose=x",
+        ] {
             let filters = Filters::parse(&[flag.to_owned()], FILTERS).unwrap();
             assert!(check(&filters).is_err(), "{flag}");
         }

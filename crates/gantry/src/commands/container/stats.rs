@@ -51,6 +51,7 @@ const SHAPE: Shape = Shape {
     table: &[
         "ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs",
     ],
+    raw: "",
 };
 
 /// One container, as it was asked for.

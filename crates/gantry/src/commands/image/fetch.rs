@@ -39,17 +39,33 @@ pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> 
     Ok(Some(text.parse().map_err(wrong("--platform", text))?))
 }
 
+/// That every one of `names` is made for the platform that `--platform` names, if it does.
+pub(crate) fn all_for(
+    context: &Context,
+    names: &[String],
+    platform_flag: Option<&str>,
+) -> Result<(), Failure> {
+    if let Some(wanted) = platform(platform_flag)? {
+        let images = context.engine()?.images();
+        for name in names {
+            images.is_for(name, &wanted)?;
+        }
+    }
+    Ok(())
+}
+
 /// What a pull came to, in Docker's words.
 pub(crate) fn summary(reference: &Reference, pulled: &Pulled) -> String {
-    let status = match pulled.newer {
-        true => "Downloaded newer image for",
-        false => "Image is up to date for",
-    };
-    format!(
-        "Digest: {}\nStatus: {status} {}",
-        pulled.digest,
-        reference.familiar()
-    )
+    let status = status(&reference.familiar(), pulled.newer);
+    format!("Digest: {}\n{status}", pulled.digest)
+}
+
+/// Whether anything of `name` is new, in Docker's words.
+pub(crate) fn status(name: &str, newer: bool) -> String {
+    match newer {
+        true => format!("Status: Downloaded newer image for {name}"),
+        false => format!("Status: Image is up to date for {name}"),
+    }
 }
 
 /// Shows what becomes known of a transfer.

@@ -4,6 +4,7 @@ use clap::Args;
 use gantry_engine::images::HistoryRow;
 use jiff::Timestamp;
 
+use super::fetch::all_for;
 use super::row;
 use crate::context::Context;
 use crate::failure::{Exit, Outcome};
@@ -23,6 +24,9 @@ pub(crate) struct HistoryArgs {
     /// Do not shorten output
     #[arg(long)]
     pub(crate) no_trunc: bool,
+    /// Platform that the image must be for (e.g. "linux/amd64")
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
     /// Show only image IDs
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -40,6 +44,7 @@ const SHAPE: Shape = Shape {
         ("Comment", "COMMENT"),
     ],
     table: &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"],
+    raw: "",
 };
 
 /// The same without human times.
@@ -49,6 +54,7 @@ const EXACT: Shape = Shape {
 };
 
 pub(crate) fn run(context: &Context, args: HistoryArgs) -> Outcome {
+    all_for(context, &args.operands, args.platform.as_deref())?;
     let steps = context.engine()?.images().history(&args.operands[0])?;
     if args.quiet && args.format.is_none() {
         let text: String = steps
@@ -106,6 +112,7 @@ mod tests {
             format: None,
             human: true,
             no_trunc: false,
+            platform: None,
             quiet: false,
             operands: vec![],
         };

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::fetch::platform;
 use crate::commands::inspected::inspected;
 use crate::context::Context;
 use crate::failure::Outcome;
@@ -13,13 +14,20 @@ pub(crate) struct InspectArgs {
     /// Format output by a Go template: 'json' or 'TEMPLATE'
     #[arg(short, long)]
     pub(crate) format: Option<String>,
+    /// Platform that the images must be for (e.g. "linux/amd64")
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
     /// The images.
     pub(crate) operands: Vec<String>,
 }
 
 pub(crate) fn run(context: &Context, args: InspectArgs) -> Outcome {
     let images = context.engine()?.images();
+    let wanted = platform(args.platform.as_deref())?;
     inspected(context, args.format.as_deref(), &args.operands, |name| {
+        if let Some(wanted) = &wanted {
+            images.is_for(name, wanted)?;
+        }
         Ok(Document::new(&images.inspect(name)?))
     })
 }

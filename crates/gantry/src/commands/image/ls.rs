@@ -1,12 +1,12 @@
 //! Lists images.
 
 use clap::Args;
-use gantry_engine::images::ImageFilters;
 use jiff::Timestamp;
 
-use super::row;
+use super::{row, tree};
 use crate::context::Context;
-use crate::failure::{Exit, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::flags::filter::of_images;
 use crate::output::listing::{self, Format, Row};
 
 /// The words behind the command.
@@ -30,14 +30,37 @@ pub(crate) struct LsArgs {
     /// Show only image IDs
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Show images with all their names and what they take
+    #[arg(long)]
+    pub(crate) tree: bool,
     /// A repository, or an image.
     pub(crate) operands: Vec<String>,
 }
 
+/// What a tree cannot be shown with, as with Docker.
+fn refuse_with_tree(args: &LsArgs) -> Result<(), Failure> {
+    let given = [
+        (args.quiet, "--quiet"),
+        (args.no_trunc, "--no-trunc"),
+        (args.digests, "--digests"),
+        (args.format.is_some(), "--format"),
+    ];
+    match given.into_iter().find(|(given, _)| *given) {
+        Some((_, flag)) => Err(Failure::invalid(format!(
+            "{flag} is not supported with --tree"
+        ))),
+        None => Ok(()),
+    }
+}
+
 pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
     let now = Timestamp::now();
-    let mut filters = ImageFilters::parse(&args.filter, now)?;
+    let mut filters = of_images(&args.filter, now)?;
     filters.reference.extend(args.operands.iter().cloned());
+    if args.tree {
+        refuse_with_tree(&args)?;
+        return tree::show(context, &filters);
+    }
     let found = context.engine()?.images().list(&filters)?;
     if args.quiet {
         let mut ids: Vec<String> = found

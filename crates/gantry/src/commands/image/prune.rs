@@ -1,12 +1,13 @@
 //! Removes unused images.
 
 use clap::Args;
-use gantry_engine::images::{ImageFilters, PruneOptions, Pruned};
+use gantry_engine::images::{PruneOptions, Pruned};
 use jiff::Timestamp;
 
 use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::flags::filter::of_images;
 use crate::output::size;
 
 /// The words behind the command.
@@ -24,7 +25,7 @@ pub(crate) struct PruneArgs {
 }
 
 pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
-    let filters = ImageFilters::parse(&args.filter, Timestamp::now())?;
+    let filters = of_images(&args.filter, Timestamp::now())?;
     let warning = if args.all || filters.dangling == Some(false) {
         "This will remove all images without at least one container associated to them."
     } else {

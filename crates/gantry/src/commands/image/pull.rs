@@ -1,15 +1,19 @@
 //! Downloads an image.
 
 use clap::Args;
+use gantry_engine::images::Pulled;
 use gantry_model::Reference;
 
-use super::fetch::{Wanted, fetch, summary};
+use super::fetch::{Wanted, fetch, platform, status, summary};
 use crate::context::Context;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{CommandError, Exit, Failure, Outcome};
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PullArgs {
+    /// Download all tags of the repository
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
     /// Skip image verification; content is always verified
     #[arg(long, hide = true)]
     pub(crate) disable_content_trust: bool,
@@ -34,21 +38,56 @@ pub(crate) fn run(context: &Context, args: PullArgs) -> Outcome {
         .rsplit('/')
         .next()
         .is_some_and(|last| last.contains([':', '@']));
+    // Said before anything is asked of a registry.
+    platform(args.platform.as_deref())?;
+    if args.all_tags {
+        if tagged {
+            return Err(Failure::invalid("tag can't be used with --all-tags/-a"));
+        }
+        return pull_all(context, &args, &reference);
+    }
     if !args.quiet && !tagged {
         context.ui.status("Using default tag: latest");
     }
-    let platform = args.platform.as_deref();
-    let pulled = fetch(
-        context,
-        Wanted {
-            reference: &reference,
-            platform,
-            quiet: args.quiet,
-        },
-    )?;
+    let pulled = pull(context, &args, &reference)?;
     if !args.quiet {
         context.ui.line(&summary(&reference, &pulled))?;
     }
     context.ui.line(&reference.to_string())?;
+    Ok(Exit::SUCCESS)
+}
+
+fn pull(context: &Context, args: &PullArgs, reference: &Reference) -> Result<Pulled, Failure> {
+    let wanted = Wanted {
+        reference,
+        platform: args.platform.as_deref(),
+        quiet: args.quiet,
+    };
+    fetch(context, wanted)
+}
+
+/// Every tag of a repository, one after the other.
+fn pull_all(context: &Context, args: &PullArgs, repository: &Reference) -> Outcome {
+    let tags = context.engine()?.images().remote_tags(repository)?;
+    if tags.is_empty() {
+        let message = format!("{} has no tags", repository.familiar_name());
+        return Err(CommandError::NotFound(message).into());
+    }
+    let mut newer = false;
+    for tag in &tags {
+        let reference = repository
+            .with_tag(tag)
+            .map_err(|error| Failure::invalid(error.to_string()))?;
+        let pulled = pull(context, args, &reference)?;
+        newer |= pulled.newer;
+        if !args.quiet {
+            context.ui.line(&format!("Digest: {}", pulled.digest))?;
+        }
+    }
+    if !args.quiet {
+        let name = repository.familiar_name();
+        context.ui.line(&status(&name, newer))?;
+    }
+    context.ui.line(&repository.name())?;
     Ok(Exit::SUCCESS)
 }

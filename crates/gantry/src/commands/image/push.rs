@@ -1,12 +1,11 @@
 //! Uploads an image.
 
 use clap::Args;
-use gantry_engine::images::ImageFilters;
 use gantry_model::Reference;
 
-use super::fetch::{Heading, Shown};
+use super::fetch::{Heading, Shown, all_for};
 use crate::context::Context;
-use crate::failure::{CommandError, Exit, Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -17,6 +16,9 @@ pub(crate) struct PushArgs {
     /// Skip image signing
     #[arg(long, hide = true)]
     pub(crate) disable_content_trust: bool,
+    /// Platform that the image must be for (e.g. "linux/amd64")
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
     /// Print the name of the image only
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -42,10 +44,12 @@ pub(crate) fn run(context: &Context, args: PushArgs) -> Outcome {
         context.ui.status("Using default tag: latest");
     }
     let names = if args.all_tags {
-        all_tags(context, &reference)?
+        context.engine()?.images().tags_of(&reference)?
     } else {
         vec![reference]
     };
+    let familiar: Vec<String> = names.iter().map(Reference::familiar).collect();
+    all_for(context, &familiar, args.platform.as_deref())?;
     for reference in &names {
         push(context, reference, args.quiet)?;
     }
@@ -64,25 +68,4 @@ fn push(context: &Context, reference: &Reference, quiet: bool) -> Result<(), Fai
         "{}: digest: {} size: {}",
         pushed.tag, pushed.digest, pushed.size
     ))
-}
-
-/// Every name that the repository has here.
-fn all_tags(context: &Context, reference: &Reference) -> Result<Vec<Reference>, Failure> {
-    let repository = reference.familiar_name();
-    let filters = ImageFilters {
-        reference: vec![repository.clone()],
-        ..ImageFilters::default()
-    };
-    let rows = context.engine()?.images().list(&filters)?;
-    let tags = rows
-        .iter()
-        .filter(|row| row.repository.as_ref() == Some(&repository));
-    let names: Vec<Reference> = tags
-        .filter_map(|row| reference.with_tag(row.tag.as_deref()?).ok())
-        .collect();
-    if names.is_empty() {
-        let message = format!("An image does not exist locally with the tag: {repository}");
-        return Err(CommandError::NotFound(message).into());
-    }
-    Ok(names)
 }

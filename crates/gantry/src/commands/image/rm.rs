@@ -4,6 +4,7 @@ use clap::Args;
 use gantry_engine::images::RemoveOptions;
 use gantry_model::{Fault, FaultKind};
 
+use super::fetch::platform;
 use crate::commands::each::each;
 use crate::context::Context;
 use crate::failure::Outcome;
@@ -17,14 +18,21 @@ pub(crate) struct RmArgs {
     /// Keep untagged parents; Gantry makes none
     #[arg(long)]
     pub(crate) no_prune: bool,
+    /// Remove an image only where it is for this platform (e.g. "linux/amd64")
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
     /// The images.
     pub(crate) operands: Vec<String>,
 }
 
 pub(crate) fn run(context: &Context, args: RmArgs) -> Outcome {
     let images = context.engine()?.images();
+    let wanted = platform(args.platform.as_deref())?;
     let options = RemoveOptions { force: args.force };
     each(context, &args.operands, |name| {
+        if let Some(wanted) = &wanted {
+            images.is_for(name, wanted)?;
+        }
         let removed = match images.remove(name, options) {
             Ok(removed) => removed,
             // What is not there is removed: scripts clean up with `rmi -f`.

@@ -20,14 +20,17 @@ pub(crate) const SHAPE: Shape = Shape {
         ("VirtualSize", "SIZE"),
         ("SharedSize", "SHARED SIZE"),
         ("UniqueSize", "UNIQUE SIZE"),
-        ("Labels", "LABELS"),
     ],
     table: &["Repository", "Tag", "ID", "CreatedSince", "Size"],
+    raw: "repository: {{.Repository}}\ntag: {{.Tag}}\nimage_id: {{.ID}}\n\
+          created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n",
 };
 
 /// The same with digests (`images --digests`).
 pub(crate) const SHAPE_WITH_DIGEST: Shape = Shape {
     table: &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"],
+    raw: "repository: {{.Repository}}\ntag: {{.Tag}}\ndigest: {{.Digest}}\nimage_id: {{.ID}}\n\
+          created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n",
     ..SHAPE
 };
 
@@ -47,12 +50,11 @@ pub(crate) fn row(image: &ImageRow, whole: bool, now: Timestamp) -> Row {
         ("CreatedSince", time::ago(created, now)),
         ("CreatedAt", time::go_date(created)),
         ("Size", size::short(image.size)),
-        ("Containers", image.containers.to_string()),
+        ("Containers", "N/A".to_owned()),
         ("VirtualSize", size::long(image.size)),
         ("SharedSize", "N/A".to_owned()),
         ("UniqueSize", "N/A".to_owned()),
     ])
-    .with_labels(&image.labels)
 }
 
 /// An image id as tables show it.

@@ -37,6 +37,7 @@ const SHAPE: Shape = Shape {
         ("Labels", "LABELS"),
     ],
     table: &["ID", "Name", "Driver", "Scope"],
+    raw: "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n",
 };
 
 pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {

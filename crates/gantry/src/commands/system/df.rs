@@ -1,17 +1,20 @@
 //! Shows how much disk is used.
 
 use clap::Args;
-use gantry_engine::containers::ListOptions;
+use gantry_engine::containers::{ContainerView, ListOptions};
 use gantry_engine::system::DiskUsage;
-use gantry_engine::system::usage::Group;
+use gantry_engine::system::usage::{Group, ImageShare, VolumeShare};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::commands::container::row as container_row;
 use crate::commands::image::row as image_row;
+use crate::commands::volume::ls as volume_row;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::listing::{self, Format, Row, Shape};
-use crate::output::size;
+use crate::output::template::{self, Subject, Template};
+use crate::output::{go_json, size};
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -33,6 +36,8 @@ const SHAPE: Shape = Shape {
         ("Reclaimable", "RECLAIMABLE"),
     ],
     table: &["Type", "TotalCount", "Active", "Size", "Reclaimable"],
+    raw: "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\n\
+          reclaimable: {{.Reclaimable}}\n",
 };
 
 const IMAGES: Shape = Shape {
@@ -64,28 +69,33 @@ const CONTAINERS: Shape = Shape {
 };
 
 const VOLUMES: Shape = Shape {
-    fields: &[
-        ("Name", "VOLUME NAME"),
-        ("Links", "LINKS"),
-        ("Size", "SIZE"),
-    ],
     table: &["Name", "Links", "Size"],
+    ..volume_row::SHAPE
 };
 
 pub(crate) fn run(context: &Context, args: DfArgs) -> Outcome {
-    if args.verbose && args.format.is_some() {
-        return Err(Failure::unsupported(
-            "flag --format with --verbose is not supported: use one of them",
-        ));
-    }
     let usage = context.engine()?.system().disk_usage()?;
-    let text = match args.verbose {
-        true => details(context, &usage)?,
-        false => listing::render(
-            &SHAPE,
-            &Format::parse(args.format.as_deref()),
-            &groups(&usage),
-        )?,
+    let format = Format::parse(args.format.as_deref());
+    let text = match (args.verbose, format) {
+        (false, format) => listing::render(&SHAPE, &format, &groups(&usage))?,
+        (true, Format::Table) => tables(&Details::of(context, &usage, false)?, &usage)?,
+        (true, Format::Json) => {
+            format!(
+                "{}\n",
+                go_json::compact(&Details::of(context, &usage, true)?.json(&usage))
+            )
+        }
+        (true, Format::Lines(text)) => {
+            let details = Details::of(context, &usage, true)?;
+            let template = Template::parse(&text, Subject::Row)?;
+            let data = template::from_json(&details.json(&usage));
+            format!("{}\n", template.execute(&data)?)
+        }
+        (true, Format::Raw | Format::TableOf(_)) => {
+            return Err(Failure::unsupported(
+                "a table or raw format with --verbose is not supported: use json or a template",
+            ));
+        }
     };
     context.ui.data(&text)?;
     Ok(Exit::SUCCESS)
@@ -118,47 +128,73 @@ fn reclaimable(group: Group) -> String {
     }
 }
 
-fn details(context: &Context, usage: &DiskUsage) -> Result<String, Failure> {
-    let now = Timestamp::now();
-    let images: Vec<Row> = usage
-        .each_image
-        .iter()
-        .map(|share| {
-            image_row::row(&share.row, false, now)
+/// A row for each thing.
+struct Details {
+    images: Vec<Row>,
+    containers: Vec<Row>,
+    volumes: Vec<Row>,
+}
+
+impl Details {
+    /// What there is; `whole` shortens nothing, for programs.
+    fn of(context: &Context, usage: &DiskUsage, whole: bool) -> Result<Self, Failure> {
+        let now = Timestamp::now();
+        let image = |share: &ImageShare| {
+            image_row::row(&share.row, whole, now)
+                .with("Containers", share.row.containers.to_string())
                 .with("SharedSize", size::long(share.shared))
                 .with("UniqueSize", size::long(share.unique))
-        })
-        .collect();
-    let manner = container_row::Manner { now, whole: false };
-    let views = context.engine()?.containers().list(ListOptions {
-        all: true,
-        sizes: true,
-    })?;
-    let containers: Vec<Row> = views
-        .iter()
-        .map(|view| {
+        };
+        let manner = container_row::Manner { now, whole };
+        let views = context.engine()?.containers().list(ListOptions {
+            all: true,
+            sizes: true,
+        })?;
+        let container = |view: &ContainerView| {
             container_row::row(&view.record, &view.state, None, manner)
                 .with("Size", size::short(view.size.unwrap_or(0)))
+        };
+        let volume = |share: &VolumeShare| {
+            volume_row::row(&share.volume)
+                .with("Links", share.links.to_string())
+                .with("Size", size::long(share.size))
+        };
+        Ok(Self {
+            images: usage.each_image.iter().map(image).collect(),
+            containers: views.iter().map(container).collect(),
+            volumes: usage.each_volume.iter().map(volume).collect(),
         })
-        .collect();
-    let volumes: Vec<Row> = usage
-        .each_volume
-        .iter()
-        .map(|volume| {
-            Row::new([
-                ("Name", volume.name.clone()),
-                ("Links", volume.links.to_string()),
-                ("Size", size::long(volume.size)),
-            ])
+    }
+
+    /// Docker's document. The cache is told of as a whole, in one row.
+    fn json(&self, usage: &DiskUsage) -> Value {
+        let all = |rows: &[Row]| rows.iter().map(Row::json).collect::<Vec<_>>();
+        let cache = usage.build_cache;
+        let cache = (cache.count > 0).then(|| {
+            json!({
+                "CacheType": "all",
+                "UsageCount": cache.count.to_string(),
+                "Size": size::long(cache.size),
+                "InUse": (cache.active > 0).to_string(),
+            })
+        });
+        json!({
+            "Images": all(&self.images),
+            "Containers": all(&self.containers),
+            "Volumes": all(&self.volumes),
+            "BuildCache": Vec::from_iter(cache),
         })
-        .collect();
+    }
+}
+
+fn tables(details: &Details, usage: &DiskUsage) -> Result<String, Failure> {
     let table = |shape: &Shape, rows: &[Row]| listing::render(shape, &Format::Table, rows);
     Ok(format!(
         "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\n\
          Build cache usage: {}\n",
-        table(&IMAGES, &images)?,
-        table(&CONTAINERS, &containers)?,
-        table(&VOLUMES, &volumes)?,
+        table(&IMAGES, &details.images)?,
+        table(&CONTAINERS, &details.containers)?,
+        table(&VOLUMES, &details.volumes)?,
         size::long(usage.build_cache.size),
     ))
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use gantry_engine::system::Info;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::version::VERSION;
@@ -36,7 +37,7 @@ pub(crate) fn run(context: &Context, args: InfoArgs) -> Outcome {
 fn text(info: &Info) -> String {
     let mut text = format!(
         "Containers: {}\n Running: {}\n Paused: {}\n Stopped: {}\nImages: {}\nServer Version: {VERSION}\n\
-         Storage Driver: overlay\n Backing Filesystem: {}\nLogging Driver: json-file\n\
+         Storage Driver: overlay\n Backing Filesystem: {}\nLogging Driver: {}\n\
          Cgroup Version: {}\nRuntime: built in\nKernel Version: {}\nOperating System: {}\n\
          OSType: linux\nArchitecture: {}\nCPUs: {}\nTotal Memory: {}\nName: {}\nRootless: {}\n\
          Root Dir: {}\nRun Dir: {}\nInsecure Registries:\n",
@@ -46,6 +47,7 @@ fn text(info: &Info) -> String {
         info.stopped,
         info.images,
         info.backing_filesystem,
+        info.log_driver,
         info.cgroup_version,
         info.kernel,
         info.operating_system,
@@ -70,8 +72,21 @@ fn text(info: &Info) -> String {
     text
 }
 
-/// The same under Docker's names.
+/// The same under Docker's names; what only a daemon has is left out.
 fn document(info: &Info) -> Value {
+    let mut document = facts(info);
+    let more = [capabilities(info), surroundings(info)];
+    if let Value::Object(all) = &mut document {
+        for part in more {
+            if let Value::Object(part) = part {
+                all.extend(part);
+            }
+        }
+    }
+    document
+}
+
+fn facts(info: &Info) -> Value {
     json!({
         "Containers": info.containers,
         "ContainersRunning": info.running,
@@ -80,9 +95,6 @@ fn document(info: &Info) -> Value {
         "Images": info.images,
         "Driver": "overlay",
         "DriverStatus": [["Backing Filesystem", info.backing_filesystem]],
-        "LoggingDriver": "json-file",
-        "CgroupDriver": "cgroupfs",
-        "CgroupVersion": info.cgroup_version,
         "KernelVersion": info.kernel,
         "OperatingSystem": info.operating_system,
         "OSVersion": info.os_version,
@@ -95,10 +107,71 @@ fn document(info: &Info) -> Value {
         "RunDir": info.run_root.display().to_string(),
         "Rootless": info.rootless,
         "ServerVersion": VERSION,
-        "Swarm": {"LocalNodeState": "inactive"},
+        "SystemTime": Timestamp::now().to_string(),
+    })
+}
+
+/// What containers can have here.
+fn capabilities(info: &Info) -> Value {
+    let limits = info.limits;
+    let mut security = vec!["name=seccomp,profile=builtin"];
+    security.extend(info.rootless.then_some("name=rootless"));
+    security.push("name=cgroupns");
+    json!({
+        "LoggingDriver": info.log_driver,
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": info.cgroup_version,
+        "MemoryLimit": limits.memory,
+        "SwapLimit": limits.swap,
+        "OomKillDisable": limits.oom_kill_disable,
+        "CPUShares": limits.cpu_shares,
+        "CpuCfsPeriod": limits.cpu_quota,
+        "CpuCfsQuota": limits.cpu_quota,
+        "CPUSet": limits.cpuset,
+        "PidsLimit": limits.pids,
+        "IPv4Forwarding": info.forwards,
+        "SecurityOptions": security,
+        "Runtimes": {"gantry": {"path": "gantry"}},
+        "DefaultRuntime": "gantry",
+        "InitBinary": "gantry",
+        "Isolation": "",
+        // Containers do not need the process that started them.
+        "LiveRestoreEnabled": true,
+        "CDISpecDirs": ["/etc/cdi", "/var/run/cdi"],
+        "Plugins": {
+            "Volume": ["local"],
+            "Network": ["bridge", "host", "null"],
+            "Authorization": null,
+            "Log": ["journald", "json-file", "local", "none", "syslog"],
+        },
+    })
+}
+
+/// What it works with.
+fn surroundings(info: &Info) -> Value {
+    let [http, https, none] = &info.proxies;
+    let mirrors: Vec<String> = info
+        .mirrors
+        .iter()
+        .flat_map(|(_, all)| all.clone())
+        .collect();
+    json!({
+        "HttpProxy": http,
+        "HttpsProxy": https,
+        "NoProxy": none,
+        "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": {
             "InsecureRegistryCIDRs": info.insecure_registries,
-            "Mirrors": info.mirrors.iter().flat_map(|(_, all)| all.clone()).collect::<Vec<_>>(),
+            "IndexConfigs": {
+                "docker.io": {"Name": "docker.io", "Mirrors": mirrors, "Secure": true, "Official": true},
+            },
+            "Mirrors": mirrors,
         },
+        "Swarm": {"LocalNodeState": "inactive", "ControlAvailable": false},
+        "Labels": [],
+        "ExperimentalBuild": false,
+        "Debug": false,
+        "Warnings": null,
+        "ClientInfo": {"Version": VERSION, "Context": "default", "Debug": false, "Plugins": [], "Warnings": null},
     })
 }

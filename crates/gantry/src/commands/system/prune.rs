@@ -1,7 +1,6 @@
 //! Removes unused data.
 
 use clap::Args;
-use gantry_engine::images::ImageFilters;
 use gantry_engine::system::{PruneOptions, Pruned};
 use jiff::Timestamp;
 
@@ -9,6 +8,7 @@ use crate::commands::confirm::confirm;
 use crate::commands::{builder, image};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::flags::filter::of_images;
 use crate::output::size;
 
 /// The words behind the command.
@@ -29,7 +29,7 @@ pub(crate) struct PruneArgs {
 }
 
 pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
-    let filters = ImageFilters::parse(&args.filter, Timestamp::now())?;
+    let filters = of_images(&args.filter, Timestamp::now())?;
     if !args.force && !confirm(&warning(&args))? {
         return Err(Failure::Said(1));
     }

@@ -27,15 +27,21 @@ pub(crate) fn run(context: &Context, args: VersionArgs) -> Outcome {
     let platform = gantry_model::Platform::host();
     let kernel = rustix::system::uname();
     let kernel = kernel.release().to_string_lossy();
-    let part = serde_json::json!({
+    let facts = serde_json::json!({
         "Version": VERSION,
         "GitCommit": BUILD,
         "Os": platform.os,
         "Arch": platform.architecture,
         "KernelVersion": kernel,
+        "Experimental": false,
     });
-    // Scripts ask for .Client and .Server; without a daemon they are one.
-    let document = serde_json::json!({ "Client": part, "Server": part });
+    // Scripts ask for .Client and .Server; without a daemon they are one. There is no API, so
+    // there is no version of one.
+    let mut document = serde_json::json!({ "Client": facts, "Server": facts });
+    document["Client"]["Context"] = "default".into();
+    document["Server"]["Platform"] = serde_json::json!({ "Name": "Gantry" });
+    document["Server"]["Components"] =
+        serde_json::json!([{ "Name": "Engine", "Version": VERSION, "Details": facts_of(&facts) }]);
     match args.format.as_deref() {
         None => context.ui.data(&format!(
             "Gantry:\n Version:    {VERSION}\n Git commit: {BUILD}\n OS/Arch:    {}/{}\n Kernel:     {kernel}\n",
@@ -48,4 +54,17 @@ pub(crate) fn run(context: &Context, args: VersionArgs) -> Outcome {
         }
     }
     Ok(Exit::SUCCESS)
+}
+
+/// What Docker says of a component, all of it text.
+fn facts_of(facts: &serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+    let names = ["Arch", "Experimental", "GitCommit", "KernelVersion", "Os"];
+    let text = |name: &str| match &facts[name] {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    names
+        .into_iter()
+        .map(|name| (name.to_owned(), text(name).into()))
+        .collect()
 }

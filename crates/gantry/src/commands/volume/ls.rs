@@ -22,7 +22,8 @@ pub(crate) struct LsArgs {
     pub(crate) quiet: bool,
 }
 
-const SHAPE: Shape = Shape {
+/// The fields of a volume.
+pub(crate) const SHAPE: Shape = Shape {
     fields: &[
         ("Driver", "DRIVER"),
         ("Name", "VOLUME NAME"),
@@ -36,6 +37,7 @@ const SHAPE: Shape = Shape {
         ("Status", "STATUS"),
     ],
     table: &["Driver", "Name"],
+    raw: "name: {{.Name}}\ndriver: {{.Driver}}\n",
 };
 
 pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
@@ -67,7 +69,8 @@ pub(crate) fn run(context: &Context, args: LsArgs) -> Outcome {
     Ok(Exit::SUCCESS)
 }
 
-fn row(volume: &Volume) -> Row {
+/// The row of a volume.
+pub(crate) fn row(volume: &Volume) -> Row {
     let unknown = || "N/A".to_owned();
     Row::new([
         ("Driver", "local".to_owned()),

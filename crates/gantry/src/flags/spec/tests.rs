@@ -63,7 +63,7 @@ fn every_flag_reaches_the_spec() {
         --blkio-weight-device /dev/sda:200 --device-read-bps /dev/sda:1mb \
         --device-write-bps /dev/sda:2mb --device-read-iops /dev/sda:3 --device-write-iops /dev/sda:4 \
         --cpu-rt-period 1000 --cpu-rt-runtime 500 --memory-swappiness 0 --kernel-memory 5m \
-        --runtime gantry --volume-driver local --volumes-from db:ro \
+        --runtime gantry --volume-driver local --volumes-from db:ro --isolation default --storage-opt size=1g \
         --gpus all --link db:pg --link-local-ip 169.254.1.2 --mac-address 02-42-AC-11-00-99 \
         --health-cmd true --health-interval 5s --health-retries 2";
     let words: Vec<&str> = words.split_whitespace().collect();
@@ -158,6 +158,12 @@ fn wrong_values_are_named() {
         (&["--userns", "private"], "--userns: invalid USER mode"),
         (&["--pid", "container:"], "--pid: invalid PID mode"),
         (&["--uts", "mine"], "--uts: invalid UTS mode"),
+        (
+            &["-l", "=x"],
+            r#"invalid argument "=x" for "-l, --label" flag: invalid label '=x': empty name"#,
+        ),
+        (&["--isolation", "hyperv"], "invalid isolation (hyperv)"),
+        (&["--storage-opt", "size"], "invalid storage option"),
         (&["--pull", "often"], "invalid pull option: 'often'"),
         (
             &["--cpus", "1", "--cpu-quota", "5"],

@@ -200,13 +200,13 @@ fn root_buildah_uses_gantry_as_its_runtime() {
 }
 
 /// A dockerd with its own mounts and network, which ends with this value.
-struct Dockerd {
+pub(crate) struct Dockerd {
     folder: PathBuf,
     process: Child,
 }
 
 impl Dockerd {
-    fn with_runtime(folder: &Path, runtime: &Path) -> Dockerd {
+    pub(crate) fn with_runtime(folder: &Path, runtime: &Path) -> Dockerd {
         fs::create_dir_all(folder).unwrap();
         let script = "ip link set lo up; mount -t tmpfs tmpfs /run; mkdir /run/docker; exec dockerd \
             --add-runtime gantry=\"$2\" --data-root \"$1/data\" --exec-root \"$1/exec\" \
@@ -239,7 +239,7 @@ impl Dockerd {
         dockerd
     }
 
-    fn call(&self, words: &[&str]) -> Answer {
+    pub(crate) fn call(&self, words: &[&str]) -> Answer {
         // The runtime of a container is an option of its creation.
         let mut all: Vec<&str> = words.to_vec();
         if words[0] == "run" {
