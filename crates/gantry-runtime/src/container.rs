@@ -56,16 +56,11 @@ pub fn create<E: Into<PrepareError>>(
             .and_then(|()| network_namespace(process, &plan.namespaces)),
         None => network_namespace(process, &plan.namespaces),
     };
-    if let Some(cgroup) = &cgroup {
-        cgroup
-            .join(process.pid(), cgroup.v2().is_some())
-            .map_err(|source| StartError::Cgroup { source })?;
-    }
     // Before it is answered, the child has nothing to tell but its failure; and then it needs no
     // network any more.
     let failed = channel.has_report();
     // Even if this side has failed, the child's report may say more.
-    tell(channel, Order::Joined).ok();
+    tell(channel, Order::Seen).ok();
     let prepared = network.and_then(|network| {
         if failed {
             return Ok(());
@@ -164,6 +159,10 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
         .and_then(Cgroup::open_v2)
         .transpose()
         .map_err(parent_failed("open the cgroup"))?;
+    let entrance = cgroup
+        .map(|cgroup| cgroup.entrance(directory.is_some()))
+        .transpose()
+        .map_err(|source| StartError::Cgroup { source })?;
     let joined = match plan.namespaces.join_path(Namespace::Pid) {
         Some(path) => {
             let file = File::open(path).map_err(parent_failed("open the PID namespace"))?;
@@ -188,6 +187,7 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
         stdio: &launch.stdio,
         parent: std::process::id().cast_signed(),
         prepared: &prepared,
+        entrance: entrance.as_ref(),
     };
     let process = request
         .run(|| {
@@ -445,11 +445,9 @@ impl Running {
     pub(crate) fn exec(
         process: Process,
         channel: &Channel,
-        joined: Result<(), StartError>,
         listening: Option<(&Listener, &ContainerState)>,
     ) -> Result<Running, StartError> {
-        let started = joined
-            .and_then(|()| next_report(channel, &process))
+        let started = next_report(channel, &process)
             .and_then(|(report, terminal)| match report {
                 Report::Ready => Ok(terminal),
                 other => Err(failure(other)),

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use gantry_sys::capability;
-use gantry_sys::cgroup::Cgroup;
+use gantry_sys::cgroup::{Cgroup, Entrance};
 use gantry_sys::lsm::Modules;
 use gantry_sys::path::Directory;
 use gantry_sys::process::{self, Fork, Namespace, NamespaceSet};
@@ -19,7 +19,7 @@ use crate::error::{StartError, Step};
 use crate::init::{self, OrFail, Streams};
 use crate::launch::{OverlayRoot, Stdio};
 use crate::plan::{self, Listener, ProcessPlan};
-use crate::protocol::{Channel, Failure, Order};
+use crate::protocol::{Channel, Failure};
 use crate::state::ContainerState;
 
 /// The container a process is to join.
@@ -76,7 +76,6 @@ fn start(
     let (ours, theirs) = Channel::pair().map_err(failed("make a connection"))?;
     let mut ours = Some(ours);
     let cgroup = target.cgroup.map(CgroupHandle::open);
-    // The first processors are for the time before the process is in the cgroup.
     let initial = plan.placement.initial_processors.take();
     let directory = cgroup
         .as_ref()
@@ -84,6 +83,11 @@ fn start(
         .and_then(Cgroup::open_v2)
         .transpose()
         .map_err(failed("open the cgroup of the container"))?;
+    let entrance = cgroup
+        .as_ref()
+        .map(|cgroup| cgroup.entrance(directory.is_some()))
+        .transpose()
+        .map_err(|source| StartError::Cgroup { source })?;
     let namespaces = namespaces_of(target.pid).map_err(failed("look at the container"))?;
     let joined =
         JoinedPid::enter(target.pidfd).map_err(failed("join the container's PID namespace"))?;
@@ -96,27 +100,16 @@ fn start(
         .run(|| {
             // The parent's end must be the parent's alone.
             drop(ours.take());
-            let Err(failure) = join(target, tools, namespaces, &plan, &theirs, &stdio, parent);
+            let joined = enter(initial.as_deref(), entrance.as_ref())
+                .and_then(|()| join(target, tools, namespaces, &plan, &theirs, &stdio, parent));
+            let Err(failure) = joined;
             init::fail(&theirs, failure)
         })
         .map_err(failed("make a process"))?;
     drop(joined);
     drop(theirs);
     let ours = ours.expect("taken only in the child");
-    let placed = match &initial {
-        Some(processors) => scheduling::set_processors(child.pid(), processors)
-            .map_err(failed("set the first processors of the process")),
-        None => Ok(()),
-    };
-    let in_cgroup = placed.and_then(|()| match &cgroup {
-        Some(cgroup) => cgroup
-            .join(child.pid(), directory.is_some())
-            .map_err(|source| StartError::Cgroup { source }),
-        None => Ok(()),
-    });
-    // Should the child be gone already, then its report says why.
-    ours.order(Order::Joined).ok();
-    Running::exec(child, &ours, in_cgroup, target.listening)
+    Running::exec(child, &ours, target.listening)
 }
 
 /// The namespaces to join: all that differ from this process's own. Joining one's own user
@@ -143,6 +136,15 @@ fn namespaces_of(pid: i32) -> std::io::Result<NamespaceSet> {
     Ok(differing)
 }
 
+/// The first processors are for the way into the cgroup. The cgroup namespace must be joined from
+/// inside, as the first process made it.
+fn enter(processors: Option<&[u32]>, entrance: Option<&Entrance>) -> Result<(), Failure> {
+    if let Some(processors) = processors {
+        scheduling::set_processors(processors).or_fail(Step::Processors)?;
+    }
+    init::enter(entrance)
+}
+
 fn join(
     target: &ExecTarget<'_>,
     tools: Option<&OverlayRoot>,
@@ -159,8 +161,6 @@ fn join(
     init::own_process_files(plan)?;
     init::confine(plan)?;
     let tools = tools.map(init::toolbox::mount).transpose()?;
-    // The cgroup namespace must be joined from inside the cgroup, as the first process made it.
-    channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
     let mut now = namespaces;
     now.remove(Namespace::Pid);
     if !now.is_empty() {

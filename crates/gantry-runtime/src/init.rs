@@ -23,6 +23,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use gantry_sys::cgroup::{CgroupError, Entrance};
 use gantry_sys::lsm;
 use gantry_sys::mount;
 use gantry_sys::path::Directory;
@@ -88,12 +89,24 @@ pub(crate) struct Birth<'a> {
     pub parent: i32,
     /// What the parent has mounted for it.
     pub prepared: &'a Prepared,
+    /// The way into its cgroup.
+    pub entrance: Option<&'a Entrance>,
     /// What hooks are told.
     pub state: &'a ContainerState,
     /// Where to wait for the one who starts the command, if that is not the parent.
     pub gate: Option<BorrowedFd<'a>>,
     /// How many descriptors from 3 on the command inherits.
     pub preserve_fds: u32,
+}
+
+/// Moves the calling process into its cgroup, if it has one of its own.
+pub(crate) fn enter(entrance: Option<&Entrance>) -> Result<(), Failure> {
+    entrance
+        .map_or(Ok(()), Entrance::enter)
+        .map_err(|error| match error {
+            CgroupError::Write { path, source, .. } => Failure::at(Step::JoinCgroup, path, &source),
+            other => Failure::new(Step::JoinCgroup, &io::Error::other(other)),
+        })
 }
 
 /// Reports a failure, and waits for the parent to have done with this process: it may be looking
@@ -117,6 +130,7 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         ..
     } = *birth;
     begin(plan.die_with_parent.then_some(parent))?;
+    enter(birth.entrance)?;
     name_process(&format!("gantry-{:.8}", id));
     let null = match plan.init {
         true => Some(fs::File::open("/dev/null").or_fail_at(Step::Stdio, "/dev/null")?),
@@ -148,7 +162,7 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         None => None,
     };
     if plan.hooks.hold_the_root() {
-        channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
+        channel.wait_for(Order::Seen).or_fail(Step::Synchronize)?;
         run_creation_hooks(birth)?;
     }
     confine(&plan.process)?;
@@ -159,7 +173,7 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
     root::seal(&root, &plan.root)?;
     // Only now does anything depend on the parent, which had time to do its part meanwhile.
     if !plan.hooks.hold_the_root() {
-        channel.wait_for(Order::Joined).or_fail(Step::Synchronize)?;
+        channel.wait_for(Order::Seen).or_fail(Step::Synchronize)?;
     }
     // From here on nobody needs to look into this process any more.
     process::set_dumpable(false).or_fail(Step::Synchronize)?;

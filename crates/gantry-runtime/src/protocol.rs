@@ -20,8 +20,8 @@ use crate::hooks::{HookError, Turn};
 pub(crate) enum Order {
     /// The mappings of your user namespace are there.
     Mapped,
-    /// You are in your cgroup, and nobody needs to look into you any more.
-    Joined,
+    /// Nobody needs to look into you any more.
+    Seen,
     /// Execute; to a container with a gate: its creator has done its part.
     Go,
     /// The hooks of the runtime's namespaces have run.

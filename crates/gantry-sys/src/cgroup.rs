@@ -6,6 +6,7 @@
 
 mod delegated;
 mod devices;
+mod entrance;
 mod group;
 mod layout;
 mod processes;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 pub use delegated::delegated;
 pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
+pub use entrance::Entrance;
 pub use group::{Cgroup, Directory};
 pub use layout::{Layout, V1Hierarchy, V2Hierarchy};
 pub use settings::{BlockDevice, HugePages, Settings, Throttle, Write};

@@ -69,14 +69,14 @@ pub fn set_io_priority(class: u8, level: u8) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) })
 }
 
-/// Lets a process (0: the calling thread) run on these processors only.
-pub fn set_processors(pid: i32, processors: &[u32]) -> io::Result<()> {
+/// Lets the calling thread run on these processors only.
+pub fn set_processors(processors: &[u32]) -> io::Result<()> {
     let mask = mask(processors);
     // SAFETY: the mask is as long as it is said to be and lives across the call, which reads it.
     check(unsafe {
         libc::syscall(
             libc::SYS_sched_setaffinity,
-            pid,
+            0,
             mask.len() * size_of::<u64>(),
             mask.as_ptr(),
         )
@@ -151,6 +151,6 @@ mod tests {
         set_io_priority(2, 4).expect("the best-effort class");
         set_memory_policy(0, &[]).expect("the default policy");
         assert!(set_memory_policy(2, &[63]).is_err());
-        assert!(set_processors(0, &[]).is_err());
+        assert!(set_processors(&[]).is_err());
     }
 }

@@ -210,7 +210,7 @@ fn place(placement: &Placement) -> Result<(), Failure> {
         scheduling::set_memory_policy(*mode, nodes).or_fail(Step::MemoryPolicy)?;
     }
     if let Some(processors) = &placement.final_processors {
-        scheduling::set_processors(0, processors).or_fail(Step::Processors)?;
+        scheduling::set_processors(processors).or_fail(Step::Processors)?;
     }
     Ok(())
 }

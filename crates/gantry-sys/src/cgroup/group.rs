@@ -235,18 +235,6 @@ impl Cgroup {
             .and_then(|opened| devices::attach(opened.as_fd(), rules))
             .map_err(|error| CgroupError::io("attach the device filter to", directory, error))
     }
-
-    /// Moves a process into the cgroup. With `cloned_into_v2` the process is in the directory of
-    /// version 2 already.
-    pub fn join(&self, pid: i32, cloned_into_v2: bool) -> Result<(), CgroupError> {
-        for directory in &self.directories {
-            if directory.controllers.is_none() && cloned_into_v2 {
-                continue;
-            }
-            write_value(&directory.path.join("cgroup.procs"), &pid.to_string())?;
-        }
-        Ok(())
-    }
 }
 
 fn missing(write: &Write) -> CgroupError {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cgroup::{DeviceAccess, DeviceKind, DeviceRule, V1Hierarchy, V2Hierarchy};
+use std::os::unix::process::CommandExt;
 
 fn unique(name: &str) -> PathBuf {
     PathBuf::from(format!("/gantry-test-{}/{name}", std::process::id()))
@@ -106,12 +107,14 @@ fn root_limits_freeze_kill_and_removal() {
     };
     cgroup.apply(&larger).expect("raised");
     cgroup.apply(&settings).expect("lowered");
-    let mut child = std::process::Command::new("/bin/busybox")
-        .args(["sleep", "1000"])
-        .spawn()
-        .expect("a child");
+    let entrance = cgroup.entrance(false).expect("opened");
+    let mut command = std::process::Command::new("/bin/busybox");
+    command.args(["sleep", "1000"]);
+    let enter = move || entrance.enter().map_err(io::Error::other);
+    // SAFETY: entering writes to open files, which the child of a fork may.
+    unsafe { command.pre_exec(enter) };
+    let mut child = command.spawn().expect("a child");
     let pid = child.id().cast_signed();
-    cgroup.join(pid, false).expect("joined");
     assert_eq!(cgroup.pids().expect("listed"), [pid]);
     let stats = cgroup.stats();
     assert_eq!(stats.memory_limit, Some(64 << 20));
