@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use gantry_runtime::hooks::{Hooks, Turn};
 use gantry_runtime::{
     ContainerState, Created, Gate, Launch, OciOptions, RootFs, SeccompChoice, StartError, Status,
-    Stdio,
+    Stdio, Systemd,
 };
 use gantry_sys::cgroup::CgroupError;
 use gantry_sys::fd;
@@ -42,6 +42,8 @@ pub struct NewContainer<'a> {
     pub listen_fds: u32,
     /// Go on without a cgroup where the caller may not make one.
     pub cgroup_optional: bool,
+    /// The systemd that is to make the cgroup, which is otherwise made in the file system.
+    pub systemd: Option<&'a Systemd>,
 }
 
 /// Creates a container; its command waits for [`start`](crate::start()).
@@ -77,7 +79,7 @@ pub(crate) fn make(root: &Root, request: &NewContainer<'_>, kind: Kind) -> Resul
     let hooks = Hooks::of(bundle.spec.hooks().as_ref())?;
     let stdio = stdio(&bundle.spec, request.console_socket, kind)?;
     check_preserved(request.preserve_fds)?;
-    name_cgroup(&mut bundle.spec, request.id);
+    name_cgroup(&mut bundle.spec, request);
     tell_of_sockets(&mut bundle.spec, request.listen_fds);
     let rootfs = bundle.rootfs()?;
     let folder = root.reserve(request.id)?;
@@ -162,6 +164,7 @@ fn launch(
                 preserve_fds: request.preserve_fds,
                 no_pivot: request.no_pivot,
                 keep_keyring: request.no_new_keyring,
+                systemd: request.systemd,
             },
         };
         match gantry_runtime::create(&launch, |_| Ok::<(), io::Error>(())) {
@@ -251,14 +254,18 @@ fn tell_of_sockets(spec: &mut Spec, count: u32) {
 }
 
 /// Gives the container a cgroup of its own when the document names none.
-fn name_cgroup(spec: &mut Spec, id: &str) {
+fn name_cgroup(spec: &mut Spec, request: &NewContainer<'_>) {
     let Some(linux) = spec.linux_mut() else {
         return;
     };
     let named = linux.cgroups_path().as_ref();
     if named.is_none_or(|path| path.as_os_str().is_empty()) {
-        let path = PathBuf::from(format!("/gantry-runtime-{id}"));
-        linux.set_cgroups_path(Some(path));
+        let id = request.id;
+        let path = match request.systemd {
+            Some(_) => format!(":gantry-runtime:{id}"),
+            None => format!("/gantry-runtime-{id}"),
+        };
+        linux.set_cgroups_path(Some(path.into()));
     }
 }
 

@@ -37,6 +37,7 @@ pub use error::OciError;
 pub use events::{Event, Watch, statistics};
 pub use exec::{Exec, ExecOutcome, exec};
 pub use features::features;
+pub use gantry_runtime::Systemd;
 pub use kill::kill;
 pub use pause::{pause, resume};
 pub use processes::processes;

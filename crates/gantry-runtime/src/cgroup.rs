@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use gantry_sys::cgroup::{Cgroup, CgroupError, Directory, Stats};
 use serde::{Deserialize, Serialize};
 
+use crate::unit::Unit;
+
 /// The cgroup of a container: serializable, so that a later process can count, freeze, kill and
 /// remove what an earlier one made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupHandle {
     path: PathBuf,
     directories: Vec<CgroupDirectory>,
+    /// The unit of systemd's that it belongs to, if it does to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
 }
 
 /// One directory in one hierarchy.
@@ -33,7 +38,21 @@ impl CgroupHandle {
                     path: directory.path.clone(),
                 })
                 .collect(),
+            unit: None,
         }
+    }
+
+    /// The same as the cgroup of a unit.
+    pub(crate) fn with(self, unit: Unit) -> CgroupHandle {
+        CgroupHandle {
+            unit: Some(unit),
+            ..self
+        }
+    }
+
+    /// The unit of systemd's that it belongs to.
+    pub(crate) fn unit(&self) -> Option<&Unit> {
+        self.unit.as_ref()
     }
 
     /// The cgroup itself.
@@ -112,6 +131,15 @@ impl CgroupHandle {
 
     /// Removes the cgroup with its children. One that is gone already is no error.
     pub fn remove(&self) -> Vec<CgroupError> {
-        self.open().remove()
+        let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
+        let mut errors = self.open().remove();
+        if let (Err(error), Some(unit)) = (stopped, &self.unit) {
+            errors.push(CgroupError::Io {
+                action: "have systemd stop",
+                path: unit.name().into(),
+                source: std::io::Error::other(error),
+            });
+        }
+        errors
     }
 }

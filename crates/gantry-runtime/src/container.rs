@@ -24,6 +24,7 @@ use crate::prepared::Prepared;
 use crate::protocol::{Channel, Order, Report};
 use crate::start::await_end;
 use crate::state::{ContainerState, Status};
+use crate::unit::Talk;
 
 /// Makes the namespaces, the cgroup and the root file system of a container, and stops just before
 /// its command. `prepare` runs once, while the child is already mounting: the place for setting up
@@ -32,7 +33,9 @@ pub fn create<E: Into<PrepareError>>(
     launch: &Launch<'_>,
     prepare: impl FnOnce(&Namespaces<'_>) -> Result<(), E>,
 ) -> Result<Created, StartError> {
-    let observed = observe();
+    let mut observed = observe();
+    let mut systemd = launch.oci.systemd.map(Talk::begin).transpose()?;
+    observed.units = systemd.as_ref().map(|talk| talk.place().clone());
     let plan = plan::plan(launch, &observed)?;
     let cgroup = make_cgroup(&plan, observed.cgroups.as_ref())?;
     let mut created = match fork(launch, &plan, cgroup.as_ref()) {
@@ -56,6 +59,16 @@ pub fn create<E: Into<PrepareError>>(
             .and_then(|()| network_namespace(process, &plan.namespaces)),
         None => network_namespace(process, &plan.namespaces),
     };
+    let pid = process.pid();
+    if let (Some(talk), Some(wanted), Some(layout)) =
+        (&mut systemd, &plan.cgroup, &observed.cgroups)
+        && let Some(scope) = &wanted.scope
+    {
+        created.place(talk.start(scope, layout, &wanted.settings, pid)?);
+        tell(created.parts().1, Order::Placed)?;
+    }
+    drop(systemd);
+    let (process, channel) = created.parts();
     // Before it is answered, the child has nothing to tell but its failure; and then it needs no
     // network any more.
     let failed = channel.has_report();
@@ -113,7 +126,8 @@ fn parent_failed(action: &'static str) -> impl Fn(io::Error) -> StartError {
 }
 
 fn make_cgroup(plan: &Plan, layout: Option<&Layout>) -> Result<Option<Cgroup>, StartError> {
-    let Some(wanted) = &plan.cgroup else {
+    // A scope of systemd's needs the process first.
+    let Some(wanted) = plan.cgroup.as_ref().filter(|plan| plan.scope.is_none()) else {
         return Ok(None);
     };
     let failed = |source| StartError::Cgroup { source };
@@ -281,6 +295,12 @@ impl Created {
     fn parts(&self) -> (&Process, &Channel) {
         let inner = self.inner();
         (&inner.process, &inner.channel)
+    }
+
+    /// It is in this cgroup now.
+    fn place(&mut self, cgroup: CgroupHandle) {
+        let inner = self.inner.as_mut().expect("start consumes the container");
+        inner.cgroup = Some(cgroup);
     }
 
     /// The process ID of the container's first process, seen from the caller.

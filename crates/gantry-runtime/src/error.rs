@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use gantry_model::{Fault, FaultKind};
 use gantry_sys::cgroup::CgroupError;
+use gantry_systemd::SystemdError;
 
 use crate::hooks::HookError;
 
@@ -68,6 +69,13 @@ pub enum StartError {
         /// Why.
         #[source]
         source: CgroupError,
+    },
+    /// systemd did not make the cgroup.
+    #[error("cannot have systemd make the cgroup of the container")]
+    Systemd {
+        /// Why.
+        #[from]
+        source: SystemdError,
     },
     /// A step of the parent's side failed.
     #[error("cannot {action}")]
@@ -172,6 +180,7 @@ impl Fault for StartError {
             },
             StartError::Child { .. }
             | StartError::Cgroup { .. }
+            | StartError::Systemd { .. }
             | StartError::Parent { .. }
             | StartError::ChildEnded { .. }
             | StartError::Hook(_)
@@ -199,6 +208,13 @@ impl Fault for StartError {
             StartError::Cgroup {
                 source: CgroupError::MissingController { .. },
             } => "start the container without this limit, or enable the controller on the host",
+            StartError::Systemd {
+                source: SystemdError::Unreachable { .. },
+            } => {
+                "where systemd does not run, use the other driver of cgroups: cgroupfs \
+                 (podman: --cgroup-manager cgroupfs, dockerd: --exec-opt \
+                 native.cgroupdriver=cgroupfs)"
+            }
             StartError::Child {
                 step: Step::Rlimit, ..
             } => "raising a limit above the caller's own needs CAP_SYS_RESOURCE",

@@ -151,6 +151,10 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         enter_new_time(&plan.time_offsets)?;
     }
     own_process_files(&plan.process)?;
+    if plan.has_scope() {
+        // What is mounted may be a part of it.
+        channel.wait_for(Order::Placed).or_fail(Step::Synchronize)?;
+    }
     let root = root::mount(&plan.root, prepared.root.as_ref())?;
     mounts::mount_all(&root, plan, &prepared.copies)?;
     target::make_working_directory(&root, &plan.process.cwd)?;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use gantry_sys::seccomp::Filter;
 use oci_spec::runtime::Spec;
 
+use crate::unit::Systemd;
+
 /// Everything that is needed to create one container.
 #[derive(Debug, Clone)]
 pub struct Launch<'a> {
@@ -47,6 +49,9 @@ pub struct OciOptions<'a> {
     pub no_pivot: bool,
     /// Leave the command the caller's session keyring instead of giving it one of its own.
     pub keep_keyring: bool,
+    /// Have systemd make the cgroup: `linux.cgroupsPath` is then `SLICE:PREFIX:NAME`. `None`: it
+    /// is made in the file system.
+    pub systemd: Option<&'a Systemd>,
 }
 
 /// Who lets the command of a container execute once everything is there.

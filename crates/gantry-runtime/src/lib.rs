@@ -29,6 +29,7 @@ mod protocol;
 mod start;
 mod state;
 pub mod supported;
+mod unit;
 mod unprivileged;
 mod update;
 
@@ -42,5 +43,6 @@ pub use listener::Listening;
 pub use plan::{Listener, compile_seccomp};
 pub use start::start;
 pub use state::{ContainerState, Status};
+pub use unit::Systemd;
 pub use unprivileged::{AdaptError, Unprivileged};
 pub use update::update;

@@ -22,5 +22,6 @@ pub(crate) fn observe() -> Observed {
         last_capability: capability::last_supported(),
         cgroups,
         user_namespace,
+        units: None,
     }
 }

@@ -24,6 +24,7 @@ use gantry_sys::seccomp::Filter;
 
 use crate::hooks::Hooks;
 use crate::launch::RootFs;
+use crate::unit::{Place, Scope};
 
 pub(crate) use container::plan;
 pub(crate) use mount_options::names as mount_option_names;
@@ -45,6 +46,8 @@ pub(crate) struct Observed {
     pub cgroups: Option<Layout>,
     /// Whether the caller is in a user namespace other than the machine's first.
     pub user_namespace: bool,
+    /// Where units are, when systemd is to make the cgroup.
+    pub units: Option<Place>,
 }
 
 /// Everything that is to be done to create a container.
@@ -77,6 +80,15 @@ pub(crate) struct Plan {
     pub terminal: Option<(u16, u16)>,
     pub init: bool,
     pub die_with_parent: bool,
+}
+
+impl Plan {
+    /// Whether systemd makes the cgroup, once the container's process is there.
+    pub(crate) fn has_scope(&self) -> bool {
+        self.cgroup
+            .as_ref()
+            .is_some_and(|plan| plan.scope.is_some())
+    }
 }
 
 /// The namespaces of a container; those that are in neither list are the caller's own.
@@ -126,6 +138,8 @@ pub(crate) struct IdMaps {
 pub(crate) struct CgroupPlan {
     pub path: PathBuf,
     pub settings: Settings,
+    /// The scope of systemd's that brings it; `None`: it is made in the file system.
+    pub scope: Option<Scope>,
 }
 
 /// The root file system.

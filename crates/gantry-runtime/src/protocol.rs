@@ -20,6 +20,8 @@ use crate::hooks::{HookError, Turn};
 pub(crate) enum Order {
     /// The mappings of your user namespace are there.
     Mapped,
+    /// The cgroup that systemd makes is there, and you are in it.
+    Placed,
     /// Nobody needs to look into you any more.
     Seen,
     /// Execute; to a container with a gate: its creator has done its part.

@@ -59,11 +59,9 @@ impl Fault for AdaptError {
                  helpers newuidmap and newgidmap, Debian's package uidmap)"
                     .to_owned()
             }
-            Self::Limit { .. } => {
-                "log in through systemd, or run it by `systemd-run --user --scope --property \
+            Self::Limit { .. } => "run it by `systemd-run --user --scope --property \
                  Delegate=yes`"
-                    .to_owned()
-            }
+                .to_owned(),
         }]
     }
 }

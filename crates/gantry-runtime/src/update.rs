@@ -10,6 +10,9 @@ use crate::plan;
 /// only taken when a cgroup is made.
 pub fn update(cgroup: &CgroupHandle, resources: &LinuxResources) -> Result<(), StartError> {
     let settings = plan::settings(resources)?;
+    if let Some(unit) = cgroup.unit() {
+        unit.update(&settings)?;
+    }
     cgroup
         .open()
         .apply(&settings)

@@ -22,7 +22,7 @@ pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
 pub use entrance::Entrance;
 pub use group::{Cgroup, Directory};
 pub use layout::{Layout, V1Hierarchy, V2Hierarchy};
-pub use settings::{BlockDevice, HugePages, Settings, Throttle, Write};
+pub use settings::{BlockDevice, HugePages, Settings, Throttle, Write, io_weight_of_blkio};
 pub use stats::Stats;
 
 /// A cgroup could not be changed.

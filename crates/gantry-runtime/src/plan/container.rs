@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use gantry_sys::cgroup::Layout;
 use gantry_sys::mount::Propagation;
 use gantry_sys::process::Namespace;
 use gantry_sys::seccomp::{Filter, Profile};
@@ -14,6 +15,7 @@ use super::{
 use crate::error::PlanError;
 use crate::hooks::Hooks;
 use crate::launch::{Launch, RootFs, SeccompChoice, Stdio};
+use crate::unit::{Place, Scope};
 
 /// Decides everything about a container.
 pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, PlanError> {
@@ -25,7 +27,7 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
         .ok_or(PlanError::Missing { field: "linux" })?;
     let namespaces = namespace::namespaces(linux)?;
     let confined = observed.user_namespace || namespaces.new.contains(Namespace::User);
-    let cgroup = cgroup(linux)?;
+    let cgroup = cgroup(spec, linux, observed)?;
     let cgroup_path = cgroup.as_ref().map(|cgroup| cgroup.path.as_path());
     let mounts = spec
         .mounts()
@@ -102,21 +104,56 @@ fn invalid(field: &'static str, value: impl ToString, reason: &'static str) -> P
     }
 }
 
-fn cgroup(linux: &Linux) -> Result<Option<CgroupPlan>, PlanError> {
+fn cgroup(
+    spec: &Spec,
+    linux: &Linux,
+    observed: &Observed,
+) -> Result<Option<CgroupPlan>, PlanError> {
     let settings = match linux.resources() {
         Some(resources) => resources::settings(resources)?,
         None => Default::default(),
     };
     match linux.cgroups_path() {
         Some(path) if !path.as_os_str().is_empty() => {
-            let path = Path::new("/").join(path);
-            Ok(Some(CgroupPlan { path, settings }))
+            let scope = observed.units.as_ref();
+            let scope = scope.map(|place| scope_of(spec, path, place, observed));
+            let scope = scope.transpose()?;
+            let path = match &scope {
+                Some(scope) => scope.path.clone(),
+                None => Path::new("/").join(path),
+            };
+            Ok(Some(CgroupPlan {
+                path,
+                settings,
+                scope,
+            }))
         }
         _ if settings == Default::default() => Ok(None),
         _ => Err(PlanError::Missing {
             field: "linux.cgroupsPath, which linux.resources needs",
         }),
     }
+}
+
+fn scope_of(
+    spec: &Spec,
+    path: &Path,
+    place: &Place,
+    observed: &Observed,
+) -> Result<Scope, PlanError> {
+    if !observed.cgroups.as_ref().is_some_and(Layout::is_unified) {
+        return Err(PlanError::Unsupported {
+            feature: "the systemd cgroup driver on a system with cgroup version 1 (use cgroupfs)"
+                .to_owned(),
+        });
+    }
+    let annotations: Vec<(&str, &str)> = spec
+        .annotations()
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    Scope::named(&path.to_string_lossy(), place, &annotations)
 }
 
 fn root(launch: &Launch<'_>, linux: &Linux, observed: &Observed) -> Result<RootPlan, PlanError> {

@@ -31,6 +31,7 @@ fn hybrid() -> Observed {
             }),
         }),
         user_namespace: false,
+        units: None,
     }
 }
 

@@ -49,6 +49,18 @@ impl Cgroup {
         Ok(cgroup)
     }
 
+    /// The cgroup `path`, which somebody else has made, with `settings` applied to it.
+    pub fn adopt(layout: &Layout, path: &Path, settings: &Settings) -> Result<Cgroup, CgroupError> {
+        let cgroup = Cgroup::at(layout, path)?;
+        for Directory { path, .. } in &cgroup.directories {
+            open_directory(path)
+                .map_err(|error| CgroupError::io("open the cgroup", path, error))?;
+        }
+        cgroup.apply(settings)?;
+        cgroup.apply_devices(settings)?;
+        Ok(cgroup)
+    }
+
     /// The cgroup `path`, whether it exists or not.
     pub fn at(layout: &Layout, path: &Path) -> Result<Cgroup, CgroupError> {
         let mut components = path.components();

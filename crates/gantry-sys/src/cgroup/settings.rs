@@ -287,7 +287,7 @@ fn weight_of_shares(shares: u64) -> Option<u64> {
 }
 
 /// `blkio.weight` (10 to 1000) to `io.weight` (1 to 10000). 0 means "not set".
-fn io_weight_of_blkio(weight: u16) -> Option<u64> {
+pub fn io_weight_of_blkio(weight: u16) -> Option<u64> {
     (weight != 0).then(|| 1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990)
 }
 

@@ -519,6 +519,7 @@ proptest! {
 }
 
 /// Runs `body` in a child of its own and gives its exit code; the child must not allocate.
+#[cfg(target_arch = "x86_64")]
 fn in_child(body: impl FnOnce() -> i32) -> i32 {
     // SAFETY: the child only makes raw system calls on data prepared before, then leaves
     // without running destructors or exit handlers.

@@ -14,9 +14,10 @@ mod resources;
 mod words;
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use gantry_oci::Root;
+use gantry_oci::{Root, Systemd};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
@@ -54,6 +55,8 @@ pub(crate) struct Call<'a> {
     root: Root,
     /// Whether to go on without what only root can do.
     rootless: bool,
+    /// The systemd that makes cgroups, where they are not made in the file system.
+    systemd: Option<Systemd>,
     /// The command's own words.
     words: Words,
 }
@@ -113,13 +116,9 @@ fn call(ui: &Ui, global: &Words, verb: &'static Verb, log: &Log) -> Outcome {
             verb.names[0], verb.names[0], verb.usage
         )));
     }
-    if global.is_set("systemd-cgroup") || global.value("cgroup-manager") == Some("systemd") {
-        return Err(Failure::unsupported(
-            "the systemd cgroup driver is not supported: use cgroupfs \
-             (podman: --cgroup-manager cgroupfs, dockerd: --exec-opt native.cgroupdriver=cgroupfs)",
-        ));
-    }
-    let root_privilege = gantry_sys::system::is_root();
+    // The root of a user namespace has what its user has.
+    let root_privilege =
+        gantry_sys::system::is_root() && gantry_sys::process::is_in_initial_user_namespace();
     let rootless = match global.value("rootless") {
         None | Some("auto") => !root_privilege,
         Some("true") => true,
@@ -134,19 +133,50 @@ fn call(ui: &Ui, global: &Words, verb: &'static Verb, log: &Log) -> Outcome {
         ui,
         log,
         root: Root::at(state_root(global, root_privilege)),
+        systemd: systemd(global, root_privilege)?,
         rootless,
         words,
     })
 }
 
+/// The systemd that is to make cgroups, if it is one.
+fn systemd(global: &Words, root_privilege: bool) -> Result<Option<Systemd>, Failure> {
+    let wanted = match global.value("cgroup-manager") {
+        None => global.is_set("systemd-cgroup"),
+        Some("cgroupfs") => false,
+        Some("systemd") => true,
+        Some(other) => {
+            return Err(Failure::invalid(format!(
+                "--cgroup-manager: {other:?} is neither cgroupfs nor systemd"
+            )));
+        }
+    };
+    match (wanted, root_privilege) {
+        (false, _) => Ok(None),
+        (true, true) => Ok(Some(Systemd::System)),
+        (true, false) => match runtime_folder() {
+            Some(folder) => Ok(Some(Systemd::User(folder))),
+            None => Err(Failure::invalid(
+                "the user's systemd cannot be found: XDG_RUNTIME_DIR is not set",
+            )),
+        },
+    }
+}
+
+/// The folder of what the user runs.
+fn runtime_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR")?;
+    (!folder.is_empty()).then(|| PathBuf::from(folder))
+}
+
 /// Where the containers are remembered.
-fn state_root(global: &Words, root_privilege: bool) -> std::path::PathBuf {
+fn state_root(global: &Words, root_privilege: bool) -> PathBuf {
     if let Some(path) = global.path("root") {
         return path;
     }
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
-        Some(folder) if !root_privilege => std::path::Path::new(&folder).join(NAME),
-        _ => std::path::Path::new("/run").join(NAME),
+    match runtime_folder() {
+        Some(folder) if !root_privilege => folder.join(NAME),
+        _ => Path::new("/run").join(NAME),
     }
 }
 

@@ -33,7 +33,7 @@ impl Request {
         })
     }
 
-    fn new_container<'a>(&'a self, call: &Call<'_>) -> NewContainer<'a> {
+    fn new_container<'a>(&'a self, call: &'a Call<'_>) -> NewContainer<'a> {
         NewContainer {
             id: &self.id,
             bundle: &self.bundle,
@@ -43,6 +43,7 @@ impl Request {
             no_pivot: call.words.is_set("no-pivot"),
             no_new_keyring: call.words.is_set("no-new-keyring"),
             cgroup_optional: call.rootless,
+            systemd: call.systemd.as_ref(),
             listen_fds: super::listen_fds(),
         }
     }

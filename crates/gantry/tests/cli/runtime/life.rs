@@ -354,7 +354,10 @@ fn root_words_that_cannot_be_are_refused() {
         (&["create"], "takes other arguments"),
         (&["create", "a/b"], "invalid container ID"),
         (&["create", "--bundle", "/nowhere", "x"], "/nowhere"),
-        (&["--systemd-cgroup", "create", "x"], "systemd"),
+        (
+            &["--cgroup-manager", "x", "create", "x"],
+            "neither cgroupfs nor systemd",
+        ),
         (&["--log-format", "xml", "list"], "log-format"),
         (&["kill", "x", "NOSUCH"], "unknown signal"),
         (&["list", "--format", "xml"], "neither table nor json"),
@@ -378,7 +381,7 @@ fn root_features_are_what_there_is() {
             .contains(&json!("time"))
     );
     assert_eq!(features["linux"]["seccomp"]["enabled"], true);
-    assert_eq!(features["linux"]["cgroup"]["systemd"], false);
+    assert_eq!(features["linux"]["cgroup"]["systemd"], true);
     let version = bundles.runtime(["--version"]).ok();
     assert!(version.contains("spec: 1.3.0"), "{version}");
     for command in ["create", "exec", "update"] {
