@@ -23,6 +23,7 @@ use crate::graph::{Graph, NodeId, Operation};
 use crate::progress::VertexId;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
+use crate::secrets::leaks::Search;
 use crate::tree::{Match, Tree};
 pub(crate) use stop::Stop;
 pub(crate) use sync::Syncing;
@@ -75,6 +76,8 @@ pub(crate) struct Solver<'s> {
     /// The context, where there is one.
     pub(crate) context: Option<Arc<Tree>>,
     cache: Cache,
+    /// For the secrets that the steps borrow.
+    search: Option<Search>,
     vertices: HashMap<NodeId, VertexId>,
     results: Vec<OnceLock<Vec<Layer>>>,
     /// What sources of `COPY` in the context mean.
@@ -108,6 +111,7 @@ impl<'s> Solver<'s> {
             stop,
             context: context.map(Arc::new),
             cache: Cache::new(setting.store.clone(), &setting.run_root),
+            search: None,
             vertices: HashMap::new(),
             results: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
             selections: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
@@ -120,6 +124,7 @@ impl<'s> Solver<'s> {
     pub(crate) fn solve(&mut self, target: NodeId) -> Result<Vec<Layer>, BuildError> {
         let needed = self.graph.needed(target);
         self.announce(&needed);
+        self.search = self.search_for(target)?;
         schedule::run(self, &needed)?;
         if let Some(context) = &self.context {
             context.save();

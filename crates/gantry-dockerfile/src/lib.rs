@@ -35,7 +35,6 @@ pub mod owner;
 pub mod parse;
 pub mod port;
 pub mod resolve;
-pub mod size;
 pub mod source;
 pub mod suggest;
 pub mod wildcard;

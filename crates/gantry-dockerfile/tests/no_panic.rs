@@ -1,13 +1,14 @@
 //! The small languages of options never panic, whatever the text.
 
-use gantry_dockerfile::{duration, lint, mode, owner, port, size, wildcard};
+use gantry_dockerfile::{duration, lint, mode, owner, port, wildcard};
+use gantry_model::quantity::parse_bytes;
 use proptest::prelude::*;
 
 proptest! {
     #[test]
     fn any_text(text in "\\PC{0,40}") {
         drop(duration::parse(&text));
-        drop(size::parse(&text));
+        drop(parse_bytes(&text));
         drop(owner::parse(&text));
         drop(port::parse(&text));
         drop(lint::Settings::parse(&text));
@@ -18,7 +19,7 @@ proptest! {
     #[test]
     fn nearly_right_text(text in "[0-9.+\\-]{0,25}(ns|us|ms|s|m|h|k|kb|:|/tcp|-|,|=|x)?[0-9a-z:/,=+\\-]{0,10}") {
         drop(duration::parse(&text));
-        drop(size::parse(&text));
+        drop(parse_bytes(&text));
         drop(owner::parse(&text));
         drop(port::parse(&text).map(|ports| ports.names().count()));
         drop(mode::parse(&text));

@@ -22,6 +22,8 @@ pub mod pull;
 pub mod push;
 mod registry;
 pub mod remove;
+#[cfg(test)]
+mod sample;
 pub mod save;
 mod select;
 mod spool;

@@ -22,12 +22,10 @@ use gantry_store::NewImage;
 use gantry_supervisor::client::{ClientError, Event, Session};
 use gantry_supervisor::protocol::{Attach, Exit};
 use gantry_testkit::environment::{PATIENCE, wait_for};
+use gantry_testkit::runner::{Test, run_within};
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// A test by its name.
-type Test = (&'static str, fn(&House));
-
-const TESTS: &[Test] = &[
+const TESTS: &[Test<House>] = &[
     (
         "root_a_run_gives_what_the_image_says",
         run_as_the_image_says,
@@ -54,14 +52,7 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(gantry_supervisor::ARGUMENT) {
         return gantry_supervisor::main();
     }
-    gantry_testkit::runner::run(TESTS.iter().map(|(name, test)| {
-        let in_house = || {
-            let house = House::new();
-            test(&house);
-            house.close();
-        };
-        (*name, in_house)
-    }))
+    run_within(TESTS, House::new, House::close)
 }
 
 /// An installation with the image `busybox`.

@@ -12,18 +12,19 @@ pub enum QuantityError {
 }
 
 /// Parses a size in bytes: a number, an optional fraction, and one of `b k m g t p`
-/// (binary, with or without `b` or `ib` behind, any case), as go-units' `RAMInBytes`.
+/// (binary, with or without `b` or `ib` behind, any case, after at most one space), as go-units'
+/// `RAMInBytes`.
 ///
 /// # Errors
-/// [`QuantityError::Size`] when the text is anything else or does not fit.
+/// [`QuantityError::Size`] when the text is anything else or does not fit 63 bits.
 pub fn parse_bytes(text: &str) -> Result<u64, QuantityError> {
     let bad = || QuantityError::Size(text.chars().take(60).collect());
-    let lower = text.trim().to_ascii_lowercase();
-    let split = lower
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(split);
-    let shift = match unit.trim_start() {
+    let end = text
+        .rfind(|letter: char| letter.is_ascii_digit() || letter == '.')
+        .map_or(0, |at| at + 1);
+    let (number, unit) = text.split_at(end);
+    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    let shift = match unit.as_str() {
         "" | "b" => 0,
         "k" | "kb" | "kib" => 10,
         "m" | "mb" | "mib" => 20,
@@ -33,22 +34,19 @@ pub fn parse_bytes(text: &str) -> Result<u64, QuantityError> {
         _ => return Err(bad()),
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() || fraction.len() > 18 {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(fraction) || fraction.len() > 18 {
         return Err(bad());
     }
     let whole: u64 = whole.parse().map_err(|_| bad())?;
-    let unit = 1_u64 << shift;
-    let mut total = whole.checked_mul(unit).ok_or_else(bad)?;
-    if !fraction.is_empty() {
-        let digits: u128 = fraction.parse().map_err(|_| bad())?;
-        let scale = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| bad())?);
-        let part = u64::try_from(digits * u128::from(unit) / scale).map_err(|_| bad())?;
-        total = total.checked_add(part).ok_or_else(bad)?;
+    let power = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| bad())?);
+    // A digit in front, for the fraction may have none.
+    let fraction: u128 = format!("0{fraction}").parse().map_err(|_| bad())?;
+    let bytes = (u128::from(whole) << shift) + (fraction << shift) / power;
+    match i64::try_from(bytes) {
+        Ok(_) => u64::try_from(bytes).map_err(|_| bad()),
+        Err(_) => Err(bad()),
     }
-    if i64::try_from(total).is_err() {
-        return Err(bad());
-    }
-    Ok(total)
 }
 
 /// Parses a number of CPUs (`1.5`) into billionths of a CPU, as Docker's `NanoCpus`.
@@ -119,11 +117,16 @@ mod tests {
         for (text, want) in [
             ("0", 0),
             ("512", 512),
+            ("32b", 32),
             ("1k", 1024),
+            ("32K", 32 << 10),
+            ("32KiB", 32 << 10),
             ("64m", 64 << 20),
             ("64MB", 64 << 20),
             ("1.5GiB", 3 << 29),
             ("2 g", 2 << 30),
+            ("2t", 2 << 40),
+            ("1p", 1 << 50),
         ] {
             assert_eq!(parse_bytes(text), Ok(want), "{text}");
         }
@@ -135,7 +138,12 @@ mod tests {
             "1..2m",
             "99999999999999999999",
             "16384p",
+            "9000p",
             "1e3",
+            "x",
+            ".5k",
+            " 1",
+            "32  b",
         ] {
             assert!(parse_bytes(bad).is_err(), "{bad}");
         }

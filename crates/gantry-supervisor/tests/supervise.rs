@@ -24,13 +24,11 @@ use gantry_supervisor::protocol::{Attach, ExecRequest, Exit, WindowSize};
 use gantry_supervisor::removal::Removal;
 use gantry_supervisor::state;
 use gantry_testkit::environment::{PATIENCE, wait_for};
+use gantry_testkit::runner::{Test, run_within};
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Root, Spec, User};
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// A test by its name.
-type Test = (&'static str, fn(&House));
-
-const TESTS: &[Test] = &[
+const TESTS: &[Test<House>] = &[
     ("root_exit_codes_and_output", exit_codes_and_output),
     ("root_a_million_lines_lose_nothing", a_million_lines),
     ("root_stdin_closes_by_half", stdin_closes_by_half),
@@ -65,14 +63,7 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(gantry_supervisor::ARGUMENT) {
         return gantry_supervisor::main();
     }
-    gantry_testkit::runner::run(TESTS.iter().map(|(name, test)| {
-        let in_house = || {
-            let house = House::new();
-            test(&house);
-            house.check_empty();
-        };
-        (*name, in_house)
-    }))
+    run_within(TESTS, House::new, House::check_empty)
 }
 
 /// An installation with one image: the host's static busybox.

@@ -15,6 +15,11 @@ use rustix::fs::{
     AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec,
     Timestamps, Uid,
 };
+use rustix::io::Errno;
+
+mod removal;
+
+pub use removal::remove_tree;
 
 /// A directory held open.
 #[derive(Debug)]
@@ -34,8 +39,8 @@ pub struct Entry {
 /// How often `openat2` is tried again when a rename elsewhere made it give up (`EAGAIN`).
 const ATTEMPTS: usize = 128;
 
-/// How many directories a removal keeps open at once.
-const OPEN_LEVELS: usize = 32;
+/// How a path is resolved that no link and no `..` may lead anywhere.
+const STRICTLY: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -96,24 +101,6 @@ impl Directory {
         Ok(Self(self.0.try_clone()?))
     }
 
-    fn openat2(
-        &self,
-        path: &OsStr,
-        flags: OFlags,
-        mode: Mode,
-        resolve: ResolveFlags,
-    ) -> io::Result<OwnedFd> {
-        let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
-        for _ in 0..ATTEMPTS {
-            let opened = rustix::fs::openat2(&self.0, path, flags | OFlags::CLOEXEC, mode, resolve);
-            match opened {
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-                other => return Ok(other?),
-            }
-        }
-        Err(io::Error::from(rustix::io::Errno::AGAIN))
-    }
-
     /// Opens `path` as if this directory were the root of the file system: absolute paths and
     /// links start here, `..` stays here.
     ///
@@ -125,18 +112,14 @@ impl Directory {
         flags: OFlags,
         mode: u32,
     ) -> io::Result<OwnedFd> {
-        let path = path.as_ref();
-        let path = if path.is_empty() {
-            OsStr::new(".")
-        } else {
-            path
-        };
-        self.openat2(
-            path,
+        let mode = Mode::from_raw_mode(mode);
+        Ok(openat2(
+            &self.0,
+            path.as_ref().as_bytes(),
             flags,
-            Mode::from_raw_mode(mode),
+            mode,
             ResolveFlags::IN_ROOT,
-        )
+        )?)
     }
 
     /// Opens a relative `path` below this directory without following any link.
@@ -149,14 +132,14 @@ impl Directory {
         flags: OFlags,
         mode: u32,
     ) -> io::Result<OwnedFd> {
-        let path = path.as_ref();
-        let path = if path.is_empty() {
-            OsStr::new(".")
-        } else {
-            path
-        };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        self.openat2(path, flags, Mode::from_raw_mode(mode), resolve)
+        let mode = Mode::from_raw_mode(mode);
+        Ok(openat2(
+            &self.0,
+            path.as_ref().as_bytes(),
+            flags,
+            mode,
+            STRICTLY,
+        )?)
     }
 
     /// The directory at `path`, links followed inside this one.
@@ -192,7 +175,7 @@ impl Directory {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && name != ".." => {
                     match here.make_directory(name, mode) {
                         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                            return Err(io::Error::from(rustix::io::Errno::NOTDIR));
+                            return Err(io::Error::from(Errno::NOTDIR));
                         }
                         other => other?,
                     }
@@ -353,21 +336,7 @@ impl Directory {
     /// # Errors
     /// The kernel's.
     pub fn remove_all(&self, name: &OsStr) -> io::Result<()> {
-        match self.remove_entry(name) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied
-                ) => {}
-            Err(error) => return Err(error),
-        }
-        let top = self.directory_beneath(name)?;
-        let mut moved = 0;
-        // What is too deep for descriptors is moved up beside the first level, and found there.
-        while remove_contents(&top, &mut moved)? {}
-        self.remove_directory(name)
+        Ok(remove_tree(&self.0, one_name(name)?.as_bytes())?)
     }
 
     /// What the entry `name` itself is.
@@ -422,7 +391,7 @@ impl Directory {
     pub fn set_mode(&self, name: &OsStr, mode: u32) -> io::Result<()> {
         let entry = self.open_entry(name, OFlags::PATH)?;
         if FileType::from_raw_mode(rustix::fs::fstat(&entry)?.st_mode) == FileType::Symlink {
-            return Err(io::Error::from(rustix::io::Errno::LOOP));
+            return Err(io::Error::from(Errno::LOOP));
         }
         let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
         Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode & 0o7777))?)
@@ -476,37 +445,38 @@ impl Directory {
     }
 }
 
-/// Removes what is in `top`; says whether something was moved up into it meanwhile.
-fn remove_contents(top: &Directory, moved: &mut u64) -> io::Result<bool> {
-    let before = *moved;
-    let mut open = vec![(top.try_clone()?, OsString::new(), top.entries()?)];
-    while let Some((here, _, left)) = open.last_mut() {
-        let Some(entry) = left.pop() else {
-            let (_, emptied, _) = open.pop().expect("the loop saw it");
-            if let Some((parent, _, _)) = open.last() {
-                parent.remove_directory(&emptied)?;
-            }
-            continue;
-        };
-        if entry.kind != FileType::Directory {
-            match here.remove_entry(&entry.name) {
-                Ok(()) => continue,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
-                Err(error) => return Err(error),
-            }
+/// Opens a relative `path` below a directory without following any link: what
+/// [`Directory::open_beneath`] does, for who has a descriptor of its own.
+///
+/// # Errors
+/// The kernel's: `ELOOP` at a link, `EXDEV` at `..` or an absolute path.
+pub fn open_beneath(
+    directory: impl AsFd,
+    path: &[u8],
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
+    openat2(directory, path, flags, Mode::empty(), STRICTLY)
+}
+
+/// The empty path is the directory itself.
+fn openat2(
+    directory: impl AsFd,
+    path: &[u8],
+    flags: OFlags,
+    mode: Mode,
+    resolve: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let path = if path.is_empty() { b"." } else { path };
+    let flags = flags | OFlags::CLOEXEC;
+    let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..ATTEMPTS {
+        match rustix::fs::openat2(directory.as_fd(), path, flags, mode, resolve) {
+            // The kernel could not prove that no rename took the walk outside.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
         }
-        let child = here.directory_beneath(&entry.name)?;
-        let entries = child.entries()?;
-        if open.len() < OPEN_LEVELS || entries.is_empty() {
-            open.push((child, entry.name, entries));
-            continue;
-        }
-        *moved += 1;
-        let (here, _, _) = open.last().expect("the loop saw it");
-        top.rename_from(here, &entry.name, OsStr::new(&format!(".deep-{moved}")))?;
     }
-    Ok(*moved > before)
+    Err(Errno::AGAIN)
 }
 
 /// The names of a path, without empty ones and `.`.

@@ -13,6 +13,7 @@ pub use control::{
     become_reaper, die_with_parent, is_dumpable, is_single_threaded, new_session_keyring,
     set_domain_name, set_dumpable, set_personality,
 };
+pub(crate) use fork::clone3;
 pub use fork::{Fork, close_everything_but, close_everything_from, exit_now};
 pub use image::Image;
 pub use namespace::{

@@ -58,6 +58,21 @@ where
     ExitCode::from(u8::from(failed > 0))
 }
 
+/// A test by its name, of what it is given.
+pub type Test<H> = (&'static str, fn(&H));
+
+/// The same for tests that are each run in what `set_up` makes; `close` looks at it afterwards.
+pub fn run_within<H: 'static>(tests: &[Test<H>], set_up: fn() -> H, close: fn(&H)) -> ExitCode {
+    run(tests.iter().map(|&(name, test)| {
+        let within = move || {
+            let house = set_up();
+            test(&house);
+            close(&house);
+        };
+        (name, within)
+    }))
+}
+
 /// Prints a line.
 fn say(line: &str) {
     // Whoever reads along may have stopped.

@@ -340,6 +340,20 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    fn made(vertex: VertexId, name: &str) -> Event<'_> {
+        Event::Vertex { vertex, name }
+    }
+
+    fn started(vertex: VertexId, millis: u64) -> Event<'static> {
+        let at = at(millis);
+        Event::Started { vertex, at }
+    }
+
+    fn done(vertex: VertexId, millis: u64) -> Event<'static> {
+        let at = at(millis);
+        Event::Done { vertex, at }
+    }
+
     fn log(vertex: VertexId, bytes: &[u8], millis: u64) -> Event<'_> {
         Event::Log {
             vertex,
@@ -361,28 +375,16 @@ mod tests {
     #[test]
     fn one_vertex_after_the_other() {
         let (text, _) = shown(&[
-            Event::Vertex {
-                vertex: A,
-                name: "[1/2] FROM busybox",
-            },
-            Event::Vertex {
-                vertex: B,
-                name: "[2/2] RUN make\nit",
-            },
+            made(A, "[1/2] FROM busybox"),
+            made(B, "[2/2] RUN make\nit"),
             Event::Cached {
                 vertex: A,
                 at: at(1),
             },
-            Event::Started {
-                vertex: B,
-                at: at(10),
-            },
+            started(B, 10),
             log(B, b"hel", 20),
             log(B, b"lo\r\nrest", 59),
-            Event::Done {
-                vertex: B,
-                at: at(310),
-            },
+            done(B, 310),
         ]);
         assert_eq!(
             text,
@@ -393,33 +395,15 @@ mod tests {
     #[test]
     fn two_at_once_are_kept_apart() {
         let (text, _) = shown(&[
-            Event::Vertex {
-                vertex: A,
-                name: "a",
-            },
-            Event::Vertex {
-                vertex: B,
-                name: "b",
-            },
-            Event::Started {
-                vertex: A,
-                at: at(0),
-            },
-            Event::Started {
-                vertex: B,
-                at: at(0),
-            },
+            made(A, "a"),
+            made(B, "b"),
+            started(A, 0),
+            started(B, 0),
             log(A, b"1\n", 100),
             log(B, b"2\n", 200),
             log(A, b"3\n", 300),
-            Event::Done {
-                vertex: A,
-                at: at(400),
-            },
-            Event::Done {
-                vertex: B,
-                at: at(500),
-            },
+            done(A, 400),
+            done(B, 500),
         ]);
         assert_eq!(
             text,
@@ -430,32 +414,14 @@ mod tests {
     #[test]
     fn a_silent_one_gives_way() {
         let (text, _) = shown(&[
-            Event::Vertex {
-                vertex: A,
-                name: "a",
-            },
-            Event::Vertex {
-                vertex: B,
-                name: "b",
-            },
-            Event::Started {
-                vertex: A,
-                at: at(0),
-            },
-            Event::Started {
-                vertex: B,
-                at: at(0),
-            },
+            made(A, "a"),
+            made(B, "b"),
+            started(A, 0),
+            started(B, 0),
             log(A, b"1\n", 100),
             log(B, b"2\n", 1200),
-            Event::Done {
-                vertex: A,
-                at: at(1300),
-            },
-            Event::Done {
-                vertex: B,
-                at: at(1400),
-            },
+            done(A, 1300),
+            done(B, 1400),
         ]);
         assert_eq!(
             text,
@@ -466,14 +432,8 @@ mod tests {
     #[test]
     fn names_and_messages_do_not_steer_the_terminal() {
         let (text, _) = shown(&[
-            Event::Vertex {
-                vertex: A,
-                name: "[2/2] RUN \u{1b}]0;x\u{7}",
-            },
-            Event::Started {
-                vertex: A,
-                at: at(0),
-            },
+            made(A, "[2/2] RUN \u{1b}]0;x\u{7}"),
+            started(A, 0),
             Event::Failed {
                 vertex: A,
                 message: "no \u{1b}[2J\u{9b}\tfile",
@@ -489,14 +449,8 @@ mod tests {
     #[test]
     fn a_failure_repeats_the_last_lines() {
         let (text, formatter) = shown(&[
-            Event::Vertex {
-                vertex: A,
-                name: "[2/2] RUN false",
-            },
-            Event::Started {
-                vertex: A,
-                at: at(0),
-            },
+            made(A, "[2/2] RUN false"),
+            started(A, 0),
             log(A, b"oh no\n", 100),
             Event::Failed {
                 vertex: A,

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gantry_model::Digest;
 use gantry_model::image::{History, ImageConfig};
 
 use super::Solver;
@@ -29,8 +28,7 @@ impl Solver<'_> {
         config: &ImageConfig,
         history: &[History],
     ) -> Result<(), BuildError> {
-        let secrets = self.lent_secrets(target)?;
-        let Some(search) = Search::new(pairs(&secrets)) else {
+        let Some(search) = &self.search else {
             return Ok(());
         };
         let texts = [serde_json::to_vec(config), serde_json::to_vec(history)];
@@ -46,9 +44,15 @@ impl Solver<'_> {
             .iter()
             .filter(|own| own.created.is_some())
         {
-            self.search_layer(target, layer, &search)?;
+            let searched = self.search_layer(layer, search);
+            searched.map_err(|error| self.error(self.maker(target, layer), error))?;
         }
         Ok(())
+    }
+
+    /// What nothing of may be in the image of `target`; `None` where no step borrows anything.
+    pub(super) fn search_for(&self, target: NodeId) -> Result<Option<Search>, BuildError> {
+        Ok(Search::new(pairs(&self.lent_secrets(target)?)))
     }
 
     /// Fails when a step left a secret that it borrowed in its layer: such a layer is never
@@ -56,12 +60,14 @@ impl Solver<'_> {
     pub(super) fn search_step(
         &self,
         operation: &RunOperation,
-        diff_id: Digest,
+        layer: &Layer,
     ) -> Result<(), StepError> {
-        let secrets = self.borrowed(operation)?;
-        match Search::new(pairs(&secrets)) {
-            Some(search) => self.search_folders(diff_id, &search),
-            None => Ok(()),
+        let borrows = |mount: &Mount| matches!(mount, Mount::Secret(_));
+        match &self.search {
+            Some(search) if operation.mounts.iter().any(borrows) => {
+                self.search_layer(layer, search)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -89,25 +95,14 @@ impl Solver<'_> {
     }
 
     /// A layer that was clean of the same secrets before is not read again.
-    fn search_layer(
-        &self,
-        target: NodeId,
-        layer: &Layer,
-        search: &Search,
-    ) -> Result<(), BuildError> {
-        let failed = |error| self.error(self.maker(target, layer), error);
+    fn search_layer(&self, layer: &Layer, search: &Search) -> Result<(), StepError> {
         let mut fields = Fields::new("leaks");
         fields.bytes(&search.digest).bytes(layer.diff_id.as_bytes());
         let key = Key(fields.finish());
-        if self.cache.find(&key).map_err(failed)?.is_some() {
+        if self.cache.find(&key)?.is_some() {
             return Ok(());
         }
-        self.search_folders(layer.diff_id, search).map_err(failed)?;
-        self.cache.record(&[key], layer, "").map_err(failed)
-    }
-
-    fn search_folders(&self, diff_id: Digest, search: &Search) -> Result<(), StepError> {
-        for folder in self.setting.store.layers().lowers(&[diff_id])? {
+        for folder in self.setting.store.layers().lowers(&[layer.diff_id])? {
             let found = search.in_folder(&folder);
             if let Some(leak) = found.map_err(|source| StepError::io("search", &folder, source))? {
                 return Err(StepError::Leaked {
@@ -116,7 +111,7 @@ impl Solver<'_> {
                 });
             }
         }
-        Ok(())
+        self.cache.record(&[key], layer, "")
     }
 
     /// The step that made a layer.

@@ -199,12 +199,9 @@ impl Solver<'_> {
                     .collect::<Vec<_>>(),
                 &output,
             )?;
-            self.search_step(operation, made.diff_id)?;
-            Ok((
-                self.layer(&made),
-                vec![key],
-                cache::describe_run(base, operation),
-            ))
+            let layer = self.layer(&made);
+            self.search_step(operation, &layer)?;
+            Ok((layer, vec![key], cache::describe_run(base, operation)))
         })
     }
 }

@@ -5,8 +5,8 @@ use crate::ast::{
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expand::ExpandError;
-use crate::size;
 use crate::source::Span;
+use gantry_model::quantity::parse_bytes;
 
 /// Replaces the variables of one value.
 pub(crate) type Expander<'e> = &'e mut dyn FnMut(&str) -> Result<String, ExpandError>;
@@ -310,7 +310,7 @@ impl Options {
             "required" => self.required = Some(field.switch()?),
             "size" => {
                 let value = field.text()?;
-                let parsed = size::parse(&value);
+                let parsed = parse_bytes(&value);
                 self.size = Some(parsed.map_err(|_| MountError::InvalidValue {
                     key: "size".to_owned(),
                     value,

@@ -76,7 +76,7 @@ impl Containers<'_> {
         spec: &ExecSpec,
     ) -> Result<Process, ContainerError> {
         let who = spec.user.as_deref().unwrap_or(&record.process.user);
-        let user = resolve_inside(pid, who, &record.spec.group_add)?;
+        let user = resolve_inside(&record.name, pid, who, &record.spec.group_add)?;
         let privileged = spec.privileged || record.spec.privileged;
         let capabilities = capabilities::decide(
             &record.spec.cap_add,
@@ -137,12 +137,19 @@ fn last_of_each(variables: Vec<String>) -> Vec<String> {
 
 /// Resolves a user by the files that the container sees at this moment.
 fn resolve_inside(
+    name: &str,
     pid: u32,
     who: &str,
     further: &[String],
 ) -> Result<user::ResolvedUser, ContainerError> {
     let root = std::path::PathBuf::from(format!("/proc/{pid}/root"));
-    let directory = Directory::open(&root).map_err(file("open", &root))?;
+    let directory = Directory::open(&root).map_err(|error| match error.kind() {
+        // It has ended since it was looked at.
+        io::ErrorKind::NotFound => ContainerError::NotRunning {
+            name: name.to_owned(),
+        },
+        _ => file("open", &root)(error),
+    })?;
     let read = |path: &str| {
         read_inside(&directory, path).map_err(file("read the container's", path.as_ref()))
     };

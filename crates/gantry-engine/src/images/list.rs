@@ -244,28 +244,8 @@ fn named_rows(image: &Image, patterns: &[String], row: &ImageRow) -> Vec<ImageRo
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::image;
     use super::*;
-    use gantry_store::RepoDigest;
-
-    fn image(tags: &[&str], digests: &[&str]) -> Image {
-        let digest = Digest::from_bytes([7; 32]);
-        Image {
-            id: digest,
-            config: gantry_model::image::ImageConfig::default(),
-            layers: Vec::new(),
-            tags: tags.iter().map(|t| t.parse().unwrap()).collect(),
-            digests: digests
-                .iter()
-                .map(|r| RepoDigest {
-                    repository: (*r).to_owned(),
-                    digest,
-                    media_type: String::new(),
-                })
-                .collect(),
-            blobs: Vec::new(),
-            stored: 0,
-        }
-    }
 
     fn names(image: &Image, patterns: &[&str]) -> Vec<String> {
         let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();

@@ -170,29 +170,10 @@ impl Images<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::image;
     use super::*;
     use crate::roots::ContainerUse;
     use gantry_model::ContainerId;
-
-    fn image(tags: &[&str], digests: &[&str]) -> Image {
-        let digest = Digest::from_bytes([7; 32]);
-        Image {
-            id: digest,
-            config: gantry_model::image::ImageConfig::default(),
-            layers: Vec::new(),
-            tags: tags.iter().map(|t| t.parse().unwrap()).collect(),
-            digests: digests
-                .iter()
-                .map(|r| RepoDigest {
-                    repository: (*r).to_owned(),
-                    digest,
-                    media_type: String::new(),
-                })
-                .collect(),
-            blobs: Vec::new(),
-            stored: 0,
-        }
-    }
 
     fn used(running: bool) -> ContainerUse {
         ContainerUse {

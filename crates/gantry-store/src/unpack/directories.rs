@@ -1,7 +1,7 @@
 //! Finding the directory an entry lies in.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
@@ -23,6 +23,43 @@ const HANDLE: OFlags = OFlags::PATH
 pub(super) struct Parent {
     pub(super) handle: Rc<OwnedFd>,
     pub(super) path: Rc<[u8]>,
+}
+
+/// Where an entry goes.
+#[derive(Debug)]
+pub(super) struct Spot<'p> {
+    /// The directory it lies in.
+    pub(super) parent: Parent,
+    /// Its name there.
+    pub(super) name: &'p [u8],
+    /// Its path as the archive writes it.
+    pub(super) path: &'p [u8],
+}
+
+impl Spot<'_> {
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.parent.fd()
+    }
+
+    /// Its path without symbolic links.
+    pub(super) fn real_path(&self) -> Vec<u8> {
+        tree::join(&self.parent.path, self.name)
+    }
+
+    /// What stands there.
+    pub(super) fn status(&self) -> Result<Option<fs::Stat>, UnpackError> {
+        match fs::statat(self.directory(), self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) => Ok(Some(status)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(UnpackError::entry("look at", self.path, errno)),
+        }
+    }
+
+    /// Takes away what is no directory.
+    pub(super) fn unlink(&self) -> Result<(), UnpackError> {
+        fs::unlinkat(self.directory(), self.name, AtFlags::empty())
+            .map_err(|errno| UnpackError::entry("replace", self.path, errno))
+    }
 }
 
 /// A directory that this archive made or changed.
@@ -272,7 +309,7 @@ pub(crate) fn is_whiteout(status: &fs::Stat) -> bool {
 }
 
 impl Parent {
-    pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
 }

@@ -7,7 +7,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::directories::{Known, Parent};
+use super::directories::{Known, Parent, Spot};
 use super::unpacker::Unpacker;
 use super::{OverlayNames, Owners, RootListing, UnpackError};
 use crate::tar::{Entry, Timestamp, Xattr};
@@ -95,12 +95,11 @@ impl Unpacker<'_> {
     /// Sets everything on a link, device or FIFO.
     pub(super) fn finish_node(
         &mut self,
-        parent: &Parent,
-        name: &[u8],
+        spot: &Spot<'_>,
         metadata: &Metadata,
         is_link: bool,
-        path: &[u8],
     ) -> Result<(), UnpackError> {
+        let (parent, name, path) = (&spot.parent, spot.name, spot.path);
         if let Some((uid, gid)) = metadata.owner {
             let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
             let changed = fs::chownat(parent.fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);

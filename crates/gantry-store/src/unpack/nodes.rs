@@ -1,12 +1,12 @@
 //! Making files, directories, links and devices.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Tape;
-use super::directories::{Known, Missing, Parent, made_with};
+use super::directories::{Known, Missing, Spot, made_with};
 use super::error::{UnpackError, show};
 use super::unpacker::Unpacker;
 use crate::limits::Limit;
@@ -20,15 +20,13 @@ impl Unpacker<'_> {
         path: &[u8],
         mut entry: Entry,
     ) -> Result<(), UnpackError> {
-        let parent = self.parent_of(path)?;
-        let (_, name) = tree::split_last(path);
+        let spot = self.spot(path)?;
         let asked = entry.mode & 0o777;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = self.make(reader, &parent, name, path, |parent, name| {
+        let file = self.make(reader, &spot, |parent, name| {
             fs::openat(parent, name, flags, Mode::from_raw_mode(asked))
         })?;
-        let real_path = tree::join(&parent.path, name);
         let whole = [Fragment {
             offset: 0,
             length: entry.size,
@@ -38,7 +36,7 @@ impl Unpacker<'_> {
             None if entry.size == 0 => &[],
             None => &whole,
         };
-        self.write_content(reader, &file, fragments, path, &real_path)?;
+        self.write_content(reader, &file, fragments, &spot)?;
         if entry.sparse.is_some() {
             fs::ftruncate(&file, entry.size).map_err(|e| UnpackError::entry("size", path, e))?;
         }
@@ -54,16 +52,15 @@ impl Unpacker<'_> {
         reader: &mut Reader<T>,
         file: &OwnedFd,
         fragments: &[Fragment],
-        path: &[u8],
-        real_path: &[u8],
+        spot: &Spot<'_>,
     ) -> Result<(), UnpackError> {
         if fragments.is_empty() {
             return Ok(());
         }
-        let failed = |source| UnpackError::entry("write", path, source);
+        let failed = |source| UnpackError::entry("write", spot.path, source);
         reader
             .source_mut()
-            .start_file(real_path, fragments)
+            .start_file(&spot.real_path(), fragments)
             .map_err(failed)?;
         for fragment in fragments {
             let mut offset = fragment.offset;
@@ -93,36 +90,34 @@ impl Unpacker<'_> {
         mut entry: Entry,
     ) -> Result<(), UnpackError> {
         let metadata = self.metadata_of(&mut entry);
-        let parent = self.parent_of(path)?;
-        let (_, name) = tree::split_last(path);
-        let real_path = tree::join(&parent.path, name);
+        let spot = self.spot(path)?;
         let (mode, made_with) = self.directories.making_mode(entry.mode);
         let mut opaque = false;
         let mut existed = false;
         loop {
-            match fs::mkdirat(parent.fd(), name, mode) {
+            match fs::mkdirat(spot.directory(), spot.name, mode) {
                 Ok(()) => break,
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(UnpackError::entry("make the directory", path, errno)),
             }
-            let Some(status) = status_of(&parent, name, path)? else {
+            let Some(status) = spot.status()? else {
                 continue;
             };
             if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
                 existed = true;
                 break;
             }
-            if self.take_whiteout(&parent, name, &status, path)? {
+            if self.take_whiteout(&spot, &status)? {
                 opaque = true;
                 continue;
             }
-            self.replace(reader, &parent, name, path)?;
+            self.replace(reader, &spot)?;
         }
         self.unpacked.disk_usage += 4096;
         let known = self
             .directories
             .known
-            .entry(real_path)
+            .entry(spot.real_path())
             .or_insert_with(|| Known {
                 existed,
                 made_with,
@@ -140,13 +135,12 @@ impl Unpacker<'_> {
         mut entry: Entry,
     ) -> Result<(), UnpackError> {
         let target = std::mem::take(&mut entry.link);
-        let parent = self.parent_of(path)?;
-        let (_, name) = tree::split_last(path);
-        self.make(reader, &parent, name, path, |parent, name| {
+        let spot = self.spot(path)?;
+        self.make(reader, &spot, |parent, name| {
             fs::symlinkat(&target[..], parent, name)
         })?;
         let metadata = self.metadata_of(&mut entry);
-        self.finish_node(&parent, name, &metadata, true, path)
+        self.finish_node(&spot, &metadata, true)
     }
 
     pub(super) fn node<T: Tape>(
@@ -176,10 +170,9 @@ impl Unpacker<'_> {
             fs::makedev(major, minor)
         };
         let mode = Mode::from_raw_mode(entry.mode);
-        let parent = self.parent_of(path)?;
-        let (_, name) = tree::split_last(path);
+        let spot = self.spot(path)?;
         let mut refused = false;
-        self.make(reader, &parent, name, path, |parent, name| {
+        self.make(reader, &spot, |parent, name| {
             match fs::mknodat(parent, name, file_type, mode, device) {
                 // Without the right to make devices: as Docker, go on without them.
                 Err(Errno::PERM) if file_type != FileType::Fifo => {
@@ -194,7 +187,7 @@ impl Unpacker<'_> {
             return Ok(());
         }
         let metadata = self.metadata_of(&mut entry);
-        self.finish_node(&parent, name, &metadata, false, path)
+        self.finish_node(&spot, &metadata, false)
     }
 
     pub(super) fn hard_link<T: Tape>(
@@ -229,14 +222,17 @@ impl Unpacker<'_> {
         target: &[u8],
     ) -> Result<bool, UnpackError> {
         let (target_parent, target_name) = tree::split_last(target);
-        let Some(source) = self
+        let found = self
             .directories
-            .find(target_parent, path, Missing::Report)?
-        else {
+            .find(target_parent, path, Missing::Report)?;
+        let Some(source) = found.map(|parent| Spot {
+            parent,
+            name: target_name,
+            path,
+        }) else {
             return Ok(false);
         };
-        let failed = |errno| UnpackError::entry("link", path, errno);
-        let Some(status) = status_of(&source, target_name, path)? else {
+        let Some(status) = source.status()? else {
             return Ok(false);
         };
         if self.options.whiteouts.is_some() && super::directories::is_whiteout(&status) {
@@ -248,28 +244,23 @@ impl Unpacker<'_> {
                 target: show(target),
             });
         }
-        let parent = self.parent_of(path)?;
-        let (_, name) = tree::split_last(path);
-        match fs::linkat(
-            source.fd(),
-            target_name,
-            parent.fd(),
-            name,
-            AtFlags::empty(),
-        ) {
+        let spot = self.spot(path)?;
+        let link = |parent: BorrowedFd<'_>, name: &[u8]| {
+            let (from, old) = (source.directory(), source.name);
+            fs::linkat(from, old, parent, name, AtFlags::empty())
+        };
+        match link(spot.directory(), spot.name) {
             Ok(()) => return Ok(true),
             Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed(errno)),
+            Err(errno) => return Err(UnpackError::entry("link", path, errno)),
         }
         // A link to itself, or to what it is linked to already: nothing to replace.
-        if let Some(there) = status_of(&parent, name, path)?
+        if let Some(there) = spot.status()?
             && (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
         {
             return Ok(true);
         }
-        self.make(reader, &parent, name, path, |parent, name| {
-            fs::linkat(source.fd(), target_name, parent, name, AtFlags::empty())
-        })?;
+        self.make(reader, &spot, link)?;
         Ok(true)
     }
 
@@ -281,9 +272,15 @@ impl Unpacker<'_> {
         let links = std::mem::take(&mut self.unpacked.foreign_links);
         for (path, target) in links {
             let (parent, name) = tree::split_last(&path);
+            let found = self.directories.find(parent, &path, Missing::Report)?;
+            let there = found.map(|parent| Spot {
+                parent,
+                name,
+                path: &path,
+            });
             // A later entry of the same name stands.
-            if let Some(parent) = self.directories.find(parent, &path, Missing::Report)?
-                && status_of(&parent, name, &path)?.is_some()
+            if let Some(there) = there
+                && there.status()?.is_some()
             {
                 continue;
             }
@@ -298,16 +295,16 @@ impl Unpacker<'_> {
     fn make<T: Tape, O>(
         &mut self,
         reader: &mut Reader<T>,
-        parent: &Parent,
-        name: &[u8],
-        path: &[u8],
-        mut make: impl FnMut(std::os::fd::BorrowedFd<'_>, &[u8]) -> Result<O, Errno>,
+        spot: &Spot<'_>,
+        mut make: impl FnMut(BorrowedFd<'_>, &[u8]) -> Result<O, Errno>,
     ) -> Result<O, UnpackError> {
         loop {
-            match make(parent.fd(), name) {
-                Err(Errno::EXIST) => self.replace(reader, parent, name, path)?,
+            match make(spot.directory(), spot.name) {
+                Err(Errno::EXIST) => self.replace(reader, spot)?,
                 Err(Errno::INTR) => {}
-                result => return result.map_err(|errno| UnpackError::entry("make", path, errno)),
+                result => {
+                    return result.map_err(|errno| UnpackError::entry("make", spot.path, errno));
+                }
             }
         }
     }
@@ -316,30 +313,28 @@ impl Unpacker<'_> {
     fn replace<T: Tape>(
         &mut self,
         reader: &mut Reader<T>,
-        parent: &Parent,
-        name: &[u8],
-        path: &[u8],
+        spot: &Spot<'_>,
     ) -> Result<(), UnpackError> {
-        let failed = |errno: Errno| UnpackError::entry("replace", path, errno);
-        let real_path = tree::join(&parent.path, name);
-        let Some(status) = status_of(parent, name, path)? else {
+        let real_path = spot.real_path();
+        let Some(status) = spot.status()? else {
             return Ok(());
         };
         match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => reader
                 .source_mut()
-                .replace(parent.fd(), name, &real_path)
-                .map_err(|source| UnpackError::entry("replace", path, source)),
+                .replace(spot.directory(), spot.name, &real_path)
+                .map_err(|source| UnpackError::entry("replace", spot.path, source)),
             FileType::Directory => {
-                self.replace_files_below(reader, parent, name, &real_path)?;
+                self.replace_files_below(reader, spot, &real_path)?;
                 self.directories.removed(&real_path);
-                tree::remove_tree(parent.fd(), name).map_err(failed)
+                tree::remove_tree(spot.directory(), spot.name)
+                    .map_err(|errno| UnpackError::entry("replace", spot.path, errno))
             }
             FileType::Symlink => {
                 self.directories.forget();
-                fs::unlinkat(parent.fd(), name, AtFlags::empty()).map_err(failed)
+                spot.unlink()
             }
-            _ => fs::unlinkat(parent.fd(), name, AtFlags::empty()).map_err(failed),
+            _ => spot.unlink(),
         }
     }
 
@@ -348,12 +343,11 @@ impl Unpacker<'_> {
     fn replace_files_below<T: Tape>(
         &mut self,
         reader: &mut Reader<T>,
-        parent: &Parent,
-        name: &[u8],
+        spot: &Spot<'_>,
         path: &[u8],
     ) -> Result<(), UnpackError> {
         let failed = |errno: Errno| UnpackError::entry("replace", path, errno);
-        let top = tree::open_directory(parent.fd(), name).map_err(failed)?;
+        let top = tree::open_directory(spot.directory(), spot.name).map_err(failed)?;
         let mut pending = vec![Vec::new()];
         while let Some(below) = pending.pop() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
@@ -375,13 +369,5 @@ impl Unpacker<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn status_of(parent: &Parent, name: &[u8], path: &[u8]) -> Result<Option<fs::Stat>, UnpackError> {
-    match fs::statat(parent.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(status) => Ok(Some(status)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(UnpackError::entry("look at", path, errno)),
     }
 }

@@ -30,7 +30,7 @@ impl<'a> Unpacker<'a> {
         // In a directory of somebody else's, a setgid bit or a default access list changes what
         // new files get: there, owners and modes are always set.
         let private = options.whiteouts.is_some();
-        let umask = if private { umask() } else { None };
+        let umask = private.then(gantry_sys::system::umask).flatten();
         let caller = if private {
             (
                 rustix::process::geteuid().as_raw(),
@@ -129,12 +129,4 @@ impl<'a> Unpacker<'a> {
         }
         Ok(normal)
     }
-}
-
-/// This process's umask, read without changing it (other threads make files, too).
-fn umask() -> Option<u32> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    // Where it cannot be read, every mode is set explicitly.
-    umask.and_then(|text| u32::from_str_radix(text.trim(), 8).ok())
 }

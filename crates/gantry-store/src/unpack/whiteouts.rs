@@ -1,9 +1,9 @@
 //! OCI whiteouts (image-spec, `layer.md`, "Whiteouts") made overlayfs's.
 
-use rustix::fs::{self, AtFlags, FileType, Mode};
+use rustix::fs::{self, FileType, Mode};
 use rustix::io::Errno;
 
-use super::directories::{Missing, Parent, components};
+use super::directories::{Missing, Parent, Spot, components};
 use super::error::{UnpackError, show};
 use super::unpacker::Unpacker;
 use crate::tree;
@@ -88,17 +88,21 @@ impl Unpacker<'_> {
     /// Whether a whiteout stood at this name, which is then taken away.
     pub(super) fn take_whiteout(
         &mut self,
-        parent: &Parent,
-        name: &[u8],
+        spot: &Spot<'_>,
         status: &fs::Stat,
-        path: &[u8],
     ) -> Result<bool, UnpackError> {
         if self.options.whiteouts.is_none() || !super::directories::is_whiteout(status) {
             return Ok(false);
         }
-        fs::unlinkat(parent.fd(), name, AtFlags::empty())
-            .map_err(|errno| UnpackError::entry("replace", path, errno))?;
+        spot.unlink()?;
         Ok(true)
+    }
+
+    /// Where an entry goes, in a directory that is made where it is only implied.
+    pub(super) fn spot<'p>(&mut self, path: &'p [u8]) -> Result<Spot<'p>, UnpackError> {
+        let parent = self.parent_of(path)?;
+        let (_, name) = tree::split_last(path);
+        Ok(Spot { parent, name, path })
     }
 
     /// The directory of an entry, made where it is only implied.

@@ -5,9 +5,9 @@
 //! is an event.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use crate::process::{Exit, Process};
+use crate::process::{Exit, Process, clone3};
 
 /// A place in the queue for an exclusive lock. Dropping it leaves the queue.
 #[derive(Debug)]
@@ -25,47 +25,17 @@ pub struct Queued<'a> {
 /// When the child that waits cannot be made.
 pub fn queue(file: BorrowedFd<'_>) -> io::Result<Queued<'_>> {
     let parent = rustix::process::getpid().as_raw_nonzero().get();
-    let mut pidfd: libc::c_int = -1;
-    let mut arguments = libc::clone_args {
-        // With a table of its own the child would hold every lock of this process a little longer.
-        flags: (libc::CLONE_PIDFD | libc::CLONE_FILES)
-            .cast_unsigned()
-            .into(),
-        pidfd: (&raw mut pidfd).addr() as u64,
-        child_tid: 0,
-        parent_tid: 0,
-        exit_signal: libc::SIGCHLD.cast_unsigned().into(),
-        stack: 0,
-        stack_size: 0,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup: 0,
-    };
-    // SAFETY: without CLONE_VM the child gets a copy of all memory, this stack included, so that
-    // returning twice from here is sound. The structure and the place for the pidfd live across
-    // the call.
-    let pid = unsafe {
-        libc::syscall(
-            libc::SYS_clone3,
-            &raw mut arguments,
-            size_of::<libc::clone_args>(),
-        )
-    };
-    match pid {
+    // With a table of its own the child would hold every lock of this process a little longer.
+    let flags = libc::CLONE_FILES.cast_unsigned().into();
+    // SAFETY: the child makes nothing but system calls.
+    match unsafe { clone3(flags, None) }? {
         // SAFETY: this is the child of that call.
-        0 => unsafe { wait_for(file.as_raw_fd(), parent) },
-        pid if pid > 0 => {
-            // SAFETY: the kernel stored a new descriptor there that nobody else owns.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
-            Ok(Queued {
-                _file: file,
-                waiter: Process::new(pid, pidfd),
-                reaped: false,
-            })
-        }
-        _ => Err(io::Error::last_os_error()),
+        None => unsafe { wait_for(file.as_raw_fd(), parent) },
+        Some(waiter) => Ok(Queued {
+            _file: file,
+            waiter,
+            reaped: false,
+        }),
     }
 }
 
@@ -151,7 +121,7 @@ mod tests {
         let queued = queue(wanted.as_fd()).unwrap();
         assert!(!is_ready(&queued, 0));
         unlock(&holder).unwrap();
-        assert!(is_ready(&queued, 10));
+        assert!(is_ready(&queued, 60));
         assert!(queued.is_held().unwrap());
         assert!(!try_lock(&third, Kind::Exclusive).unwrap());
         drop(wanted);

@@ -62,51 +62,67 @@ impl Fork<'_> {
                 "this process has several threads and cannot be forked",
             ));
         }
-        let mut pidfd: libc::c_int = -1;
-        let mut flags = libc::CLONE_PIDFD.cast_unsigned().into();
-        flags |= self.namespaces.bits();
-        let mut arguments = libc::clone_args {
-            flags,
-            pidfd: (&raw mut pidfd).addr() as u64,
-            child_tid: 0,
-            parent_tid: 0,
-            exit_signal: libc::SIGCHLD.cast_unsigned().into(),
-            stack: 0,
-            stack_size: 0,
-            tls: 0,
-            set_tid: 0,
-            set_tid_size: 0,
-            cgroup: 0,
-        };
-        if let Some(cgroup) = self.cgroup {
-            arguments.flags |= CLONE_INTO_CGROUP;
-            arguments.cgroup = cgroup.as_raw_fd().cast_unsigned().into();
-        }
-        // SAFETY: without CLONE_VM the child gets a copy of all memory, this stack included, so
-        // that returning twice from here is sound; this process has one thread, so that nothing is
-        // locked or half-changed in the copy. The structure and the place for the pidfd live
-        // across the call.
-        let pid = unsafe {
-            libc::syscall(
-                libc::SYS_clone3,
-                &raw mut arguments,
-                size_of::<libc::clone_args>(),
-            )
-        };
-        match pid {
-            0 => {
+        // SAFETY: this process has one thread, so that nothing is locked or half-changed in the
+        // copy.
+        match unsafe { clone3(self.namespaces.bits(), self.cgroup) }? {
+            Some(process) => Ok(process),
+            None => {
                 // A panic must not unwind into the parent's half of the program.
                 let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(255);
                 exit_now(code)
             }
-            pid if pid > 0 => {
-                // SAFETY: the kernel stored a new descriptor there that nobody else owns.
-                let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-                let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
-                Ok(Process::new(pid, pidfd))
-            }
-            _ => Err(io::Error::last_os_error()),
         }
+    }
+}
+
+/// Makes a child with a copy of all memory: clone3(2) with these flags beside `CLONE_PIDFD`, in
+/// this cgroup v2 directory. `None` in the child.
+///
+/// # Safety
+/// `flags` do not hold `CLONE_VM`. In the child of a process with several threads any lock may be
+/// held for ever: there, nothing but system calls may follow.
+pub(crate) unsafe fn clone3(
+    flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Option<Process>> {
+    let mut pidfd: libc::c_int = -1;
+    let own: u64 = libc::CLONE_PIDFD.cast_unsigned().into();
+    let mut arguments = libc::clone_args {
+        flags: flags | own,
+        pidfd: (&raw mut pidfd).addr() as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD.cast_unsigned().into(),
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: 0,
+    };
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.as_raw_fd().cast_unsigned().into();
+    }
+    // SAFETY: without CLONE_VM the child gets a copy of all memory, this stack included, so that
+    // returning twice from here is sound. The structure and the place for the pidfd live across
+    // the call.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    match pid {
+        0 => Ok(None),
+        pid if pid > 0 => {
+            // SAFETY: the kernel stored a new descriptor there that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
+            Ok(Some(Process::new(pid, pidfd)))
+        }
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

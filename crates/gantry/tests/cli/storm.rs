@@ -165,15 +165,14 @@ impl Storm {
             assert!(listed.contains(ended.stdout.trim()), "{told}");
         }
         for id in self.ids(&["ps", "-q", "--no-trunc"], told) {
-            let exec = self.env.gantry(["exec", &id, "true"]);
-            // It may have ended since.
+            // It may end at this moment: then it is soon said to have.
             let running = ["inspect", "-f", "{{.State.Running}}", &id];
             let restarts = command.contains(&"always");
-            assert!(
-                exec.code == 0 || restarts || self.env.gantry(running).stdout.trim() != "true",
-                "{told}: {id} is said to run: {}",
-                exec.stderr
-            );
+            wait_for(&format!("{told}: {id} runs as it is said"), || {
+                restarts
+                    || self.env.gantry(["exec", &id, "true"]).code == 0
+                    || self.env.gantry(running).stdout.trim() != "true"
+            });
         }
     }
 

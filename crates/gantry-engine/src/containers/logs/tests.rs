@@ -97,6 +97,12 @@ fn a_torn_line_is_left_out() {
 
 #[test]
 fn a_follower_passes_over_rotations() {
+    follow(10, |_| {});
+}
+
+/// Follows a log in which each line but the first is written after the follower has read the first,
+/// over files of three lines; `meanwhile` happens before it goes on.
+fn follow(lines: u32, meanwhile: impl FnOnce(&LogFiles)) {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder, Some(300));
     let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
@@ -106,13 +112,14 @@ fn a_follower_passes_over_rotations() {
     let mut reader =
         LogReader::open(settings.clone(), LogOptions::default(), Some(follower)).unwrap();
     let mut got = vec![reader.next_line().unwrap().unwrap().text];
-    for number in 1..10 {
+    for number in 1..lines {
         log.push(Stream::Stdout, format!("{number}\n").as_bytes(), TIMES[0]);
     }
+    meanwhile(&settings);
     while let Some(line) = reader.next_line().unwrap() {
         got.push(line.text);
     }
-    let want: Vec<String> = (0..10).map(|number| format!("{number}\n")).collect();
+    let want: Vec<String> = (0..lines).map(|number| format!("{number}\n")).collect();
     assert_eq!(got, want);
 }
 
@@ -153,26 +160,12 @@ fn compressed_files_are_read_like_others() {
 
 #[test]
 fn a_follower_passes_over_compression() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = settings(&folder, Some(300));
-    let mut log = LogWriter::open(&LogSettings::files(settings.clone())).unwrap();
-    log.push(Stream::Stdout, b"0\n", TIMES[0]);
-    let follower = Follower::new(&settings, None).unwrap();
-    let mut reader =
-        LogReader::open(settings.clone(), LogOptions::default(), Some(follower)).unwrap();
-    let mut got = vec![reader.next_line().unwrap().unwrap().text];
-    for number in 1..11 {
-        log.push(Stream::Stdout, format!("{number}\n").as_bytes(), TIMES[0]);
-    }
     // The file that is being read is one of them.
-    for age in 1..3 {
-        compress(&settings, age);
-    }
-    while let Some(line) = reader.next_line().unwrap() {
-        got.push(line.text);
-    }
-    let want: Vec<String> = (0..11).map(|number| format!("{number}\n")).collect();
-    assert_eq!(got, want);
+    follow(11, |settings| {
+        for age in 1..3 {
+            compress(settings, age);
+        }
+    });
 }
 
 #[test]
