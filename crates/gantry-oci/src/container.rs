@@ -113,6 +113,13 @@ impl Container {
         write_atomically(&self.folder.join(name), bytes, 0o600)
     }
 
+    /// Makes a folder in its own.
+    pub(crate) fn make_folder(&self, name: &str) -> Result<PathBuf, OciError> {
+        let path = self.folder.join(name);
+        fs::create_dir(&path).map_err(OciError::file("make", &path))?;
+        path.canonicalize().map_err(OciError::file("find", &path))
+    }
+
     /// Keeps the document it is made from: the bundle's may change afterwards.
     pub(crate) fn keep_config(&self, bytes: &[u8]) -> Result<(), OciError> {
         self.write(CONFIG, bytes)

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use gantry_runtime::hooks::{Hooks, Turn};
 use gantry_runtime::{
-    ContainerState, Created, Gate, Launch, OciOptions, RootFs, SeccompChoice, StartError, Status,
-    Stdio, Systemd,
+    CgroupHandle, ContainerState, Created, Gate, Launch, OciOptions, RootFs, SeccompChoice,
+    StartError, Status, Stdio, Systemd,
 };
 use gantry_sys::cgroup::CgroupError;
 use gantry_sys::fd;
@@ -79,7 +79,7 @@ pub(crate) fn make(root: &Root, request: &NewContainer<'_>, kind: Kind) -> Resul
     let hooks = Hooks::of(bundle.spec.hooks().as_ref())?;
     let stdio = stdio(&bundle.spec, request.console_socket, kind)?;
     check_preserved(request.preserve_fds)?;
-    name_cgroup(&mut bundle.spec, request);
+    name_cgroup(&mut bundle.spec, request.id, request.systemd.is_some());
     tell_of_sockets(&mut bundle.spec, request.listen_fds);
     let rootfs = bundle.rootfs()?;
     let folder = root.reserve(request.id)?;
@@ -125,7 +125,8 @@ fn fill(
     {
         console::send(socket, &master)?;
     }
-    container.remember(record(request, bundle, rootfs, &created)?)?;
+    let (pid, cgroup) = (created.pid(), created.cgroup());
+    container.remember(record(request.id, bundle, rootfs, pid, cgroup)?)?;
     if let Some(file) = request.pid_file {
         write_atomically(file, created.pid().to_string().as_bytes(), 0o644)?;
     }
@@ -198,12 +199,16 @@ fn may_not_make_cgroups(error: &StartError) -> bool {
 
 /// What the process reads from and writes to.
 #[derive(Debug, Clone, Copy)]
-enum StdioChoice {
+pub(crate) enum StdioChoice {
     Inherited,
     Terminal { rows: u16, columns: u16 },
 }
 
-fn stdio(spec: &Spec, socket: Option<&Path>, kind: Kind) -> Result<StdioChoice, OciError> {
+pub(crate) fn stdio(
+    spec: &Spec,
+    socket: Option<&Path>,
+    kind: Kind,
+) -> Result<StdioChoice, OciError> {
     let process = spec.process().as_ref();
     let terminal = process
         .and_then(|process| process.terminal())
@@ -254,31 +259,31 @@ fn tell_of_sockets(spec: &mut Spec, count: u32) {
 }
 
 /// Gives the container a cgroup of its own when the document names none.
-fn name_cgroup(spec: &mut Spec, request: &NewContainer<'_>) {
+pub(crate) fn name_cgroup(spec: &mut Spec, id: &str, systemd: bool) {
     let Some(linux) = spec.linux_mut() else {
         return;
     };
     let named = linux.cgroups_path().as_ref();
     if named.is_none_or(|path| path.as_os_str().is_empty()) {
-        let id = request.id;
-        let path = match request.systemd {
-            Some(_) => format!(":gantry-runtime:{id}"),
-            None => format!("/gantry-runtime-{id}"),
+        let path = match systemd {
+            true => format!(":gantry-runtime:{id}"),
+            false => format!("/gantry-runtime-{id}"),
         };
         linux.set_cgroups_path(Some(path.into()));
     }
 }
 
-fn record(
-    request: &NewContainer<'_>,
+/// What is remembered of a container whose first process is `pid`.
+pub(crate) fn record(
+    id: &str,
     bundle: &Bundle,
     rootfs: PathBuf,
-    created: &Created,
+    pid: i32,
+    cgroup: Option<&CgroupHandle>,
 ) -> Result<Record, OciError> {
-    let pid = created.pid();
-    let state = ContainerState::creating(request.id, bundle.path.clone(), &bundle.spec);
+    let state = ContainerState::creating(id, bundle.path.clone(), &bundle.spec);
     let gone = || OciError::NotRunning {
-        id: request.id.to_owned(),
+        id: id.to_owned(),
         action: "create",
     };
     Ok(Record {
@@ -287,7 +292,7 @@ fn record(
         rootfs,
         created: jiff::Timestamp::now().to_string(),
         owner: rustix::process::geteuid().as_raw(),
-        cgroup: created.cgroup().cloned(),
+        cgroup: cgroup.cloned(),
         resource_group: None,
         own_pids: bundle.spec.linux().as_ref().is_some_and(has_own_pids),
     })

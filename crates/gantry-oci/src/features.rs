@@ -45,6 +45,7 @@ pub fn features() -> Value {
         },
         "annotations": {
             "org.gantry.version": env!("CARGO_PKG_VERSION"),
+            "org.gantry.checkpoint.enabled": "true",
         },
     })
 }

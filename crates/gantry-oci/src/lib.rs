@@ -11,9 +11,11 @@
 
 mod attach;
 mod bundle;
+mod checkpoint;
 mod console;
 mod container;
 mod create;
+mod criu;
 mod delete;
 mod error;
 mod events;
@@ -24,14 +26,17 @@ mod pause;
 mod process;
 mod processes;
 mod record;
+mod restore;
 mod root;
 mod run;
 mod spec;
 mod start;
 mod update;
 
+pub use checkpoint::{Checkpoint, checkpoint};
 pub use container::Container;
 pub use create::{NewContainer, create};
+pub use criu::{CgroupMode, CriuFlag, CriuRequest};
 pub use delete::delete;
 pub use error::OciError;
 pub use events::{Event, Watch, statistics};
@@ -42,6 +47,7 @@ pub use kill::kill;
 pub use pause::{pause, resume};
 pub use processes::processes;
 pub use record::Record;
+pub use restore::{Restore, restore};
 pub use root::Root;
 pub use run::run;
 pub use spec::template;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gantry_sys::cgroup::{Cgroup, CgroupError, Directory, Stats};
+use gantry_sys::cgroup::{Cgroup, CgroupError, Directory, Entrance, Stats};
 use serde::{Deserialize, Serialize};
 
 use crate::unit::Unit;
@@ -92,6 +92,17 @@ impl CgroupHandle {
             }
         }
         found.then_some(below)
+    }
+
+    /// The way in for a child that somebody else makes.
+    pub fn entrance(&self) -> Result<Entrance, CgroupError> {
+        self.open().entrance(false)
+    }
+
+    /// The directory of the hierarchy that [`CgroupHandle::freeze`] uses; `None` when there is
+    /// none.
+    pub fn freezer(&self) -> Option<PathBuf> {
+        self.open().freezer().map(Path::to_owned)
     }
 
     /// The path of the cgroup as the document named it.

@@ -19,7 +19,7 @@ use crate::launch::{Gate, Launch, Namespaces, Stdio};
 use crate::listener::Listening;
 use crate::net_devices;
 use crate::observe::observe;
-use crate::plan::{self, IdMaps, Listener, NamespacePlan, Plan};
+use crate::plan::{self, CgroupPlan, IdMaps, Listener, NamespacePlan, Plan};
 use crate::prepared::Prepared;
 use crate::protocol::{Channel, Order, Report};
 use crate::start::await_end;
@@ -37,7 +37,7 @@ pub fn create<E: Into<PrepareError>>(
     let mut systemd = launch.oci.systemd.map(Talk::begin).transpose()?;
     observed.units = systemd.as_ref().map(|talk| talk.place().clone());
     let plan = plan::plan(launch, &observed)?;
-    let cgroup = make_cgroup(&plan, observed.cgroups.as_ref())?;
+    let cgroup = make_cgroup(plan.cgroup.as_ref(), observed.cgroups.as_ref())?;
     let mut created = match fork(launch, &plan, cgroup.as_ref()) {
         Ok(created) => created,
         Err(error) => {
@@ -125,9 +125,12 @@ fn parent_failed(action: &'static str) -> impl Fn(io::Error) -> StartError {
     move |source| StartError::Parent { action, source }
 }
 
-fn make_cgroup(plan: &Plan, layout: Option<&Layout>) -> Result<Option<Cgroup>, StartError> {
+pub(crate) fn make_cgroup(
+    wanted: Option<&CgroupPlan>,
+    layout: Option<&Layout>,
+) -> Result<Option<Cgroup>, StartError> {
     // A scope of systemd's needs the process first.
-    let Some(wanted) = plan.cgroup.as_ref().filter(|plan| plan.scope.is_none()) else {
+    let Some(wanted) = wanted.filter(|wanted| wanted.scope.is_none()) else {
         return Ok(None);
     };
     let failed = |source| StartError::Cgroup { source };
@@ -495,6 +498,17 @@ impl Running {
                 Err(error)
             }
         }
+    }
+
+    /// A child of this process that somebody else has made: the first process of a container that
+    /// was brought back from disk.
+    pub fn adopt(pid: i32, cgroup: Option<CgroupHandle>) -> io::Result<Running> {
+        Ok(Running {
+            process: Process::open(pid)?,
+            terminal: None,
+            cgroup,
+            last: None,
+        })
     }
 
     /// The process ID, seen from the caller.

@@ -13,7 +13,7 @@ mod mounts;
 mod procfs;
 mod reaper;
 mod root;
-mod target;
+pub(crate) mod target;
 pub(crate) mod toolbox;
 
 use std::convert::Infallible;

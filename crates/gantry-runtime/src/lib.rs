@@ -26,6 +26,7 @@ mod observe;
 mod plan;
 mod prepared;
 mod protocol;
+mod restore;
 mod start;
 mod state;
 pub mod supported;
@@ -41,6 +42,9 @@ pub use exit::ExitStatus;
 pub use launch::{Gate, Launch, Namespaces, OciOptions, OverlayRoot, RootFs, SeccompChoice, Stdio};
 pub use listener::Listening;
 pub use plan::{Listener, compile_seccomp};
+pub use restore::{
+    ExternalMount, external_mounts, make_cgroup, make_mount_points, restrict_devices,
+};
 pub use start::start;
 pub use state::{ContainerState, Status};
 pub use unit::Systemd;

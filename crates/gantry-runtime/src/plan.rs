@@ -3,6 +3,7 @@
 //! [`plan`] is pure: the same document, launch and [`Observed`] system give the same [`Plan`].
 
 mod container;
+mod external;
 mod labels;
 mod mount;
 mod mount_options;
@@ -26,7 +27,9 @@ use crate::hooks::Hooks;
 use crate::launch::RootFs;
 use crate::unit::{Place, Scope};
 
-pub(crate) use container::plan;
+pub(crate) use container::{cgroup, plan};
+pub use external::ExternalMount;
+pub(crate) use external::{external_mounts, mount_points};
 pub(crate) use mount_options::names as mount_option_names;
 pub(crate) use placement::Placement;
 pub(crate) use process::process;

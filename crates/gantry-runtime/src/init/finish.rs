@@ -10,7 +10,7 @@ use gantry_sys::capability::{self, Capability, Set};
 use gantry_sys::path::Directory;
 use gantry_sys::process;
 use gantry_sys::seccomp::Filter;
-use gantry_sys::{fd, pty, rlimit, scheduling};
+use gantry_sys::{devices, fd, pty, rlimit, scheduling};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 
 use super::OrFail;
@@ -82,6 +82,7 @@ impl Streams {
                 vec![slave, second, third]
             }
             Streams::Files(files) => {
+                let files = files.map(|file| own_null(&file).unwrap_or(file));
                 files.iter().try_for_each(|file| give_to(file, uid))?;
                 files.into()
             }
@@ -91,6 +92,23 @@ impl Streams {
         }
         Ok(())
     }
+}
+
+/// The container's own null device in place of the host's, which cannot be found again from inside:
+/// neither by its path nor by who writes the container to disk.
+fn own_null(file: &OwnedFd) -> Option<OwnedFd> {
+    let is_null =
+        |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| devices::is_null(&stat));
+    if !is_null(file) {
+        return None;
+    }
+    let access = rustix::fs::fcntl_getfl(file).ok()? & OFlags::ACCMODE;
+    // What lies there may be a pipe that nobody writes to.
+    let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    // An image without one keeps the host's.
+    let own = rustix::fs::open("/dev/null", flags, Mode::empty()).ok()?;
+    let plain = is_null(&own) && fd::set_nonblocking(&own, false).is_ok();
+    plain.then_some(own)
 }
 
 /// Gives a pipe to the user of the process, so that it can open `/dev/stdout`.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use gantry_sys::devices;
 use gantry_sys::mount::{Attributes, Change, FsContext, Mount, MountError};
 use gantry_sys::path::Directory;
-use rustix::fs::{FileType, OFlags, Stat, fstat};
+use rustix::fs::{FileType, OFlags, fstat};
 
 use super::{OrFail, mount_failed};
 use crate::error::Step;
@@ -54,12 +54,10 @@ fn another(
 /// The container's own null device, if it has a true one; else the host's.
 fn null_device(root: &Directory) -> Result<Mount, MountError> {
     let own = root.open_beneath("dev/null", OFlags::PATH, 0);
-    let is_null = |stat: Stat| {
-        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
-            && stat.st_rdev == devices::make(1, 3)
-    };
     match own {
-        Ok(own) if fstat(&own).is_ok_and(is_null) => Mount::copy_of_fd(&own, false),
+        Ok(own) if fstat(&own).is_ok_and(|stat| devices::is_null(&stat)) => {
+            Mount::copy_of_fd(&own, false)
+        }
         _ => Mount::copy_of(Path::new("/dev/null"), false),
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use gantry_sys::mount::{self, Attributes, Change, FsContext, Mount, Overlay};
+use gantry_sys::mount::{self, Attributes, Change, FsContext, Mount, Overlay, Propagation};
 use gantry_sys::path::Directory;
 use gantry_sys::process::{self, Namespace};
 use rustix::fs::{FileType, OFlags, fstat};
@@ -91,7 +91,12 @@ fn mount_one(root: &Directory, plan: &MountPlan, copy: Option<&OwnedFd>) -> Resu
             finish(root, plan, &made, &place)
         }
         MountSource::Remount => remount(root, plan),
-        MountSource::CgroupUnified { directory } => bind(root, plan, directory, false),
+        MountSource::CgroupUnified { directory } => {
+            let failed = || mount_failed(Step::MountSource, directory);
+            let copy = Mount::copy_of(directory, false).map_err(failed())?;
+            copy.change(&alone(), false).map_err(failed())?;
+            place(root, plan, &copy, directory)
+        }
         MountSource::CgroupHierarchies { directories, links } => {
             cgroups(root, plan, directories, links)
         }
@@ -235,6 +240,15 @@ fn finish(
     Ok(())
 }
 
+/// A copy of a cgroup mount need not follow the host's: a container that does could not be written
+/// to disk.
+fn alone() -> Change<'static> {
+    Change {
+        propagation: Some(Propagation::Private),
+        ..Change::default()
+    }
+}
+
 /// Several hierarchies: a tmpfs with the container's own directory of each.
 fn cgroups(
     root: &Directory,
@@ -268,7 +282,7 @@ fn cgroups(
     let change = Change {
         set: plan.change.set,
         clear: plan.change.clear,
-        ..Change::default()
+        ..alone()
     };
     tmpfs
         .change(&change, true)

@@ -21,7 +21,7 @@ use crate::protocol::Failure;
 const MOST_LINKS: usize = 40;
 
 /// The directory at `path`, made if it is missing.
-pub(super) fn directory(root: &Directory, path: &Path) -> Result<OwnedFd, Failure> {
+pub(crate) fn directory(root: &Directory, path: &Path) -> Result<OwnedFd, Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     match root.open_in_root(path, flags, 0) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -33,7 +33,7 @@ pub(super) fn directory(root: &Directory, path: &Path) -> Result<OwnedFd, Failur
 }
 
 /// The file at `path`, made (empty) if it is missing.
-pub(super) fn file(root: &Directory, path: &Path) -> Result<OwnedFd, Failure> {
+pub(crate) fn file(root: &Directory, path: &Path) -> Result<OwnedFd, Failure> {
     match root.open_in_root(path, OFlags::PATH, 0) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => ensure_file(root, path),
         other => other,

@@ -21,20 +21,12 @@ use crate::unit::{Place, Scope};
 pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, PlanError> {
     let spec = launch.spec;
     refuse_unsupported(spec)?;
-    let linux = spec
-        .linux()
-        .as_ref()
-        .ok_or(PlanError::Missing { field: "linux" })?;
+    let linux = linux(spec)?;
     let namespaces = namespace::namespaces(linux)?;
     let confined = observed.user_namespace || namespaces.new.contains(Namespace::User);
     let cgroup = cgroup(spec, linux, observed)?;
     let cgroup_path = cgroup.as_ref().map(|cgroup| cgroup.path.as_path());
-    let mounts = spec
-        .mounts()
-        .iter()
-        .flatten()
-        .map(|document| mount::mount(document, observed, cgroup_path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mounts = mount::mounts(spec, observed, cgroup_path)?;
     let mounts = mount::labelled(mounts, linux, observed)?;
     let fill_dev = !mount::binds(&mounts, Path::new("/dev"));
     let terminal = match launch.stdio {
@@ -76,6 +68,12 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
     })
 }
 
+/// The part of a document that is about Linux.
+pub(super) fn linux(spec: &Spec) -> Result<&Linux, PlanError> {
+    let missing = PlanError::Missing { field: "linux" };
+    spec.linux().as_ref().ok_or(missing)
+}
+
 fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     let linux = spec.linux().as_ref();
     let asked = [
@@ -104,7 +102,8 @@ fn invalid(field: &'static str, value: impl ToString, reason: &'static str) -> P
     }
 }
 
-fn cgroup(
+/// The cgroup that a document asks for.
+pub(crate) fn cgroup(
     spec: &Spec,
     linux: &Linux,
     observed: &Observed,
@@ -226,7 +225,7 @@ const DEFAULT_DEVICES: [(&str, u32, u32); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
-fn devices(linux: &Linux, bind: bool) -> Result<Vec<DevicePlan>, PlanError> {
+pub(super) fn devices(linux: &Linux, bind: bool) -> Result<Vec<DevicePlan>, PlanError> {
     let mut devices: Vec<DevicePlan> = DEFAULT_DEVICES
         .iter()
         .map(|(path, major, minor)| DevicePlan {

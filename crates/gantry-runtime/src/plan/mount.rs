@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gantry_sys::cgroup::Layout;
-use oci_spec::runtime::{Linux, Mount};
+use oci_spec::runtime::{Linux, Mount, Spec};
 
 use super::container::inside_path;
 use super::mount_options::{self, MountOptions};
@@ -11,8 +11,20 @@ use super::namespace::mappings;
 use super::{IdMaps, MountPlan, MountSource, Observed, labels};
 use crate::error::PlanError;
 
+/// The mounts of a document, in its order. `cgroup` is the path of the container's own.
+pub(super) fn mounts(
+    spec: &Spec,
+    observed: &Observed,
+    cgroup: Option<&Path>,
+) -> Result<Vec<MountPlan>, PlanError> {
+    let documents = spec.mounts().iter().flatten();
+    documents
+        .map(|document| mount(document, observed, cgroup))
+        .collect()
+}
+
 /// What one mount of the document comes to.
-pub(super) fn mount(
+fn mount(
     document: &Mount,
     observed: &Observed,
     cgroup: Option<&Path>,

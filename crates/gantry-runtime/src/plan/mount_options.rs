@@ -99,7 +99,7 @@ impl MountChange {
 
 /// Every option that is not simply handed to the file system.
 pub(crate) fn names() -> Vec<&'static str> {
-    const OTHERS: [&str; 18] = [
+    const OTHERS: [&str; 16] = [
         "async",
         "bind",
         "defaults",
@@ -110,8 +110,6 @@ pub(crate) fn names() -> Vec<&'static str> {
         "noiversion",
         "nolazytime",
         "nomand",
-        "norelatime",
-        "nostrictatime",
         "rbind",
         "remount",
         "ridmap",
@@ -119,7 +117,7 @@ pub(crate) fn names() -> Vec<&'static str> {
         "sync",
         "tmpcopyup",
     ];
-    const ATTRIBUTES: [(&str, &str); 15] = [
+    const ATTRIBUTES: [(&str, &str); 18] = [
         ("atime", "ratime"),
         ("dev", "rdev"),
         ("diratime", "rdiratime"),
@@ -128,6 +126,8 @@ pub(crate) fn names() -> Vec<&'static str> {
         ("nodev", "rnodev"),
         ("nodiratime", "rnodiratime"),
         ("noexec", "rnoexec"),
+        ("norelatime", "rnorelatime"),
+        ("nostrictatime", "rnostrictatime"),
         ("nosuid", "rnosuid"),
         ("nosymfollow", "rnosymfollow"),
         ("relatime", "rrelatime"),
@@ -135,6 +135,7 @@ pub(crate) fn names() -> Vec<&'static str> {
         ("rw", "rrw"),
         ("strictatime", "rstrictatime"),
         ("suid", "rsuid"),
+        ("symfollow", "rsymfollow"),
     ];
     const PROPAGATIONS: [&str; 8] = [
         "private",
@@ -148,7 +149,6 @@ pub(crate) fn names() -> Vec<&'static str> {
     ];
     let mut names: Vec<&str> = OTHERS.into_iter().chain(PROPAGATIONS).collect();
     names.extend(ATTRIBUTES.into_iter().flat_map(|(own, all)| [own, all]));
-    names.extend(["symfollow", "rsymfollow"]);
     names.sort_unstable();
     names
 }
@@ -229,6 +229,16 @@ mod tests {
         assert_eq!(got.change.set, Attributes::NO_ACCESS_TIME);
         let got = read("noatime,relatime");
         assert_eq!(got.change.set, Attributes::NONE);
+    }
+
+    #[test]
+    fn names_are_not_handed_to_file_systems() {
+        for name in names() {
+            let got = read(name);
+            let flag = matches!(name, "sync" | "dirsync" | "lazytime");
+            assert_eq!(got.parameters.is_empty(), !flag, "{name}");
+            assert_eq!(got.unsupported, None, "{name}");
+        }
     }
 
     #[test]

@@ -227,7 +227,8 @@ impl Cgroup {
         }
     }
 
-    fn apply_devices(&self, settings: &Settings) -> Result<(), CgroupError> {
+    /// Applies device rules to a cgroup that was made without any.
+    pub fn apply_devices(&self, settings: &Settings) -> Result<(), CgroupError> {
         let Some(rules) = &settings.devices else {
             return Ok(());
         };

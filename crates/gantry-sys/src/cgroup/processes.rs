@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -89,13 +90,21 @@ impl Cgroup {
             .is_some_and(|state| state.trim() != "THAWED")
     }
 
+    /// The directory that processes are frozen by; `None` when no hierarchy can.
+    pub fn freezer(&self) -> Option<&Path> {
+        self.v2_freezer().or_else(|| self.v1_of("freezer"))
+    }
+
+    fn v2_freezer(&self) -> Option<&Path> {
+        self.v2()
+            .filter(|directory| directory.join("cgroup.freeze").exists())
+    }
+
     fn set_frozen(&self, frozen: bool) -> Result<(), CgroupError> {
-        if let Some(directory) = self.v2() {
+        if let Some(directory) = self.v2_freezer() {
             let file = directory.join("cgroup.freeze");
-            if file.exists() {
-                write_value(&file, if frozen { "1" } else { "0" })?;
-                return wait_for_event(directory, "frozen", u64::from(frozen));
-            }
+            write_value(&file, if frozen { "1" } else { "0" })?;
+            return wait_for_event(directory, "frozen", u64::from(frozen));
         }
         let Some(directory) = self.v1_of("freezer") else {
             return Err(CgroupError::MissingController {

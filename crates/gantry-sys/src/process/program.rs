@@ -29,6 +29,23 @@ impl Program {
         })
     }
 
+    /// Prepares a program with this process's own environment.
+    pub fn inheriting<S: AsRef<OsStr>>(
+        path: &OsStr,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> io::Result<Program> {
+        let own = std::env::vars_os().map(|(mut line, value)| {
+            line.push("=");
+            line.push(value);
+            line
+        });
+        Ok(Program {
+            path: c_string(path)?,
+            arguments: c_strings(arguments)?,
+            environment: c_strings(own)?,
+        })
+    }
+
     /// Sets another path, everything else staying.
     pub fn set_path(&mut self, path: &OsStr) -> io::Result<()> {
         self.path = c_string(path)?;

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use gantry_oci::{Root, Systemd};
+use gantry_runtime::hooks::HookError;
 
 use crate::context::Context;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{CommandError, Exit, Failure, Outcome};
 use crate::output::ui::Ui;
 use flags::{VERBS, Verb};
 use log::Log;
@@ -57,6 +58,8 @@ pub(crate) struct Call<'a> {
     rootless: bool,
     /// The systemd that makes cgroups, where they are not made in the file system.
     systemd: Option<Systemd>,
+    /// The criu to use; that of the search path by default.
+    criu: Option<PathBuf>,
     /// The command's own words.
     words: Words,
 }
@@ -135,6 +138,7 @@ fn call(ui: &Ui, global: &Words, verb: &'static Verb, log: &Log) -> Outcome {
         root: Root::at(state_root(global, root_privilege)),
         systemd: systemd(global, root_privilege)?,
         rootless,
+        criu: global.path("criu"),
         words,
     })
 }
@@ -184,6 +188,28 @@ impl Call<'_> {
     /// The container that is meant.
     fn id(&self) -> String {
         self.words.positional(0).unwrap_or_default().to_owned()
+    }
+
+    /// The bundle that is meant.
+    fn bundle(&self) -> PathBuf {
+        let named = self.words.path("bundle");
+        named.unwrap_or_else(|| PathBuf::from("."))
+    }
+
+    /// Has the container's orphans come to this process, when it stays.
+    fn take_in_orphans(&self, detach: bool) -> Result<(), Failure> {
+        if !detach && !self.words.is_set("no-subreaper") {
+            gantry_sys::process::become_reaper()
+                .map_err(CommandError::file("take in orphans of", self.id()))?;
+        }
+        Ok(())
+    }
+
+    /// Says which hooks failed when nothing depended on them any more.
+    fn warn_of(&self, hooks: Vec<HookError>) {
+        for hook in hooks {
+            self.log.warning(self.ui, &hook.to_string());
+        }
     }
 
     /// How many descriptors are handed over, those of socket activation included.

@@ -2,6 +2,7 @@
 
 mod bundles;
 pub(crate) mod callers;
+mod checkpoint;
 mod document;
 mod hooks;
 mod life;

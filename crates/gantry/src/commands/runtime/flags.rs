@@ -54,7 +54,7 @@ pub(super) const GLOBAL: &[Flag] = &[
     value("log-format", None, "FORMAT", "text or json"),
     value("log-level", None, "LEVEL", ""),
     value("root", None, "PATH", "Folder of the containers' state"),
-    value("criu", None, "PATH", ""),
+    value("criu", None, "PATH", "The criu of checkpoint and restore; that of the search path by default"),
     switch("systemd-cgroup", None, "Have systemd make the cgroup"),
     value("cgroup-manager", None, "NAME", "cgroupfs or systemd"),
     value("rootless", None, "WHEN", "Go on without what only root can do: true, false or auto"),
@@ -118,32 +118,52 @@ const UPDATE: &[Flag] = &[
     HELP,
 ];
 
+const IMAGES: Flag = value(
+    "image-path",
+    None,
+    "PATH",
+    "Folder of the checkpoint; checkpoint in the working directory by default",
+);
+const WORK: Flag = value("work-path", None, "PATH", "Folder of criu's own files");
+const CONNECTIONS: Flag = switch("tcp-established", None, "Keep open TCP connections");
+const SOCKETS: Flag = switch("ext-unix-sk", None, "Allow external unix sockets");
+const SHELL_JOB: Flag = switch("shell-job", None, "Allow the caller's terminal");
+const LOCKS: Flag = switch("file-locks", None, "Keep file locks");
+const LINKS: Flag = switch(
+    "link-remap",
+    None,
+    "Keep open files that were deleted by links",
+);
+const DEDUPLICATE: Flag = switch(
+    "auto-dedup",
+    None,
+    "Free the pages that a later checkpoint has",
+);
+const CGROUP_MODE: Flag = value(
+    "manage-cgroups-mode",
+    None,
+    "MODE",
+    "What is kept of cgroups: soft, full, strict or ignore",
+);
+const EMPTY: Flag = value("empty-ns", None, "KIND", "Leave a namespace out: network");
+
 #[rustfmt::skip]
 const CHECKPOINT: &[Flag] = &[
-    value("image-path", None, "PATH", "Folder of the checkpoint"),
-    value("work-path", None, "PATH", "Folder of criu's own files"),
+    IMAGES, WORK,
     value("parent-path", None, "PATH", "Folder of an earlier checkpoint, relative to the image path"),
     switch("leave-running", None, "Let the container go on"),
-    switch("tcp-established", None, "Allow open TCP connections"),
-    switch("ext-unix-sk", None, "Allow external unix sockets"),
-    switch("shell-job", None, "Allow shell jobs"),
-    switch("file-locks", None, "Allow file locks"),
-    switch("pre-dump", None, "Dump memory only and let the container go on"),
-    HELP,
+    switch("pre-dump", None, "Write the memory only and let the container go on"),
+    switch("tcp-skip-in-flight", None, "Leave connections out that are not established yet"),
+    CONNECTIONS, SOCKETS, SHELL_JOB, LOCKS, LINKS, DEDUPLICATE, CGROUP_MODE, EMPTY, HELP,
 ];
 
 #[rustfmt::skip]
 const RESTORE: &[Flag] = &[
-    BUNDLE, CONSOLE, PID_FILE, NO_PIVOT,
-    value("image-path", None, "PATH", "Folder of the checkpoint"),
-    value("work-path", None, "PATH", "Folder of criu's own files"),
+    BUNDLE, CONSOLE, PID_FILE, IMAGES, WORK,
     switch("detach", Some('d'), "Leave when the container is there"),
-    switch("no-subreaper", None, ""),
-    switch("tcp-established", None, "Allow open TCP connections"),
-    switch("ext-unix-sk", None, "Allow external unix sockets"),
-    switch("shell-job", None, "Allow shell jobs"),
-    switch("file-locks", None, "Allow file locks"),
-    HELP,
+    switch("no-subreaper", None, "Do not take in the container's orphans"),
+    switch("no-pivot", None, ""),
+    CONNECTIONS, SOCKETS, SHELL_JOB, LOCKS, LINKS, DEDUPLICATE, CGROUP_MODE, EMPTY, HELP,
 ];
 
 /// The commands.

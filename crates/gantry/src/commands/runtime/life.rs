@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gantry_oci::NewContainer;
 use gantry_sys::process::{Image, Program};
-use gantry_sys::{process, signal};
+use gantry_sys::signal;
 
 use super::Call;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
@@ -20,13 +20,9 @@ struct Request {
 
 impl Request {
     fn of(call: &Call<'_>) -> Result<Request, Failure> {
-        let bundle = call
-            .words
-            .path("bundle")
-            .unwrap_or_else(|| PathBuf::from("."));
         Ok(Request {
             id: call.id(),
-            bundle,
+            bundle: call.bundle(),
             console_socket: call.words.path("console-socket"),
             pid_file: call.words.path("pid-file"),
             preserve_fds: call.preserved_fds()?,
@@ -65,14 +61,10 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     run_from_image()?;
     let request = Request::of(call)?;
     let detach = call.words.is_set("detach");
-    if !detach && !call.words.is_set("no-subreaper") {
-        process::become_reaper().map_err(CommandError::file("take in orphans of", &request.id))?;
-    }
+    call.take_in_orphans(detach)?;
     let keep = call.words.is_set("keep");
     let (code, hooks) = gantry_oci::run(&call.root, &request.new_container(call), detach, keep)?;
-    for hook in hooks {
-        call.log.warning(call.ui, &hook.to_string());
-    }
+    call.warn_of(hooks);
     Ok(Exit::from_code(code))
 }
 
@@ -90,9 +82,7 @@ pub(super) fn kill(call: &Call<'_>) -> Outcome {
 
 pub(super) fn delete(call: &Call<'_>) -> Outcome {
     let hooks = gantry_oci::delete(&call.root, &call.id(), call.words.is_set("force"))?;
-    for hook in hooks {
-        call.log.warning(call.ui, &hook.to_string());
-    }
+    call.warn_of(hooks);
     Ok(Exit::SUCCESS)
 }
 
@@ -104,12 +94,6 @@ pub(super) fn run_from_image() -> Result<(), Failure> {
         return Ok(());
     }
     let image = Image::own().map_err(failed())?;
-    let environment = std::env::vars_os().map(|(name, value)| {
-        let mut line = name;
-        line.push("=");
-        line.push(value);
-        line
-    });
-    let program = Program::new("".as_ref(), std::env::args_os(), environment).map_err(failed())?;
+    let program = Program::inheriting("".as_ref(), std::env::args_os()).map_err(failed())?;
     Err(failed()(program.execute_file(std::os::fd::AsFd::as_fd(image))).into())
 }

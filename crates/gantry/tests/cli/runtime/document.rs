@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::process::Stdio;
 
 use gantry_sys::lsm::Modules;
 use serde_json::{Value, json};
@@ -153,6 +154,23 @@ fn root_when_and_where_a_process_runs() {
         .ok();
     assert_eq!(other, "1");
     assert_ne!(first, "1");
+}
+
+#[test]
+fn root_the_null_device_is_the_containers_own() {
+    // That of the host could be found neither by its path nor by who writes the container to disk.
+    let own = "for n in 0 2; do stat -L -c '%d %t:%T' /proc/1/fd/$n >> /told; done; \
+        stat -c '%d %t:%T' /dev/null >> /told";
+    let bundles = Bundles::running(own);
+    let id = bundles.id("run");
+    let mut command = bundles.command(["run", id.as_str()]);
+    let [stdout, stderr] = [(); 2].map(|()| Stdio::null());
+    let status = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    assert!(status.status().unwrap().success());
+    let told = fs::read_to_string(bundles.bundle().join("rootfs/told")).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 3, "{told}");
+    assert_eq!(lines[..2], [lines[2]; 2], "{told}");
 }
 
 #[test]
