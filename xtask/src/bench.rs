@@ -14,6 +14,9 @@ mod peer;
 mod pull;
 mod start;
 
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::{Context, Result, bail};
 
 use crate::{cargo, say};
@@ -43,7 +46,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         let known: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
         bail!("no benchmark {unknown:?}; there are {}", known.join(", "));
     }
-    let bench = peer::Bench::new(binary.map_or_else(cargo::release_binary, Ok)?)?;
+    let binary = binary.map_or_else(cargo::release_binary, Ok)?;
+    if shows_both_versions() {
+        return beside_version_1_alone(&binary, names);
+    }
+    let bench = peer::Bench::new(binary)?;
     say(&bench.describe());
     let chosen = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
     let outcome = ALL
@@ -52,4 +59,31 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         .try_for_each(|(name, run)| run(&bench).context(name));
     // The peers end whatever became of the measurements.
     outcome.and(bench.end())
+}
+
+/// Where machines with both versions of control groups have the second.
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+/// Whether the second version of control groups has controllers beside the first's: crun refuses
+/// such machines.
+fn shows_both_versions() -> bool {
+    std::fs::read_to_string(Path::new(UNIFIED).join("cgroup.controllers"))
+        .is_ok_and(|controllers| !controllers.trim().is_empty())
+}
+
+/// The same benchmarks in a mount namespace where both sides see the first version alone.
+fn beside_version_1_alone(binary: &Path, names: &[String]) -> Result<()> {
+    let mut command = Command::new("unshare");
+    command
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            r#"umount "$0" && exec "$@""#,
+            UNIFIED,
+        ])
+        .arg(std::env::current_exe()?)
+        .args(["bench", "--binary"])
+        .arg(binary);
+    cargo::run(command.args(names))
 }

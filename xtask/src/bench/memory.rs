@@ -1,6 +1,7 @@
 //! What a running container costs beyond its own processes.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -9,6 +10,8 @@ use super::peer::Bench;
 use crate::{cargo, say};
 
 const CONTAINERS: usize = 10;
+/// When nothing happens to it, a supervisor gives back what it can a second later.
+const IDLE: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     let mut ids = Vec::new();
@@ -20,6 +23,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         )?;
         ids.push(id.trim().to_owned());
     }
+    std::thread::sleep(IDLE);
     let mut sizes = Vec::new();
     for id in &ids {
         sizes.push(supervisor_pss(bench, id)?);
@@ -32,6 +36,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     for id in &ids[1..] {
         cargo::output(bench.gantry().args(["rm", "--force", id]))?;
     }
+    std::thread::sleep(IDLE);
     let alone = supervisor_pss(bench, &ids[0])?;
     let target = Target(1024.0).of(f64::from(alone), "kB");
     say(&format!("supervisor: {alone} kB, one alone{target}"));
