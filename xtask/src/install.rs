@@ -2,15 +2,21 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::{cargo, say};
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let prefix = PathBuf::from(args.first().map_or("/usr/local", String::as_str));
+    let prefix = match args {
+        [] => Path::new("/usr/local"),
+        [prefix] if !prefix.starts_with('-') => Path::new(prefix),
+        _ => {
+            bail!("install takes one folder, or none for /usr/local: cargo xtask install [PREFIX]")
+        }
+    };
     let built = cargo::release_binary()?;
     let binary = prefix.join("bin/gantry");
     place(&binary, &fs::read(&built)?, 0o755)?;

@@ -35,23 +35,31 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_default();
     let rest: Vec<String> = args.collect();
-    match command.as_str() {
-        "demo" => demo::run(),
-        "test" => test::run(&rest),
-        "check" => check::run(),
-        "lints" => check::lints(),
-        "layers" => layers::run(),
-        "licences" => licences::run(),
-        "bench" => bench::run(&rest),
-        "storm" => test::storm(&rest),
-        "vm" => vm::run(&rest),
-        "build" => {
+    let asks = |word: &String| matches!(word.as_str(), "--help" | "-h");
+    // What follows `test` is cargo's.
+    let help = asks(&command) || command == "help" || command != "test" && rest.iter().any(asks);
+    match (command.as_str(), rest.as_slice()) {
+        _ if help => {
+            say(USAGE);
+            Ok(())
+        }
+        ("demo", []) => demo::run(),
+        ("test", args) => test::run(args),
+        ("check", []) => check::run(),
+        ("lints", []) => check::lints(),
+        ("layers", []) => layers::run(),
+        ("licences", []) => licences::run(),
+        ("bench", args) => bench::run(args),
+        ("storm", args) => test::storm(args),
+        ("vm", args) => vm::run(args),
+        ("build", []) => {
             let binary = cargo::release_binary()?;
             say(&binary.display().to_string());
             Ok(())
         }
-        "install" => install::run(&rest),
-        _ => bail!("unknown command {command:?}\n\n{USAGE}"),
+        ("install", args) => install::run(args),
+        ("", _) => bail!("which command?\n\n{USAGE}"),
+        (_, rest) => bail!("no such command: {command} {}\n\n{USAGE}", rest.join(" ")),
     }
 }
 
