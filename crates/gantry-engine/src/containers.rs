@@ -74,6 +74,7 @@ pub use user::UserError;
 
 pub(crate) use folders::{TRASH, is_damage};
 pub(crate) use support::Support;
+pub(crate) use view::image_root;
 
 /// The handle of containers.
 #[derive(Debug, Clone, Copy)]

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use gantry_sys::mount::{Attributes, FsContext};
 use gantry_sys::path::Directory;
 use gantry_sys::{fd, xattr};
 use rustix::fs::{FileType, OFlags, Stat, Timespec};
+
+use crate::containers::image_root;
 
 /// Copies what the image has at `target` into an empty volume: owners, modes, times,
 /// attributes and hard links as they are. A volume that holds anything, and an image that has
@@ -24,7 +25,9 @@ pub(crate) fn copy_up(lowers: &[PathBuf], target: &Path, data: &Path) -> io::Res
     if !into.entries()?.is_empty() {
         return Ok(());
     }
-    let root = image_root(lowers)?;
+    let Some(root) = image_root(lowers.to_vec())? else {
+        return Ok(());
+    };
     let from = match root.directory_in_root(target.as_os_str()) {
         Ok(from) => from,
         Err(error)
@@ -55,24 +58,6 @@ pub(crate) fn copy_layer(from: &Directory, into: &Directory) -> io::Result<()> {
 enum Marks {
     Kept,
     LeftOut,
-}
-
-/// The image's root file system: a mount that no path leads to.
-fn image_root(lowers: &[PathBuf]) -> io::Result<Directory> {
-    if let [only] = lowers {
-        return Directory::open(only);
-    }
-    let context = FsContext::new(OsStr::new("overlay")).map_err(|error| error.source)?;
-    for lower in lowers.iter().rev() {
-        context
-            .string("lowerdir+", lower.as_os_str())
-            .map_err(|error| error.source)?;
-    }
-    context.create().map_err(|error| error.source)?;
-    let mount = context
-        .mount(Attributes::READ_ONLY)
-        .map_err(|error| error.source)?;
-    Ok(Directory::from(OwnedFd::from(mount)))
 }
 
 /// A folder whose entries are being copied.
