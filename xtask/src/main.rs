@@ -26,6 +26,9 @@ usage: cargo xtask <command>
   licences          check the licences of all dependencies against deny.toml
   storm [ROUNDS]    start, SIGKILL of a random process, clean up, 1000 times: nothing is left
   vm [BINARY]       the checks of a machine with cgroup v2 alone, under emulation
+  vm systemd [TESTS...]
+                    tests of the command line on a Debian with systemd and cgroup v2 alone,
+                    and what systemd does for containers, under emulation
   bench [--binary PATH] [NAME...]
                     compare hot paths with the peers found on this machine
   build             the release binary, static; prints its path
