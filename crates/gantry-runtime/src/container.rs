@@ -180,13 +180,11 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
         .map(|cgroup| cgroup.entrance(directory.is_some()))
         .transpose()
         .map_err(|source| StartError::Cgroup { source })?;
-    let joined = match plan.namespaces.join_path(Namespace::Pid) {
-        Some(path) => {
-            let file = File::open(path).map_err(parent_failed("open the PID namespace"))?;
-            Some(JoinedPid::enter(&file).map_err(parent_failed("join the PID namespace"))?)
-        }
-        None => None,
-    };
+    let joined = plan.namespaces.join_path(Namespace::Pid);
+    let joined = joined
+        .map(File::open)
+        .transpose()
+        .map_err(parent_failed("open the PID namespace"))?;
     let request = Fork {
         namespaces: plan.namespaces.new,
         cgroup: directory.as_ref().map(AsFd::as_fd),
@@ -206,14 +204,16 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
         prepared: &prepared,
         entrance: entrance.as_ref(),
     };
-    let process = request
-        .run(|| {
-            // The parent's end must be the parent's alone.
-            drop(ours.take());
-            init::container(&birth)
-        })
-        .map_err(failed)?;
-    drop(joined);
+    let child = || {
+        // The parent's end must be the parent's alone.
+        drop(ours.take());
+        init::container(&birth)
+    };
+    let process = match &joined {
+        Some(namespace) => fork_into(namespace, &request, child),
+        None => request.run(child),
+    };
+    let process = process.map_err(failed)?;
     drop(theirs);
     Ok(Created {
         inner: Some(Inner {
@@ -229,15 +229,32 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
     })
 }
 
+/// Makes a child that begins in another PID namespace.
+pub(crate) fn fork_into(
+    namespace: impl AsFd,
+    request: &Fork<'_>,
+    child: impl FnOnce() -> i32,
+) -> io::Result<Process> {
+    if process::is_in_initial_user_namespace() {
+        let joined = JoinedPid::enter(namespace)?;
+        let made = request.run(child);
+        drop(joined);
+        return made;
+    }
+    // There is no way back from here, and who is not in a namespace of its own cannot make
+    // another: it could not start its container again.
+    request.run_in_pid_namespace(namespace, child)
+}
+
 /// As long as it lives, children begin in another PID namespace; and nobody there may look into
 /// them, which are copies of this process.
-pub(crate) struct JoinedPid {
+struct JoinedPid {
     own: File,
     was_dumpable: bool,
 }
 
 impl JoinedPid {
-    pub(crate) fn enter(namespace: impl AsFd) -> io::Result<JoinedPid> {
+    fn enter(namespace: impl AsFd) -> io::Result<JoinedPid> {
         let own = File::open("/proc/self/ns/pid")?;
         let was_dumpable = process::is_dumpable()?;
         process::set_dumpable(false)?;

@@ -14,7 +14,7 @@ use gantry_sys::seccomp::Filter;
 use oci_spec::runtime::Process;
 
 use crate::cgroup::CgroupHandle;
-use crate::container::{JoinedPid, Running};
+use crate::container::{Running, fork_into};
 use crate::error::{StartError, Step};
 use crate::init::{self, OrFail, Streams};
 use crate::launch::{OverlayRoot, Stdio};
@@ -89,24 +89,21 @@ fn start(
         .transpose()
         .map_err(|source| StartError::Cgroup { source })?;
     let namespaces = namespaces_of(target.pid).map_err(failed("look at the container"))?;
-    let joined =
-        JoinedPid::enter(target.pidfd).map_err(failed("join the container's PID namespace"))?;
     let parent = std::process::id().cast_signed();
     let request = Fork {
         namespaces: NamespaceSet::EMPTY,
         cgroup: directory.as_ref().map(AsFd::as_fd),
     };
-    let child = request
-        .run(|| {
-            // The parent's end must be the parent's alone.
-            drop(ours.take());
-            let joined = enter(initial.as_deref(), entrance.as_ref())
-                .and_then(|()| join(target, tools, namespaces, &plan, &theirs, &stdio, parent));
-            let Err(failure) = joined;
-            init::fail(&theirs, failure)
-        })
-        .map_err(failed("make a process"))?;
-    drop(joined);
+    let child = || {
+        // The parent's end must be the parent's alone.
+        drop(ours.take());
+        let joined = enter(initial.as_deref(), entrance.as_ref())
+            .and_then(|()| join(target, tools, namespaces, &plan, &theirs, &stdio, parent));
+        let Err(failure) = joined;
+        init::fail(&theirs, failure)
+    };
+    let child = fork_into(target.pidfd, &request, child)
+        .map_err(failed("make a process in the container's PID namespace"))?;
     drop(theirs);
     let ours = ours.expect("taken only in the child");
     Running::exec(child, &ours, target.listening)

@@ -48,5 +48,5 @@ pub use restore::{
 pub use start::start;
 pub use state::{ContainerState, Status};
 pub use unit::Systemd;
-pub use unprivileged::{AdaptError, Unprivileged};
+pub use unprivileged::{AdaptError, DELEGATION_HINT, Unprivileged};
 pub use update::update;

@@ -12,6 +12,9 @@ use gantry_model::{Fault, FaultKind};
 use gantry_sys::process::{self, IdMapping};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Mount, Process, Spec};
 
+/// How an ordinary user comes by a cgroup.
+pub const DELEGATION_HINT: &str = "run it by `systemd-run --user --scope --property Delegate=yes`";
+
 /// What a caller in a user namespace can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unprivileged {
@@ -59,9 +62,7 @@ impl Fault for AdaptError {
                  helpers newuidmap and newgidmap, Debian's package uidmap)"
                     .to_owned()
             }
-            Self::Limit { .. } => "run it by `systemd-run --user --scope --property \
-                 Delegate=yes`"
-                .to_owned(),
+            Self::Limit { .. } => DELEGATION_HINT.to_owned(),
         }]
     }
 }

@@ -68,7 +68,7 @@ impl Containers<'_> {
 }
 
 /// The processes in the PID namespace of one of them, as far as this user may look.
-fn namespace_pids(pid: u32) -> Vec<i32> {
+pub(super) fn namespace_pids(pid: u32) -> Vec<i32> {
     let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let wanted = i32::try_from(pid).ok().and_then(namespace);
     let names = fs::read_dir("/proc").into_iter().flatten().flatten();

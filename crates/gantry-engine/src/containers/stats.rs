@@ -1,5 +1,7 @@
 //! What a running container uses at this moment.
 
+mod processes;
+
 use std::fs;
 use std::path::Path;
 
@@ -10,6 +12,7 @@ use gantry_supervisor::CGROUP_FILE;
 
 use super::Containers;
 use super::folders::Folders;
+use super::processes::namespace_pids;
 use super::status::is_live;
 
 /// Nanoseconds of a clock tick, which the kernel's interface counts processors in.
@@ -75,8 +78,11 @@ impl Containers<'_> {
     #[must_use]
     pub fn sample(&self, record: &ContainerRecord, state: &ContainerState) -> Option<Sample> {
         let pid = state.pid.filter(|_| is_live(state.status))?;
-        let cgroup = self.cgroup_of(record)?;
-        let stats = cgroup.stats();
+        let stats = match self.cgroup_of(record) {
+            Some(cgroup) => cgroup.stats(),
+            // Without root and a delegated cgroup there is none.
+            None => processes::stats(&namespace_pids(pid)),
+        };
         let usage = stats.memory_usage.unwrap_or(0);
         let cache = stats.memory_inactive_file.unwrap_or(0);
         let machine = || memory_of_machine(&text("/proc/meminfo"));

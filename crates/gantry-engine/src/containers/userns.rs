@@ -216,7 +216,15 @@ pub(super) fn apply(
             Some(ResolvedMountKind::Bind { source, owners, .. }) => match owners {
                 MountOwners::Host => {}
                 MountOwners::Container => map(mount, own),
-                MountOwners::Me => map(mount, Some(&exchange(Path::new(source), own, user)?)),
+                MountOwners::Me => {
+                    let exchanged = exchange(Path::new(source), own, user)?;
+                    // Only root may exchange owners; where they are the same there is no need.
+                    if gantry_sys::process::is_in_initial_user_namespace()
+                        || !changes_nothing(&exchanged)
+                    {
+                        map(mount, Some(&exchanged));
+                    }
+                }
             },
             Some(ResolvedMountKind::Volume { mounted: None, .. }) => map(mount, own),
             Some(_) => {}
@@ -259,6 +267,11 @@ fn exchange(
         uids: one(status.uid(), uid),
         gids: one(status.gid(), gid),
     })
+}
+
+fn changes_nothing(ranges: &IdRanges) -> bool {
+    let mut all = ranges.uids.iter().chain(&ranges.gids);
+    all.all(|range| range.container == range.host)
 }
 
 fn map(mount: &mut Mount, ranges: Option<&IdRanges>) {

@@ -217,10 +217,13 @@ impl Supervisor {
             );
         }
         let Some(cgroup) = run.running.cgroup() else {
-            return self.fail(
-                id,
-                Failure::internal("the container has no cgroup to freeze"),
-            );
+            let what = if freeze { "pause" } else { "unpause" };
+            let mut failure = Failure::internal(format!(
+                "cannot {what} the container: without root this needs a delegated cgroup of \
+                 version 2"
+            ));
+            failure.hints = vec![gantry_runtime::DELEGATION_HINT.to_owned()];
+            return self.fail(id, failure);
         };
         let outcome = if freeze {
             cgroup.freeze()

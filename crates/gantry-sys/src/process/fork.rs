@@ -1,11 +1,11 @@
 //! Making a child that goes on with a copy of this process's memory.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::AssertUnwindSafe;
 
 use super::control::is_single_threaded;
-use super::namespace::NamespaceSet;
+use super::namespace::{Namespace, NamespaceSet};
 use super::pidfd::Process;
 
 /// How to make a child (clone3(2)).
@@ -16,6 +16,9 @@ pub struct Fork<'a> {
     /// The cgroup v2 directory to start it in.
     pub cgroup: Option<BorrowedFd<'a>>,
 }
+
+/// The child is a child of this process's parent.
+const PARENTS_CHILD: u64 = libc::CLONE_PARENT as u64;
 
 /// Ends the process at once, without running anything that was registered for its end.
 pub fn exit_now(code: i32) -> ! {
@@ -56,6 +59,46 @@ impl Fork<'_> {
     /// with several threads, because locks that the others hold would stay locked for ever in the
     /// child.
     pub fn run(&self, child: impl FnOnce() -> i32) -> io::Result<Process> {
+        self.make(0, child)
+    }
+
+    /// The same in the PID namespace of `namespace` (its file, or the pidfd of a process in it), by
+    /// way of a process in between: this one never leaves its own, to which only a privileged
+    /// process of the first user namespace could return. Nobody in there may look into the child.
+    pub fn run_in_pid_namespace(
+        &self,
+        namespace: impl AsFd,
+        child: impl FnOnce() -> i32,
+    ) -> io::Result<Process> {
+        let (ours, theirs) = crate::fd::socket_pair()?;
+        let between = Fork::default().run(|| {
+            let made = super::set_dumpable(false)
+                .and_then(|()| super::join(namespace, Namespace::Pid))
+                .and_then(|()| self.make(PARENTS_CHILD, child));
+            let sent = match made {
+                // The number is one of this process's own PID namespace.
+                Ok(made) => crate::fd::send(&theirs, &made.pid().to_ne_bytes(), &[made.as_fd()]),
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    crate::fd::send(&theirs, &errno.to_ne_bytes(), &[])
+                }
+            };
+            i32::from(sent.is_err())
+        })?;
+        drop(theirs);
+        let mut number = [0; 4];
+        let told = crate::fd::receive(&ours, &mut number);
+        between.wait()?;
+        let told = told?;
+        let number = i32::from_ne_bytes(number);
+        match told.fds.into_iter().next() {
+            Some(pidfd) => Ok(Process::new(number, pidfd)),
+            None if told.length == 4 => Err(io::Error::from_raw_os_error(number)),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn make(&self, kin: u64, child: impl FnOnce() -> i32) -> io::Result<Process> {
         if !is_single_threaded()? {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -64,7 +107,7 @@ impl Fork<'_> {
         }
         // SAFETY: this process has one thread, so that nothing is locked or half-changed in the
         // copy.
-        match unsafe { clone3(self.namespaces.bits(), self.cgroup) }? {
+        match unsafe { clone3(self.namespaces.bits() | kin, self.cgroup) }? {
             Some(process) => Ok(process),
             None => {
                 // A panic must not unwind into the parent's half of the program.
@@ -92,7 +135,11 @@ pub(crate) unsafe fn clone3(
         pidfd: (&raw mut pidfd).addr() as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD.cast_unsigned().into(),
+        exit_signal: match flags & PARENTS_CHILD {
+            0 => libc::SIGCHLD.cast_unsigned().into(),
+            // It is this process's own.
+            _ => 0,
+        },
         stack: 0,
         stack_size: 0,
         tls: 0,

@@ -1,6 +1,7 @@
 //! The one that speaks: data goes to stdout, everything else to stderr.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 
 use crate::cli::usage::UsageError;
@@ -77,6 +78,27 @@ impl Ui {
         }
         out.push_str("\x1b[J");
         self.bytes(out.as_bytes())
+    }
+
+    /// Data: names that others chose, a line each, behind something of our own. A program gets
+    /// their bytes; a person sees nothing that the terminal obeys, nor a line that is none.
+    pub(crate) fn names<'n>(
+        &self,
+        lines: impl Iterator<Item = (&'n str, &'n OsStr)>,
+    ) -> Result<(), Failure> {
+        let mut out = Vec::new();
+        for (own, name) in lines {
+            out.extend(own.as_bytes());
+            match self.terminals.0 {
+                true => {
+                    let name = name.to_string_lossy().replace('\n', "\\n");
+                    out.extend(visible(&name).as_bytes());
+                }
+                false => out.extend(name.as_encoded_bytes()),
+            }
+            out.push(b'\n');
+        }
+        self.bytes(&out)
     }
 
     /// Data: bytes as they are. Not for what others wrote.

@@ -5,7 +5,11 @@ use std::process::Command;
 use gantry_testkit::TestEnv;
 use gantry_testkit::environment::answer;
 
-use crate::busybox;
+in_both_modes! {
+    changes_of_running_and_stopped_containers,
+    exports_hold_the_containers_files_alone,
+    commits_make_images_with_what_changed,
+}
 
 const SCRIPT: &str = "rm /bin/vi; echo x > /new; mkdir -p /dir/sub; echo y > /dir/sub/f; \
                       rm -rf /home; mkdir /home; echo z > /home/h; chmod 711 /root; \
@@ -24,9 +28,7 @@ fn running(env: &TestEnv) {
 
 const CHANGES: &str = "C /bin\nD /bin/vi\nA /dir\nA /dir/sub\nA /dir/sub/f\nC /home\nA /home/h\nA /new\nC /root\nA /same\nA /vol";
 
-#[test]
-fn root_changes_of_running_and_stopped_containers() {
-    let env = busybox();
+fn changes_of_running_and_stopped_containers(env: TestEnv) {
     env.gantry(["create", "--name", "fresh", "busybox"]).ok();
     assert_eq!(env.gantry(["diff", "fresh"]).ok(), "");
     running(&env);
@@ -37,9 +39,7 @@ fn root_changes_of_running_and_stopped_containers() {
     assert!(error.contains("No such container: nobody"), "{error}");
 }
 
-#[test]
-fn root_exports_hold_the_containers_files_alone() {
-    let env = busybox();
+fn exports_hold_the_containers_files_alone(env: TestEnv) {
     running(&env);
     let listing = || {
         let tar = env.work().join("out.tar");
@@ -67,9 +67,7 @@ fn root_exports_hold_the_containers_files_alone() {
     );
 }
 
-#[test]
-fn root_commits_make_images_with_what_changed() {
-    let env = busybox();
+fn commits_make_images_with_what_changed(env: TestEnv) {
     running(&env);
     let id = env
         .gantry([

@@ -4,9 +4,19 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::{Command, Stdio};
 
-use gantry_testkit::{TestEnv, environment::answer};
+use gantry_testkit::environment::answer;
+use gantry_testkit::{Caller, TestEnv};
 
 use crate::busybox;
+
+in_both_modes! {
+    files_and_folders_go_both_ways,
+    docker_s_refusals,
+    volumes_binds_and_memory_are_reached,
+    streams_go_both_ways,
+    a_container_that_swaps_links_stays_inside,
+    a_copy_stays_quiet_without_a_terminal,
+}
 
 /// A container that runs, with some files.
 fn running(env: &TestEnv, script: &str) {
@@ -23,9 +33,7 @@ fn inside(env: &TestEnv, script: &str) -> String {
     env.gantry(["exec", "ct", "sh", "-c", script]).ok()
 }
 
-#[test]
-fn root_files_and_folders_go_both_ways() {
-    let env = busybox();
+fn files_and_folders_go_both_ways(env: TestEnv) {
     running(
         &env,
         "mkdir -p /d/sub; echo one > /d/f; echo two > /d/sub/g; ln -s f /d/l; chmod 750 /d/f",
@@ -40,11 +48,16 @@ fn root_files_and_folders_go_both_ways() {
     // Into a folder that is there, and its contents alone.
     env.gantry(["cp", "ct:/d", "./out"]).ok();
     assert_eq!(text("out/d/f"), "one\n");
-    fs::create_dir(at("flat")).unwrap();
+    env.write("flat/own", "");
     env.gantry(["cp", "ct:/d/.", "./flat"]).ok();
     assert_eq!(text("flat/sub/g"), "two\n");
     // Owners are kept by number on the way in; what was there is replaced.
-    std::os::unix::fs::chown(at("out/f"), Some(77), Some(78)).unwrap();
+    let first = match env.caller() {
+        Caller::Root => 0,
+        // The first subordinate ID is user 1.
+        Caller::User | Caller::SingleId => 1_200_000_000 - 1,
+    };
+    std::os::unix::fs::chown(at("out/f"), Some(first + 77), Some(first + 78)).unwrap();
     env.gantry(["cp", "out/f", "ct:/d/sub/g"]).ok();
     assert_eq!(
         inside(&env, "cat /d/sub/g; stat -c %u:%g /d/sub/g"),
@@ -61,9 +74,7 @@ fn root_files_and_folders_go_both_ways() {
     assert_eq!(inside(&env, "cat /from-outside"), "one");
 }
 
-#[test]
-fn root_docker_s_refusals() {
-    let env = busybox();
+fn docker_s_refusals(env: TestEnv) {
     running(&env, "mkdir /d; echo x > /f");
     env.write("f", "x");
     fs::create_dir(env.work().join("dir")).unwrap();
@@ -105,9 +116,7 @@ fn root_docker_s_refusals() {
     assert_ne!(inside(&env, "cat /etc/hosts"), "");
 }
 
-#[test]
-fn root_volumes_binds_and_memory_are_reached() {
-    let env = busybox();
+fn volumes_binds_and_memory_are_reached(env: TestEnv) {
     env.write("f", "x");
     let data = env.work().join("data");
     fs::create_dir(&data).unwrap();
@@ -146,9 +155,7 @@ fn root_volumes_binds_and_memory_are_reached() {
     assert_eq!(fs::read_to_string(env.work().join("back")).unwrap(), "x");
 }
 
-#[test]
-fn root_streams_go_both_ways() {
-    let env = busybox();
+fn streams_go_both_ways(env: TestEnv) {
     running(&env, "mkdir -p /d /in; echo one > /d/f; ln -s /d /ld");
     let listing = |path: &str| {
         let tar = answer(
@@ -176,9 +183,7 @@ fn root_streams_go_both_ways() {
 }
 
 /// CVE-2018-15664: the container exchanges a folder for a link to the root over and over.
-#[test]
-fn root_a_container_that_swaps_links_stays_inside() {
-    let env = busybox();
+fn a_container_that_swaps_links_stays_inside(env: TestEnv) {
     let secret = env.write("secret", "secret of the host");
     let target = env.work();
     let script = format!(
@@ -237,9 +242,7 @@ fn root_links_of_a_container_lead_nowhere_else() {
     env.gantry(["cp", "ct:/d/.", "./d2/nonesuch/x"]).fails(1);
 }
 
-#[test]
-fn root_a_copy_stays_quiet_without_a_terminal() {
-    let env = busybox();
+fn a_copy_stays_quiet_without_a_terminal(env: TestEnv) {
     running(&env, "echo x > /f");
     let answered = env.gantry(["cp", "ct:/f", "./f"]);
     assert_eq!(

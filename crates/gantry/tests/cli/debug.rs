@@ -1,12 +1,13 @@
 //! Tools in containers that have none.
 
+use gantry_testkit::TestEnv;
 use gantry_testkit::environment::wait_for;
 
-use crate::busybox;
+in_both_modes! {
+    tools_reach_a_container_and_stay_unseen,
+}
 
-#[test]
-fn root_tools_reach_a_container_and_stay_unseen() {
-    let env = busybox();
+fn tools_reach_a_container_and_stay_unseen(env: TestEnv) {
     let script = "echo file > /own; hostname > /name; echo ready; exec sleep 1000";
     env.gantry([
         "run",

@@ -6,6 +6,10 @@ use gantry_testkit::TestEnv;
 
 use crate::busybox;
 
+in_both_modes! {
+    events_arrive_as_they_happen,
+}
+
 /// The events so far, without times, ids shortened to three digits.
 fn told(env: &TestEnv, filters: &[&str]) -> Vec<String> {
     let mut args = vec!["events", "--since", "0", "--until", "0s"];
@@ -87,9 +91,7 @@ fn root_the_life_of_a_container_is_told_as_docker_tells_it() {
     assert!(images[0].starts_with("image import sha256:"), "{images:?}");
 }
 
-#[test]
-fn root_events_arrive_as_they_happen() {
-    let env = busybox();
+fn events_arrive_as_they_happen(env: TestEnv) {
     let mut follower = env.spawn([
         "events",
         "--filter",

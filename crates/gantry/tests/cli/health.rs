@@ -3,7 +3,11 @@
 use gantry_testkit::TestEnv;
 use gantry_testkit::environment::wait_for;
 
-use crate::busybox;
+in_both_modes! {
+    probes_need_no_tool_in_the_image,
+    an_unhealthy_container_is_dealt_with,
+    output_and_history_are_dockers,
+}
 
 fn health(env: &TestEnv, name: &str) -> String {
     env.gantry(["inspect", "-f", "{{.State.Health.Status}}", name])
@@ -20,9 +24,7 @@ fn first_output(env: &TestEnv, name: &str) -> String {
     .ok()
 }
 
-#[test]
-fn root_probes_need_no_tool_in_the_image() {
-    let env = busybox();
+fn probes_need_no_tool_in_the_image(env: TestEnv) {
     // Its own network, and nothing of it reachable from here.
     let serve = "mkdir /www; echo fine > /www/ok; httpd -p 127.0.0.1:8000 -h /www; sleep 1000";
     for (name, flag, value) in [
@@ -74,9 +76,7 @@ fn root_probes_need_no_tool_in_the_image() {
         .ok();
 }
 
-#[test]
-fn root_an_unhealthy_container_is_dealt_with() {
-    let env = busybox();
+fn an_unhealthy_container_is_dealt_with(env: TestEnv) {
     for action in ["restart", "stop", "kill"] {
         env.gantry([
             "run",
@@ -118,9 +118,7 @@ fn root_an_unhealthy_container_is_dealt_with() {
     env.gantry(["rm", "-f", "restart", "stop", "kill"]).ok();
 }
 
-#[test]
-fn root_output_and_history_are_dockers() {
-    let env = busybox();
+fn output_and_history_are_dockers(env: TestEnv) {
     env.gantry([
         "run",
         "-d",

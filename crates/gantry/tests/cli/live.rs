@@ -5,6 +5,11 @@ use gantry_testkit::environment::wait_for;
 
 use crate::busybox;
 
+in_both_modes! {
+    top_takes_the_options_of_ps,
+    inspect_has_the_fields_that_clients_look_for,
+}
+
 /// The value of a file of the container's cgroup, seen from the host.
 pub(crate) fn cgroup(env: &TestEnv, name: &str, v1: &str, v2: &str) -> String {
     let id = env.gantry(["inspect", "-f", "{{.Id}}", name]).ok();
@@ -202,9 +207,7 @@ fn root_what_a_container_uses_is_shown() {
     assert!(missing.contains("No such container"), "{missing}");
 }
 
-#[test]
-fn root_top_takes_the_options_of_ps() {
-    let env = busybox();
+fn top_takes_the_options_of_ps(env: TestEnv) {
     env.gantry(["run", "-d", "--name", "top", "busybox", "sleep", "1000"])
         .ok();
     let lines = |options: &[&str]| {
@@ -230,9 +233,7 @@ fn root_top_takes_the_options_of_ps() {
     assert!(refused.contains("ps: error"), "{refused}");
 }
 
-#[test]
-fn root_inspect_has_the_fields_that_clients_look_for() {
-    let env = busybox();
+fn inspect_has_the_fields_that_clients_look_for(env: TestEnv) {
     env.gantry([
         "run",
         "-d",

@@ -10,6 +10,12 @@ use gantry_testkit::environment::{PATIENCE, wait_for};
 
 use crate::busybox;
 
+in_both_modes! {
+    logs_rotate_and_are_compressed,
+    details_go_with_every_line,
+    a_log_that_is_kept_nowhere_cannot_be_read,
+}
+
 /// The folder of a container's log.
 fn log_folder(env: &TestEnv, name: &str) -> PathBuf {
     let id = env.gantry(["inspect", "-f", "{{.Id}}", name]).ok();
@@ -25,9 +31,7 @@ fn names(folder: &PathBuf) -> Vec<String> {
     names
 }
 
-#[test]
-fn root_logs_rotate_and_are_compressed() {
-    let env = busybox();
+fn logs_rotate_and_are_compressed(env: TestEnv) {
     env.gantry([
         "run",
         "-d",
@@ -115,9 +119,7 @@ fn root_a_follower_gets_every_line_over_rotations() {
     assert_eq!(text.lines().count(), 40_000);
 }
 
-#[test]
-fn root_details_go_with_every_line() {
-    let env = busybox();
+fn details_go_with_every_line(env: TestEnv) {
     env.gantry([
         "run",
         "--name",
@@ -174,9 +176,7 @@ fn root_details_go_with_every_line() {
     assert!(wrong.contains("can't evaluate field Foo"), "{wrong}");
 }
 
-#[test]
-fn root_a_log_that_is_kept_nowhere_cannot_be_read() {
-    let env = busybox();
+fn a_log_that_is_kept_nowhere_cannot_be_read(env: TestEnv) {
     assert_eq!(
         env.gantry([
             "run",

@@ -4,6 +4,13 @@ use gantry_testkit::TestEnv;
 
 use crate::busybox;
 
+in_both_modes! {
+    a_part_of_a_volume_is_looked_up_within_it,
+    images_are_mounted_read_only,
+    mounts_of_other_containers_are_taken_over,
+    namespaces_of_other_containers_are_joined,
+}
+
 /// Runs a shell line in a container with these flags.
 fn run(env: &TestEnv, flags: &[&str], line: &str) -> gantry_testkit::environment::Answer {
     let mut args = vec!["run", "--rm"];
@@ -12,9 +19,7 @@ fn run(env: &TestEnv, flags: &[&str], line: &str) -> gantry_testkit::environment
     env.gantry(args)
 }
 
-#[test]
-fn root_a_part_of_a_volume_is_looked_up_within_it() {
-    let env = busybox();
+fn a_part_of_a_volume_is_looked_up_within_it(env: TestEnv) {
     let fill = "mkdir /v/sub && echo inside > /v/sub/file && ln -s /sub /v/link && ln -s ../../../../../etc /v/out";
     run(&env, &["-v", "data:/v"], fill).ok();
     let part = |path: &str| {
@@ -89,9 +94,7 @@ fn root_volumes_take_the_options_of_a_mount() {
     run(&env, &["-v", "x1:/m", "--volume-driver", "local"], "true").ok();
 }
 
-#[test]
-fn root_images_are_mounted_read_only() {
-    let env = busybox();
+fn images_are_mounted_read_only(env: TestEnv) {
     let own = run(
         &env,
         &["--mount", "type=image,src=busybox,dst=/m"],
@@ -129,9 +132,7 @@ fn root_images_are_mounted_read_only() {
     env.gantry(["rmi", "layered"]).ok();
 }
 
-#[test]
-fn root_mounts_of_other_containers_are_taken_over() {
-    let env = busybox();
+fn mounts_of_other_containers_are_taken_over(env: TestEnv) {
     env.write("data/file", "bound");
     let bind = format!("{}:/a:ro", env.work().join("data").to_str().unwrap());
     env.gantry([
@@ -178,9 +179,7 @@ fn root_mounts_of_other_containers_are_taken_over() {
     assert_eq!(env.gantry(["volume", "ls", "-q"]).ok(), "named");
 }
 
-#[test]
-fn root_namespaces_of_other_containers_are_joined() {
-    let env = busybox();
+fn namespaces_of_other_containers_are_joined(env: TestEnv) {
     env.gantry([
         "run",
         "-d",

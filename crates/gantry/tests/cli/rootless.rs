@@ -158,6 +158,29 @@ fn published_ports_reach_the_container_and_nothing_stays() {
 }
 
 #[test]
+fn what_a_container_without_a_cgroup_uses_is_shown() {
+    let env = users_busybox();
+    // The second process has ended; what it used counts.
+    let script = "head -c 9000000 /dev/zero | md5sum; sleep 1000 & while :; do :; done";
+    env.gantry(["run", "-d", "--name", "busy", "busybox", "sh", "-c", script])
+        .ok();
+    let format = "{{.CPUPerc}} {{.MemUsage}} {{.PIDs}}";
+    let stats = || {
+        env.gantry(["stats", "--no-stream", "--format", format, "busy"])
+            .ok()
+    };
+    wait_for("figures of both processes", || {
+        let shown = stats();
+        !shown.starts_with("0.00%") && !shown.contains(" 0B /") && shown.ends_with(" 2")
+    });
+    let refused = env.gantry(["pause", "busy"]).fails(1);
+    assert!(
+        refused.contains("cannot pause") && refused.contains("Delegate=yes"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn limits_need_a_delegated_cgroup() {
     let env = users_busybox();
     let refused = env

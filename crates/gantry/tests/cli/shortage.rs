@@ -90,6 +90,15 @@ fn root_a_terminal_is_shown_nothing_that_it_obeys() {
     .ok();
     let format = ["ps", "-a", "--format", "{{.Labels}}"];
     assert_eq!(env.gantry(format).ok(), evil, "a pipe gets what is there");
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox\nRUN printf 'a\\033[31mb\\007\\n'; false\n",
+    );
+    let script = "touch /evil && mv /evil \"/$(printf 'e\\033[31m\\nA \\007')\"";
+    env.gantry(["run", "--name", "ff", "busybox", "sh", "-c", script])
+        .ok();
+    let raw = env.gantry(["diff", "ff"]).ok();
+    assert_eq!(raw, "A /e\u{1b}[31m\nA \u{7}", "a pipe gets what is there");
     let at_terminal = |command: &str| {
         let output = Command::new("script")
             .args(["-qec", &format!("{GANTRY} {command}"), "/dev/null"])
@@ -97,6 +106,7 @@ fn root_a_terminal_is_shown_nothing_that_it_obeys() {
             .env("GANTRY_RUN", env.run_root())
             .env("NO_COLOR", "1")
             .env("TERM", "xterm")
+            .current_dir(env.work())
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -113,4 +123,15 @@ fn root_a_terminal_is_shown_nothing_that_it_obeys() {
         assert!(!shown.contains(['\u{1b}', '\u{7}']), "{command}: {shown:?}");
         assert!(shown.contains("1b"), "written out: {command}: {shown:?}");
     }
+    assert_eq!(at_terminal("diff ff"), "A /e\\x1b[31m\\nA \\x07\r\n");
+    // The progress of a build moves about; what a step said does not.
+    let built = at_terminal("build ctx");
+    assert!(
+        built.contains("0.") && built.contains(" ab\r\n"),
+        "{built:?}"
+    );
+    assert!(
+        !built.contains("\u{1b}[31m") && !built.contains('\u{7}'),
+        "{built:?}"
+    );
 }

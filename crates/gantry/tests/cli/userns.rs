@@ -107,8 +107,15 @@ fn a_user_is_told_what_needs_root() {
         .fails(125);
     assert!(refused.contains("needs root"), "{refused}");
     let bind = format!("{}:/mine:map=me", env.work().display());
+    let mine = ["run", "--rm", "-v", &bind];
     let refused = env
-        .gantry(["run", "--rm", "-v", &bind, "busybox", "true"])
+        .gantry(mine.iter().chain(&["-u", "33", "busybox", "true"]))
         .fails(125);
     assert!(refused.contains("other owners"), "{refused}");
+    // The container's root is the owner as it is.
+    let owner = env.gantry(
+        mine.iter()
+            .chain(&["busybox", "stat", "-c", "%u:%g", "/mine"]),
+    );
+    assert_eq!(owner.ok(), "0:0");
 }

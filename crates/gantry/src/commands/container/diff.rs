@@ -18,17 +18,14 @@ pub(crate) fn run(context: &Context, args: DiffArgs) -> Outcome {
     if name.is_empty() {
         return Err(Failure::invalid("Container name cannot be empty"));
     }
-    let mut text = Vec::new();
-    for change in context.engine()?.containers().changes(name)? {
+    let changes = context.engine()?.containers().changes(name)?;
+    context.ui.names(changes.iter().map(|change| {
         let letter = match change.kind {
-            ChangeKind::Added => b'A',
-            ChangeKind::Changed => b'C',
-            ChangeKind::Deleted => b'D',
+            ChangeKind::Added => "A ",
+            ChangeKind::Changed => "C ",
+            ChangeKind::Deleted => "D ",
         };
-        text.extend([letter, b' ']);
-        text.extend(change.path.as_encoded_bytes());
-        text.push(b'\n');
-    }
-    context.ui.bytes(&text)?;
+        (letter, change.path.as_os_str())
+    }))?;
     Ok(Exit::SUCCESS)
 }

@@ -8,7 +8,7 @@ use gantry_build::progress::plain::PlainFormatter;
 use gantry_build::{Event, Progress};
 
 use super::live::{Extent, LiveView};
-use super::screen::Screen;
+use super::screen::{Screen, harmless};
 use crate::failure::Failure;
 use crate::stream::terminal;
 
@@ -165,8 +165,18 @@ impl BuildDisplay {
                 out.extend_from_slice(warning.as_bytes());
             }
         }
-        write(&out);
+        match self.mode {
+            // What a step says must not change what was said before.
+            Mode::Live => write(harmless_lines(&out).as_bytes()),
+            Mode::Plain | Mode::Quiet => write(&out),
+        }
     }
+}
+
+fn harmless_lines(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.split('\n').map(harmless);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn plural(count: usize) -> String {
