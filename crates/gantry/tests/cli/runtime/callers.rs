@@ -28,6 +28,8 @@ fn exercise(call: &dyn Fn(&[&str]) -> Answer) {
     assert_eq!(run(&["--rm", "box", "sh", "-c", "exit 7"]).code, 7);
     assert_eq!(run(&["--rm", "box", "nothing-of-that-name"]).code, 127);
     assert_eq!(run(&["--rm", "box", "/etc"]).code, 126);
+    let terminal = run(&["--rm", "-t", "box", "tty"]).ok();
+    assert_eq!(terminal.trim(), "/dev/pts/0");
     let told = run(&[
         "--rm",
         "--read-only",
@@ -265,6 +267,59 @@ impl Drop for Dockerd {
     }
 }
 
+/// What dockerd does about a container that runs: its health, its figures, other limits, another
+/// start.
+fn watched(call: &dyn Fn(&[&str]) -> Answer) {
+    let inspect = |field: &str, name: &str| call(&["inspect", "-f", field, name]).ok();
+    let stays = [
+        "run",
+        "-d",
+        "--name",
+        "watched",
+        "--network",
+        "none",
+        "-m",
+        "64m",
+        "--health-cmd",
+        "test -f /well",
+        "--health-interval",
+        "100ms",
+    ];
+    let script = "trap 'exit 5' TERM; touch /well; while :; do sleep 0.1; done";
+    let words = [&stays[..], &MODEST_LIMITS, &["box", "sh", "-c", script]].concat();
+    drop(call(&words).ok());
+    wait_for("a healthy container", || {
+        inspect("{{.State.Health.Status}}", "watched") == "healthy"
+    });
+    let figures = call(&[
+        "stats",
+        "--no-stream",
+        "--format",
+        "{{.MemUsage}}",
+        "watched",
+    ])
+    .ok();
+    assert!(figures.ends_with("/ 64MiB"), "{figures}");
+    let update = ["update", "-m", "128m", "--memory-swap", "256m", "watched"];
+    drop(call(&update).ok());
+    let limit = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max \
+        2>/dev/null";
+    let limit = call(&["exec", "watched", "sh", "-c", limit]);
+    assert_eq!(limit.stdout.trim(), "134217728");
+    drop(call(&["restart", "watched"]).ok());
+    assert_eq!(inspect("{{.State.Status}}", "watched"), "running");
+    drop(call(&["stop", "watched"]).ok());
+    assert_eq!(inspect("{{.State.ExitCode}}", "watched"), "5");
+
+    let again = ["run", "-d", "--name", "again", "--restart", "on-failure:2"];
+    let words = [&again[..], &MODEST_LIMITS, &["box", "false"]].concat();
+    drop(call(&words).ok());
+    wait_for("two restarts", || {
+        inspect("{{.RestartCount}} {{.State.Status}}", "again") == "2 exited"
+    });
+    drop(call(&["rm", "-f", "watched", "again"]).ok());
+}
+
 #[test]
 fn root_dockerd_uses_gantry_as_its_runtime() {
     let env = TestEnv::new(GANTRY);
@@ -273,6 +328,7 @@ fn root_dockerd_uses_gantry_as_its_runtime() {
     let call = |words: &[&str]| dockerd.call(words);
     drop(call(&["import", fixture::busybox().to_str().unwrap(), "box"]).ok());
     exercise(&call);
+    watched(&call);
     let out_of_memory = [
         "run",
         "--rm",
