@@ -111,6 +111,8 @@ pub struct Config {
     pub limits: Limits,
     /// Folders of CDI specifications; the usual ones when empty.
     pub cdi_spec_dirs: Vec<PathBuf>,
+    /// The image whose programs `debug` runs; a static busybox of the host when none is named.
+    pub debug_image: Option<String>,
 }
 
 /// How one registry is reached.
@@ -175,6 +177,13 @@ struct Written {
     log: WrittenLog,
     limits: limits::WrittenLimits,
     cdi_spec_dirs: Option<Vec<PathBuf>>,
+    debug: WrittenDebug,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct WrittenDebug {
+    image: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -267,6 +276,7 @@ impl Config {
         if let Some(folders) = written.cdi_spec_dirs {
             self.cdi_spec_dirs = folders;
         }
+        self.debug_image = written.debug.image.or_else(|| self.debug_image.take());
         self.log.options.extend(written.log.options);
         written
             .limits
@@ -322,11 +332,12 @@ mod tests {
              [limits]\ndevices = 1\nlayer-entries = 9\n\
              [registries.\"docker.io\"]\nmirrors = [\"http://a\"]\n[registries.\"b.io\"]\ninsecure = true\n",
             "root = \"/two\"\n[log]\nmax-size = \"2m\"\n[registries.\"docker.io\"]\nmirrors = [\"https://c/x\"]\n\
-             [registries.\"b.io\"]\nonly-mirrors = true\n[limits]\ndevices = 7\n",
+             [registries.\"b.io\"]\nonly-mirrors = true\n[limits]\ndevices = 7\n[debug]\nimage = \"tools\"\n",
         ])
         .unwrap();
         assert_eq!(config.root.as_deref(), Some(Path::new("/two")));
         assert_eq!(config.run_root.as_deref(), Some(Path::new("/run/one")));
+        assert_eq!(config.debug_image.as_deref(), Some("tools"));
         assert_eq!((config.log.max_size, config.log.max_files), (2 << 20, 2));
         assert_eq!(config.registries["docker.io"].mirrors, ["https://c/x"]);
         assert_eq!((config.limits.devices, config.limits.entries), (7, 9));

@@ -17,6 +17,22 @@ pub struct MountSpec {
     pub source: MountSource,
     /// Whether writing is refused.
     pub read_only: bool,
+    /// The flag that it was written with.
+    #[serde(default)]
+    pub flag: MountFlag,
+}
+
+/// The flags that ask for mounts; Docker tells of each in another place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountFlag {
+    /// `-v`, or no flag but the image.
+    #[default]
+    Volume,
+    /// `--mount`.
+    Mount,
+    /// `--tmpfs`.
+    Tmpfs,
 }
 
 /// What a mount shows.
@@ -332,6 +348,7 @@ impl MountSpec {
             target: destination,
             source,
             read_only,
+            flag: MountFlag::Volume,
         })
     }
 
@@ -405,6 +422,7 @@ impl MountSpec {
                 options: rest,
             },
             read_only,
+            flag: MountFlag::Tmpfs,
         })
     }
 }

@@ -80,6 +80,38 @@ impl Containers<'_> {
                 name: name.chars().take(100).collect(),
             })?;
         }
+        let prepared = self.attempt(name, |attempt, name| attempt.fill(spec, name, durable))?;
+        self.engine.tell_of(&prepared.record, "create", &[]);
+        Ok(prepared)
+    }
+
+    /// A container like `draft`, under an id and a name of its own, whose files are those of
+    /// `lowers` and what it writes; for as long as this command needs it.
+    pub(super) fn prepare_like(
+        &self,
+        draft: ContainerRecord,
+        lowers: Vec<PathBuf>,
+    ) -> Result<Prepared, ContainerError> {
+        self.attempt(None, |attempt, name| {
+            attempt.make_root(&lowers)?;
+            let record = ContainerRecord {
+                id: attempt.id.clone(),
+                name,
+                created: gantry_supervisor::state::now(),
+                ..draft
+            };
+            attempt.folders.write_record(&record, false)?;
+            Ok((record, lowers, Vec::new()))
+        })
+    }
+
+    /// Makes the folders of a container and has `fill` make its document; nothing is left when
+    /// that fails.
+    fn attempt(
+        &self,
+        name: Option<&str>,
+        fill: impl FnOnce(&mut Attempt<'_>, String) -> Result<Filled, ContainerError>,
+    ) -> Result<Prepared, ContainerError> {
         let id = random_id().map_err(file("read random numbers from", Path::new("the kernel")))?;
         let folders = Folders::of(self.engine, &id);
         let lock = folders.try_lock()?.ok_or_else(|| ContainerError::Busy {
@@ -96,11 +128,10 @@ impl Containers<'_> {
         };
         make_folder(&folders.folder, 0o710)?;
         let name = attempt.reserve(name)?;
-        let prepared = attempt.fill(spec, name, durable)?;
+        let filled = fill(&mut attempt, name)?;
         attempt.done = true;
         drop(attempt);
-        let (record, lowers, warnings) = prepared;
-        self.engine.tell_of(&record, "create", &[]);
+        let (record, lowers, warnings) = filled;
         Ok(Prepared {
             record,
             folders,
@@ -121,6 +152,9 @@ impl Containers<'_> {
         Ok((id, images.config(&id)?))
     }
 }
+
+/// A document, the folders of the image's layers, and what a person should know.
+type Filled = (ContainerRecord, Vec<PathBuf>, Vec<String>);
 
 /// What has been made so far; taken back unless it was done.
 struct Attempt<'a> {
@@ -187,7 +221,7 @@ impl Attempt<'_> {
         spec: &ContainerSpec,
         name: String,
         durable: bool,
-    ) -> Result<(ContainerRecord, Vec<PathBuf>, Vec<String>), ContainerError> {
+    ) -> Result<Filled, ContainerError> {
         let engine = self.containers.engine;
         let (image_id, image) = self.containers.image(&spec.image)?;
         // Held until the document says it: a collection in between must not take the image.

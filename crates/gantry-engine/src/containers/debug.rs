@@ -3,12 +3,15 @@
 //! A process joins every namespace of the container, but has a root of its own, made of a
 //! toolbox: an image, or a static busybox of the host. What it writes there is thrown away.
 
+mod stopped;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gantry_model::record::Status;
 use gantry_supervisor::protocol::{ExecRequest, Toolbox};
 
 use super::error::{ContainerError, file};
@@ -35,44 +38,61 @@ const BUSYBOX: [&str; 4] = [
 pub struct Debugging {
     /// Its streams and its end.
     pub executing: Executing,
-    folder: PathBuf,
+    kept: Kept,
+}
+
+/// What lasts as long as the process.
+#[derive(Debug)]
+enum Kept {
+    /// What it writes among the tools.
+    Folder(PathBuf),
+    /// Nobody starts or removes the container whose files it sees.
+    Stopped { _lock: File },
 }
 
 impl Drop for Debugging {
     fn drop(&mut self) {
-        // Its mounts ended with the process. What cannot be removed goes with the next boot.
-        drop(fs::remove_dir_all(&self.folder));
+        if let Kept::Folder(folder) = &self.kept {
+            // Its mounts ended with the process. What cannot be removed goes with the next boot.
+            drop(fs::remove_dir_all(folder));
+        }
     }
 }
 
 impl Containers<'_> {
-    /// Runs a command among tools in a running container: those of an image that is here, or a
-    /// static busybox of the host. The container's root is at `/container`; its processes,
-    /// network, host name and shared memory are the command's own.
+    /// Runs a command among tools in a container: those of `image`, of the image that the
+    /// configuration names, or a static busybox of the host. The container's root is at
+    /// `/container`. While it runs, its processes, network, host name and shared memory are the
+    /// command's own; of one that is stopped there are the files alone, read-only.
     ///
     /// # Errors
-    /// [`ContainerError::NotRunning`], [`ContainerError::NoToolbox`],
-    /// [`ContainerError::NoImage`] and others.
+    /// [`ContainerError::NoToolbox`], [`ContainerError::NoImage`] and others.
     pub fn debug(
         &self,
         name: &str,
         image: Option<&str>,
         spec: &ExecSpec,
     ) -> Result<Debugging, ContainerError> {
+        let image = image.or(self.engine.config().debug_image.as_deref());
+        let (record, state) = self.look(name)?;
+        if matches!(state.status, Status::Created | Status::Exited) {
+            return self.debug_stopped(&record, image, spec);
+        }
         let (record, state, mut session) = self.running(name)?;
         let pid = state.pid.ok_or_else(|| ContainerError::NotRunning {
             name: name.to_owned(),
         })?;
         let id = random_id().map_err(file("read random numbers from", Path::new("the kernel")))?;
         let folder = self.engine.run_root().join("debug").join(id.short());
-        let toolbox = self.toolbox(&folder, image)?;
+        let tools = self.tools(image)?;
+        let parts = toolbox(&folder, &tools)?;
         let made = || -> Result<Executing, ContainerError> {
             let mut of = record.clone();
             // Root's usual powers and a look into other processes; the latter also keeps the
             // container's processes from looking into these.
             (of.spec.cap_add, of.spec.cap_drop) = (vec!["SYS_PTRACE".to_owned()], Vec::new());
             of.process.env.retain(|entry| !entry.starts_with("PATH="));
-            of.process.env.extend(toolbox.path.clone());
+            of.process.env.extend(tools.path.clone());
             let spec = ExecSpec {
                 user: Some(spec.user.clone().unwrap_or_else(|| "0".to_owned())),
                 working_dir: Some(spec.working_dir.clone().unwrap_or_else(|| CONTAINER.into())),
@@ -82,12 +102,15 @@ impl Containers<'_> {
             let pid = session.exec(ExecRequest {
                 process,
                 attach: spec.attach,
-                toolbox: Some(toolbox.parts),
+                toolbox: Some(parts),
             })?;
             Ok(Executing { pid, session })
         };
         match made() {
-            Ok(executing) => Ok(Debugging { executing, folder }),
+            Ok(executing) => Ok(Debugging {
+                executing,
+                kept: Kept::Folder(folder),
+            }),
             Err(error) => {
                 drop(fs::remove_dir_all(&folder));
                 Err(error)
@@ -95,38 +118,20 @@ impl Containers<'_> {
         }
     }
 
-    fn toolbox(&self, folder: &Path, image: Option<&str>) -> Result<Tools, ContainerError> {
-        let (lowers, path) = match image {
-            Some(name) => {
-                let (_, config) = self.image(name)?;
-                let mut lowers = self
-                    .engine
-                    .store()?
-                    .layers()
-                    .lowers(&config.rootfs.diff_ids)?;
-                lowers.reverse();
-                let path = config
-                    .config
-                    .env
-                    .into_iter()
-                    .find(|e| e.starts_with("PATH="));
-                (lowers, path)
-            }
-            None => (vec![self.busybox()?], None),
+    /// The files of the tools.
+    fn tools(&self, image: Option<&str>) -> Result<Tools, ContainerError> {
+        let Some(name) = image else {
+            return Ok(Tools {
+                path: None,
+                lowers: vec![self.busybox()?],
+            });
         };
-        let (upper, work) = (folder.join("upper"), folder.join("work"));
-        make_folder(&upper, 0o755)?;
-        make_folder(&work, 0o700)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
-            .map_err(file("protect", folder))?;
-        fill(&upper, &lowers).map_err(file("prepare", &upper))?;
+        let (_, config) = self.image(name)?;
+        let layers = self.engine.store()?.layers();
+        let mut variables = config.config.env.into_iter();
         Ok(Tools {
-            path,
-            parts: Toolbox {
-                lowers,
-                upper,
-                work,
-            },
+            path: variables.find(|variable| variable.starts_with("PATH=")),
+            lowers: layers.lowers(&config.rootfs.diff_ids)?,
         })
     }
 
@@ -163,10 +168,28 @@ impl Containers<'_> {
     }
 }
 
+/// Programs beside which a container is looked at.
 struct Tools {
     /// The variable of the image.
     path: Option<String>,
-    parts: Toolbox,
+    /// The folders of its layers, base first.
+    lowers: Vec<PathBuf>,
+}
+
+/// A writable layer for the tools in a running container.
+fn toolbox(folder: &Path, tools: &Tools) -> Result<Toolbox, ContainerError> {
+    let lowers: Vec<PathBuf> = tools.lowers.iter().rev().cloned().collect();
+    let (upper, work) = (folder.join("upper"), folder.join("work"));
+    make_folder(&upper, 0o755)?;
+    make_folder(&work, 0o700)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+        .map_err(file("protect", folder))?;
+    fill(&upper, &lowers).map_err(file("prepare", &upper))?;
+    Ok(Toolbox {
+        lowers,
+        upper,
+        work,
+    })
 }
 
 /// Makes what the tools lack to show the container's files on.

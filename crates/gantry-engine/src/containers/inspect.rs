@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use gantry_model::container::NetworkMode;
 use gantry_model::image::Healthcheck;
+use gantry_model::mount::{MountFlag, MountSource};
 use gantry_model::port::PortMapping;
-use gantry_model::record::{HealthProbe, ResolvedMountKind, Status};
+use gantry_model::record::{HealthProbe, ResolvedMount, ResolvedMountKind, Status};
 use gantry_model::{ContainerRecord, ContainerState};
 use serde::Serialize;
 use serde_json::Value;
@@ -127,7 +128,7 @@ struct Config {
     tty: bool,
     open_stdin: bool,
     stdin_once: bool,
-    env: Vec<String>,
+    env: Option<Vec<String>>,
     cmd: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<Healthcheck>,
@@ -274,7 +275,7 @@ impl Containers<'_> {
             },
             size_rw,
             size_root_fs: size_rw.map(|own| own + self.image_size(&record)),
-            mounts: record.mounts.iter().filter_map(mount_of).collect(),
+            mounts: mounts_of(&record),
             config: config_of(&record),
             network_settings: {
                 let name = record.spec.network.to_string();
@@ -324,22 +325,41 @@ fn probe_of(probe: &HealthProbe) -> Probe {
     }
 }
 
-fn mount_of(mount: &gantry_model::record::ResolvedMount) -> Option<Mount> {
+/// The mounts but those of `--tmpfs`, which Docker tells of in `HostConfig` alone.
+fn mounts_of(record: &ContainerRecord) -> Vec<Mount> {
+    let with_flag = record
+        .mounts
+        .iter()
+        .map(|mount| (mount, flag_of(record, mount)));
+    with_flag
+        .filter(|(_, flag)| *flag != MountFlag::Tmpfs)
+        .map(|(mount, flag)| mount_of(mount, flag))
+        .collect()
+}
+
+/// The flag that asked for a mount.
+fn flag_of(record: &ContainerRecord, mount: &ResolvedMount) -> MountFlag {
+    let mut written = record.spec.mounts.iter();
+    written
+        .find(|written| written.target == mount.target)
+        .map_or(MountFlag::Volume, |written| written.flag)
+}
+
+fn mount_of(mount: &ResolvedMount, flag: MountFlag) -> Mount {
     let base = Mount {
         kind: String::new(),
         name: None,
         source: String::new(),
         destination: mount.target.clone(),
         driver: None,
-        mode: if mount.read_only {
-            "ro".into()
-        } else {
-            String::new()
+        mode: match flag {
+            MountFlag::Volume if mount.read_only => "ro".into(),
+            _ => String::new(),
         },
         writable: !mount.read_only,
         propagation: String::new(),
     };
-    Some(match &mount.kind {
+    match &mount.kind {
         ResolvedMountKind::Bind {
             source,
             propagation,
@@ -353,11 +373,22 @@ fn mount_of(mount: &gantry_model::record::ResolvedMount) -> Option<Mount> {
                 .unwrap_or_default(),
             ..base
         },
-        ResolvedMountKind::Volume { name, source, .. } => Mount {
+        ResolvedMountKind::Volume {
+            name,
+            source,
+            anonymous,
+            ..
+        } => Mount {
             kind: "volume".into(),
             name: Some(name.clone()),
             source: source.clone(),
             driver: Some("local".into()),
+            // Docker's mark of what SELinux may let several containers have.
+            mode: match flag {
+                MountFlag::Mount => "z".into(),
+                _ if base.mode.is_empty() && !anonymous => "z".into(),
+                _ => base.mode.clone(),
+            },
             ..base
         },
         ResolvedMountKind::Image { image, .. } => Mount {
@@ -369,13 +400,20 @@ fn mount_of(mount: &gantry_model::record::ResolvedMount) -> Option<Mount> {
             kind: "tmpfs".into(),
             ..base
         },
-    })
+    }
 }
 
 fn config_of(record: &ContainerRecord) -> Config {
     let spec = &record.spec;
     let process = &record.process;
     let some = |map: &BTreeMap<String, Value>| (!map.is_empty()).then(|| map.clone());
+    let mut volumes = process.volumes.clone();
+    // Those of `-v` without a name are told of beside the image's.
+    volumes.extend(record.spec.mounts.iter().filter_map(|mount| {
+        let nameless = matches!(mount.source, MountSource::Volume { name: None, .. });
+        let told = nameless && mount.flag == MountFlag::Volume;
+        told.then(|| (mount.target.clone(), Value::Object(serde_json::Map::new())))
+    }));
     Config {
         hostname: spec::hostname(record, &host::name()).to_owned(),
         domainname: spec.domainname.clone().unwrap_or_default(),
@@ -387,11 +425,11 @@ fn config_of(record: &ContainerRecord) -> Config {
         tty: spec.tty,
         open_stdin: spec.interactive,
         stdin_once: spec.stdin_once,
-        env: process.env.clone(),
+        env: (!process.env.is_empty()).then(|| process.env.clone()),
         cmd: process.cmd.clone(),
         healthcheck: record.healthcheck.clone(),
         image: record.image_name.clone(),
-        volumes: some(&process.volumes),
+        volumes: some(&volumes),
         working_dir: process.working_dir.clone(),
         entrypoint: process.entrypoint.clone(),
         on_build: None,

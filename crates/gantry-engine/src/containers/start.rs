@@ -15,6 +15,7 @@ use gantry_supervisor::launch::{self, HostsFile, Launch, Overlay, Settings, Stdi
 use gantry_supervisor::protocol::{Attach, WindowSize};
 use oci_spec::runtime::LinuxSeccomp;
 
+use super::create::Prepared;
 use super::error::{ContainerError, file};
 use super::folders::{Folders, resolve};
 use super::links::{self, Linked};
@@ -62,6 +63,8 @@ struct Ready<'a> {
     folders: &'a Folders,
     lock: &'a File,
     lowers: Vec<PathBuf>,
+    /// Folders that are shown at places of the container's beside its mounts, base first.
+    shown: ImageFolders,
 }
 
 impl Containers<'_> {
@@ -81,6 +84,7 @@ impl Containers<'_> {
             folders: &prepared.folders,
             lock: &prepared.lock,
             lowers: prepared.lowers,
+            shown: ImageFolders::new(),
         };
         let session = match self.launch(ready, options) {
             Ok(session) => session,
@@ -153,6 +157,7 @@ impl Containers<'_> {
             folders: &folders,
             lock: &lock,
             lowers,
+            shown: ImageFolders::new(),
         };
         let session = self.launch(ready, options)?;
         Ok(Begun {
@@ -164,23 +169,22 @@ impl Containers<'_> {
     }
 
     fn launch(&self, ready: Ready<'_>, options: StartOptions) -> Result<Session, ContainerError> {
-        let Ready {
-            record,
-            folders,
-            lock,
-            lowers,
-        } = ready;
-        let launch = self.launch_document(record, folders, lowers, options)?;
+        let lock = ready.lock;
+        let launch = self.launch_document(ready, options)?;
         Ok(spawn(&launch, lock)?)
     }
 
     fn launch_document(
         &self,
-        record: &ContainerRecord,
-        folders: &Folders,
-        lowers: Vec<PathBuf>,
+        ready: Ready<'_>,
         options: StartOptions,
     ) -> Result<Launch, ContainerError> {
+        let Ready {
+            record,
+            folders,
+            lowers,
+            ..
+        } = ready;
         let spec = &record.spec;
         let upper = folders.upper();
         let user = self.user(record, &upper, &lowers)?;
@@ -205,7 +209,8 @@ impl Containers<'_> {
         let links = self.links(record)?;
         let network = self.network(record, folders, &host_name, &links)?;
         let ipc = self.foreign(&spec.ipc_mode, "ipc")?;
-        let images = self.mounted_images(record)?;
+        let mut images = self.mounted_images(record)?;
+        images.extend(ready.shown);
         let mut config = spec::translate(&Facts {
             images,
             linked: links::variables(&links, &record.name),
@@ -315,8 +320,31 @@ impl Containers<'_> {
         })
     }
 
+    /// Starts what was prepared and waits until it runs. What `shown` names is shown read-only at
+    /// those places, which the document has as mounts of images.
+    pub(super) fn start_prepared(
+        &self,
+        prepared: Prepared,
+        shown: ImageFolders,
+        options: StartOptions,
+    ) -> Result<(u32, Session), ContainerError> {
+        let ready = Ready {
+            record: &prepared.record,
+            folders: &prepared.folders,
+            lock: &prepared.lock,
+            lowers: prepared.lowers,
+            shown,
+        };
+        let mut session = self.launch(ready, options).inspect_err(|_| {
+            let removal = removal_of(self.engine, &prepared.record);
+            drop(removal.hide().and_then(|()| removal.delete()));
+        })?;
+        let pid = session.started()?;
+        Ok((pid, session))
+    }
+
     /// Who the container's process runs as, by the container's own files.
-    fn user(
+    pub(super) fn user(
         &self,
         record: &ContainerRecord,
         upper: &Path,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    MountError, MountOwners, MountSource, MountSpec, Propagation, ReadOnlyBelow, clean_absolute,
-    clip, propagation, target, volume_name,
+    MountError, MountFlag, MountOwners, MountSource, MountSpec, Propagation, ReadOnlyBelow,
+    clean_absolute, clip, propagation, target, volume_name,
 };
 use crate::quantity::parse_bytes;
 
@@ -169,6 +169,7 @@ impl Fields {
             target,
             source: self.source(&kind)?,
             read_only,
+            flag: MountFlag::Mount,
         })
     }
 

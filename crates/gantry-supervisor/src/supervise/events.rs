@@ -4,6 +4,7 @@ use gantry_model::{Event, EventType};
 
 use super::{Supervisor, note};
 use crate::journal::Journal;
+use crate::protocol::WindowSize;
 
 impl Supervisor {
     /// Something happened to the container.
@@ -17,6 +18,12 @@ impl Supervisor {
         let event = Event::new(EventType::Container, action, self.settings.id.as_str())
             .with_all(&facts.attributes);
         self.write_down(with(event, more));
+    }
+
+    /// Its terminal has this size now.
+    pub(super) fn tell_size(&self, size: WindowSize) {
+        let (height, width) = (size.rows.to_string(), size.columns.to_string());
+        self.tell_with("resize", &[("height", &height), ("width", &width)]);
     }
 
     /// Its volumes are mounted.

@@ -7,7 +7,7 @@ use super::libc_signal::KILL;
 use super::poller::{Interest, Ready, Token};
 use super::{INIT, Phase, Supervisor, note};
 use crate::launch::Stdin;
-use crate::protocol::{Attach, Failure, Kind, Reply, Request, STDIN_WINDOW, VERSION};
+use crate::protocol::{Attach, Failure, Kind, Reply, Request, STDIN_WINDOW, VERSION, WindowSize};
 use gantry_model::record::Status;
 
 /// Connections at a time; beyond them new ones are turned away.
@@ -92,11 +92,7 @@ impl Supervisor {
             }
             (Role::Greeted, request) => self.on_first_request(id, request),
             (Role::Attached { process, .. }, Request::Resize(size)) => {
-                if let Some(process) = self.processes.get(&process)
-                    && let Err(error) = process.streams.resize(size)
-                {
-                    note(&format!("cannot resize the terminal: {error}"));
-                }
+                self.resize(process, size);
             }
             (Role::Attached { process, .. }, Request::Signal { signal }) => {
                 if let Some(process) = self.processes.get(&process) {
@@ -151,6 +147,18 @@ impl Supervisor {
     pub(super) fn set_role(&mut self, id: u32, role: Role) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.role = role;
+        }
+    }
+
+    /// Sets the size of a process's terminal; that of the container's first one is told of.
+    fn resize(&mut self, process: u32, size: WindowSize) {
+        let Some(found) = self.processes.get(&process) else {
+            return;
+        };
+        match found.streams.resize(size) {
+            Ok(()) if process == INIT => self.tell_size(size),
+            Ok(()) => {}
+            Err(error) => note(&format!("cannot resize the terminal: {error}")),
         }
     }
 

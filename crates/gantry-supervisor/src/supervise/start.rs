@@ -182,6 +182,7 @@ impl Supervisor {
     }
 
     fn begin_run(&mut self, launch: Launch) -> Result<u32, BeginError> {
+        let size = launch.window.filter(|_| self.settings.terminal);
         let (mut streams, theirs) = if self.settings.terminal {
             Streams::terminal(launch.window)
         } else {
@@ -236,6 +237,9 @@ impl Supervisor {
         );
         self.watch_health();
         self.record_start(pid);
+        if let Some(size) = size {
+            self.tell_size(size);
+        }
         Ok(pid.unsigned_abs())
     }
 

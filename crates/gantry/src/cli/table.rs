@@ -66,7 +66,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["container attach", "attach"], "[OPTIONS] CONTAINER", "Attach local standard input, output, and error streams to a running container", Exactly(1), Plain, container::attach::AttachArgs),
     command!(["container wait", "wait"], "CONTAINER [CONTAINER...]", "Block until one or more containers stop, then print their exit codes", AtLeast(1), Plain, container::wait::WaitArgs),
     command!(["container cp", "cp"], "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH", "Copy files/folders between a container and the local filesystem", Exactly(2), Plain, container::cp::CpArgs),
-    command!(["container debug", "debug"], "[OPTIONS] CONTAINER [COMMAND] [ARG...]", "Run a shell with tools in a running container that has none", AtLeast(1), Start, container::debug::DebugArgs),
+    command!(["container debug", "debug"], "[OPTIONS] CONTAINER [COMMAND] [ARG...]", "Run a shell with tools in a container that has none", AtLeast(1), Start, container::debug::DebugArgs),
     command!(["container diff", "diff"], "CONTAINER", "Inspect changes to files or directories on a container's filesystem", Exactly(1), Plain, container::diff::DiffArgs),
     command!(["container export", "export"], "[OPTIONS] CONTAINER", "Export a container's filesystem as a tar archive", Exactly(1), Plain, container::export::ExportArgs),
     command!(["container commit", "commit"], "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]", "Create a new image from a container's changes", Between(1, 2), Plain, container::commit::CommitArgs),

@@ -1,10 +1,13 @@
 //! Tools in containers that have none.
 
-use gantry_testkit::TestEnv;
+use std::io::{BufRead, BufReader};
+
 use gantry_testkit::environment::wait_for;
+use gantry_testkit::{Caller, TestEnv};
 
 in_both_modes! {
     tools_reach_a_container_and_stay_unseen,
+    tools_see_the_files_of_a_container_that_does_not_run,
 }
 
 fn tools_reach_a_container_and_stay_unseen(env: TestEnv) {
@@ -92,7 +95,74 @@ fn tools_reach_a_container_and_stay_unseen(env: TestEnv) {
             .count(),
         0
     );
-    env.gantry(["stop", "-t", "0", "ct"]).ok();
-    let error = env.gantry(["debug", "ct"]).fails(1);
-    assert!(error.contains("is not running"), "{error}");
+}
+
+fn tools_see_the_files_of_a_container_that_does_not_run(env: TestEnv) {
+    // An image without any program.
+    env.write(
+        "ctx/Dockerfile",
+        "FROM scratch\nCOPY file /data/file\nENV OWN=1\n",
+    );
+    env.write("ctx/file", "content");
+    let context = env.work().join("ctx");
+    env.gantry(["build", "-q", "-t", "bare", context.to_str().unwrap()])
+        .ok();
+    env.gantry([
+        "create",
+        "--name",
+        "bare",
+        "--hostname",
+        "inner",
+        "bare",
+        "none",
+    ])
+    .ok();
+    let script = "cat /container/data/file; echo; hostname; echo $OWN; pwd; id -u; \
+                  touch /container/x 2>/dev/null || echo read-only; touch /tool && echo here";
+    let told = env.gantry(["debug", "-c", script, "bare"]).ok();
+    assert_eq!(told, "content\ninner\n1\n/container\n0\nread-only\nhere");
+    // One that has written, whose image has a user's name; the exit code is the command's.
+    let write = "rm /etc/group; echo own > /own";
+    env.gantry(["run", "--name", "done", "busybox", "sh", "-c", write])
+        .ok();
+    let look = "cat /container/own; ls /container/etc/group; id -u; exit 7";
+    let seen = env.gantry(["debug", "-u", "nobody", "done", "sh", "-c", look]);
+    assert_eq!((seen.code, seen.stdout.as_str()), (7, "own\n65534\n"));
+    assert_eq!(env.gantry(["debug", "done", "nonsense"]).code, 127);
+    // The tools of the configuration's image, or of the one that is named.
+    env.configure("[debug]\nimage = \"nonesuch\"\n");
+    let error = env.gantry(["debug", "done"]).fails(1);
+    assert!(error.contains("nonesuch"), "{error}");
+    let named = [
+        "debug",
+        "--image",
+        "busybox",
+        "done",
+        "cat",
+        "/container/own",
+    ];
+    assert_eq!(env.gantry(named).ok(), "own");
+    env.configure("[debug]\nimage = \"busybox\"\n");
+    // Nobody starts it meanwhile, and nothing is left.
+    let mut looking = env
+        .command(["debug", "done", "sh", "-c", "echo looking; cat"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(looking.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "looking\n");
+    // Whoever wants it waits for some seconds, in both modes: one is enough.
+    if env.caller() == Caller::Root {
+        env.gantry(["rm", "done"]).fails(1);
+    }
+    drop(looking.stdin.take());
+    assert_eq!(looking.wait().unwrap().code(), Some(0));
+    wait_for("the tools' container to go", || {
+        env.gantry(["ps", "-a", "--format", "{{.Names}}"]).ok() == "done\nbare"
+    });
+    env.gantry(["rm", "done", "bare"]).ok();
 }

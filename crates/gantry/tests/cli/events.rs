@@ -87,6 +87,18 @@ fn root_the_life_of_a_container_is_told_as_docker_tells_it() {
     let got = told(&env, &["type=container", "type=volume", "type=network"]);
     assert_eq!(got, want, "{got:#?}");
     assert_eq!(told(&env, &["container=ev2", "event=restart"]).len(), 1);
+    // An image's events tell its labels while it is there.
+    env.write("ctx/Dockerfile", "FROM busybox\nLABEL made=here\n");
+    let context = env.work().join("ctx");
+    env.gantry(["build", "-q", "-t", "own", context.to_str().unwrap()])
+        .ok();
+    env.gantry(["tag", "own", "own:2"]).ok();
+    let labelled = told(&env, &["type=image", "event=tag", "label=made=here"]);
+    assert_eq!(labelled.len(), 1, "{labelled:?}");
+    assert!(
+        labelled[0].ends_with(" (made=here, name=own:2)"),
+        "{labelled:?}"
+    );
     let images = told(&env, &["type=image"]);
     assert!(images[0].starts_with("image import sha256:"), "{images:?}");
 }

@@ -333,6 +333,22 @@ fn a_terminal_is_one(env: TestEnv) {
         shown.contains("terminal\r\n") && shown.contains("33 101\r\n"),
         "{shown:?}"
     );
+    let format = "{{.Actor.Attributes.height}} {{.Actor.Attributes.width}}";
+    let sizes = env.gantry([
+        "events",
+        "--since",
+        "0",
+        "--until",
+        "0s",
+        "--filter",
+        "event=resize",
+        "--format",
+        format,
+    ]);
+    // The client may tell it more than once.
+    let sizes = sizes.ok();
+    let same = sizes.lines().all(|size| size == "33 101");
+    assert!(same && !sizes.is_empty(), "{sizes}");
     let no_terminal = env
         .gantry(["run", "--rm", "-it", "busybox", "true"])
         .fails(1);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::ContainerSpec;
 use gantry_model::image::StringSet;
-use gantry_model::mount::{MountSource, MountSpec};
+use gantry_model::mount::{MountFlag, MountSource, MountSpec};
 use gantry_model::record::{ResolvedMount, ResolvedMountKind};
 
 use super::Attempt;
@@ -68,6 +68,7 @@ impl Attempt<'_> {
                     subpath: None,
                 },
                 read_only: false,
+                flag: MountFlag::Volume,
             };
             all.push(self.mount(&mount, driver, lowers)?);
         }

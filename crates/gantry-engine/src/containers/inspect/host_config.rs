@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use gantry_model::ContainerRecord;
 use gantry_model::container::{DeviceValue, Resources};
+use gantry_model::mount::{MountFlag, MountSource};
 use gantry_model::record::ResolvedMountKind;
 use gantry_model::restart::RestartPolicy;
 use gantry_runtime::defaults;
 use serde::Serialize;
 
-use super::{PortBinding, bindings};
+use super::{PortBinding, bindings, flag_of};
 
 /// Docker's `HostConfig`, fields in its order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -78,7 +79,8 @@ pub(super) struct HostConfig {
     memory_swap: i64,
     memory_swappiness: Option<u64>,
     oom_kill_disable: bool,
-    init: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init: Option<bool>,
     pids_limit: Option<i64>,
     ulimits: Vec<Limit>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -91,6 +93,32 @@ pub(super) struct HostConfig {
     io_maximum_bandwidth: u64,
     masked_paths: Vec<&'static str>,
     readonly_paths: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<WrittenMount>,
+}
+
+/// A mount of `--mount`, as it was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WrittenMount {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    target: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tmpfs_options: Option<TmpfsOptions>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TmpfsOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -233,7 +261,7 @@ impl HostConfig {
             memory_swap: memory_swap(resources),
             memory_swappiness: resources.memory_swappiness,
             oom_kill_disable: resources.oom_kill_disable,
-            init: spec.init,
+            init: spec.init.then_some(true),
             pids_limit: resources.pids_limit,
             ulimits: limits(spec),
             annotations: spec.annotations.clone(),
@@ -243,6 +271,7 @@ impl HostConfig {
             io_maximum_bandwidth: 0,
             masked_paths: paths(defaults::MASKED_PATHS),
             readonly_paths: paths(defaults::READONLY_PATHS),
+            mounts: written_mounts(record),
         }
     }
 }
@@ -346,6 +375,7 @@ fn binds(record: &ContainerRecord) -> Option<Vec<String>> {
     let binds: Vec<String> = record
         .mounts
         .iter()
+        .filter(|mount| flag_of(record, mount) == MountFlag::Volume)
         .filter_map(|mount| {
             let mode = if mount.read_only { ":ro" } else { "" };
             match &mount.kind {
@@ -364,10 +394,41 @@ fn binds(record: &ContainerRecord) -> Option<Vec<String>> {
     (!binds.is_empty()).then_some(binds)
 }
 
+/// Those of `--mount`.
+fn written_mounts(record: &ContainerRecord) -> Vec<WrittenMount> {
+    let written = record.spec.mounts.iter();
+    written
+        .filter(|mount| mount.flag == MountFlag::Mount)
+        .map(|mount| {
+            let mut tmpfs_options = None;
+            let (kind, source) = match &mount.source {
+                MountSource::Bind { path, .. } => ("bind", Some(path.clone())),
+                MountSource::Volume { name, .. } => ("volume", name.clone()),
+                MountSource::Image { image, .. } => ("image", Some(image.clone())),
+                MountSource::Tmpfs { size, mode, .. } => {
+                    let (size_bytes, mode) = (*size, *mode);
+                    let some = size_bytes.is_some() || mode.is_some();
+                    tmpfs_options = some.then_some(TmpfsOptions { size_bytes, mode });
+                    ("tmpfs", None)
+                }
+            };
+            WrittenMount {
+                kind,
+                source,
+                target: mount.target.clone(),
+                // An image is read-only whatever was said.
+                read_only: mount.read_only && kind != "image",
+                tmpfs_options,
+            }
+        })
+        .collect()
+}
+
 fn tmpfs(record: &ContainerRecord) -> BTreeMap<String, String> {
     record
         .mounts
         .iter()
+        .filter(|mount| flag_of(record, mount) == MountFlag::Tmpfs)
         .filter_map(|mount| match &mount.kind {
             ResolvedMountKind::Tmpfs {
                 size,

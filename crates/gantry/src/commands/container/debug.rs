@@ -22,7 +22,7 @@ pub(crate) struct DebugArgs {
     /// Set environment variables
     #[arg(short, long)]
     pub(crate) env: Vec<String>,
-    /// Image with the tools (default: a static busybox of the host)
+    /// Image with the tools (default: that of the configuration, or a static busybox of the host)
     #[arg(long)]
     pub(crate) image: Option<String>,
     /// User and group, names of the container or numbers (default root)
