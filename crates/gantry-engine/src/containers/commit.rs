@@ -23,8 +23,8 @@ pub struct CommitOptions {
     pub message: Option<String>,
     /// Dockerfile instructions to apply.
     pub changes: Vec<String>,
-    /// Whether a running container is frozen while its files are taken.
-    pub pause: bool,
+    /// Whether a running container is frozen while its files are taken; `None`: if it can be.
+    pub pause: Option<bool>,
 }
 
 impl Containers<'_> {
@@ -38,7 +38,8 @@ impl Containers<'_> {
         change::apply(&mut process, &options.changes)?;
         let store = self.engine.store()?;
         let base = store.images().config(&record.image_id)?;
-        let frozen = options.pause && state.status == Status::Running;
+        let freezable = || self.cgroup_of(&record).is_some();
+        let frozen = state.status == Status::Running && options.pause.unwrap_or_else(freezable);
         if frozen {
             self.pause(record.id.as_str())?;
         }

@@ -41,13 +41,25 @@ pub(crate) fn process(
         });
     }
     let user = document.user();
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    if [user.uid(), user.gid()]
+        .iter()
+        .chain(&groups)
+        .any(|id| *id == u32::MAX)
+    {
+        return Err(PlanError::Invalid {
+            field: "process.user",
+            value: u32::MAX.to_string(),
+            reason: "is the ID of no user and no group",
+        });
+    }
     Ok(ProcessPlan {
         args,
         env,
         cwd: document.cwd().clone(),
         uid: user.uid(),
         gid: user.gid(),
-        groups: user.additional_gids().clone().unwrap_or_default(),
+        groups,
         umask: user.umask().unwrap_or(0o022) & 0o777,
         capabilities: capabilities(document.capabilities().as_ref(), last_supported)?,
         rlimits: rlimits(document.rlimits().as_deref().unwrap_or_default())?,

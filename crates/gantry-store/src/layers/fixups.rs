@@ -6,7 +6,7 @@
 //! that matters, a small directory in `fixups/` goes above the layer as one more lower
 //! directory: it has just these directories, as the lower layers have them, and these links.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -110,7 +110,20 @@ pub(super) fn lowers(store: &Store, diff_ids: &[Digest]) -> Result<Vec<PathBuf>,
             }
         }
     }
-    Ok(paths)
+    Ok(each_once(paths))
+}
+
+/// The kernel refuses one directory twice in an overlay; where a layer occurs twice, what the upper
+/// one says holds, so the lower one is left out.
+fn each_once(base_first: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = HashSet::new();
+    let mut once: Vec<PathBuf> = base_first
+        .into_iter()
+        .rev()
+        .filter(|path| seen.insert(path.clone()))
+        .collect();
+    once.reverse();
+    once
 }
 
 /// The layers so far, base first.
@@ -451,6 +464,15 @@ fn is_opaque(directory: &OwnedFd) -> rustix::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_layer_that_occurs_twice_counts_where_it_is_highest() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(
+            each_once(paths(&["a", "e", "b", "e"])),
+            paths(&["a", "b", "e"])
+        );
+    }
 
     #[test]
     fn needs_round_trip() {

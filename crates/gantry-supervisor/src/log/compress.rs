@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -32,10 +32,44 @@ pub(super) fn begin(settings: &LogFiles) -> io::Result<Process> {
 }
 
 pub(super) fn all(settings: &LogFiles) -> io::Result<()> {
+    let aside = aside(settings);
+    let mut guard = guard(settings)?;
+    // Left by one that was killed.
+    absent(fs::remove_file(&aside))?;
     while let Some(source) = next(settings)? {
-        one(settings, &source)?;
+        let target = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o640)
+            .open(&aside)?;
+        drop(guard);
+        compress(&source, target)?;
+        guard = self::guard(settings)?;
+        put_in_place(settings, &source, &aside)?;
     }
+    // Still under the lock: who has a full file from here on sees that nobody is at work.
+    drop(guard);
     Ok(())
+}
+
+/// Whether one is at work and will look for full files again, unless it was killed. Ask under
+/// [`guard`].
+pub(super) fn at_work(settings: &LogFiles) -> bool {
+    aside(settings).exists()
+}
+
+/// Keeps the files of a log as they are named.
+pub(super) fn guard(settings: &LogFiles) -> io::Result<File> {
+    let guard = File::open(settings.path.parent().unwrap_or(Path::new(".")))?;
+    lock(&guard, Kind::Exclusive)?;
+    Ok(guard)
+}
+
+/// Where a compressed file is written.
+fn aside(settings: &LogFiles) -> PathBuf {
+    let mut aside = settings.path.clone().into_os_string();
+    aside.push(".compressing");
+    aside.into()
 }
 
 /// The oldest full file that is not compressed.
@@ -50,26 +84,17 @@ fn next(settings: &LogFiles) -> io::Result<Option<File>> {
     Ok(None)
 }
 
-fn one(settings: &LogFiles, source: &File) -> io::Result<()> {
-    let mut aside = settings.path.clone().into_os_string();
-    aside.push(".compressing");
-    let aside = Path::new(&aside);
-    // Left by one that was killed.
-    absent(fs::remove_file(aside))?;
-    let target = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .open(aside)?;
+fn compress(source: &File, target: File) -> io::Result<()> {
     let mut encoder = GzEncoder::new(target, Compression::fast());
     io::copy(&mut BufReader::with_capacity(CHUNK, source), &mut encoder)?;
     let target = encoder.finish()?;
-    let metadata = source.metadata()?;
     // Readers tell by it what is too old for them.
-    target.set_modified(metadata.modified()?)?;
-    let folder = settings.path.parent().unwrap_or(Path::new("."));
-    let guard = File::open(folder)?;
-    lock(&guard, Kind::Exclusive)?;
+    target.set_modified(source.metadata()?.modified()?)
+}
+
+/// Gives what was compressed the name of its source, whatever that is by now.
+fn put_in_place(settings: &LogFiles, source: &File, aside: &Path) -> io::Result<()> {
+    let metadata = source.metadata()?;
     for age in 1..settings.max_files {
         let plain = settings.file(age);
         let same = fs::metadata(&plain)

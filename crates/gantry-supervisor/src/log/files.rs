@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use gantry_sys::lock::{Kind, lock};
 use gantry_sys::process::Process;
 use jiff::{SignedDuration, Timestamp};
 
@@ -113,10 +112,8 @@ impl FileWriter {
             self.size = 0;
             return Ok(());
         }
-        let folder = self.settings.path.parent().unwrap_or(Path::new("."));
         // Against the compressor, which puts its file in the place of the one it read.
-        let guard = File::open(folder)?;
-        lock(&guard, Kind::Exclusive)?;
+        let guard = compress::guard(&self.settings)?;
         let oldest = self.settings.max_files - 1;
         for path in [self.settings.file(oldest), self.settings.compressed(oldest)] {
             absent(std::fs::remove_file(path))?;
@@ -135,16 +132,18 @@ impl FileWriter {
         }
         self.file = open(&self.settings.path)?;
         self.size = self.file.metadata()?.len();
+        let at_work = compress::at_work(&self.settings);
         drop(guard);
-        self.compress()
+        self.compress(at_work)
     }
 
     /// Has full files compressed beside the container, by one process at a time.
-    fn compress(&mut self) -> io::Result<()> {
+    fn compress(&mut self, at_work: bool) -> io::Result<()> {
         if !self.settings.compress {
             return Ok(());
         }
-        if let Some(compressor) = &self.compressor
+        if at_work
+            && let Some(compressor) = &self.compressor
             && matches!(compressor.try_wait(), Ok(None))
         {
             // It takes what is there once it is done with its present file.

@@ -4,6 +4,7 @@ use gantry_testkit::TestEnv;
 
 in_both_modes! {
     a_dockerfile_becomes_an_image_that_runs,
+    a_layer_that_occurs_twice_is_mounted_once,
     a_directory_that_was_replaced_shows_nothing_of_the_old_one,
     an_unchanged_build_runs_nothing_and_a_changed_one_only_what_follows,
     copy_and_add_follow_the_reference,
@@ -12,6 +13,20 @@ in_both_modes! {
     stages_that_nobody_needs_do_not_run,
     the_context_obeys_its_ignore_file,
     the_layer_of_a_run_holds_what_it_changed_and_nothing_else,
+}
+
+fn a_layer_that_occurs_twice_is_mounted_once(env: TestEnv) {
+    let dockerfile = "FROM busybox\nRUN true\nRUN echo x > /f\nRUN :\nRUN rm /f\nRUN echo x > /f\n";
+    env.write("ctx/Dockerfile", dockerfile);
+    build(&env, &["-q", "-t", "twice"]).ok();
+    let layers = ["image", "inspect", "twice", "-f", "{{json .RootFS.Layers}}"];
+    let layers: Vec<String> = serde_json::from_str(&env.gantry(layers).ok()).unwrap();
+    let different: std::collections::HashSet<_> = layers.iter().collect();
+    assert!(different.len() < layers.len(), "{layers:?}");
+    let run = ["run", "--name", "again", "twice", "cat", "/f"];
+    assert_eq!(env.gantry(run).ok(), "x");
+    env.gantry(["commit", "again", "more"]).ok();
+    assert_eq!(env.gantry(["run", "--rm", "more", "cat", "/f"]).ok(), "x");
 }
 
 fn build(env: &TestEnv, flags: &[&str]) -> gantry_testkit::Answer {

@@ -124,7 +124,8 @@ fn logs_show_both_streams_and_follow(env: TestEnv) {
         (logs.stdout.as_str(), logs.stderr.as_str()) == ("one\n", "two\n")
     });
     let follower = env.spawn(["logs", "-f", "talk"]);
-    env.gantry(["exec", "talk", "touch", "/go"]).ok();
+    // It may be killed with the container that it ends.
+    drop(env.gantry(["exec", "talk", "touch", "/go"]));
     let output = follower.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "one\nthree\n");
     assert_eq!(env.gantry(["logs", "--tail", "1", "talk"]).ok(), "three");
@@ -222,7 +223,8 @@ fn attach_sees_what_comes_and_its_exit_code(env: TestEnv) {
             .unwrap();
         assert_eq!(&heard, b"tick\n");
     }
-    env.gantry(["exec", "clock", "touch", "/go"]).ok();
+    // It may be killed with the container that it ends.
+    drop(env.gantry(["exec", "clock", "touch", "/go"]));
     for client in clients {
         let output = client.wait_with_output().unwrap();
         let heard = String::from_utf8_lossy(&output.stdout);

@@ -11,7 +11,6 @@ use gantry_testkit::environment::{PATIENCE, wait_for};
 use crate::busybox;
 
 in_both_modes! {
-    logs_rotate_and_are_compressed,
     details_go_with_every_line,
     a_log_that_is_kept_nowhere_cannot_be_read,
 }
@@ -31,7 +30,9 @@ fn names(folder: &PathBuf) -> Vec<String> {
     names
 }
 
-fn logs_rotate_and_are_compressed(env: TestEnv) {
+#[test]
+fn root_logs_rotate_and_are_compressed() {
+    let env = busybox();
     env.gantry([
         "run",
         "-d",

@@ -20,8 +20,8 @@ pub(crate) struct CommitArgs {
     #[arg(short, long)]
     pub(crate) message: Option<String>,
     /// Pause container during commit (default true)
-    #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", hide_default_value = true, value_name = "bool")]
-    pub(crate) pause: bool,
+    #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "bool")]
+    pub(crate) pause: Option<bool>,
     /// The container and the name of the image.
     pub(crate) operands: Vec<String>,
 }

@@ -23,6 +23,10 @@ fn root_what_is_wrong_is_named() {
             "process.user.uid",
         ),
         (
+            |d| d["process"]["user"]["additionalGids"] = json!([u32::MAX]),
+            "process.user",
+        ),
+        (
             |d| d["linux"]["namespaces"][0]["type"] = json!("moon"),
             "linux.namespaces[0].type",
         ),
