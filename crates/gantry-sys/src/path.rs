@@ -42,6 +42,9 @@ const ATTEMPTS: usize = 128;
 /// How a path is resolved that no link and no `..` may lead anywhere.
 const STRICTLY: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
+/// Bytes of a path that the kernel takes at once (`PATH_MAX`), the zero at its end left out.
+const LONGEST: usize = 4095;
+
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
@@ -133,13 +136,7 @@ impl Directory {
         mode: u32,
     ) -> io::Result<OwnedFd> {
         let mode = Mode::from_raw_mode(mode);
-        Ok(openat2(
-            &self.0,
-            path.as_ref().as_bytes(),
-            flags,
-            mode,
-            STRICTLY,
-        )?)
+        Ok(strictly(&self.0, path.as_ref().as_bytes(), flags, mode)?)
     }
 
     /// The directory at `path`, links followed inside this one.
@@ -455,7 +452,28 @@ pub fn open_beneath(
     path: &[u8],
     flags: OFlags,
 ) -> rustix::io::Result<OwnedFd> {
-    openat2(directory, path, flags, Mode::empty(), STRICTLY)
+    strictly(directory, path, flags, Mode::empty())
+}
+
+/// In pieces where the path is longer than the kernel takes at once, as a container makes it by
+/// going down step by step.
+fn strictly(
+    directory: impl AsFd,
+    path: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> rustix::io::Result<OwnedFd> {
+    if path.len() <= LONGEST {
+        return openat2(directory, path, flags, mode, STRICTLY);
+    }
+    let slash = path[..LONGEST].iter().rposition(|byte| *byte == b'/');
+    let (piece, mut rest) = path.split_at(slash.ok_or(Errno::NAMETOOLONG)?);
+    while let Some(next) = rest.strip_prefix(b"/") {
+        rest = next;
+    }
+    let step = OFlags::PATH | OFlags::DIRECTORY;
+    let reached = openat2(directory, piece, step, Mode::empty(), STRICTLY)?;
+    strictly(reached, rest, flags, mode)
 }
 
 /// The empty path is the directory itself.
@@ -493,6 +511,33 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn paths_may_be_longer_than_the_kernel_takes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = Directory::open(folder.path()).expect("opened");
+        let long = "n".repeat(200);
+        let mut here = root.try_clone().expect("the same");
+        let mut path = OsString::new();
+        for _ in 0..50 {
+            here = here.create_all_in_root(&long, 0o755).expect("made");
+            path.push(&long);
+            path.push("/");
+        }
+        let make = OFlags::CREATE | OFlags::WRONLY;
+        drop(here.open_beneath("f", make, 0o644).expect("made"));
+        path.push("f");
+        let file = root.open_beneath(&path, OFlags::RDONLY, 0);
+        assert!(file.is_ok(), "{file:?}");
+        path.push("/f");
+        let none = root.open_beneath(&path, OFlags::RDONLY, 0);
+        assert_eq!(
+            none.expect_err("no directory").kind(),
+            io::ErrorKind::NotADirectory
+        );
+        let name = OsString::from("n".repeat(5000));
+        assert!(root.open_beneath(&name, OFlags::RDONLY, 0).is_err());
+    }
 
     fn name(text: &str) -> &OsStr {
         OsStr::new(text)

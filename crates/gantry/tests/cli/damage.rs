@@ -192,3 +192,17 @@ fn root_an_anonymous_volume_that_another_container_uses_outlives_its_maker() {
     assert_eq!(env.gantry(["volume", "ls", "-q"]).ok(), volume);
     env.gantry(["rm", "-v", "user"]).ok();
 }
+
+#[test]
+fn root_a_path_longer_than_the_kernel_takes_is_no_damage() {
+    let env = busybox();
+    let step = "n=$(printf %0200d 0); for i in $(seq 25); do";
+    let make = format!("{step} mkdir $n && cd $n; done; echo precious > f");
+    env.gantry(["run", "--name", "deep", "busybox", "sh", "-c", &make])
+        .ok();
+    env.gantry(["commit", "deep", "deep:1"]).ok();
+    env.gantry(["system", "check", "--repair"]).ok();
+    let look = format!("{step} cd $n; done; cat f");
+    let run = ["run", "--rm", "deep:1", "sh", "-c", &look];
+    assert_eq!(env.gantry(run).ok(), "precious");
+}

@@ -144,7 +144,8 @@ fn text(event: &Event, zone: &TimeZone) -> String {
         .actor
         .attributes
         .iter()
-        .map(|(name, value)| format!("{name}={value}"))
+        // One line is one event, whatever an image's labels say.
+        .map(|(name, value)| format!("{name}={value}").replace(['\n', '\r'], " "))
         .collect();
     if attributes.is_empty() {
         return format!("{time} {kind} {action} {id}");
@@ -252,6 +253,8 @@ mod tests {
             text(&event(), &TimeZone::UTC),
             "2026-11-21T12:12:29.192406067Z container create abc (image=busybox, name=web)"
         );
+        let forged = event().with("label", "x)\nforged (y");
+        assert_eq!(text(&forged, &TimeZone::UTC).lines().count(), 1);
         let zone = TimeZone::fixed(jiff::tz::offset(2));
         assert!(text(&event(), &zone).starts_with("2026-11-21T14:12:29.192406067+02:00 "));
         let show = |format| Lines::new(Some(format)).unwrap().line(&event()).unwrap();
