@@ -48,6 +48,9 @@ fn pushed(bench: &Bench, image: &str) -> Result<()> {
         .context("the temporary folder's path is no text")?;
     docker(&["build", "--quiet", "--tag", image, path])?;
     docker(&["push", "--quiet", image])?;
+    // Else a pull would find every layer in the cache of the build.
+    docker(&["rmi", image])?;
+    docker(&["builder", "prune", "--all", "--force"])?;
     fs::remove_dir_all(&context)?;
     Ok(())
 }
