@@ -4,13 +4,14 @@
 //! Whatever lies there is locked by those who use it: the folder of a step by the builder and
 //! its helper, the lock of a key by the builder. What nobody has locked is garbage.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use gantry_sys::cgroup::{Cgroup, Layout};
+use gantry_sys::cgroup::{Cgroup, CgroupError, Layout};
 use gantry_sys::lock::{self, Kind};
 
 /// Where it lies, below the run root.
@@ -56,8 +57,15 @@ impl StepFolder {
 
 impl Drop for StepFolder {
     fn drop(&mut self) {
-        let _removed = fs::remove_dir_all(&self.path);
+        // A helper that was killed leaves its control group: see the sweep.
+        if cgroup_removed(&id_of(&self.path)) {
+            let _removed = fs::remove_dir_all(&self.path);
+        }
     }
+}
+
+fn id_of(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
@@ -90,9 +98,8 @@ pub fn sweep(run_root: &Path) -> io::Result<()> {
             fs::remove_file(&path)?;
             continue;
         }
-        let id = path.file_name().unwrap_or_default().to_string_lossy();
         // As long as its control group is there, the folder is what tells of it.
-        if cgroup_removed(&id) {
+        if cgroup_removed(&id_of(&path)) {
             fs::remove_dir_all(&path)?;
         }
     }
@@ -101,16 +108,20 @@ pub fn sweep(run_root: &Path) -> io::Result<()> {
 
 /// Ends what still runs of a step and removes its control group; says whether it is gone.
 fn cgroup_removed(id: &str) -> bool {
-    let cgroup = Layout::detect().and_then(|layout| Cgroup::at(&layout, &cgroup(id)));
-    cgroup.is_ok_and(|cgroup| {
-        // What cannot be killed shows in the removal.
-        drop(cgroup.kill_all());
-        cgroup.remove().is_empty()
-    })
+    match Layout::detect().and_then(|layout| Cgroup::at(&layout, &cgroup(id))) {
+        Ok(cgroup) => {
+            // What cannot be killed shows in the removal.
+            drop(cgroup.kill_all());
+            cgroup.remove().is_empty()
+        }
+        Err(error) => matches!(error, CgroupError::NotMounted),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use gantry_sys::cgroup::{Directory, Settings};
+
     use super::*;
 
     #[test]
@@ -129,6 +140,17 @@ mod tests {
         assert_eq!(kept(root.path()), 1);
         drop(used);
         assert_eq!(kept(root.path()), 0);
+    }
+
+    #[test]
+    fn root_the_control_group_of_a_killed_helper_goes_with_the_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let id = format!("killed-{}", std::process::id());
+        let layout = Layout::detect().unwrap();
+        let left = Cgroup::create(&layout, &cgroup(&id), &Settings::default()).unwrap();
+        drop(StepFolder::new(root.path(), &id).unwrap());
+        let there = |directory: &Directory| directory.path.exists();
+        assert!(!left.directories().iter().any(there));
     }
 
     #[test]
