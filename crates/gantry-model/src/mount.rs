@@ -229,6 +229,12 @@ pub fn clean_absolute(path: &str) -> Option<String> {
     if !path.starts_with('/') || path.contains('\0') {
         return None;
     }
+    Some(clean(path))
+}
+
+/// The absolute path without `.`, `..` and double slashes that a path from the root means.
+#[must_use]
+pub fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {
@@ -239,7 +245,7 @@ pub fn clean_absolute(path: &str) -> Option<String> {
             part => parts.push(part),
         }
     }
-    Some(format!("/{}", parts.join("/")))
+    format!("/{}", parts.join("/"))
 }
 
 fn target(path: &str) -> Result<String, MountError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::ContainerSpec;
 use gantry_model::image::StringSet;
-use gantry_model::mount::{MountFlag, MountSource, MountSpec};
+use gantry_model::mount::{MountFlag, MountSource, MountSpec, clean};
 use gantry_model::record::{ResolvedMount, ResolvedMountKind};
 
 use super::Attempt;
@@ -250,21 +250,6 @@ fn split_mode(text: &str) -> Result<(&str, bool), ContainerError> {
         });
     }
     Ok((name, mode.split(',').any(|word| word == "ro")))
-}
-
-/// An absolute path without `.`, `..` and double slashes.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]
