@@ -5,7 +5,6 @@ mod blob;
 mod challenge;
 mod login;
 mod manifest;
-mod proxy;
 mod push;
 mod token;
 mod transport;
@@ -13,6 +12,7 @@ mod transport;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use gantry_http::address::is_loopback;
 use gantry_model::Reference;
 use gantry_model::reference::DEFAULT_REGISTRY;
 
@@ -195,24 +195,6 @@ impl Endpoint {
     }
 }
 
-/// Host and port of an address.
-fn authority(address: &str) -> &str {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or_default()
-}
-
-/// Whether a registry is on this machine, where plain HTTP is as good as any.
-fn is_loopback(registry: &str) -> bool {
-    let host = match registry.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => registry.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 /// How a reference is named in messages.
 fn display(reference: &Reference) -> String {
     reference.familiar()
@@ -269,26 +251,5 @@ mod tests {
         };
         config.registries.insert("docker.io".into(), only);
         assert_eq!(bases(config, "docker.io"), both[..2]);
-    }
-
-    #[test]
-    fn loopback_is_recognised() {
-        for yes in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1",
-            "127.9.9.9:1",
-            "[::1]:5000",
-        ] {
-            assert!(is_loopback(yes), "{yes}");
-        }
-        for no in [
-            "localhost.example",
-            "10.0.0.1:5000",
-            "127.0.0.1.example",
-            "[::2]:1",
-        ] {
-            assert!(!is_loopback(no), "{no}");
-        }
     }
 }

@@ -131,6 +131,15 @@ pub enum RegistryError {
     },
 }
 
+impl From<gantry_http::Unusable> for RegistryError {
+    fn from(unusable: gantry_http::Unusable) -> Self {
+        Self::Settings {
+            what: unusable.what,
+            reason: unusable.reason,
+        }
+    }
+}
+
 fn said(message: &str) -> String {
     if message.is_empty() {
         String::new()

@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 use std::time::{Duration, Instant};
 
+use gantry_http::address::same_origin;
 use serde::Deserialize;
 use ureq::http::{Method, Response};
 use ureq::{Body, SendBody};
@@ -10,7 +11,7 @@ use ureq::{Body, SendBody};
 use super::Endpoint;
 use super::auth::{basic_value, query};
 use super::challenge::Challenge;
-use super::transport::{Call, Transport, checked, malformed, same_origin};
+use super::transport::{Call, Transport, checked, malformed};
 use crate::credentials::Credentials;
 use crate::error::RegistryError;
 

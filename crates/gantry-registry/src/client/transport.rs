@@ -2,16 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use gantry_http::Trust;
+use gantry_http::address::{is_loopback, same_origin};
 use serde::Deserialize;
 use ureq::http::{HeaderMap, Method, Request, Response};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, SendBody};
 
 use super::auth::Tokens;
-use super::{ClientConfig, Endpoint, proxy};
+use super::{ClientConfig, Endpoint};
 use crate::error::RegistryError;
 
 /// How often a request that failed for a passing reason is made.
@@ -20,9 +22,6 @@ const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause that a registry may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-const CONNECT: Duration = Duration::from_secs(15);
-const SILENCE: Duration = Duration::from_secs(60);
-const REDIRECTS: u32 = 10;
 /// Most that is read of an answer that is an error.
 const ERROR_LIMIT: u64 = 16 << 10;
 
@@ -31,7 +30,7 @@ const ERROR_LIMIT: u64 = 16 << 10;
 pub(crate) struct Transport {
     config: ClientConfig,
     agents: Mutex<HashMap<AgentKey, Agent>>,
-    certificates: OnceLock<Arc<Vec<Certificate<'static>>>>,
+    trust: OnceLock<Trust>,
     preferred: Mutex<HashMap<String, String>>,
     silent: Mutex<HashSet<String>>,
     pub(crate) tokens: Tokens,
@@ -60,7 +59,7 @@ impl Transport {
         Self {
             config: config.clone(),
             agents: Mutex::default(),
-            certificates: OnceLock::new(),
+            trust: OnceLock::new(),
             preferred: Mutex::default(),
             silent: Mutex::default(),
             tokens: Tokens::default(),
@@ -201,86 +200,28 @@ impl Transport {
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let mut builder = Agent::config_builder()
-            .http_status_as_error(false)
-            .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
-            .max_redirects(REDIRECTS)
-            .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
-            .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(SILENCE))
-            .timeout_per_read(Some(SILENCE))
-            .max_idle_connections_per_host(8)
-            .proxy(proxy::proxy(&self.config.environment, &endpoint.base)?);
-        if !key.plain {
-            builder = builder.tls_config(self.tls(&endpoint.registry)?);
-        }
-        let agent = Agent::new_with_config(builder.build());
+        let tls = if key.plain {
+            None
+        } else {
+            Some(self.tls(&endpoint.registry)?)
+        };
+        let agent = gantry_http::agent(&self.config.environment, &endpoint.base, tls)?;
         agents.insert(key, agent.clone());
         Ok(agent)
     }
 
     fn tls(&self, registry: &str) -> Result<TlsConfig, RegistryError> {
         let settings = self.config.registries.get(registry);
-        let mut roots = self
-            .certificates
-            .get_or_init(|| Arc::new(self.system_certificates()))
-            .to_vec();
-        if let Some(path) = settings.and_then(|s| s.ca_file.as_ref()) {
-            let unusable = |reason: String| RegistryError::Settings {
-                what: format!("the certificate file {}", path.display()),
-                reason,
-            };
-            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-            let before = roots.len();
-            roots.extend(certificates(&pem));
-            if roots.len() == before {
-                return Err(unusable("it holds no certificate".to_owned()));
-            }
+        let mut trust = self
+            .trust
+            .get_or_init(|| Trust::system(&self.config.environment))
+            .clone();
+        if let Some(path) = settings.and_then(|settings| settings.ca_file.as_ref()) {
+            trust = trust.and_file(path)?;
         }
-        let insecure = settings.is_some_and(|s| s.insecure);
-        if roots.is_empty() && !insecure {
-            return Err(RegistryError::Settings {
-                what: "HTTPS".to_owned(),
-                reason: "this system has no trusted certificates: install ca-certificates, or \
-                         set SSL_CERT_FILE"
-                    .to_owned(),
-            });
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        Ok(TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(provider)
-            .root_certs(RootCerts::new_with_certs(&roots))
-            .disable_verification(
-                settings.is_some_and(|s| s.insecure) || super::is_loopback(registry),
-            )
-            .build())
+        let insecure = settings.is_some_and(|settings| settings.insecure);
+        Ok(trust.tls(insecure || is_loopback(registry))?)
     }
-
-    /// `SSL_CERT_FILE`, or what the system trusts.
-    fn system_certificates(&self) -> Vec<Certificate<'static>> {
-        let named = self
-            .config
-            .environment
-            .get("SSL_CERT_FILE")
-            .filter(|path| !path.is_empty());
-        if let Some(pem) = named.and_then(|path| std::fs::read(path).ok()) {
-            return certificates(&pem);
-        }
-        let native = rustls_native_certs::load_native_certs().certs;
-        native
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned())
-            .collect()
-    }
-}
-
-fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
-    ureq::tls::parse_pem(pem)
-        .filter_map(|item| match item {
-            Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect()
 }
 
 /// Whether a connection that failed may succeed a moment later: not where nobody listens, the
@@ -318,36 +259,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// Scheme and authority are the same.
-pub(crate) fn same_origin(one: &str, other: &str) -> bool {
-    let origin = |address: &str| {
-        let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
-        let authority = rest
-            .split(['/', '?', '#'])
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        (scheme.to_ascii_lowercase(), authority)
-    };
-    origin(one) == origin(other)
-}
-
 fn unreachable_endpoint(endpoint: &Endpoint, error: ureq::Error) -> RegistryError {
-    let reason = match error {
-        ureq::Error::HostNotFound => "the host has no address".to_owned(),
-        ureq::Error::Timeout(_) => "it did not answer in time".to_owned(),
-        ureq::Error::Io(error) => {
-            let text = error.to_string();
-            text.split(" (os error")
-                .next()
-                .unwrap_or_default()
-                .to_lowercase()
-        }
-        other => other.to_string(),
-    };
     RegistryError::Unreachable {
         endpoint: endpoint.base.clone(),
-        reason,
+        reason: gantry_http::reason(error),
     }
 }
 
@@ -440,17 +355,4 @@ fn message(response: Response<Body>) -> String {
         .map(entry)
         .collect::<Vec<_>>()
         .join("; ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::same_origin;
-
-    #[test]
-    fn origins_are_scheme_and_authority() {
-        assert!(same_origin("https://a", "https://A/x?y"));
-        assert!(!same_origin("https://a", "http://a/"));
-        assert!(!same_origin("https://a", "https://a.b/"));
-        assert!(!same_origin("https://a:1", "https://a:2/"));
-    }
 }

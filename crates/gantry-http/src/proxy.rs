@@ -1,26 +1,20 @@
 //! Proxies as the usual variables give them (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
 //! `NO_PROXY`, in either case), with Go's meaning, which Docker's users know.
 
-use std::collections::BTreeMap;
-
 use ureq::Proxy;
 
-use super::{authority, is_loopback};
-use crate::error::RegistryError;
+use crate::address::{authority, is_loopback};
+use crate::{Environment, Unusable};
 
 /// The proxy for an address (`scheme://host[:port]`), if it is not to be reached directly.
 ///
 /// What is redirected elsewhere goes through the same proxy, or past it where `NO_PROXY` names
 /// that host.
-pub(crate) fn proxy(
-    environment: &BTreeMap<String, String>,
-    base: &str,
-) -> Result<Option<Proxy>, RegistryError> {
-    let variable = |name: &str| {
-        let value = environment.get(name).filter(|v| !v.is_empty());
-        let lower = || environment.get(&name.to_ascii_lowercase());
-        value.or_else(lower).filter(|v| !v.is_empty())
-    };
+///
+/// # Errors
+/// The variable does not hold the address of a proxy.
+pub fn proxy(environment: &Environment, base: &str) -> Result<Option<Proxy>, Unusable> {
+    let variable = |name: &str| variable(environment, name);
     let own = if base.starts_with("http://") {
         "HTTP_PROXY"
     } else {
@@ -29,16 +23,13 @@ pub(crate) fn proxy(
     let Some(address) = variable(own).or_else(|| variable("ALL_PROXY")) else {
         return Ok(None);
     };
-    let none = variable("NO_PROXY").map_or("", String::as_str);
+    let none = variable("NO_PROXY").unwrap_or_default();
     if is_loopback(authority(base)) || bypassed(none, authority(base)) {
         return Ok(None);
     }
-    let settings = |error: ureq::Error| RegistryError::Settings {
+    let settings = |error: ureq::Error| Unusable {
         // Without the name and password that may stand in it.
-        what: format!(
-            "the proxy {}",
-            authority(address).rsplit('@').next().unwrap_or_default()
-        ),
+        what: format!("the proxy {}", authority(address)),
         reason: error.to_string(),
     };
     let parsed = Proxy::new(address).map_err(settings)?;
@@ -62,6 +53,15 @@ pub(crate) fn proxy(
         builder = builder.no_proxy(host);
     }
     builder.build().map(Some).map_err(settings)
+}
+
+/// A variable that is not empty, by its name in capitals or, failing that, in small letters.
+#[must_use]
+pub fn variable<'e>(environment: &'e Environment, name: &str) -> Option<&'e str> {
+    let value = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    value(name)
+        .or_else(|| value(&name.to_ascii_lowercase()))
+        .map(String::as_str)
 }
 
 fn entries(list: &str) -> impl Iterator<Item = &str> {
@@ -125,6 +125,7 @@ fn in_network(host: &str, network: &str, bits: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     #[test]
     fn no_proxy_means_what_it_means_to_docker() {
