@@ -6,6 +6,7 @@
 
 mod archive;
 pub(crate) mod change;
+mod damage;
 pub(crate) mod document;
 mod error;
 pub mod history;

@@ -13,6 +13,7 @@
 mod cdi;
 pub mod config;
 pub mod containers;
+mod damage;
 mod error;
 pub mod events;
 pub mod images;
@@ -22,17 +23,14 @@ pub mod roots;
 pub mod system;
 pub mod volumes;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use gantry_model::ContainerId;
 use gantry_store::Store;
-
-use containers::Damaged;
 
 pub use config::{Config, Surroundings};
 pub use containers::Containers;
+pub use damage::LeftOut;
 pub use error::OpenError;
 pub use images::Images;
 pub use networks::Networks;
@@ -48,7 +46,7 @@ pub struct Engine {
     surroundings: Surroundings,
     store: OnceLock<Store>,
     registry: OnceLock<gantry_registry::Client>,
-    damaged: Mutex<BTreeMap<ContainerId, Damaged>>,
+    damaged: damage::Notes,
 }
 
 impl Engine {
@@ -76,7 +74,7 @@ impl Engine {
             surroundings,
             store: OnceLock::new(),
             registry: OnceLock::new(),
-            damaged: Mutex::default(),
+            damaged: damage::Notes::default(),
         })
     }
 
@@ -116,17 +114,15 @@ impl Engine {
         Ok(self.store.get_or_init(|| store))
     }
 
-    /// Takes the list of containers that were left out so far because their documents are
-    /// damaged: whoever asks tells a person.
+    /// Takes the list of what was left out so far because it is damaged: whoever asks tells a
+    /// person.
     #[must_use]
-    pub fn take_damaged(&self) -> Vec<Damaged> {
-        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *damaged).into_values().collect()
+    pub fn take_damaged(&self) -> Vec<LeftOut> {
+        self.damaged.take()
     }
 
-    pub(crate) fn note_damage(&self, found: Damaged) {
-        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        damaged.insert(found.id.clone(), found);
+    pub(crate) fn note_damage(&self, found: impl Into<LeftOut>) {
+        self.damaged.add(found.into());
     }
 
     /// Images and tags.

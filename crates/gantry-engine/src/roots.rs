@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::{ContainerId, Digest};
 use gantry_store::Roots;
+use gantry_sys::damage::is_damage;
 use gantry_sys::lock::{self, Kind};
 use serde::Deserialize;
 
@@ -119,7 +120,7 @@ impl Engine {
                     continue;
                 }
                 // A folder in its place, a bad block: this one is damaged, not all of them.
-                Err(error) if crate::containers::is_damage(&error) => {
+                Err(error) if is_damage(&error) => {
                     uses.unknown = true;
                     self.note_unreadable(&path, &error);
                     continue;

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use gantry_model::Digest;
+use gantry_sys::damage::is_damage;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
@@ -57,25 +58,64 @@ impl<'a> Blobs<'a> {
         let file = self.open(digest)?;
         Ok(file
             .metadata()
-            .map_err(|e| StoreError::io("read", self.path(digest), e))?
+            .map_err(|e| self.failed("read", digest, e))?
             .len())
     }
 
     /// Opens a blob for reading, unverified.
     ///
     /// # Errors
-    /// [`StoreError::NoBlob`] when it is not there.
+    /// [`StoreError::NoBlob`] when it is not there, [`StoreError::DamagedBlob`] when something
+    /// is in its place that is no plain file.
     pub fn open(&self, digest: &Digest) -> Result<File, StoreError> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match fs::openat(
+        // Without waiting for somebody who writes, should a pipe be in its place.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = fs::openat(
             self.store.blobs_directory()?,
             digest.hex(),
             flags,
             Mode::empty(),
-        ) {
-            Ok(handle) => Ok(File::from(handle)),
-            Err(Errno::NOENT) => Err(StoreError::NoBlob { digest: *digest }),
-            Err(errno) => Err(StoreError::io("open", self.path(digest), errno)),
+        );
+        let file = match opened {
+            Ok(handle) => File::from(handle),
+            Err(Errno::NOENT) => return Err(StoreError::NoBlob { digest: *digest }),
+            Err(errno) => return Err(self.failed("open", digest, errno.into())),
+        };
+        let metadata = file.metadata();
+        if metadata
+            .map_err(|e| self.failed("read", digest, e))?
+            .is_file()
+        {
+            Ok(file)
+        } else {
+            Err(StoreError::DamagedBlob { digest: *digest })
+        }
+    }
+
+    /// Why a blob cannot be used: because it is broken, or because of the machine.
+    fn failed(&self, action: &'static str, digest: &Digest, error: io::Error) -> StoreError {
+        if is_damage(&error) {
+            StoreError::DamagedBlob { digest: *digest }
+        } else {
+            StoreError::io(action, self.path(digest), error)
+        }
+    }
+
+    /// Whether a blob is there and has the digest of its name.
+    pub(crate) fn is_whole(&self, digest: &Digest) -> bool {
+        self.verify(digest).is_ok()
+    }
+
+    /// Removes a blob, or whatever is in its place; none is no error.
+    pub(crate) fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        let directory = self.store.blobs_directory()?;
+        match fs::unlinkat(directory, digest.hex(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR) => {
+                drop(self.store.ingest()?.take(directory, &digest.hex())?);
+                Ok(())
+            }
+            Err(errno) => Err(StoreError::io("remove", self.path(digest), errno)),
         }
     }
 
@@ -85,7 +125,7 @@ impl<'a> Blobs<'a> {
     /// [`StoreError::NoBlob`], [`StoreError::BlobTooLarge`], [`StoreError::DamagedBlob`].
     pub fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, StoreError> {
         let file = self.open(digest)?;
-        let failed = |e| StoreError::io("read", self.path(digest), e);
+        let failed = |e| self.failed("read", digest, e);
         let size = file.metadata().map_err(failed)?.len();
         if size > limit {
             return Err(StoreError::BlobTooLarge {
@@ -114,7 +154,7 @@ impl<'a> Blobs<'a> {
         loop {
             let count = file
                 .read(&mut buffer)
-                .map_err(|e| StoreError::io("read", self.path(digest), e))?;
+                .map_err(|e| self.failed("read", digest, e))?;
             if count == 0 {
                 break;
             }

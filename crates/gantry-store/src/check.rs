@@ -1,7 +1,6 @@
 //! Check: verifying every digest and every reference again.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use gantry_model::Digest;
 use rusqlite::params;
@@ -268,13 +267,7 @@ impl Store {
                     layers.insert(*diff_id);
                 }
                 Finding::CorruptBlob { digest } => {
-                    let path = self.blobs().path(digest);
-                    match std::fs::remove_file(&path) {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            return Err(StoreError::io("remove", path, error));
-                        }
-                        _ => {}
-                    }
+                    self.blobs().remove(digest)?;
                     let lost = snapshot
                         .images
                         .iter()

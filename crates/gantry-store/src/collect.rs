@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 
 use gantry_model::Digest;
 use rusqlite::params;
-use rustix::fs::AtFlags;
 
 pub(crate) use snapshot::{RecordRow, Snapshot};
 
@@ -357,12 +356,8 @@ fn hide(store: &Store, _lock: &StoreLock, doomed: &Doomed) -> Result<Vec<IngestE
     for name in names {
         hidden.extend(ingest.take(layers, &name)?);
     }
-    let blobs = store.blobs_directory()?;
     for digest in &doomed.blobs {
-        match rustix::fs::unlinkat(blobs, digest.hex(), AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(errno) => return Err(StoreError::io("remove", store.blobs().path(digest), errno)),
-        }
+        store.blobs().remove(digest)?;
     }
     Ok(hidden)
 }

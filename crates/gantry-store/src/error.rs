@@ -216,7 +216,10 @@ impl Fault for StoreError {
             Self::SchemaTooNew { .. } => {
                 vec!["use the newer gantry, or another store with --root".to_owned()]
             }
-            Self::DamagedBlob { .. } | Self::DamagedRecipe { .. } | Self::NoBlob { .. } => {
+            Self::DamagedBlob { .. }
+            | Self::DamagedRecipe { .. }
+            | Self::NoBlob { .. }
+            | Self::Config { .. } => {
                 vec!["`gantry system check --repair` removes what is damaged; pull or build it again"
                     .to_owned()]
             }

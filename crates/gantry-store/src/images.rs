@@ -4,7 +4,7 @@
 //! are referenced by rows, so that a collection knows what belongs to it.
 
 use gantry_model::image::ImageConfig;
-use gantry_model::{Digest, Reference};
+use gantry_model::{Digest, Fault, FaultKind, Reference};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::blobs::sha256;
@@ -59,6 +59,36 @@ pub struct Image {
     pub stored: i64,
 }
 
+/// By what an image is called: all that the tables say of it to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageNames {
+    /// Digest of its configuration.
+    pub id: Digest,
+    /// Its tags, in order of their names.
+    pub tags: Vec<Reference>,
+    /// Where it is known to exist.
+    pub digests: Vec<RepoDigest>,
+}
+
+/// An image whose configuration cannot be read. What it needs stands in the tables, so that a
+/// collection keeps it.
+#[derive(Debug)]
+pub struct DamagedImage {
+    /// The image, by its names.
+    pub names: ImageNames,
+    /// What is wrong with its configuration.
+    pub error: StoreError,
+}
+
+/// All images of a store.
+#[derive(Debug, Default)]
+pub struct ImageList {
+    /// Those that are whole, the newest stored first.
+    pub whole: Vec<Image>,
+    /// Those that cannot be shown.
+    pub damaged: Vec<DamagedImage>,
+}
+
 /// The images of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Images<'a> {
@@ -79,7 +109,8 @@ impl<'a> Images<'a> {
         let id = sha256(image.config);
         let config: ImageConfig = serde_json::from_slice(image.config)
             .map_err(|source| StoreError::Config { id, source })?;
-        if !self.store.blobs().contains(&id)? {
+        // One that was damaged is healed.
+        if !self.store.blobs().is_whole(&id) {
             self.store.blobs().put(image.config)?;
         }
         self.store.layers().sync(&config.rootfs.diff_ids)?;
@@ -323,24 +354,24 @@ impl<'a> Images<'a> {
     /// # Errors
     /// [`StoreError::NoImage`] when there is none.
     pub fn image(&self, id: &Digest) -> Result<Image, StoreError> {
+        Ok(self.rows(id)?.into_image(*id, self.config(id)?))
+    }
+
+    /// The names of the image of this id, which it has however damaged it is.
+    ///
+    /// # Errors
+    /// [`StoreError::NoImage`] when there is none.
+    pub fn names(&self, id: &Digest) -> Result<ImageNames, StoreError> {
+        Ok(self.rows(id)?.into_names(*id))
+    }
+
+    fn rows(&self, id: &Digest) -> Result<ImageRows, StoreError> {
         let rows = self
             .store
             .database()
             .read("read an image", |db| rows_of(db, id))?;
-        let Some(rows) = rows else {
-            return Err(StoreError::NoImage {
-                name: id.to_string(),
-            });
-        };
-        let config = self.config(id)?;
-        Ok(Image {
-            id: *id,
-            layers: config.rootfs.diff_ids.clone(),
-            config,
-            tags: rows.tags,
-            digests: rows.digests,
-            blobs: rows.blobs,
-            stored: rows.stored,
+        rows.ok_or_else(|| StoreError::NoImage {
+            name: id.to_string(),
         })
     }
 
@@ -356,13 +387,41 @@ impl<'a> Images<'a> {
         })
     }
 
-    /// All images, the newest stored first.
+    /// All images; one that is damaged is no reason to show none.
     ///
     /// # Errors
-    /// When the database or a configuration cannot be read.
-    pub fn list(&self) -> Result<Vec<Image>, StoreError> {
-        self.ids()?.iter().map(|id| self.image(id)).collect()
+    /// When the database cannot be read, or a configuration for a reason that is not its own.
+    pub fn list(&self) -> Result<ImageList, StoreError> {
+        let mut list = ImageList::default();
+        for id in self.ids()? {
+            let rows = match self.rows(&id) {
+                // Removed since.
+                Err(StoreError::NoImage { .. }) => continue,
+                rows => rows?,
+            };
+            match self.config(&id) {
+                Ok(config) => list.whole.push(rows.into_image(id, config)),
+                // Also a configuration that is gone, unless the image was removed since.
+                Err(error) if is_of_the_blob(&error) => {
+                    if self.contains(&id)? {
+                        let names = rows.into_names(id);
+                        list.damaged.push(DamagedImage { names, error });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(list)
     }
+}
+
+/// Whether the error says that a blob cannot serve, and not that none can be read now.
+fn is_of_the_blob(error: &StoreError) -> bool {
+    error.kind() == FaultKind::Corrupt
+        || matches!(
+            error,
+            StoreError::NoBlob { .. } | StoreError::BlobTooLarge { .. }
+        )
 }
 
 struct ImageRows {
@@ -370,6 +429,28 @@ struct ImageRows {
     tags: Vec<Reference>,
     digests: Vec<RepoDigest>,
     blobs: Vec<Digest>,
+}
+
+impl ImageRows {
+    fn into_names(self, id: Digest) -> ImageNames {
+        ImageNames {
+            id,
+            tags: self.tags,
+            digests: self.digests,
+        }
+    }
+
+    fn into_image(self, id: Digest, config: ImageConfig) -> Image {
+        Image {
+            id,
+            layers: config.rootfs.diff_ids.clone(),
+            config,
+            tags: self.tags,
+            digests: self.digests,
+            blobs: self.blobs,
+            stored: self.stored,
+        }
+    }
 }
 
 fn rows_of(db: &Connection, id: &Digest) -> rusqlite::Result<Option<ImageRows>> {

@@ -8,6 +8,7 @@
 
 pub mod capability;
 pub mod cgroup;
+pub mod damage;
 pub mod devices;
 pub mod event;
 pub mod fd;

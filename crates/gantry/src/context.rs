@@ -62,17 +62,13 @@ impl Context {
         Ok(self.engine.get_or_init(|| engine))
     }
 
-    /// Tells of the containers that this command left out because they are damaged.
+    /// Tells of what this command left out because it is damaged.
     pub(crate) fn tell_damaged(&self) {
-        for damaged in self
-            .engine
-            .get()
-            .map(Engine::take_damaged)
-            .unwrap_or_default()
-        {
-            self.ui.warning(&damaged.to_string());
-            for hint in damaged.hints() {
-                self.ui.hint(&hint);
+        let left_out = self.engine.get().map(Engine::take_damaged);
+        for damaged in left_out.unwrap_or_default() {
+            self.ui.warning(&damaged.sentence);
+            for hint in &damaged.hints {
+                self.ui.hint(hint);
             }
         }
     }

@@ -15,6 +15,7 @@ use super::error::{ContainerError, file};
 use super::folders::{Folders, NAMES, TRASH, read_document};
 use super::lifecycle::RemoveOptions;
 use super::{Containers, status};
+use crate::LeftOut;
 
 /// A container that cannot be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,15 @@ impl Damaged {
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         advice(&self.id)
+    }
+}
+
+impl From<Damaged> for LeftOut {
+    fn from(damaged: Damaged) -> Self {
+        Self {
+            sentence: damaged.to_string(),
+            hints: damaged.hints(),
+        }
     }
 }
 

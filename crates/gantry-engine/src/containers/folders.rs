@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gantry_model::{ContainerId, ContainerRecord};
+use gantry_sys::damage::is_damage;
 use gantry_sys::lock::{self, Kind, try_lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
@@ -289,14 +290,6 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
-/// Whether it is this file that is broken, and not the machine short of something.
-pub(crate) fn is_damage(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error().map(Errno::from_raw_os_error),
-        Some(Errno::ISDIR | Errno::IO | Errno::LOOP | Errno::BADMSG | Errno::UCLEAN)
     )
 }
 

@@ -81,6 +81,11 @@ impl ImageFilters {
         Ok(filters)
     }
 
+    /// Whether an image's configuration is needed to tell what fits.
+    pub(super) fn asks_the_image(&self) -> bool {
+        !self.label.is_empty() || !self.without_label.is_empty() || self.until.is_some()
+    }
+
     pub(crate) fn labels_fit(&self, labels: &BTreeMap<String, String>) -> bool {
         let has = |wanted: &String| match wanted.split_once('=') {
             Some((name, value)) => labels.get(name).is_some_and(|v| v == value),
@@ -143,7 +148,8 @@ pub(crate) fn created(image: &Image) -> Option<Timestamp> {
 }
 
 impl Images<'_> {
-    /// The rows, newest image first.
+    /// The rows, newest image first. A damaged image is left out, and
+    /// [`crate::Engine::take_damaged`] tells of it.
     ///
     /// # Errors
     /// When the store cannot be read, or `before` and `since` name no image.
@@ -153,7 +159,7 @@ impl Images<'_> {
             Ok(Some(created(&self.resolve(name)?).unwrap_or_default()))
         };
         let (before, since) = (time_of(&filters.before)?, time_of(&filters.since)?);
-        let mut images = self.store()?.images().list()?;
+        let mut images = self.whole()?;
         images.sort_by_key(|image| std::cmp::Reverse(created(image)));
         let uses = self.engine.container_uses().unwrap_or_default().known;
         let mut rows = Vec::new();

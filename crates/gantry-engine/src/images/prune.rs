@@ -51,13 +51,18 @@ impl Images<'_> {
         let all = options.all || filters.dangling == Some(false);
         let store = self.store()?;
         let mut spared = BTreeSet::new();
-        for image in store.images().list()? {
+        let list = store.images().list()?;
+        for image in list.whole {
             let made = created(&image).unwrap_or_default();
             let fits = filters.labels_fit(&image.config.config.labels)
                 && filters.until.is_none_or(|limit| made < limit);
             if !fits {
                 spared.insert(image.id);
             }
+        }
+        // Whether a damaged one fits cannot be told.
+        if filters.asks_the_image() {
+            spared.extend(list.damaged.iter().map(|damaged| damaged.names.id));
         }
         let policy = CollectPolicy {
             images: if all {
@@ -79,6 +84,11 @@ impl Images<'_> {
                 .untagged
                 .extend(names.iter().map(|name| familiar(name)));
             pruned.deleted.push(id);
+        }
+        for damaged in &list.damaged {
+            if !pruned.deleted.contains(&damaged.names.id) {
+                self.engine.note_damage(damaged);
+            }
         }
         pruned.deleted.extend(collected.layers);
         self.engine

@@ -97,14 +97,11 @@ impl Images<'_> {
     /// The tags of a repository that images here have (`push --all-tags`).
     ///
     /// # Errors
-    /// [`ImageError::NothingToPush`] when there is none.
+    /// [`ImageError::NothingToPush`] when there is none, [`ImageError::Store`] when one of the
+    /// images is damaged.
     pub fn tags_of(&self, repository: &Reference) -> Result<Vec<Reference>, ImageError> {
-        let images = self.store()?.images().list()?;
-        let mut tags: Vec<Reference> = images
-            .into_iter()
-            .flat_map(|image| image.tags)
-            .filter(|tag| tag.name() == repository.name())
-            .collect();
+        let images = self.of_repository(repository)?;
+        let mut tags: Vec<Reference> = images.into_iter().flat_map(|(_, tags)| tags).collect();
         tags.sort();
         if tags.is_empty() {
             return Err(ImageError::NothingToPush {

@@ -1,7 +1,7 @@
 //! Removing names, and images with their last name.
 
 use gantry_model::{Digest, Reference};
-use gantry_store::{CollectPolicy, Image, RepoDigest};
+use gantry_store::{CollectPolicy, ImageNames, RepoDigest};
 
 use super::{ImageError, Images};
 use crate::roots::Uses;
@@ -34,7 +34,7 @@ struct Plan {
 
 /// Docker's rules: a name goes alone while the image has others; with its last name the image
 /// goes, unless a container needs it; an id takes all names of one repository.
-fn plan(image: &Image, name: &str, uses: &Uses, force: bool) -> Result<Plan, ImageError> {
+fn plan(image: &ImageNames, name: &str, uses: &Uses, force: bool) -> Result<Plan, ImageError> {
     let mut used = uses.known.iter().filter(|used| used.needs(&image.id));
     let running = uses
         .known
@@ -95,7 +95,7 @@ fn plan(image: &Image, name: &str, uses: &Uses, force: bool) -> Result<Plan, Ima
 }
 
 /// The name itself, and with the last tag of a repository the digests there.
-fn names_of(image: &Image, reference: &Reference) -> Plan {
+fn names_of(image: &ImageNames, reference: &Reference) -> Plan {
     let mut plan = Plan::default();
     if let Some(digest) = reference.digest() {
         let named = |d: &&RepoDigest| d.repository == reference.name() && d.digest == *digest;
@@ -127,7 +127,8 @@ impl Images<'_> {
     pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<Removed, ImageError> {
         let id = self.id(name)?;
         let store = self.store()?;
-        let image = store.images().image(&id)?;
+        // Its names are all that counts: so a damaged one can be removed, too.
+        let image = store.images().names(&id)?;
         // `1234` may be the beginning of an id as well as a name: a name goes first.
         let by_name = name
             .parse()
@@ -170,7 +171,7 @@ impl Images<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::image;
+    use super::super::sample::names as image;
     use super::*;
     use crate::roots::ContainerUse;
     use gantry_model::ContainerId;
@@ -187,7 +188,7 @@ mod tests {
         }
     }
 
-    fn said(image: &Image, name: &str, uses: &[ContainerUse], force: bool) -> String {
+    fn said(image: &ImageNames, name: &str, uses: &[ContainerUse], force: bool) -> String {
         let uses = Uses {
             known: uses.to_vec(),
             unknown: false,

@@ -2,15 +2,13 @@
 
 use gantry_model::Digest;
 use gantry_model::image::ImageConfig;
-use gantry_store::{Image, RepoDigest};
+use gantry_store::{Image, ImageNames, RepoDigest};
 
-/// One whose id and digests are all sevens.
-pub(super) fn image(tags: &[&str], digests: &[&str]) -> Image {
+/// The names of one whose id and digests are all sevens.
+pub(super) fn names(tags: &[&str], digests: &[&str]) -> ImageNames {
     let digest = Digest::from_bytes([7; 32]);
-    Image {
+    ImageNames {
         id: digest,
-        config: ImageConfig::default(),
-        layers: Vec::new(),
         tags: tags.iter().map(|t| t.parse().unwrap()).collect(),
         digests: digests
             .iter()
@@ -20,6 +18,18 @@ pub(super) fn image(tags: &[&str], digests: &[&str]) -> Image {
                 media_type: String::new(),
             })
             .collect(),
+    }
+}
+
+/// One with these names.
+pub(super) fn image(tags: &[&str], digests: &[&str]) -> Image {
+    let ImageNames { id, tags, digests } = names(tags, digests);
+    Image {
+        id,
+        config: ImageConfig::default(),
+        layers: Vec::new(),
+        tags,
+        digests,
         blobs: Vec::new(),
         stored: 0,
     }

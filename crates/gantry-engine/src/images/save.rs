@@ -119,24 +119,12 @@ impl Images<'_> {
 
     /// The images that one word means, and under which names.
     fn named(&self, name: &str) -> Result<Vec<(Image, Vec<Reference>)>, ImageError> {
-        let images = self.store()?.images();
         let Ok(reference) = name.parse::<Reference>() else {
             return Ok(vec![(self.resolve(name)?, Vec::new())]);
         };
         let last = name.rsplit('/').next().unwrap_or(name);
         if !last.contains([':', '@']) {
-            let mut all = Vec::new();
-            for image in images.list()? {
-                let tags: Vec<Reference> = image
-                    .tags
-                    .iter()
-                    .filter(|t| t.name() == reference.name())
-                    .cloned()
-                    .collect();
-                if !tags.is_empty() {
-                    all.push((image, tags));
-                }
-            }
+            let all = self.of_repository(&reference)?;
             if !all.is_empty() {
                 return Ok(all);
             }

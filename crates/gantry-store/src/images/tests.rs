@@ -65,7 +65,7 @@ fn names_lead_to_images_and_tags_move() {
     assert_eq!(images.resolve_id("a").unwrap(), Some(second));
     assert_eq!(images.untag(&reference("a")).unwrap(), Some(second));
     assert_eq!(images.untag(&reference("a")).unwrap(), None);
-    assert_eq!(images.list().unwrap().len(), 2);
+    assert_eq!(images.list().unwrap().whole.len(), 2);
     assert!(images.remove(&first).unwrap() && !images.remove(&first).unwrap());
     assert_eq!(images.resolve_id("example.org/x:1").unwrap(), None);
     assert!(matches!(

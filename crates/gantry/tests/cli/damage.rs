@@ -118,6 +118,103 @@ fn root_what_can_be_mended_is_mended() {
     assert_eq!(env.gantry(["start", "-a", "one"]).ok(), "one");
 }
 
+/// Where the configuration of an image is kept.
+fn configuration(env: &TestEnv, image: &str) -> PathBuf {
+    let id = env
+        .gantry(["image", "inspect", "-f", "{{.Id}}", image])
+        .ok();
+    env.root()
+        .join("blobs/sha256")
+        .join(id.strip_prefix("sha256:").unwrap())
+}
+
+#[test]
+fn root_a_damaged_image_is_told_of_and_holds_up_nobody() {
+    let env = busybox();
+    env.gantry(["create", "--name", "maker", "busybox", "true"])
+        .ok();
+    for name in ["bad:1", "good:1", "other:1"] {
+        let change = format!("LABEL is={name}");
+        env.gantry(["commit", "-c", &change, "maker", name]).ok();
+    }
+    env.gantry(["create", "--name", "user", "bad:1", "echo", "works"])
+        .ok();
+    let archive = env.work().join("bad.tar");
+    let archive = archive.to_str().unwrap();
+    env.gantry(["save", "-o", archive, "bad"]).ok();
+    let path = configuration(&env, "bad:1");
+    let text = fs::read(&path).unwrap();
+    let short = &path.file_name().unwrap().to_str().unwrap()[..12];
+    let layers = || fs::read_dir(env.root().join("layers")).unwrap().count();
+    fs::write(&path, &text[..text.len() / 2]).unwrap();
+
+    let listed = env.gantry(["images", "--format", "{{.Repository}}"]);
+    assert!(
+        listed.stderr.contains("bad:1")
+            && listed.stderr.contains(&format!("gantry rmi -f {short}"))
+            && listed.stderr.matches("WARNING").count() == 1,
+        "{}",
+        listed.stderr
+    );
+    assert_eq!(listed.ok(), "other\ngood\nbusybox");
+    for command in [
+        &["ps", "-a"][..],
+        &["system", "df", "-v"],
+        &["save", "-o", "/dev/null", "good"],
+        &["inspect", "user"],
+        &["rmi", "other:1"],
+        &["image", "prune", "-af", "--filter", "label!=is=good:1"],
+    ] {
+        env.gantry(command).ok();
+    }
+    assert_eq!(env.gantry(["start", "-a", "user"]).ok(), "works");
+    let kept = layers();
+    let refused = env.gantry(["save", "-o", "/dev/null", "bad"]).fails(1);
+    assert!(refused.contains("damaged"), "{refused}");
+    // The same image again heals it.
+    env.gantry(["load", "-i", archive]).ok();
+    assert_eq!(env.gantry(["images"]).stderr, "");
+
+    fs::write(&path, "garbage").unwrap();
+    env.gantry(["rm", "user"]).ok();
+    env.gantry(["rmi", "-f", short]).ok();
+    assert_eq!(env.gantry(["images"]).stderr, "");
+    assert_eq!(layers(), kept, "they are busybox's and good's");
+    env.gantry(["system", "check"]).ok();
+}
+
+#[test]
+fn root_whatever_is_in_place_of_a_blob_is_found_and_removed() {
+    let env = busybox();
+    env.gantry(["create", "--name", "maker", "busybox", "true"])
+        .ok();
+    let places = ["link", "folder", "pipe", "missing"].map(|kind| {
+        let change = format!("LABEL is={kind}");
+        env.gantry(["commit", "-c", &change, "maker", kind]).ok();
+        let path = configuration(&env, kind);
+        fs::remove_file(&path).unwrap();
+        path
+    });
+    std::os::unix::fs::symlink("/etc/passwd", &places[0]).unwrap();
+    fs::create_dir(&places[1]).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &places[2],
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
+    let listed = env.gantry(["images", "-q"]);
+    assert_eq!(listed.stderr.matches("WARNING").count(), 4, "{listed:?}");
+    assert_eq!(listed.ok().lines().count(), 1);
+    let mended = env.gantry(["system", "check", "--repair"]);
+    assert!(mended.stderr.contains("mended"), "{mended:?}");
+    mended.ok();
+    assert_eq!(env.gantry(["images"]).stderr, "");
+    env.gantry(["system", "check"]).ok();
+}
+
 #[test]
 fn root_a_volume_with_a_damaged_document_is_shown_and_kept() {
     let env = busybox();
