@@ -7,7 +7,7 @@ use gantry_model::image::ImageConfig;
 use gantry_model::{Digest, Fault, FaultKind, Platform, Reference};
 
 /// When a base image is looked for in its registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PullPolicy {
     /// Only when the store does not have it.
     #[default]

@@ -1,126 +1,197 @@
-//! One build from beginning to end.
+//! A build from beginning to end: all requests lowered into one graph, the graph solved once.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gantry_dockerfile::ignore::IgnoreFile;
-use gantry_dockerfile::{Dockerfile, SourceFile};
 use gantry_model::Platform;
 
 use crate::cache::Cache;
+use crate::contexts::{ContextId, Contexts};
 use crate::error::BuildError;
-use crate::export;
+use crate::frontend::{self, Loaded};
 use crate::graph::{Graph, NodeId, Operation};
-use crate::lower::{self, Settings};
-use crate::progress::Progress;
+use crate::lower::{self, Lowered, Settings, Subject};
+use crate::outcome::{BuiltImage, BuiltTarget, Outcome};
 use crate::report::Reporter;
-use crate::request::{BuildRequest, BuildResult, Builder, DockerfileSource};
+use crate::request::{BuildRequest, Builder};
 use crate::run_folder;
 use crate::run_step;
 use crate::secrets::Secrets;
-use crate::solve::{Setting, Solver, Stop, Syncing};
+use crate::solve::{Origin, Setting, Solver, Stop, Syncing};
 use crate::sources::Sources;
-use crate::tree::{StatCache, Tree};
 
-/// Most bytes of a Dockerfile or an ignore file.
-const LARGEST: u64 = 8 << 20;
-
-/// Builds an image.
+/// Builds what is asked for: work that several requests or platforms have in common is done once,
+/// and what does not depend on each other at the same time. Nothing gets a name here: see
+/// [`crate::export`].
 ///
 /// # Errors
-/// See [`BuildError`]. What was begun is removed; what was finished stays in the cache.
+/// See [`BuildError`]; the first failure stops all requests. What was begun is removed; what was
+/// finished stays in the cache.
 pub fn build(
     builder: &Builder<'_>,
-    request: &BuildRequest,
-    progress: &dyn Progress,
-) -> Result<BuildResult, BuildError> {
-    let reporter = Reporter::new(progress);
+    requests: &[BuildRequest],
+    reporter: &Reporter<'_>,
+) -> Result<Outcome, BuildError> {
     // What a killed build left is in nobody's way: the next one or a prune tries again.
     drop(run_folder::sweep(&builder.run_root));
-    let (source, dockerfile) = load_dockerfile(request, &reporter)?;
-    let epoch = epoch(request)?;
-    let settings = settings(request, epoch);
-    let sources = Sources::new(builder.bases, request.pull, &reporter);
-    let lowered = lower::lower(&dockerfile, &source, &settings, &sources)?;
-    for warning in &lowered.warnings {
-        reporter.warning(&warning.message, warning.rendered.as_deref());
-    }
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let setting = Setting {
-        store: builder.store.clone(),
-        lease: builder.store.lease()?,
-        root: builder.root.clone(),
-        run_root: builder.run_root.clone(),
-        no_cache: request.no_cache,
-        knows_nothing: request.no_cache || Cache::is_empty(&builder.store),
-        syncing: Syncing::new(builder.store.clone()),
-        parallelism: request.parallelism.unwrap_or(threads.max(2)).max(1),
-        threads,
-        epoch: epoch.map(|seconds| (seconds, 0)),
-        epoch_text: settings.epoch.clone(),
-        secrets: Secrets::new(request.secrets.clone()),
-        ssh: request.ssh.clone(),
-        bridge_used: AtomicBool::new(false),
-    };
-    let context = match (
-        &request.context,
-        needs_context(&lowered.graph, lowered.target),
-    ) {
-        (Some(path), true) => Some(open_context(path, request, &setting, &reporter)?),
-        _ => None,
-    };
-    let stop = Stop::new(request.cancellation.clone()).map_err(|source| BuildError::Io {
+    let orders = orders(requests)?;
+    let files = orders
+        .iter()
+        .map(|order| frontend::load(order.request, order.title, reporter))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut contexts = Contexts::default();
+    let subjects = subjects(&orders, &files, &mut contexts);
+    let sources = Sources::new(builder.bases, reporter);
+    let (graph, lowered) = lower::lower(&subjects, &sources)?;
+    warn(&lowered, reporter);
+    let setting = setting(builder, &orders)?;
+    let targets: Vec<NodeId> = lowered.iter().map(|lowered| lowered.target).collect();
+    let needed = needed_contexts(&graph, &targets);
+    let open = contexts.open(&needed, &setting, reporter)?;
+    let stop = Stop::new(builder.cancellation.clone()).map_err(|source| BuildError::Io {
         action: "make",
         path: PathBuf::from("an eventfd"),
         source,
     })?;
-    let mut solver = Solver::new(&setting, &lowered.graph, &reporter, &source, stop, context);
-    let solved = solver.solve(lowered.target);
+    let mut solver = Solver::new(&setting, &graph, reporter, stop, &contexts, open);
+    let solved = solver.solve(&targets);
     if setting.bridge_used.load(Ordering::Relaxed) {
         // If it fails, whoever uses the bridge next sees to it.
         let _started = run_step::start_teardown(&setting.run_root);
     }
-    let layers = solved?;
-    solver.search_leaks(lowered.target, &lowered.config, &lowered.history)?;
+    solved?;
+    for lowered in &lowered {
+        solver.search_leaks(lowered.target, &lowered.config, &lowered.history)?;
+    }
     setting.syncing.finish();
     let tally = solver.tally();
-    let image_id = export::export(
-        &builder.store,
-        lowered.config,
-        lowered.history,
-        &layers,
-        &request.tags,
-        &reporter,
-    )?;
-    Ok(BuildResult {
-        image_id,
-        tags: request.tags.clone(),
-        layers: layers.iter().map(|layer| layer.diff_id).collect(),
+    let images: Vec<BuiltImage> = lowered
+        .into_iter()
+        .zip(&subjects)
+        .map(|(lowered, subject)| {
+            let layers = solver.layers(lowered.target);
+            let platform = subject.settings.target_platform.clone();
+            BuiltImage::new(platform, lowered.config, lowered.history, layers)
+        })
+        .collect();
+    drop(solver);
+    for layer in images.iter().flat_map(BuiltImage::layers) {
+        setting.lease.layer(layer)?;
+    }
+    Ok(Outcome {
+        targets: targets_of(&orders, images),
         executed: tally.executed,
         cached: tally.cached,
+        lease: setting.lease,
     })
 }
 
-fn settings(request: &BuildRequest, epoch: Option<i64>) -> Settings {
-    let build_platform = Platform::host();
+/// A request with what follows from it.
+struct Order<'r> {
+    request: &'r BuildRequest,
+    /// Its name, where it is not the only one.
+    title: Option<&'r str>,
+    platforms: Vec<Platform>,
+    multi_platform: bool,
+    /// `SOURCE_DATE_EPOCH`, in seconds.
+    epoch: Option<i64>,
+}
+
+impl Order<'_> {
+    /// The same as a time of the image configuration.
+    fn epoch_text(&self) -> Option<String> {
+        self.epoch
+            .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+            .map(|time| time.to_string())
+    }
+}
+
+fn orders(requests: &[BuildRequest]) -> Result<Vec<Order<'_>>, BuildError> {
+    let mut orders = Vec::new();
+    for request in requests {
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in &request.platforms {
+            if !platforms.contains(platform) {
+                platforms.push(platform.clone());
+            }
+        }
+        if platforms.is_empty() {
+            platforms.push(Platform::host());
+        }
+        orders.push(Order {
+            request,
+            title: request.name.as_deref().filter(|_| requests.len() > 1),
+            multi_platform: platforms.len() > 1,
+            platforms,
+            epoch: epoch(request)?,
+        });
+    }
+    Ok(orders)
+}
+
+/// What is lowered: each platform of each request.
+fn subjects<'f>(
+    orders: &[Order<'_>],
+    files: &'f [Loaded],
+    contexts: &mut Contexts,
+) -> Vec<Subject<'f>> {
+    let mut subjects = Vec::new();
+    for (number, (order, file)) in orders.iter().zip(files).enumerate() {
+        let context = contexts.of(order.request, order.title);
+        for platform in &order.platforms {
+            subjects.push(Subject {
+                dockerfile: &file.dockerfile,
+                source: &file.source,
+                settings: settings(order, number, platform, context),
+            });
+        }
+    }
+    subjects
+}
+
+fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: ContextId) -> Settings {
+    let request = order.request;
     Settings {
+        request: number,
+        title: order.title.map(str::to_owned),
+        multi_platform: order.multi_platform,
+        context,
         build_args: request.build_args.clone(),
         proxy_args: request.proxy_args.clone(),
         labels: request.labels.clone(),
         target: request.target.clone(),
         network: request.network,
         extra_hosts: request.extra_hosts.clone(),
-        target_platform: request
-            .platform
-            .clone()
-            .unwrap_or_else(|| build_platform.clone()),
-        build_platform,
-        epoch: epoch
-            .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-            .map(|time| time.to_string()),
+        pull: request.pull,
+        no_cache: request.no_cache,
+        target_platform: platform.clone(),
+        build_platform: Platform::host(),
+        epoch: order.epoch_text(),
     }
+}
+
+fn setting(builder: &Builder<'_>, orders: &[Order<'_>]) -> Result<Setting, BuildError> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let origin = |order: &Order<'_>| Origin {
+        epoch: order.epoch.map(|seconds| (seconds, 0)),
+        epoch_text: order.epoch_text(),
+        secrets: Secrets::new(order.request.secrets.clone()),
+        ssh: order.request.ssh.clone(),
+    };
+    let fresh = orders.iter().all(|order| order.request.no_cache);
+    Ok(Setting {
+        store: builder.store.clone(),
+        lease: builder.store.lease()?,
+        root: builder.root.clone(),
+        run_root: builder.run_root.clone(),
+        knows_nothing: fresh || Cache::is_empty(&builder.store),
+        syncing: Syncing::new(builder.store.clone()),
+        parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),
+        threads,
+        origins: orders.iter().map(origin).collect(),
+        bridge_used: AtomicBool::new(false),
+    })
 }
 
 /// `SOURCE_DATE_EPOCH`, in seconds.
@@ -144,182 +215,35 @@ fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
     })
 }
 
-fn needs_context(graph: &Graph, target: NodeId) -> bool {
-    graph
-        .needed(target)
-        .iter()
-        .any(|node| graph.node(*node).operation == Operation::Context)
-}
-
-/// Reads and parses the Dockerfile.
-fn load_dockerfile(
-    request: &BuildRequest,
-    reporter: &Reporter<'_>,
-) -> Result<(SourceFile, Dockerfile), BuildError> {
-    let (name, bytes) = dockerfile_bytes(request)?;
-    let vertex = reporter.begin(&format!("[internal] load build definition from {name}"));
-    reporter.bytes(
-        vertex,
-        "transferring dockerfile:",
-        bytes.len() as u64,
-        None,
-        true,
-    );
-    let parse = || -> Result<(SourceFile, Dockerfile), BuildError> {
-        let source = SourceFile::from_bytes(name, bytes)
-            .map_err(|invalid| BuildError::dockerfile(&invalid.source, &[invalid.diagnostic]))?;
-        let dockerfile = gantry_dockerfile::parse(&source)
-            .map_err(|errors| BuildError::dockerfile(&source, &errors))?;
-        check_syntax(&source, &dockerfile)?;
-        Ok((source, dockerfile))
-    };
-    let parsed = parse();
-    match &parsed {
-        Ok(_) => reporter.done(vertex),
-        Err(error) => reporter.failed(vertex, &error.to_string()),
-    }
-    parsed
-}
-
-/// Front ends of Docker's own line are this one; another would have to be run.
-fn check_syntax(source: &SourceFile, dockerfile: &Dockerfile) -> Result<(), BuildError> {
-    let Some(syntax) = &dockerfile.directives.syntax else {
-        return Ok(());
-    };
-    let name = syntax.value.trim();
-    let own = name
-        .parse::<gantry_model::Reference>()
-        .is_ok_and(|reference| {
-            reference.registry() == "docker.io"
-                && matches!(
-                    reference.repository(),
-                    "docker/dockerfile" | "docker/dockerfile-upstream"
-                )
-                && reference.tag().is_none_or(|tag| {
-                    tag == "latest" || tag == "labs" || tag.split(['.', '-']).next() == Some("1")
-                })
-        });
-    if own {
-        return Ok(());
-    }
-    let message =
-        format!("the front end {name} is not supported, only docker/dockerfile up to 1.x is");
-    Err(BuildError::unsupported(source, syntax.span, message))
-}
-
-/// The Dockerfile's name and bytes.
-fn dockerfile_bytes(request: &BuildRequest) -> Result<(String, Vec<u8>), BuildError> {
-    let path = match (&request.dockerfile, &request.context) {
-        (Some(DockerfileSource::Inline { name, bytes }), _) => {
-            return Ok((name.clone(), bytes.clone()));
-        }
-        (Some(DockerfileSource::File(path)), _) => path.clone(),
-        (None, Some(context)) => {
-            if !context.is_dir() {
-                return Err(BuildError::NoContext {
-                    path: context.clone(),
-                });
-            }
-            let usual = context.join("Dockerfile");
-            let lower = context.join("dockerfile");
-            if !usual.exists() && lower.exists() {
-                lower
-            } else {
-                usual
-            }
-        }
-        (None, None) => PathBuf::from("Dockerfile"),
-    };
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned();
-    match read(&path)? {
-        Some(bytes) => Ok((name, bytes)),
-        None => Err(BuildError::NoDockerfile { path }),
-    }
-}
-
-/// A small file; `None` where there is none.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
-    let failed = |source| BuildError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let file = match File::open(path) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
-        other => other.map_err(failed)?,
-    };
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(BuildError::DockerfileTooLarge {
-            path: path.display().to_string(),
-            limit: LARGEST,
-        });
-    }
-    Ok(Some(bytes))
-}
-
-/// Opens the context with its ignore file: that of the Dockerfile, else that of the context.
-fn open_context(
-    path: &Path,
-    request: &BuildRequest,
-    setting: &Setting,
-    reporter: &Reporter<'_>,
-) -> Result<Tree, BuildError> {
-    let vertex = reporter.begin("[internal] load .dockerignore");
-    let dockerfile = match &request.dockerfile {
-        Some(DockerfileSource::File(path)) => Some(path.clone()),
-        Some(DockerfileSource::Inline { .. }) => None,
-        None => Some(path.join("Dockerfile")),
-    };
-    let own = dockerfile.map(|mut path| {
-        path.as_mut_os_string().push(".dockerignore");
-        path
-    });
-    let mut found = None;
-    for candidate in own.into_iter().chain([path.join(".dockerignore")]) {
-        if let Some(bytes) = read(&candidate)? {
-            found = Some((candidate, bytes));
-            break;
+/// Tells of warnings, those that all platforms give once.
+fn warn(lowered: &[Lowered], reporter: &Reporter<'_>) {
+    let mut told = HashSet::new();
+    for warning in lowered.iter().flat_map(|lowered| &lowered.warnings) {
+        if told.insert(warning) {
+            reporter.warning(&warning.message, warning.rendered.as_deref());
         }
     }
-    let (name, bytes) = found.unwrap_or_else(|| (path.join(".dockerignore"), Vec::new()));
-    reporter.bytes(
-        vertex,
-        "transferring context:",
-        bytes.len() as u64,
-        None,
-        true,
-    );
-    let ignore = IgnoreFile::parse(&bytes).map_err(|source| BuildError::IgnoreFile {
-        path: name.display().to_string(),
-        source,
-    })?;
-    reporter.done(vertex);
-    let absolute = std::fs::canonicalize(path).map_err(|_| BuildError::NoContext {
-        path: path.to_owned(),
-    })?;
-    let cache = StatCache::open(&setting.root.join("build/stat"), &absolute);
-    let tree = Tree::context(&absolute, ignore, cache, setting.threads);
-    let tree = tree.map_err(|_| BuildError::NoContext {
-        path: path.to_owned(),
-    })?;
-    Ok(if setting.knows_nothing {
-        tree.unread()
-    } else {
-        tree
-    })
+}
+
+fn needed_contexts(graph: &Graph, targets: &[NodeId]) -> BTreeSet<ContextId> {
+    let needed = graph.needed(targets);
+    let operations = needed.iter().map(|node| &graph.node(*node).operation);
+    operations
+        .filter_map(|operation| match operation {
+            Operation::Context(context) => Some(*context),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The images of all subjects, given back to their requests.
+fn targets_of(orders: &[Order<'_>], images: Vec<BuiltImage>) -> Vec<BuiltTarget> {
+    let mut images = images.into_iter();
+    let target = |order: &Order<'_>| BuiltTarget {
+        name: order.request.name.clone(),
+        title: order.title.map(str::to_owned),
+        multi_platform: order.multi_platform,
+        images: images.by_ref().take(order.platforms.len()).collect(),
+    };
+    orders.iter().map(target).collect()
 }

@@ -7,9 +7,12 @@
 mod definition;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use gantry_dockerfile::Span;
+use gantry_dockerfile::{SourceFile, Span};
 use gantry_model::Digest;
+
+use crate::contexts::ContextId;
 
 pub(crate) use definition::{Definition, Fields};
 
@@ -24,8 +27,8 @@ pub(crate) enum Operation {
     Scratch,
     /// An image whose layers are in the store.
     Image(ImageSource),
-    /// The build context. No root file system, only something to copy from.
-    Context,
+    /// A build context. No root file system, only something to copy from.
+    Context(ContextId),
     /// `RUN`. Input 0 is the root file system; the others are what its bind mounts show.
     Run(Box<RunOperation>),
     /// `COPY` and `ADD`. Input 0 is the root file system, input 1, where there is one, what is
@@ -214,15 +217,29 @@ pub(crate) struct Node {
     pub(crate) label: Label,
 }
 
-/// How people find a node again.
+/// What a node is to who asked for it first: nothing of it is part of the definition.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Label {
     /// `[build 2/4] RUN make`; empty for what is not shown.
     pub(crate) name: String,
-    /// The instruction, where it stands in this Dockerfile.
-    pub(crate) span: Option<Span>,
-    /// Order of display: stage, then position in it.
-    pub(crate) position: (usize, usize),
+    /// The instruction and the file it stands in.
+    pub(crate) place: Option<(Arc<SourceFile>, Span)>,
+    /// Order of display.
+    pub(crate) position: Position,
+    /// Which request it belongs to: what that lends is lent to it.
+    pub(crate) request: usize,
+    /// Whether it is run whatever the cache has. It is as soon as anybody asks for that.
+    pub(crate) fresh: bool,
+}
+
+/// Where a node is shown: what is built, the stage in it, the step in that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    /// Number of the target and platform, in the order of the requests.
+    pub(crate) subject: usize,
+    pub(crate) stage: usize,
+    /// 0 for the base of a stage.
+    pub(crate) step: usize,
 }
 
 /// The operations of a build.
@@ -246,6 +263,7 @@ impl Graph {
             .collect();
         let definition = operation.definition(&below);
         if let Some(known) = self.by_definition.get(&definition) {
+            self.nodes[known.0].label.fresh |= label.fresh;
             return *known;
         }
         let id = NodeId(self.nodes.len());
@@ -263,8 +281,8 @@ impl Graph {
         &self.nodes[id.0]
     }
 
-    /// Names the node of an image after its first place in the Dockerfile.
-    pub(crate) fn rename(&mut self, id: NodeId, position: (usize, usize), name: String) {
+    /// Names the node of an image after its first place.
+    pub(crate) fn rename(&mut self, id: NodeId, position: Position, name: String) {
         let label = &mut self.nodes[id.0].label;
         if label.position == position {
             label.name = name;
@@ -276,10 +294,10 @@ impl Graph {
         self.nodes.len()
     }
 
-    /// `target` and everything it needs, inputs first.
-    pub(crate) fn needed(&self, target: NodeId) -> Vec<NodeId> {
+    /// `targets` and everything they need, inputs first.
+    pub(crate) fn needed(&self, targets: &[NodeId]) -> Vec<NodeId> {
         let mut wanted = vec![false; self.nodes.len()];
-        let mut open = vec![target];
+        let mut open = targets.to_vec();
         while let Some(id) = open.pop() {
             if !std::mem::replace(&mut wanted[id.0], true) {
                 open.extend(&self.node(id).inputs);
@@ -338,6 +356,6 @@ mod tests {
         let first = graph.add(directory("/a"), vec![scratch], Label::default());
         let _unused = graph.add(directory("/b"), vec![scratch], Label::default());
         let target = graph.add(directory("/c"), vec![first], Label::default());
-        assert_eq!(graph.needed(target), [scratch, first, target]);
+        assert_eq!(graph.needed(&[target]), [scratch, first, target]);
     }
 }

@@ -1,4 +1,4 @@
-//! From the tree of a Dockerfile to the graph of operations and the image's configuration.
+//! From the trees of Dockerfiles to one graph of operations and the images' configurations.
 //!
 //! Pure but for the base images, which come through [`Images`]: the environment and the triggers
 //! of a base image decide what the instructions after `FROM` mean.
@@ -17,6 +17,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use gantry_dockerfile::argument::is_predefined;
 use gantry_dockerfile::ast::InstructionKind;
@@ -27,22 +28,42 @@ use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
 use gantry_model::image::{History, ImageConfig};
 
-use crate::base::{BaseImage, BaseImageError};
+use crate::base::{BaseImage, BaseImageError, PullPolicy};
+use crate::contexts::ContextId;
 use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
+use crate::report::titled;
 use crate::request::RunNetwork;
 pub(crate) use scope::Globals;
 use stage::StageState;
 
-/// What the client says about a build, as far as lowering needs it.
+/// What is lowered: a Dockerfile for one request and one platform.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject<'a> {
+    pub(crate) dockerfile: &'a Dockerfile,
+    pub(crate) source: &'a Arc<SourceFile>,
+    pub(crate) settings: Settings,
+}
+
+/// What the client says about a subject, as far as lowering needs it.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// Number of the request.
+    pub(crate) request: usize,
+    /// Its name, where it is not the only one.
+    pub(crate) title: Option<String>,
+    /// Whether steps are shown with their platform.
+    pub(crate) multi_platform: bool,
+    pub(crate) context: ContextId,
     pub(crate) build_args: BTreeMap<String, String>,
     pub(crate) proxy_args: BTreeMap<String, String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) target: Option<String>,
     pub(crate) network: RunNetwork,
     pub(crate) extra_hosts: Vec<(String, IpAddr)>,
+    pub(crate) pull: PullPolicy,
+    /// Whether every step is run again.
+    pub(crate) no_cache: bool,
     /// What the image is made for.
     pub(crate) target_platform: Platform,
     /// What this machine is.
@@ -52,12 +73,16 @@ pub(crate) struct Settings {
 }
 
 /// An image that a Dockerfile names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageRequest {
     /// The name as written, variables replaced.
     pub(crate) name: String,
     /// For which platform.
     pub(crate) platform: Platform,
+    /// Whether it is looked for again.
+    pub(crate) policy: PullPolicy,
+    /// What stands in front of the name when it is looked for: `[linux/arm64 internal]`.
+    pub(crate) frame: String,
 }
 
 /// Where lowering gets images from.
@@ -87,16 +112,15 @@ pub(crate) enum ImageFailure {
 }
 
 /// A complaint that does not stop a build.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Warning {
     pub(crate) message: String,
     pub(crate) rendered: Option<String>,
 }
 
-/// What a Dockerfile comes to.
+/// What a subject comes to.
 #[derive(Debug)]
 pub(crate) struct Lowered {
-    pub(crate) graph: Graph,
     /// The root file system of the image.
     pub(crate) target: NodeId,
     /// The configuration, without diff IDs and times.
@@ -106,31 +130,31 @@ pub(crate) struct Lowered {
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// Lowers a Dockerfile.
+/// Lowers all subjects into one graph.
 pub(crate) fn lower(
-    dockerfile: &Dockerfile,
-    source: &SourceFile,
-    settings: &Settings,
+    subjects: &[Subject<'_>],
     images: &dyn Images,
-) -> Result<Lowered, BuildError> {
-    let mut lowering = Lowering::new(dockerfile, source, settings, images)?;
-    let target = dockerfile
-        .target(settings.target.as_deref())
-        .map_err(BuildError::Target)?;
-    lowering.need(target);
-    lowering.prefetch(target);
-    loop {
-        match lowering.stages_up_to(target) {
-            Ok(()) => break,
-            Err(Stop::Error(error)) => return Err(*error),
-            // A trigger of a base image copies from a stage that nothing else needs.
-            Err(Stop::Needs(stage)) => {
-                lowering.need(stage);
-                lowering.start_again();
+) -> Result<(Graph, Vec<Lowered>), BuildError> {
+    let mut lowerings = Vec::new();
+    let mut wanted = Vec::new();
+    for (number, subject) in subjects.iter().enumerate() {
+        let lowering = Lowering::new(number, subject, images)?;
+        for request in lowering.wanted() {
+            if !wanted.contains(&request) {
+                wanted.push(request);
             }
         }
+        lowerings.push(lowering);
     }
-    lowering.finish(target)
+    images.prefetch(&wanted);
+    let mut graph = Graph::default();
+    let mut all = Vec::new();
+    for lowering in lowerings {
+        let lowered;
+        (graph, lowered) = lowering.into_graph(graph)?;
+        all.push(lowered);
+    }
+    Ok((graph, all))
 }
 
 /// Why the lowering of a stage stops.
@@ -148,14 +172,19 @@ impl From<BuildError> for Stop {
 }
 
 struct Lowering<'a> {
+    /// Number of the subject.
+    subject: usize,
     dockerfile: &'a Dockerfile,
-    source: &'a SourceFile,
+    source: &'a Arc<SourceFile>,
     settings: &'a Settings,
     images: &'a dyn Images,
     globals: Globals,
     /// The base and platform of each stage, variables replaced.
     bases: Vec<StageBase>,
+    /// The stage that is wanted in the end.
+    target: usize,
     needed: Vec<bool>,
+    /// The operations of this subject and of those before it.
     graph: Graph,
     stages: Vec<Option<StageState>>,
     /// Environments of base images by name, for the rules.
@@ -173,19 +202,25 @@ struct StageBase {
 
 impl<'a> Lowering<'a> {
     fn new(
-        dockerfile: &'a Dockerfile,
-        source: &'a SourceFile,
-        settings: &'a Settings,
+        number: usize,
+        subject: &'a Subject<'a>,
         images: &'a dyn Images,
     ) -> Result<Self, BuildError> {
+        let Subject {
+            dockerfile,
+            source,
+            settings,
+        } = subject;
         let (globals, declared) = Globals::new(dockerfile, source, settings)?;
         let mut lowering = Self {
+            subject: number,
             dockerfile,
             source,
             settings,
             images,
             globals,
             bases: Vec::new(),
+            target: 0,
             needed: vec![false; dockerfile.stages.len()],
             graph: Graph::default(),
             stages: vec![None; dockerfile.stages.len()],
@@ -196,6 +231,10 @@ impl<'a> Lowering<'a> {
             let base = lowering.stage_base(index)?;
             lowering.bases.push(base);
         }
+        lowering.target = dockerfile
+            .target(settings.target.as_deref())
+            .map_err(BuildError::Target)?;
+        lowering.need(lowering.target);
         Ok(lowering)
     }
 
@@ -273,12 +312,11 @@ impl<'a> Lowering<'a> {
             })
     }
 
-    /// The images that the needed stages name, fetched at once.
-    fn prefetch(&self, target: usize) {
-        let mut requests: Vec<ImageRequest> = Vec::new();
-        for stage in (0..=target).filter(|stage| self.needed[*stage]) {
+    /// The images that the needed stages name.
+    fn wanted(&self) -> Vec<ImageRequest> {
+        let mut wanted = Vec::new();
+        for stage in (0..=self.target).filter(|stage| self.needed[*stage]) {
             let base = &self.bases[stage];
-            let mut wanted = Vec::new();
             if base.base == Base::External {
                 wanted.push(self.base_request(stage));
             }
@@ -289,41 +327,62 @@ impl<'a> Lowering<'a> {
                     wanted.push(self.source_request(from));
                 }
             }
-            for request in wanted {
-                if !requests.contains(&request) {
-                    requests.push(request);
-                }
-            }
         }
-        self.images.prefetch(&requests);
+        wanted
+    }
+
+    /// What a stage is run on.
+    fn platform(&self, stage: usize) -> &Platform {
+        let own = self.bases[stage].platform.as_ref();
+        own.unwrap_or(&self.settings.target_platform)
     }
 
     fn base_request(&self, stage: usize) -> ImageRequest {
-        let base = &self.bases[stage];
-        let platform = base
-            .platform
-            .as_ref()
-            .unwrap_or(&self.settings.target_platform);
-        ImageRequest {
-            name: base.name.clone(),
-            platform: platform.clone(),
-        }
+        self.image_request(&self.bases[stage].name, self.platform(stage))
     }
 
     fn source_request(&self, from: &str) -> ImageRequest {
+        self.image_request(from, &self.settings.target_platform)
+    }
+
+    fn image_request(&self, name: &str, platform: &Platform) -> ImageRequest {
         ImageRequest {
-            name: from.to_owned(),
-            platform: self.settings.target_platform.clone(),
+            name: name.to_owned(),
+            platform: platform.clone(),
+            policy: self.settings.pull,
+            frame: self.shown("[internal]", platform, None),
         }
     }
 
-    fn start_again(&mut self) {
-        self.graph = Graph::default();
-        self.stages = vec![None; self.dockerfile.stages.len()];
+    /// A name with the platform and the target it belongs to, where there are several of these.
+    fn shown(&self, name: &str, platform: &Platform, made_for: Option<&Platform>) -> String {
+        let platform = self
+            .settings
+            .multi_platform
+            .then(|| display::platform(platform, made_for));
+        let name = titled(platform.as_deref(), name);
+        titled(self.settings.title.as_deref(), &name)
     }
 
-    fn stages_up_to(&mut self, target: usize) -> Result<(), Stop> {
-        for stage in 0..=target {
+    /// Lowers the target into the graph of those before it.
+    fn into_graph(mut self, graph: Graph) -> Result<(Graph, Lowered), BuildError> {
+        self.graph = graph;
+        loop {
+            match self.needed_stages() {
+                Ok(()) => return self.finish(),
+                Err(Stop::Error(error)) => return Err(*error),
+                // A trigger of a base image copies from a stage that nothing else needs. What is
+                // in the graph already is found there again.
+                Err(Stop::Needs(stage)) => {
+                    self.need(stage);
+                    self.stages = vec![None; self.dockerfile.stages.len()];
+                }
+            }
+        }
+    }
+
+    fn needed_stages(&mut self) -> Result<(), Stop> {
+        for stage in 0..=self.target {
             if self.needed[stage] {
                 let state = self.stage(stage)?;
                 self.stages[stage] = Some(state);
@@ -408,9 +467,9 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn finish(mut self, target: usize) -> Result<Lowered, BuildError> {
+    fn finish(mut self) -> Result<(Graph, Lowered), BuildError> {
         let warnings = self.warnings()?;
-        let state = self.stages[target]
+        let state = self.stages[self.target]
             .take()
             .expect("the target is lowered last");
         let mut config = state.config;
@@ -418,12 +477,12 @@ impl<'a> Lowering<'a> {
         if let Some(epoch) = &self.settings.epoch {
             config.created = Some(epoch.clone());
         }
-        Ok(Lowered {
-            graph: self.graph,
+        let lowered = Lowered {
             target: state.rootfs,
             config,
             history: state.history,
             warnings,
-        })
+        };
+        Ok((self.graph, lowered))
     }
 }

@@ -1,19 +1,38 @@
-//! Sends events about vertices.
+//! Sends events about vertices: those of the steps, and those of whoever exports what they made.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::progress::{Event, LogStream, Progress, Unit, VertexId};
 
-/// Gives numbers to vertices and times to events.
-pub(crate) struct Reporter<'p> {
+/// Gives numbers to vertices and times to events, from the build on to the last export.
+pub struct Reporter<'p> {
     progress: &'p dyn Progress,
     began: Instant,
     next: AtomicU32,
 }
 
+impl std::fmt::Debug for Reporter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reporter")
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The name of a vertex with the target it belongs to, as buildx shows it: `[app 1/2] RUN make`.
+#[must_use]
+pub fn titled(title: Option<&str>, name: &str) -> String {
+    match (title, name.strip_prefix('[')) {
+        (None, _) => name.to_owned(),
+        (Some(title), Some(rest)) => format!("[{title} {rest}"),
+        (Some(title), None) => format!("[{title}] {name}"),
+    }
+}
+
 impl<'p> Reporter<'p> {
-    pub(crate) fn new(progress: &'p dyn Progress) -> Self {
+    /// A reporter whose time begins now.
+    pub fn new(progress: &'p dyn Progress) -> Self {
         Self {
             progress,
             began: Instant::now(),
@@ -26,41 +45,45 @@ impl<'p> Reporter<'p> {
     }
 
     /// Announces a vertex.
-    pub(crate) fn vertex(&self, name: &str) -> VertexId {
+    pub fn vertex(&self, name: &str) -> VertexId {
         let vertex = VertexId(self.next.fetch_add(1, Ordering::Relaxed));
         self.progress.event(Event::Vertex { vertex, name });
         vertex
     }
 
     /// Announces a vertex that begins now.
-    pub(crate) fn begin(&self, name: &str) -> VertexId {
+    pub fn begin(&self, name: &str) -> VertexId {
         let vertex = self.vertex(name);
         self.started(vertex);
         vertex
     }
 
-    pub(crate) fn started(&self, vertex: VertexId) {
+    /// A vertex begins.
+    pub fn started(&self, vertex: VertexId) {
         self.progress.event(Event::Started {
             vertex,
             at: self.at(),
         });
     }
 
-    pub(crate) fn cached(&self, vertex: VertexId) {
+    /// A vertex was in the cache.
+    pub fn cached(&self, vertex: VertexId) {
         self.progress.event(Event::Cached {
             vertex,
             at: self.at(),
         });
     }
 
-    pub(crate) fn done(&self, vertex: VertexId) {
+    /// A vertex ended well.
+    pub fn done(&self, vertex: VertexId) {
         self.progress.event(Event::Done {
             vertex,
             at: self.at(),
         });
     }
 
-    pub(crate) fn failed(&self, vertex: VertexId, message: &str) {
+    /// A vertex failed; the first line of `message` says why.
+    pub fn failed(&self, vertex: VertexId, message: &str) {
         let message = message.lines().next().unwrap_or_default();
         self.progress.event(Event::Failed {
             vertex,
@@ -69,14 +92,16 @@ impl<'p> Reporter<'p> {
         });
     }
 
-    pub(crate) fn canceled(&self, vertex: VertexId) {
+    /// A vertex was stopped.
+    pub fn canceled(&self, vertex: VertexId) {
         self.progress.event(Event::Canceled {
             vertex,
             at: self.at(),
         });
     }
 
-    pub(crate) fn log(&self, vertex: VertexId, stream: LogStream, bytes: &[u8]) {
+    /// Output of a vertex.
+    pub fn log(&self, vertex: VertexId, stream: LogStream, bytes: &[u8]) {
         self.progress.event(Event::Log {
             vertex,
             stream,
@@ -86,7 +111,7 @@ impl<'p> Reporter<'p> {
     }
 
     /// Bytes that a part of a vertex has moved.
-    pub(crate) fn bytes(
+    pub fn bytes(
         &self,
         vertex: VertexId,
         name: &str,
@@ -106,7 +131,7 @@ impl<'p> Reporter<'p> {
     }
 
     /// A part of a vertex that begins or ends.
-    pub(crate) fn part(&self, vertex: VertexId, name: &str, done: bool) {
+    pub fn part(&self, vertex: VertexId, name: &str, done: bool) {
         let at = self.at();
         self.progress.event(Event::Status {
             vertex,
@@ -119,7 +144,8 @@ impl<'p> Reporter<'p> {
         });
     }
 
-    pub(crate) fn warning(&self, message: &str, rendered: Option<&str>) {
+    /// A warning for the end; `rendered` shows the lines of the file it is about.
+    pub fn warning(&self, message: &str, rendered: Option<&str>) {
         self.progress.event(Event::Warning { message, rendered });
     }
 }

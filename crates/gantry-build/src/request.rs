@@ -1,18 +1,18 @@
-//! What is asked for and what comes back.
+//! What is asked for.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use gantry_model::{Digest, Platform, Reference};
+use gantry_model::Platform;
 use gantry_store::Store;
 
 use crate::base::{BaseImages, PullPolicy};
 use crate::cancel::Cancellation;
 use crate::secrets::SecretSource;
 
-/// Where a build works: the store and the two state folders.
+/// Where and how builds work: the store, the two state folders, and what holds for all requests.
 pub struct Builder<'a> {
     /// The content store.
     pub store: Store,
@@ -22,6 +22,10 @@ pub struct Builder<'a> {
     pub root: PathBuf,
     /// `$RUN`: locks of running steps live below it.
     pub run_root: PathBuf,
+    /// Most steps run at once; the number of cores (at least two) without.
+    pub parallelism: Option<usize>,
+    /// Stops the build.
+    pub cancellation: Cancellation,
 }
 
 impl fmt::Debug for Builder<'_> {
@@ -59,15 +63,15 @@ pub enum RunNetwork {
     Host,
 }
 
-/// One build.
-#[derive(Debug, Clone)]
+/// One target that is asked for, for one or several platforms.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildRequest {
+    /// How the target is called among several: its vertices are titled with it.
+    pub name: Option<String>,
     /// The context folder; none where there is only a Dockerfile.
     pub context: Option<PathBuf>,
     /// The Dockerfile; `None`: `Dockerfile` (or `dockerfile`) in the context.
     pub dockerfile: Option<DockerfileSource>,
-    /// Names of the image (`-t`).
-    pub tags: Vec<Reference>,
     /// The stage to build; the last one without.
     pub target: Option<String>,
     /// Build arguments by name. An argument given without a value and not in the environment is
@@ -78,8 +82,8 @@ pub struct BuildRequest {
     pub proxy_args: BTreeMap<String, String>,
     /// Labels added to the image (`--label`).
     pub labels: BTreeMap<String, String>,
-    /// Platform of the image; the host's without.
-    pub platform: Option<Platform>,
+    /// Platforms to build for, in this order; the host's without.
+    pub platforms: Vec<Platform>,
     /// Whether every step is run again.
     pub no_cache: bool,
     /// Whether base images are looked for again.
@@ -92,50 +96,26 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, SecretSource>,
     /// Sockets of SSH agents for `RUN --mount=type=ssh`, by id.
     pub ssh: BTreeMap<String, PathBuf>,
-    /// Most steps run at once; the number of cores (at least two) without.
-    pub parallelism: Option<usize>,
-    /// Stops the build.
-    pub cancellation: Cancellation,
 }
 
 impl BuildRequest {
     /// A build of a context folder with everything else as it is by default.
-    ///
-    /// # Errors
-    /// The kernel gives no descriptor for the cancellation.
-    pub fn new(context: impl Into<PathBuf>) -> std::io::Result<Self> {
-        Ok(Self {
+    pub fn new(context: impl Into<PathBuf>) -> Self {
+        Self {
+            name: None,
             context: Some(context.into()),
             dockerfile: None,
-            tags: Vec::new(),
             target: None,
             build_args: BTreeMap::new(),
             proxy_args: BTreeMap::new(),
             labels: BTreeMap::new(),
-            platform: None,
+            platforms: Vec::new(),
             no_cache: false,
             pull: PullPolicy::default(),
             network: RunNetwork::default(),
             extra_hosts: Vec::new(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
-            parallelism: None,
-            cancellation: Cancellation::new()?,
-        })
+        }
     }
-}
-
-/// What a build made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuildResult {
-    /// The image's id (`--iidfile`, `-q`).
-    pub image_id: Digest,
-    /// The names it was given.
-    pub tags: Vec<Reference>,
-    /// The layers by diff ID, base first.
-    pub layers: Vec<Digest>,
-    /// Steps that were run.
-    pub executed: usize,
-    /// Steps that were in the cache.
-    pub cached: usize,
 }

@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use gantry_dockerfile::SourceFile;
 use gantry_dockerfile::diagnostic::{Code, Diagnostic};
 use gantry_model::Fault;
 use gantry_store::{Lease, Store};
 
 use crate::cache::{Cache, Key, Layer};
+use crate::contexts::{ContextId, Contexts, OpenContexts};
 use crate::error::{BuildError, StepError};
 use crate::graph::{Graph, NodeId, Operation};
 use crate::progress::VertexId;
@@ -37,7 +37,6 @@ pub(crate) struct Setting {
     pub(crate) root: PathBuf,
     /// `$RUN`.
     pub(crate) run_root: PathBuf,
-    pub(crate) no_cache: bool,
     /// Whether the cache cannot have anything for this build: then no content is read to look it up.
     pub(crate) knows_nothing: bool,
     /// Brings layers to the disk while later steps run.
@@ -46,14 +45,8 @@ pub(crate) struct Setting {
     pub(crate) parallelism: usize,
     /// Threads of one copy.
     pub(crate) threads: usize,
-    /// `SOURCE_DATE_EPOCH`.
-    pub(crate) epoch: Option<(i64, u32)>,
-    /// The same as a text of the image configuration.
-    pub(crate) epoch_text: Option<String>,
-    /// What steps may borrow.
-    pub(crate) secrets: Secrets,
-    /// Sockets of SSH agents by id.
-    pub(crate) ssh: BTreeMap<String, PathBuf>,
+    /// What holds for the steps of each request.
+    pub(crate) origins: Vec<Origin>,
     /// Whether a step was on the bridge.
     pub(crate) bridge_used: AtomicBool,
 }
@@ -65,16 +58,27 @@ impl Setting {
     }
 }
 
+/// What holds for the steps of one request.
+pub(crate) struct Origin {
+    /// `SOURCE_DATE_EPOCH`.
+    pub(crate) epoch: Option<(i64, u32)>,
+    /// The same as a text of the image configuration.
+    pub(crate) epoch_text: Option<String>,
+    /// What steps may borrow.
+    pub(crate) secrets: Secrets,
+    /// Sockets of SSH agents by id.
+    pub(crate) ssh: BTreeMap<String, PathBuf>,
+}
+
 /// One run of a graph.
 pub(crate) struct Solver<'s> {
     pub(crate) setting: &'s Setting,
     pub(crate) graph: &'s Graph,
     pub(crate) reporter: &'s Reporter<'s>,
-    /// The Dockerfile, for messages.
-    pub(crate) source: &'s SourceFile,
     pub(crate) stop: Stop,
-    /// The context, where there is one.
-    pub(crate) context: Option<Arc<Tree>>,
+    /// What the contexts are called, and those that are open.
+    contexts: &'s Contexts,
+    open: OpenContexts,
     cache: Cache,
     /// For the secrets that the steps borrow.
     search: Option<Search>,
@@ -98,18 +102,18 @@ impl<'s> Solver<'s> {
         setting: &'s Setting,
         graph: &'s Graph,
         reporter: &'s Reporter<'s>,
-        source: &'s SourceFile,
         stop: Stop,
-        context: Option<Tree>,
+        contexts: &'s Contexts,
+        open: OpenContexts,
     ) -> Self {
         let slots = graph.len();
         Self {
             setting,
             graph,
             reporter,
-            source,
             stop,
-            context: context.map(Arc::new),
+            contexts,
+            open,
             cache: Cache::new(setting.store.clone(), &setting.run_root),
             search: None,
             vertices: HashMap::new(),
@@ -120,19 +124,19 @@ impl<'s> Solver<'s> {
         }
     }
 
-    /// Brings the root file system of `target` about.
-    pub(crate) fn solve(&mut self, target: NodeId) -> Result<Vec<Layer>, BuildError> {
-        let needed = self.graph.needed(target);
+    /// Brings the root file systems of `targets` about.
+    pub(crate) fn solve(&mut self, targets: &[NodeId]) -> Result<(), BuildError> {
+        let needed = self.graph.needed(targets);
         self.announce(&needed);
-        self.search = self.search_for(target)?;
+        self.search = self.search_for(&needed)?;
         schedule::run(self, &needed)?;
-        if let Some(context) = &self.context {
+        for context in self.open.iter().flatten() {
             context.save();
         }
         let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
         // When a record was last used matters to nothing but a later collection.
         let _touched = self.cache.touch(&used);
-        Ok(self.layers(target).to_vec())
+        Ok(())
     }
 
     /// How many steps were run and how many were not.
@@ -140,7 +144,7 @@ impl<'s> Solver<'s> {
         *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells about the steps in the order of the Dockerfile.
+    /// Tells about the steps in the order of the requests and their Dockerfiles.
     fn announce(&mut self, needed: &[NodeId]) {
         let mut shown: Vec<NodeId> = needed
             .iter()
@@ -159,7 +163,7 @@ impl<'s> Solver<'s> {
     }
 
     /// The layers of a node that is done.
-    fn layers(&self, node: NodeId) -> &[Layer] {
+    pub(crate) fn layers(&self, node: NodeId) -> &[Layer] {
         self.results[node.0].get().map_or(&[], Vec::as_slice)
     }
 
@@ -174,13 +178,17 @@ impl<'s> Solver<'s> {
             return BuildError::Canceled;
         }
         let label = &self.graph.node(node).label;
-        let rendered = label.span.map_or_else(String::new, |span| {
-            let mut diagnostic = Diagnostic::error(Code::Arguments, full_message(&error), span);
-            for hint in error.hints() {
-                diagnostic = diagnostic.with_hint(hint);
-            }
-            diagnostic.render(self.source)
-        });
+        let rendered = label
+            .place
+            .as_ref()
+            .map_or_else(String::new, |(source, span)| {
+                let mut diagnostic =
+                    Diagnostic::error(Code::Arguments, full_message(&error), *span);
+                for hint in error.hints() {
+                    diagnostic = diagnostic.with_hint(hint);
+                }
+                diagnostic.render(source)
+            });
         BuildError::Step {
             step: label.name.clone(),
             source: Box::new(error),
@@ -188,14 +196,27 @@ impl<'s> Solver<'s> {
         }
     }
 
-    /// Whether a node copies from the context.
-    fn copies_context(&self, node: NodeId) -> bool {
+    /// What holds for a node's request.
+    fn origin(&self, node: NodeId) -> &Origin {
+        &self.setting.origins[self.graph.node(node).label.request]
+    }
+
+    /// The context that a node copies from.
+    fn copied_context(&self, node: NodeId) -> Option<ContextId> {
         let node = self.graph.node(node);
-        matches!(node.operation, Operation::File(_))
-            && node
-                .inputs
-                .get(1)
-                .is_some_and(|input| self.graph.node(*input).operation == Operation::Context)
+        let from = match node.operation {
+            Operation::File(_) => node.inputs.get(1)?,
+            _ => return None,
+        };
+        match self.graph.node(*from).operation {
+            Operation::Context(context) => Some(context),
+            _ => None,
+        }
+    }
+
+    /// The files of a context.
+    fn context(&self, context: ContextId) -> Option<&Arc<Tree>> {
+        self.open.get(context.0)?.as_ref()
     }
 }
 

@@ -3,29 +3,36 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use gantry_model::Reference;
+use gantry_model::{Platform, Reference};
 
 use crate::base::{BaseImages, PullPolicy, PullStatus};
 use crate::lower::{ImageFailure, ImageRequest, Images, NamedImage};
 use crate::report::Reporter;
 
+/// What makes one image another.
+type Key = (String, Platform, PullPolicy);
+
+fn key(request: &ImageRequest) -> Key {
+    let ImageRequest {
+        name,
+        platform,
+        policy,
+        frame: _,
+    } = request;
+    (name.clone(), platform.clone(), *policy)
+}
+
 /// Images of one build.
 pub(crate) struct Sources<'s> {
     bases: &'s dyn BaseImages,
-    policy: PullPolicy,
     reporter: &'s Reporter<'s>,
-    known: Mutex<HashMap<ImageRequest, Result<NamedImage, ImageFailure>>>,
+    known: Mutex<HashMap<Key, Result<NamedImage, ImageFailure>>>,
 }
 
 impl<'s> Sources<'s> {
-    pub(crate) fn new(
-        bases: &'s dyn BaseImages,
-        policy: PullPolicy,
-        reporter: &'s Reporter<'s>,
-    ) -> Self {
+    pub(crate) fn new(bases: &'s dyn BaseImages, reporter: &'s Reporter<'s>) -> Self {
         Self {
             bases,
-            policy,
             reporter,
             known: Mutex::new(HashMap::new()),
         }
@@ -35,7 +42,7 @@ impl<'s> Sources<'s> {
         let reference: Reference = request.name.parse().map_err(ImageFailure::Name)?;
         let vertex = self
             .reporter
-            .begin(&format!("[internal] load metadata for {reference}"));
+            .begin(&format!("{} load metadata for {reference}", request.frame));
         let status = |status: PullStatus| {
             self.reporter.bytes(
                 vertex,
@@ -47,7 +54,7 @@ impl<'s> Sources<'s> {
         };
         match self
             .bases
-            .resolve(&reference, &request.platform, self.policy, &status)
+            .resolve(&reference, &request.platform, request.policy, &status)
         {
             Ok(image) => {
                 self.reporter.done(vertex);
@@ -75,7 +82,7 @@ impl Images for Sources<'_> {
             self.known
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .insert(request.clone(), result);
+                .insert(key(request), result);
         };
         let Some((first, others)) = requests.split_first() else {
             return;
@@ -90,9 +97,9 @@ impl Images for Sources<'_> {
 
     fn image(&self, request: &ImageRequest) -> Result<NamedImage, ImageFailure> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.remove(request) {
+        match known.remove(&key(request)) {
             Some(Ok(image)) => {
-                known.insert(request.clone(), Ok(image.clone()));
+                known.insert(key(request), Ok(image.clone()));
                 Ok(image)
             }
             Some(failed) => failed,
@@ -100,7 +107,7 @@ impl Images for Sources<'_> {
                 drop(known);
                 let image = self.resolve(request)?;
                 let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                known.insert(request.clone(), Ok(image.clone()));
+                known.insert(key(request), Ok(image.clone()));
                 Ok(image)
             }
         }

@@ -84,7 +84,7 @@ impl Operation {
     pub(crate) fn describe(&self, fields: &mut Fields) {
         match self {
             Self::Scratch => drop(fields.text("scratch")),
-            Self::Context => drop(fields.text("context")),
+            Self::Context(context) => drop(fields.text("context").number(context.0 as u64)),
             Self::Image(image) => {
                 fields.text("image").number(image.layers.len() as u64);
                 for layer in &image.layers {

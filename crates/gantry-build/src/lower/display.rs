@@ -2,6 +2,7 @@
 
 use gantry_dockerfile::ast::Escape;
 use gantry_dockerfile::{Instruction, InstructionKind, Variables};
+use gantry_model::Platform;
 
 /// The numbering of the steps of one stage.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +26,23 @@ impl Numbering {
             .map(|stage| format!("{stage} "))
             .unwrap_or_default();
         format!("[{stage}{:width$}/{}] {text}", self.number, self.total)
+    }
+}
+
+/// A platform, and what a stage of it is building for, if that is another one:
+/// `linux/amd64->arm64`.
+pub(super) fn platform(platform: &Platform, made_for: Option<&Platform>) -> String {
+    match made_for {
+        Some(other) if other.os != platform.os => format!("{platform}->{other}"),
+        Some(other) if other.architecture != platform.architecture => {
+            let variant = other.variant.iter().map(|variant| format!("/{variant}"));
+            format!(
+                "{platform}->{}{}",
+                other.architecture,
+                variant.collect::<String>()
+            )
+        }
+        _ => platform.to_string(),
     }
 }
 
@@ -56,7 +74,25 @@ pub(super) fn text(
 
 #[cfg(test)]
 mod tests {
-    use super::Numbering;
+    use super::{Numbering, platform};
+
+    #[test]
+    fn platforms_as_buildx_shows_them() {
+        let shown = |own: &str, made_for: Option<&str>| {
+            let made_for = made_for.map(|text| text.parse().unwrap());
+            platform(&own.parse().unwrap(), made_for.as_ref())
+        };
+        assert_eq!(shown("linux/amd64", None), "linux/amd64");
+        assert_eq!(shown("linux/amd64", Some("linux/amd64")), "linux/amd64");
+        assert_eq!(
+            shown("linux/amd64", Some("linux/arm/v7")),
+            "linux/amd64->arm/v7"
+        );
+        assert_eq!(
+            shown("linux/amd64", Some("windows/amd64")),
+            "linux/amd64->windows/amd64"
+        );
+    }
 
     #[test]
     fn numbers_are_aligned() {

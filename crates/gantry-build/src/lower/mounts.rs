@@ -89,21 +89,17 @@ impl Lowering<'_> {
             parents: true,
             link: true,
         };
-        let label = |name: String| Label {
-            name,
-            span: (!place.trigger).then_some(place.instruction.span),
-            position: (state.index, 0),
-        };
         let scratch = self
             .graph
             .add(Operation::Scratch, Vec::new(), Label::default());
-        let context = self
-            .graph
-            .add(Operation::Context, Vec::new(), Label::default());
+        let context = self.context();
+        let name = format!("[internal] bind {source} of the build context");
+        let platform = &self.settings.target_platform;
+        let label = self.label_before(state.index, &name, platform, place.of());
         let node = self.graph.add(
             Operation::File(Box::new(operation)),
             vec![scratch, context],
-            label(format!("[internal] bind {source} of the build context")),
+            label,
         );
         Ok((node, source))
     }

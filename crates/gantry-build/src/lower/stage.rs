@@ -1,16 +1,19 @@
 //! One stage: its base, the triggers of the base, its instructions in order.
 
+use std::sync::Arc;
+
 use gantry_dockerfile::argument::Scope;
 use gantry_dockerfile::resolve::Base;
 use gantry_dockerfile::{
-    Instruction, InstructionKind, SourceFile, expand_instruction, parse_trigger,
+    Instruction, InstructionKind, SourceFile, Span, Variables, expand_instruction, parse_trigger,
 };
+use gantry_model::Platform;
 use gantry_model::image::{History, ImageConfig};
 
 use super::display::{self, Numbering};
 use super::{Lowering, Stop, history};
 use crate::error::BuildError;
-use crate::graph::{ImageSource, Label, NodeId, Operation};
+use crate::graph::{ImageSource, Label, NodeId, Operation, Position};
 
 /// The path that an image without one gets.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -26,20 +29,10 @@ pub(super) struct StageState {
     /// Whether this stage has a `CMD` of its own.
     pub(super) has_command: bool,
     pub(super) numbering: Numbering,
+    /// What the stage is run on.
+    platform: Platform,
     /// Order of display of the next node.
     position: usize,
-}
-
-impl StageState {
-    /// How the next step is labelled.
-    pub(super) fn label(&mut self, text: &str, place: &Place<'_>) -> Label {
-        self.position += 1;
-        Label {
-            name: self.numbering.next(text),
-            span: (!place.trigger).then_some(place.instruction.span),
-            position: (self.index, self.position),
-        }
-    }
 }
 
 /// An instruction, variables replaced, and where it stands.
@@ -47,37 +40,70 @@ pub(super) struct Place<'p> {
     pub(super) instruction: &'p Instruction,
     /// What a step is called.
     pub(super) text: String,
-    pub(super) source: &'p SourceFile,
-    /// Whether it is a trigger of the base image.
-    pub(super) trigger: bool,
+    pub(super) source: &'p Arc<SourceFile>,
 }
 
 impl Place<'_> {
+    /// The instruction and its file.
+    pub(super) fn of(&self) -> (Arc<SourceFile>, Span) {
+        (Arc::clone(self.source), self.instruction.span)
+    }
+
     /// The instruction is wrong.
     pub(super) fn error(&self, message: impl Into<String>) -> Stop {
         BuildError::at(self.source, self.instruction.span, message).into()
     }
 
     /// A part of the instruction is wrong.
-    pub(super) fn error_at(
-        &self,
-        span: gantry_dockerfile::Span,
-        message: impl Into<String>,
-    ) -> Stop {
+    pub(super) fn error_at(&self, span: Span, message: impl Into<String>) -> Stop {
         BuildError::at(self.source, span, message).into()
     }
 
     /// The instruction asks for what Gantry cannot do.
-    pub(super) fn unsupported(
-        &self,
-        span: gantry_dockerfile::Span,
-        message: impl Into<String>,
-    ) -> Stop {
+    pub(super) fn unsupported(&self, span: Span, message: impl Into<String>) -> Stop {
         BuildError::unsupported(self.source, span, message).into()
     }
 }
 
 impl Lowering<'_> {
+    /// How the next step of a stage is labelled.
+    pub(super) fn label(&self, state: &mut StageState, place: &Place<'_>) -> Label {
+        state.position += 1;
+        let name = state.numbering.next(&place.text);
+        Label {
+            name: self.shown(&name, &state.platform, made_for(state).as_ref()),
+            place: Some(place.of()),
+            position: self.position(state.index, state.position),
+            request: self.settings.request,
+            fresh: self.settings.no_cache,
+        }
+    }
+
+    /// The label of what stands before the steps of a stage.
+    pub(super) fn label_before(
+        &self,
+        stage: usize,
+        name: &str,
+        platform: &Platform,
+        place: (Arc<SourceFile>, Span),
+    ) -> Label {
+        Label {
+            name: self.shown(name, platform, None),
+            place: Some(place),
+            position: self.position(stage, 0),
+            request: self.settings.request,
+            fresh: self.settings.no_cache,
+        }
+    }
+
+    fn position(&self, stage: usize, step: usize) -> Position {
+        Position {
+            subject: self.subject,
+            stage,
+            step,
+        }
+    }
+
     /// Lowers a stage whose dependencies are lowered.
     pub(super) fn stage(&mut self, index: usize) -> Result<StageState, Stop> {
         let mut state = self.base_state(index)?;
@@ -134,10 +160,7 @@ impl Lowering<'_> {
                 })
             }
             Base::Scratch => {
-                let platform = self.bases[index]
-                    .platform
-                    .as_ref()
-                    .unwrap_or(&self.settings.target_platform);
+                let platform = self.platform(index).clone();
                 let mut config = ImageConfig {
                     architecture: platform.architecture.clone(),
                     os: platform.os.clone(),
@@ -148,7 +171,7 @@ impl Lowering<'_> {
                 let rootfs = self
                     .graph
                     .add(Operation::Scratch, Vec::new(), Label::default());
-                Ok(Self::begin(index, config, rootfs))
+                Ok(Self::begin(index, platform, config, rootfs))
             }
             Base::External => self.image_state(index),
         }
@@ -172,13 +195,12 @@ impl Lowering<'_> {
             reference: named.reference.clone(),
             layers,
         });
-        let label = Label {
-            name: format!("FROM {}", named.reference),
-            span: Some(span),
-            position: (index, 0),
-        };
+        let platform = self.platform(index).clone();
+        let name = format!("FROM {}", named.reference);
+        let place = (Arc::clone(self.source), span);
+        let label = self.label_before(index, &name, &platform, place);
         let rootfs = self.graph.add(operation, Vec::new(), label);
-        Ok(Self::begin(index, config, rootfs))
+        Ok(Self::begin(index, platform, config, rootfs))
     }
 
     /// `[build 1/4] FROM …`
@@ -191,10 +213,17 @@ impl Lowering<'_> {
         };
         let name = state.numbering.next(&format!("FROM {}", image.reference));
         // Two stages on one image share its node: the first one gives the name.
-        self.graph.rename(state.rootfs, (index, 0), name);
+        let name = self.shown(&name, &state.platform, None);
+        let position = self.position(index, 0);
+        self.graph.rename(state.rootfs, position, name);
     }
 
-    fn begin(index: usize, mut config: ImageConfig, rootfs: NodeId) -> StageState {
+    fn begin(
+        index: usize,
+        platform: Platform,
+        mut config: ImageConfig,
+        rootfs: NodeId,
+    ) -> StageState {
         let has_path = config
             .config
             .env
@@ -213,6 +242,7 @@ impl Lowering<'_> {
             rootfs,
             has_command: false,
             numbering: Numbering::default(),
+            platform,
             position: 0,
         }
     }
@@ -220,7 +250,8 @@ impl Lowering<'_> {
     /// An `ONBUILD` of the base.
     fn trigger(&mut self, state: &mut StageState, number: usize, text: &str) -> Result<(), Stop> {
         let base = &self.bases[state.index].name;
-        let source = SourceFile::new(format!("ONBUILD trigger {} of {base}", number + 1), text);
+        let name = format!("ONBUILD trigger {} of {base}", number + 1);
+        let source = Arc::new(SourceFile::new(name, text));
         let parsed = parse_trigger(&source, self.dockerfile.directives.escape);
         let instruction = parsed.map_err(|errors| BuildError::dockerfile(&source, &errors))?;
         self.instruction(state, &instruction, &source, true)
@@ -230,7 +261,7 @@ impl Lowering<'_> {
         &mut self,
         state: &mut StageState,
         written: &Instruction,
-        source: &SourceFile,
+        source: &Arc<SourceFile>,
         trigger: bool,
     ) -> Result<(), Stop> {
         let escape = self.dockerfile.directives.escape;
@@ -246,7 +277,6 @@ impl Lowering<'_> {
             instruction: &expanded.instruction,
             text,
             source,
-            trigger,
         };
         let rootfs = state.rootfs;
         match &expanded.instruction.kind {
@@ -273,6 +303,21 @@ impl Lowering<'_> {
             .history
             .push(history::layer(text, self.settings.epoch.as_deref()));
     }
+}
+
+/// What a stage builds for, as far as it asks for that.
+fn made_for(state: &StageState) -> Option<Platform> {
+    let value = |name| state.scope.value(name).filter(|value| !value.is_empty());
+    if let Some(platform) = value("TARGETPLATFORM").and_then(|text| text.parse().ok()) {
+        return Some(platform);
+    }
+    let os = value("TARGETOS").unwrap_or(&state.platform.os);
+    let architecture = value("TARGETARCH")?;
+    Some(Platform::normalized(
+        os,
+        architecture,
+        value("TARGETVARIANT"),
+    ))
 }
 
 /// The environment of an image as pairs.

@@ -63,7 +63,7 @@ impl Lowering<'_> {
             extra_hosts: self.settings.extra_hosts.clone(),
             proxies: self.proxies(),
         };
-        let label = state.label(&place.text, place);
+        let label = self.label(state, place);
         state.rootfs = self
             .graph
             .add(Operation::Run(Box::new(operation)), inputs, label);
@@ -174,16 +174,19 @@ impl Lowering<'_> {
             .iter()
             .any(|source| !matches!(source, FileSource::Inline { .. }))
         {
-            inputs.push(from.unwrap_or_else(|| {
-                self.graph
-                    .add(Operation::Context, Vec::new(), Label::default())
-            }));
+            inputs.push(from.unwrap_or_else(|| self.context()));
         }
-        let label = state.label(&place.text, place);
+        let label = self.label(state, place);
         state.rootfs = self
             .graph
             .add(Operation::File(Box::new(operation)), inputs, label);
         self.record_layer(state, text);
+    }
+
+    /// The context of the request.
+    pub(super) fn context(&mut self) -> NodeId {
+        let operation = Operation::Context(self.settings.context);
+        self.graph.add(operation, Vec::new(), Label::default())
     }
 
     /// What `--from` means: the root file system of a stage or of an image.
@@ -206,23 +209,16 @@ impl Lowering<'_> {
                     .add(Operation::Scratch, Vec::new(), Label::default()))
             }
             Source::External => {
-                let named = self.image(&self.source_request(from), place.source, span)?;
+                let request = self.source_request(from);
+                let named = self.image(&request, place.source, span)?;
                 let name = format!("FROM {}", named.reference);
                 let layers = named.image.config.rootfs.diff_ids;
                 let operation = Operation::Image(ImageSource {
                     reference: named.reference,
                     layers,
                 });
-                let span = (!place.trigger).then_some(place.instruction.span);
-                Ok(self.graph.add(
-                    operation,
-                    Vec::new(),
-                    Label {
-                        name,
-                        span,
-                        position: (state.index, 0),
-                    },
-                ))
+                let label = self.label_before(state.index, &name, &request.platform, place.of());
+                Ok(self.graph.add(operation, Vec::new(), label))
             }
         }
     }
@@ -258,7 +254,7 @@ impl Lowering<'_> {
             return self.record(state, text);
         }
         let user = state.config.config.user.clone();
-        let label = state.label(&place.text, place);
+        let label = self.label(state, place);
         let operation = Operation::MakeDirectory(MakeDirectory { path, user });
         state.rootfs = self.graph.add(operation, vec![state.rootfs], label);
         self.record_layer(state, text);

@@ -58,6 +58,12 @@ fn settings(flags: &str) -> Settings {
         target: None,
         network: RunNetwork::None,
         extra_hosts: Vec::new(),
+        request: 0,
+        title: None,
+        multi_platform: false,
+        context: ContextId(0),
+        pull: PullPolicy::Missing,
+        no_cache: false,
         target_platform: "linux/amd64".parse::<Platform>().unwrap(),
         build_platform: "linux/amd64".parse::<Platform>().unwrap(),
         epoch: None,
@@ -78,30 +84,49 @@ fn settings(flags: &str) -> Settings {
     settings
 }
 
-fn lowered_with(text: &str, flags: &str, triggers: &[&str]) -> Result<Lowered, BuildError> {
-    let source = SourceFile::new("Dockerfile", text);
+/// What one file comes to for several settings.
+fn all_lowered(
+    text: &str,
+    settings: &[Settings],
+    triggers: &[&str],
+) -> Result<(Graph, Vec<Lowered>), BuildError> {
+    let source = Arc::new(SourceFile::new("Dockerfile", text));
     let dockerfile = parse(&source).map_err(|errors| BuildError::dockerfile(&source, &errors))?;
     let images = OneBase {
         triggers: triggers.iter().map(|&text| text.to_owned()).collect(),
     };
-    lower(&dockerfile, &source, &settings(flags), &images)
+    let subject = |settings: &Settings| Subject {
+        dockerfile: &dockerfile,
+        source: &source,
+        settings: settings.clone(),
+    };
+    let subjects: Vec<Subject<'_>> = settings.iter().map(subject).collect();
+    lower(&subjects, &images)
 }
 
-fn lowered(text: &str, flags: &str) -> Result<Lowered, BuildError> {
+fn lowered_with(
+    text: &str,
+    flags: &str,
+    triggers: &[&str],
+) -> Result<(Graph, Lowered), BuildError> {
+    let (graph, mut all) = all_lowered(text, &[settings(flags)], triggers)?;
+    Ok((graph, all.remove(0)))
+}
+
+fn lowered(text: &str, flags: &str) -> Result<(Graph, Lowered), BuildError> {
     lowered_with(text, flags, &[])
 }
 
-fn names(lowered: &Lowered) -> Vec<&str> {
-    let mut nodes: Vec<_> = lowered
-        .graph
-        .needed(lowered.target)
+fn names(graph: &Graph, targets: &[NodeId]) -> Vec<String> {
+    let mut nodes: Vec<_> = graph
+        .needed(targets)
         .into_iter()
-        .map(|id| lowered.graph.node(id))
+        .map(|id| graph.node(id))
         .collect();
     nodes.sort_by_key(|node| node.label.position);
     nodes
         .iter()
-        .map(|node| node.label.name.as_str())
+        .map(|node| node.label.name.clone())
         .filter(|name| !name.is_empty())
         .collect()
 }
@@ -123,7 +148,8 @@ fn configurations_and_histories_are_those_of_buildkit() {
         let flags = fs::read_to_string(case.join("flags")).unwrap();
         let want: Value =
             serde_json::from_slice(&fs::read(case.join("image.json")).unwrap()).unwrap();
-        let lowered = lowered(&text, &flags).unwrap_or_else(|error| panic!("{case:?}: {error:?}"));
+        let (_, lowered) =
+            lowered(&text, &flags).unwrap_or_else(|error| panic!("{case:?}: {error:?}"));
         let have = image_json(&lowered);
         let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();
         assert_eq!(pretty(&have), pretty(&want), "{}", case.display());
@@ -136,9 +162,9 @@ fn configurations_and_histories_are_those_of_buildkit() {
 fn steps_are_named_and_numbered() {
     let text = "FROM busybox AS build\nARG X=1\nRUN echo $X\nRUN <<E\nfirst\nsecond\nE\nFROM build\nWORKDIR /\nCOPY a b\n\
                 FROM scratch\nCOPY --from=1 a /\nCOPY --from=busybox b /\n";
-    let lowered = lowered(text, "").unwrap();
+    let (graph, lowered) = lowered(text, "").unwrap();
     assert_eq!(
-        names(&lowered),
+        names(&graph, &[lowered.target]),
         [
             "[build 1/3] FROM docker.io/library/busybox:latest",
             "[build 2/3] RUN echo 1",
@@ -154,9 +180,9 @@ fn steps_are_named_and_numbered() {
 fn stages_that_nobody_needs_are_not_looked_at() {
     let text =
         "FROM not/a:image:at:all AS broken\nRUN x\nFROM busybox AS wanted\nRUN y\nFROM broken\n";
-    let lowered = lowered(text, "--target\nwanted").unwrap();
+    let (graph, lowered) = lowered(text, "--target\nwanted").unwrap();
     assert_eq!(
-        names(&lowered),
+        names(&graph, &[lowered.target]),
         [
             "[wanted 1/2] FROM docker.io/library/busybox:latest",
             "[wanted 2/2] RUN y"
@@ -168,17 +194,17 @@ fn stages_that_nobody_needs_are_not_looked_at() {
 fn equal_stages_are_built_once() {
     let text =
         "FROM busybox AS a\nRUN same\nFROM busybox AS b\nRUN same\nFROM a\nCOPY --from=b /x /\n";
-    let lowered = lowered(text, "").unwrap();
-    assert_eq!(lowered.graph.needed(lowered.target).len(), 3);
+    let (graph, lowered) = lowered(text, "").unwrap();
+    assert_eq!(graph.needed(&[lowered.target]).len(), 3);
 }
 
 #[test]
 fn triggers_of_the_base_come_first_and_reach_stages() {
     let text = "FROM scratch AS files\nCOPY f /f\nFROM busybox\nRUN last\n";
     let triggers = ["ARG Q=1", "COPY --from=files /f /f", "RUN echo $Q"];
-    let lowered = lowered_with(text, "", &triggers).unwrap();
+    let (graph, lowered) = lowered_with(text, "", &triggers).unwrap();
     assert_eq!(
-        names(&lowered),
+        names(&graph, &[lowered.target]),
         [
             "[files 1/1] COPY f /f",
             "[stage-1 1/5] FROM docker.io/library/busybox:latest",
@@ -191,22 +217,72 @@ fn triggers_of_the_base_come_first_and_reach_stages() {
 }
 
 #[test]
+fn targets_and_platforms_share_one_graph() {
+    let text = "FROM --platform=$BUILDPLATFORM busybox AS build\nARG TARGETARCH\nRUN make\n\
+                FROM scratch\nCOPY --from=build /out /\nCOPY same /\n";
+    let platform = |text: &str, number: usize| Settings {
+        multi_platform: true,
+        target_platform: text.parse().unwrap(),
+        request: number,
+        ..settings("")
+    };
+    let pair = [platform("linux/amd64", 0), platform("linux/arm64", 0)];
+    let (graph, both) = all_lowered(text, &pair, &[]).unwrap();
+    let targets: Vec<NodeId> = both.iter().map(|lowered| lowered.target).collect();
+    assert_eq!(
+        names(&graph, &targets),
+        [
+            "[linux/amd64 build 1/2] FROM docker.io/library/busybox:latest",
+            "[linux/amd64 build 2/2] RUN make",
+            "[linux/amd64 stage-1 1/2] COPY --from=build /out /",
+            "[linux/amd64 stage-1 2/2] COPY same /",
+            "[linux/amd64->arm64 build 2/2] RUN make",
+            "[linux/arm64 stage-1 1/2] COPY --from=build /out /",
+            "[linux/arm64 stage-1 2/2] COPY same /",
+        ]
+    );
+    assert_eq!(both[1].config.architecture, "arm64");
+
+    // Two targets of the same meaning are one, which is run anew as soon as one asks for that.
+    let target = |name: &str, number: usize| Settings {
+        title: Some(name.to_owned()),
+        request: number,
+        no_cache: number == 1,
+        ..settings("")
+    };
+    let text = "FROM busybox\nRUN one\n";
+    let (graph, two) = all_lowered(text, &[target("a", 0), target("b", 1)], &[]).unwrap();
+    assert_eq!(two[0].target, two[1].target);
+    assert!(graph.node(two[0].target).label.fresh);
+    assert_eq!(
+        names(&graph, &[two[0].target]),
+        [
+            "[a 1/2] FROM docker.io/library/busybox:latest",
+            "[a 2/2] RUN one"
+        ]
+    );
+
+    // Another context is other files.
+    let other = Settings {
+        context: ContextId(1),
+        ..settings("")
+    };
+    let text = "FROM scratch\nCOPY a /\n";
+    let (_, two) = all_lowered(text, &[settings(""), other], &[]).unwrap();
+    assert_ne!(two[0].target, two[1].target);
+}
+
+#[test]
 fn times_come_from_the_epoch() {
-    let source = SourceFile::new("Dockerfile", "FROM scratch\nCOPY a /\nLABEL x=y\n");
-    let dockerfile = parse(&source).unwrap();
     let settings = Settings {
         epoch: Some("1970-01-01T00:00:01Z".into()),
         ..settings("")
     };
-    let lowered = lower(
-        &dockerfile,
-        &source,
-        &settings,
-        &OneBase {
-            triggers: Vec::new(),
-        },
-    )
-    .unwrap();
+    let text = "FROM scratch\nCOPY a /\nLABEL x=y\n";
+    let (_, all) = all_lowered(text, &[settings], &[]).unwrap();
+    let [lowered] = all.as_slice() else {
+        panic!("{all:?}")
+    };
     assert!(
         lowered
             .history
@@ -307,7 +383,7 @@ fn what_is_wrong_is_shown_with_its_line() {
 
 #[test]
 fn unused_arguments_are_a_warning() {
-    let lowered = lowered(
+    let (_, lowered) = lowered(
         "ARG A\nFROM busybox\nARG B\n",
         "--build-arg\nA=1\n--build-arg\nB=1\n--build-arg\nC=1\n--build-arg\nHTTP_PROXY=x",
     )

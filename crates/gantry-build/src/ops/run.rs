@@ -28,7 +28,7 @@ use crate::progress::LogStream;
 use crate::run_folder::{StepFolder, folder as run_folder};
 use crate::run_step::Work;
 use crate::run_step::place::Layout;
-use crate::solve::{Setting, Stop};
+use crate::solve::{Origin, Setting, Stop};
 use stubs::Stubs;
 
 /// The name a step's container has, as in BuildKit: programs have been seen to write it down.
@@ -40,6 +40,7 @@ pub(crate) type Output<'o> = dyn Fn(LogStream, &[u8]) + 'o;
 /// Runs a step and gives its layer. `inputs` are the layers of its inputs.
 pub(crate) fn execute(
     setting: &Setting,
+    origin: &Origin,
     stop: &Stop,
     operation: &RunOperation,
     inputs: &[Vec<Digest>],
@@ -57,7 +58,7 @@ pub(crate) fn execute(
     let caches = caches::prepare(&setting.root.join("cache-mounts"), operation, stop)?;
     let place = folder.path.join("lent");
     std::fs::create_dir(&place).map_err(|source| StepError::io("create", &place, source))?;
-    let mut lent = lent::prepare(setting, operation, inputs, &place)?;
+    let mut lent = lent::prepare(setting, origin, operation, inputs, &place)?;
     let mut spec = document::spec(&id, operation, &user, &files, &caches, &lent);
     let unprivileged = adapt(&mut spec, &operation.arguments)?;
     let stubs = Stubs::of(&spec, lower.as_ref())?;

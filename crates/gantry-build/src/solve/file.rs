@@ -45,7 +45,7 @@ impl Solver<'_> {
             id,
             operation,
             base: self.input(id, 0),
-            from_stage: self.graph.node(id).inputs.len() > 1 && !self.copies_context(id),
+            from_stage: self.graph.node(id).inputs.len() > 1 && self.copied_context(id).is_none(),
             owner_by_name: owner.is_some_and(|owner| !identity::is_numeric(owner)),
             empty: self.setting.empty(),
         };
@@ -86,7 +86,7 @@ impl FileStep<'_, '_> {
             }
             let keys = std::iter::once(key).chain(shortcut).collect();
             let inputs = cache::describe_files(self.base, &selected, &change);
-            Ok((self.solver.layer(&made.layer), keys, inputs))
+            Ok((self.solver.layer(self.id, &made.layer), keys, inputs))
         })
     }
 
@@ -121,8 +121,8 @@ impl FileStep<'_, '_> {
         let Some(source) = self.solver.graph.node(self.id).inputs.get(1) else {
             return Ok(None);
         };
-        if self.solver.graph.node(*source).operation == Operation::Context {
-            return Ok(self.solver.context.clone());
+        if let Operation::Context(context) = self.solver.graph.node(*source).operation {
+            return Ok(self.solver.context(context).cloned());
         }
         let layers = diff_ids(self.solver.layers(*source));
         let root = match view::open(&self.solver.setting.store, &layers, &self.empty)? {
@@ -177,7 +177,7 @@ impl FileStep<'_, '_> {
         selected: &Selected,
         change: &Change,
     ) -> Result<Made, StepError> {
-        let workshop = self.solver.workshop(&self.empty);
+        let workshop = self.solver.workshop(self.id, &self.empty);
         // A linked layer is made as if there were nothing below.
         let (lower, lowers) = if self.operation.link {
             (None, Vec::new())

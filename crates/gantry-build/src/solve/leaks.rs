@@ -13,10 +13,13 @@ use crate::graph::{Fields, Mount, NodeId, Operation, RunOperation};
 use crate::secrets::SecretValue;
 use crate::secrets::leaks::Search;
 
-type Secrets = BTreeMap<String, Arc<SecretValue>>;
+/// Values by id and request.
+type Secrets = BTreeMap<(String, usize), Arc<SecretValue>>;
 
 fn pairs(secrets: &Secrets) -> impl Iterator<Item = (&str, &SecretValue)> {
-    secrets.iter().map(|(id, value)| (id.as_str(), &**value))
+    secrets
+        .iter()
+        .map(|((id, _), value)| (id.as_str(), &**value))
 }
 
 impl Solver<'_> {
@@ -50,9 +53,9 @@ impl Solver<'_> {
         Ok(())
     }
 
-    /// What nothing of may be in the image of `target`; `None` where no step borrows anything.
-    pub(super) fn search_for(&self, target: NodeId) -> Result<Option<Search>, BuildError> {
-        Ok(Search::new(pairs(&self.lent_secrets(target)?)))
+    /// What nothing of may be in the images; `None` where no needed step borrows anything.
+    pub(super) fn search_for(&self, needed: &[NodeId]) -> Result<Option<Search>, BuildError> {
+        Ok(Search::new(pairs(&self.lent_secrets(needed)?)))
     }
 
     /// Fails when a step left a secret that it borrowed in its layer: such a layer is never
@@ -72,23 +75,24 @@ impl Solver<'_> {
     }
 
     /// The secrets that any step mounts and the client gave.
-    fn lent_secrets(&self, target: NodeId) -> Result<Secrets, BuildError> {
+    fn lent_secrets(&self, needed: &[NodeId]) -> Result<Secrets, BuildError> {
         let mut secrets = Secrets::new();
-        for node in self.graph.needed(target) {
+        for &node in needed {
             if let Operation::Run(run) = &self.graph.node(node).operation {
-                let borrowed = self.borrowed(run);
+                let borrowed = self.borrowed(node, run);
                 secrets.extend(borrowed.map_err(|error| self.error(node, error))?);
             }
         }
         Ok(secrets)
     }
 
-    fn borrowed(&self, operation: &RunOperation) -> Result<Secrets, StepError> {
+    fn borrowed(&self, node: NodeId, operation: &RunOperation) -> Result<Secrets, StepError> {
+        let request = self.graph.node(node).label.request;
         let mut secrets = Secrets::new();
         for mount in &operation.mounts {
             if let Mount::Secret(secret) = mount {
-                let value = self.setting.secrets.value(&secret.id)?;
-                secrets.extend(value.map(|value| (secret.id.clone(), value)));
+                let value = self.origin(node).secrets.value(&secret.id)?;
+                secrets.extend(value.map(|value| ((secret.id.clone(), request), value)));
             }
         }
         Ok(secrets)
@@ -120,7 +124,7 @@ impl Solver<'_> {
             let last = self.layers(*node).last();
             last.is_some_and(|last| last.diff_id == layer.diff_id)
         };
-        let needed = self.graph.needed(target);
+        let needed = self.graph.needed(&[target]);
         needed.into_iter().find(made).unwrap_or(target)
     }
 }

@@ -1,9 +1,10 @@
 //! Which task is next.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::Solver;
+use crate::contexts::ContextId;
 use crate::error::{BuildError, StepError};
 use crate::graph::NodeId;
 use crate::progress::VertexId;
@@ -24,8 +25,8 @@ struct State {
     waiting: HashMap<Task, usize>,
     /// Tasks that are under way.
     running: usize,
-    /// Selections that are not done.
-    selecting: usize,
+    /// For each context: selections that are not done.
+    selecting: BTreeMap<ContextId, usize>,
     failed: Option<BuildError>,
 }
 
@@ -34,8 +35,8 @@ struct Schedule<'s, 'b> {
     state: Mutex<State>,
     changed: Condvar,
     followers: HashMap<Task, Vec<Task>>,
-    /// `[internal] load build context`
-    context: Option<VertexId>,
+    /// `[internal] load build context`, for each.
+    contexts: BTreeMap<ContextId, VertexId>,
 }
 
 /// Runs the tasks of all needed nodes.
@@ -45,7 +46,7 @@ pub(super) fn run(solver: &Solver<'_>, needed: &[NodeId]) -> Result<(), BuildErr
         ready: Vec::new(),
         waiting: HashMap::new(),
         running: 0,
-        selecting: 0,
+        selecting: BTreeMap::new(),
         failed: None,
     };
     for &node in needed {
@@ -60,10 +61,10 @@ pub(super) fn run(solver: &Solver<'_>, needed: &[NodeId]) -> Result<(), BuildErr
             Task::Node(id) | Task::Select(id) => *id,
         });
         before.dedup();
-        if solver.copies_context(node) {
+        if let Some(context) = solver.copied_context(node) {
             before.push(Task::Select(node));
             state.ready.push(Task::Select(node));
-            state.selecting += 1;
+            *state.selecting.entry(context).or_default() += 1;
         }
         for task in &before {
             followers.entry(*task).or_default().push(Task::Node(node));
@@ -76,15 +77,18 @@ pub(super) fn run(solver: &Solver<'_>, needed: &[NodeId]) -> Result<(), BuildErr
     }
     // Taken from the end: earlier nodes first, so that steps begin in the order of the file.
     state.ready.reverse();
-    let context =
-        (state.selecting > 0).then(|| solver.reporter.begin("[internal] load build context"));
+    let contexts = state.selecting.keys().map(|context| {
+        let name = solver.contexts.vertex(*context);
+        (*context, solver.reporter.begin(&name))
+    });
+    let contexts = contexts.collect();
     let threads = solver.setting.parallelism.min(needed.len());
     let schedule = Schedule {
         solver,
         state: Mutex::new(state),
         changed: Condvar::new(),
         followers,
-        context,
+        contexts,
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
@@ -168,20 +172,25 @@ impl Schedule<'_, '_> {
         })
     }
 
+    /// Tells of a context when the last of its selections is done.
+    fn selected(&self, state: &mut State, node: NodeId) {
+        let Some(context) = self.solver.copied_context(node) else {
+            return;
+        };
+        let left = state.selecting.entry(context).or_default();
+        *left = left.saturating_sub(1);
+        if let (0, Some(vertex)) = (*left, self.contexts.get(&context)) {
+            let tree = self.solver.context(context);
+            let read = tree.map_or(0, |tree| tree.bytes_read());
+            let reporter = self.solver.reporter;
+            reporter.bytes(*vertex, "reading context:", read, None, true);
+            reporter.done(*vertex);
+        }
+    }
+
     fn advance(&self, state: &mut State, task: Task) {
-        if matches!(task, Task::Select(_)) {
-            state.selecting -= 1;
-            if let (0, Some(vertex)) = (state.selecting, self.context) {
-                let read = self
-                    .solver
-                    .context
-                    .as_ref()
-                    .map_or(0, |context| context.bytes_read());
-                self.solver
-                    .reporter
-                    .bytes(vertex, "reading context:", read, None, true);
-                self.solver.reporter.done(vertex);
-            }
+        if let Task::Select(node) = task {
+            self.selected(state, node);
         }
         for follower in self.followers.get(&task).into_iter().flatten() {
             if let Some(count) = state.waiting.get_mut(follower) {

@@ -19,9 +19,10 @@ impl Solver<'_> {
         let Operation::File(operation) = &self.graph.node(node).operation else {
             return Ok(());
         };
-        let Some(context) = &self.context else {
-            return Err(StepError::NoContext);
-        };
+        let context = self.copied_context(node);
+        let context = context
+            .and_then(|context| self.context(context))
+            .ok_or(StepError::NoContext)?;
         let selected = files::select(operation, context)?;
         let set = self.selections[node.0].set(selected);
         debug_assert!(set.is_ok(), "every selection is made once");
@@ -32,7 +33,7 @@ impl Solver<'_> {
     pub(super) fn node(&self, id: NodeId) -> Result<(), StepError> {
         let node = self.graph.node(id);
         match &node.operation {
-            Operation::Scratch | Operation::Context => self.finish(id, Vec::new()),
+            Operation::Scratch | Operation::Context(_) => self.finish(id, Vec::new()),
             Operation::Image(image) => {
                 for diff_id in &image.layers {
                     if !self.setting.lease.layer(diff_id)? {
@@ -86,7 +87,7 @@ impl Solver<'_> {
 
     /// What the cache has, and a note that it was of use.
     pub(super) fn cached(&self, id: NodeId, key: &Key) -> Result<Option<Layer>, StepError> {
-        if self.setting.no_cache {
+        if self.graph.node(id).label.fresh {
             return Ok(None);
         }
         let found = self.cache.find(key)?;
@@ -113,7 +114,7 @@ impl Solver<'_> {
         key: &Key,
         execute: impl FnOnce() -> Result<(Layer, Vec<Key>, String), StepError>,
     ) -> Result<Layer, StepError> {
-        let lock = if self.setting.no_cache {
+        let lock = if self.graph.node(id).label.fresh {
             None
         } else {
             let lock = self
@@ -142,22 +143,22 @@ impl Solver<'_> {
     }
 
     /// A layer that was just made.
-    pub(super) fn layer(&self, made: &LayerInfo) -> Layer {
+    pub(super) fn layer(&self, id: NodeId, made: &LayerInfo) -> Layer {
         self.setting.syncing.begin(made);
         let now = || jiff::Timestamp::now().to_string();
         Layer {
             diff_id: made.diff_id,
-            created: Some(self.setting.epoch_text.clone().unwrap_or_else(now)),
+            created: Some(self.origin(id).epoch_text.clone().unwrap_or_else(now)),
         }
     }
 
-    pub(super) fn workshop<'w>(&'w self, empty: &'w Path) -> Workshop<'w> {
+    pub(super) fn workshop<'w>(&'w self, id: NodeId, empty: &'w Path) -> Workshop<'w> {
         Workshop {
             store: &self.setting.store,
             stop: &self.stop,
             threads: self.setting.threads,
             empty,
-            epoch: self.setting.epoch,
+            epoch: self.origin(id).epoch,
         }
     }
 
@@ -170,8 +171,8 @@ impl Solver<'_> {
         self.once(id, &key, || {
             let empty = self.setting.empty();
             let lower = view::open(&self.setting.store, &diff_ids(base), &empty)?;
-            let made = self.workshop(&empty).make_directory(operation, lower)?;
-            Ok((self.layer(&made.layer), vec![key], String::new()))
+            let made = self.workshop(id, &empty).make_directory(operation, lower)?;
+            Ok((self.layer(id, &made.layer), vec![key], String::new()))
         })
     }
 
@@ -191,6 +192,7 @@ impl Solver<'_> {
             };
             let made = run::execute(
                 self.setting,
+                self.origin(id),
                 &self.stop,
                 operation,
                 &inputs
@@ -199,7 +201,7 @@ impl Solver<'_> {
                     .collect::<Vec<_>>(),
                 &output,
             )?;
-            let layer = self.layer(&made);
+            let layer = self.layer(id, &made);
             self.search_step(operation, &layer)?;
             Ok((layer, vec![key], cache::describe_run(base, operation)))
         })

@@ -101,15 +101,15 @@ fn dockerfiles() {
     );
     let mut request = environment.request("");
     request.dockerfile = None;
-    request.tags = vec!["t:1".parse().unwrap(), "other/t".parse().unwrap()];
-    let (result, said) = environment.build_request(&request);
+    let tags = ["t:1".parse().unwrap(), "other/t".parse().unwrap()];
+    let (result, said) = environment.build_with(&environment.builder(), &request, &tags);
     let result = result.unwrap();
     assert!(
         said.text().contains("naming to docker.io/library/t:1 done"),
         "{}",
         said.text()
     );
-    for tag in &request.tags {
+    for tag in &tags {
         assert_eq!(
             environment.store.images().find(tag).unwrap(),
             Some(result.image_id)

@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use gantry_build::base::PullStatus;
 use gantry_build::progress::plain::PlainFormatter;
 use gantry_build::{
-    BaseImage, BaseImageError, BaseImages, BuildError, BuildRequest, BuildResult, Builder, Event,
-    Progress, PullPolicy, RunNetwork, build,
+    BaseImage, BaseImageError, BaseImages, BuildError, BuildRequest, Builder, Cancellation, Event,
+    Outcome, Progress, PullPolicy, Reporter, RunNetwork, build, export,
 };
 use gantry_model::image::{History, ImageConfig, RootFs};
 use gantry_model::{Digest, Platform, Reference};
@@ -154,7 +154,7 @@ impl Environment {
     }
 
     pub(crate) fn request(&self, dockerfile: &str) -> BuildRequest {
-        let mut request = BuildRequest::new(self.path("")).unwrap();
+        let mut request = BuildRequest::new(self.path(""));
         request.dockerfile = Some(gantry_build::DockerfileSource::Inline {
             name: "Dockerfile".into(),
             bytes: dockerfile.as_bytes().to_vec(),
@@ -169,6 +169,8 @@ impl Environment {
             bases: self,
             root: self.folder.path().join("root"),
             run_root: self.folder.path().join("run"),
+            parallelism: None,
+            cancellation: Cancellation::new().unwrap(),
         }
     }
 
@@ -176,9 +178,39 @@ impl Environment {
         &self,
         request: &BuildRequest,
     ) -> (Result<BuildResult, BuildError>, Said) {
+        self.build_with(&self.builder(), request, &[])
+    }
+
+    /// One build, whose image gets these names.
+    pub(crate) fn build_with(
+        &self,
+        builder: &Builder<'_>,
+        request: &BuildRequest,
+        tags: &[Reference],
+    ) -> (Result<BuildResult, BuildError>, Said) {
         let said = Said::default();
-        let result = build(&self.builder(), request, &said);
+        let reporter = Reporter::new(&said);
+        let requests = std::slice::from_ref(request);
+        let result = build(builder, requests, &reporter)
+            .and_then(|outcome| self.export(&outcome, tags, &reporter));
         (result, said)
+    }
+
+    /// The image of a build with one target for one platform.
+    fn export(
+        &self,
+        outcome: &Outcome,
+        tags: &[Reference],
+        reporter: &Reporter<'_>,
+    ) -> Result<BuildResult, BuildError> {
+        let target = &outcome.targets[0];
+        let image = &target.images[0];
+        Ok(BuildResult {
+            image_id: export::image(&self.store, target, image, tags, reporter)?,
+            layers: image.layers().to_vec(),
+            executed: outcome.executed,
+            cached: outcome.cached,
+        })
     }
 
     /// Every layer must be what its tar, and so its digest, says.
@@ -229,6 +261,15 @@ pub(crate) fn explain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What a build made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BuildResult {
+    pub(crate) image_id: Digest,
+    pub(crate) layers: Vec<Digest>,
+    pub(crate) executed: usize,
+    pub(crate) cached: usize,
 }
 
 /// A finished build.

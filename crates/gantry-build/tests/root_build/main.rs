@@ -10,6 +10,7 @@ mod copy;
 mod environment;
 mod layer;
 mod run;
+mod targets;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         run::TESTS,
         cache::TESTS,
         context::TESTS,
+        targets::TESTS,
     ];
     gantry_testkit::runner::run(tests.concat())
 }

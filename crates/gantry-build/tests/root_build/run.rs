@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gantry_build::{BuildError, build};
+use gantry_build::{BuildError, Builder, Reporter, build};
 use gantry_testkit::environment::wait_for;
 
 use crate::Test;
@@ -128,10 +128,13 @@ fn at_once() {
         )
     };
     let stages = meet("a", "b") + &meet("b", "a");
-    let mut request =
+    let request =
         environment.request(&(stages + "FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n"));
-    request.parallelism = Some(2);
-    environment.build_request(&request).0.unwrap();
+    let builder = Builder {
+        parallelism: Some(2),
+        ..environment.builder()
+    };
+    environment.build_with(&builder, &request, &[]).0.unwrap();
     // A step that nobody needs never starts.
     let built = environment.build("FROM busybox AS unused\nRUN exit 1\nFROM busybox\nRUN true\n");
     assert_eq!(built.result.executed, 1);
@@ -153,10 +156,11 @@ fn canceled() {
     let environment = Environment::new();
     // A build that went on would take longer than anybody waits.
     let request = environment.request("FROM busybox AS a\nRUN echo $((6*7)); sleep 1000\nFROM busybox AS b\nRUN echo $((6*7)); sleep 1000\nFROM a\nCOPY --from=b /x /\n");
-    let switch = request.cancellation.clone();
+    let builder = environment.builder();
+    let switch = builder.cancellation.clone();
     let said = Said::default();
     let result = std::thread::scope(|scope| {
-        let build = scope.spawn(|| build(&environment.builder(), &request, &said));
+        let build = scope.spawn(|| build(&builder, &[request], &Reporter::new(&said)));
         wait_for("a step", || said.text().contains("42"));
         switch.cancel();
         build.join().unwrap()

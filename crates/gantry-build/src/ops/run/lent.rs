@@ -9,7 +9,7 @@ use super::super::view;
 use crate::error::StepError;
 use crate::graph::{BindMount, Mount, RunOperation, SecretMount, SshMount};
 use crate::run_step::place::{Agent, Owner, PrivateFile, View};
-use crate::solve::Setting;
+use crate::solve::{Origin, Setting};
 
 /// What the helper lays out for a step, and what the builder keeps for it as long as it runs.
 #[derive(Debug, Default)]
@@ -29,6 +29,7 @@ pub(super) struct Lent {
 /// Prepares all that `operation` borrows; `inputs` are the layers of the step's inputs.
 pub(super) fn prepare(
     setting: &Setting,
+    origin: &Origin,
     operation: &RunOperation,
     inputs: &[Vec<Digest>],
     folder: &Path,
@@ -43,8 +44,8 @@ pub(super) fn prepare(
                 lent.bind(setting, bind, layers, at.clone())?;
                 Some(at)
             }
-            Mount::Secret(secret) => lent.secret(setting, secret, at)?,
-            Mount::Ssh(ssh) => lent.agent(setting, ssh, at)?,
+            Mount::Secret(secret) => lent.secret(origin, secret, at)?,
+            Mount::Ssh(ssh) => lent.agent(origin, ssh, at)?,
         };
         lent.sources.push(laid);
     }
@@ -96,11 +97,11 @@ impl Lent {
 
     fn secret(
         &mut self,
-        setting: &Setting,
+        origin: &Origin,
         secret: &SecretMount,
         at: PathBuf,
     ) -> Result<Option<PathBuf>, StepError> {
-        let Some(value) = setting.secrets.value(&secret.id)? else {
+        let Some(value) = origin.secrets.value(&secret.id)? else {
             return missing(secret.required, "secret", &secret.id, || {
                 format!("--secret id={},src=FILE", secret.id)
             });
@@ -134,11 +135,11 @@ impl Lent {
 
     fn agent(
         &mut self,
-        setting: &Setting,
+        origin: &Origin,
         ssh: &SshMount,
         at: PathBuf,
     ) -> Result<Option<PathBuf>, StepError> {
-        let Some(socket) = setting.ssh.get(&ssh.id) else {
+        let Some(socket) = origin.ssh.get(&ssh.id) else {
             return missing(ssh.required, "ssh agent", &ssh.id, || {
                 format!("--ssh {}", ssh.id)
             });

@@ -6,8 +6,8 @@ mod lent;
 mod request;
 
 use clap::Args;
-use gantry_build::{BuildError, BuildResult, Builder};
-use gantry_model::{Event, EventType};
+use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Reporter, export};
+use gantry_model::{Digest, Event, EventType, Reference};
 
 use self::bases::EngineBases;
 use crate::context::Context;
@@ -86,6 +86,7 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         .or_else(|| environment::caller("BUILDKIT_PROGRESS"));
     let mode = Mode::choose(progress.as_deref(), args.quiet)?;
     let request = request::translate(&args, context.proxies()?, &environment::caller)?;
+    let tags = request::tags(&args.tag)?;
     if let Some(path) = &args.iidfile {
         forget(path)?;
     }
@@ -96,22 +97,40 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         bases: &bases,
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
+        parallelism: None,
+        cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     };
     let display = BuildDisplay::new(mode, context.ui.color());
-    let built = interrupt::guarded(&request.cancellation, || {
+    let built = interrupt::guarded(&builder.cancellation, || {
         display.show(
-            || gantry_build::build(&builder, &request, &display).map_err(Box::new),
+            || make(&builder, request, &tags, &display).map_err(Box::new),
             Result::is_err,
         )
     })?;
     match built {
-        Ok(result) => finish(context, &args, mode, &result),
+        Ok(id) => finish(context, &args, mode, &id),
         Err(error) => Err(failure(context, *error)),
     }
 }
 
-fn finish(context: &Context, args: &BuildArgs, mode: Mode, result: &BuildResult) -> Outcome {
-    let id = result.image_id.to_string();
+/// Builds and puts the image into the store.
+fn make(
+    builder: &Builder<'_>,
+    request: BuildRequest,
+    tags: &[Reference],
+    display: &BuildDisplay,
+) -> Result<Digest, BuildError> {
+    let reporter = Reporter::new(display);
+    let outcome = gantry_build::build(builder, &[request], &reporter)?;
+    let target = outcome.targets.first();
+    let (target, image) = target
+        .and_then(|target| Some((target, target.images.first()?)))
+        .expect("a request gives a target with an image");
+    export::image(&builder.store, target, image, tags, &reporter)
+}
+
+fn finish(context: &Context, args: &BuildArgs, mode: Mode, id: &Digest) -> Outcome {
+    let id = id.to_string();
     if let Some(path) = &args.iidfile {
         std::fs::write(path, &id).map_err(CommandError::file("write the image ID to", path))?;
     }

@@ -29,16 +29,20 @@ pub(crate) fn translate(
         .map(String::as_str)
         .unwrap_or_default();
     let (context, dockerfile) = sources(context, args.file.as_deref())?;
-    let mut request =
-        BuildRequest::new(PathBuf::new()).map_err(CommandError::file("prepare", "the build"))?;
+    let mut request = BuildRequest::new(PathBuf::new());
     request.context = context;
     request.dockerfile = dockerfile;
-    request.tags = tags(&args.tag)?;
     request.target = args.target.clone().filter(|name| !name.is_empty());
     request.build_args = build_args(&args.build_arg, lookup);
     request.proxy_args = proxies;
     request.labels = labels(&args.label);
-    request.platform = args.platform.as_deref().map(platform).transpose()?;
+    request.platforms = args
+        .platform
+        .as_deref()
+        .map(platform)
+        .transpose()?
+        .into_iter()
+        .collect();
     request.no_cache = args.no_cache;
     request.pull = if args.pull {
         PullPolicy::Always
@@ -127,7 +131,8 @@ fn is_archive(bytes: &[u8]) -> bool {
         || bytes.get(257..262).is_some_and(|magic| magic == b"ustar")
 }
 
-fn tags(texts: &[String]) -> Result<Vec<Reference>, FlagError> {
+/// The names that `-t` gives.
+pub(super) fn tags(texts: &[String]) -> Result<Vec<Reference>, FlagError> {
     const FLAG: &str = "-t, --tag";
     let mut all = Vec::new();
     for text in texts.iter().filter(|text| !text.is_empty()) {
