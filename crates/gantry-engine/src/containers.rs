@@ -42,7 +42,7 @@ mod sweep;
 mod update;
 mod user;
 mod userns;
-mod view;
+pub(crate) mod view;
 
 use std::io;
 

@@ -6,15 +6,20 @@
 
 mod archive;
 pub(crate) mod change;
+mod compress;
 mod damage;
+mod destination;
 pub(crate) mod document;
 mod error;
+pub mod export;
 pub mod history;
 pub mod import;
 pub mod inspect;
+mod layout;
 pub mod list;
 pub mod load;
 mod name;
+mod packing;
 mod parallel;
 mod pattern;
 pub mod progress;
@@ -31,7 +36,10 @@ mod spool;
 
 pub use archive::ArchiveError;
 pub use change::ChangeError;
+pub use compress::LayerCompression;
 pub use error::ImageError;
+pub use export::{Annotation, AnnotationPlace};
+pub use export::{Attestation, ExportForm, ExportPart, Exported, FolderMode};
 pub use history::HistoryRow;
 pub use import::ImportOptions;
 pub use inspect::ImageDocument;

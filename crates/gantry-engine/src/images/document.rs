@@ -34,11 +34,20 @@ impl Family {
         }
     }
 
-    const fn config(self) -> &'static str {
+    pub(crate) const fn index(self) -> &'static str {
         match self {
+            Self::Docker => media_type::DOCKER_INDEX,
+            Self::Oci => media_type::OCI_INDEX,
+        }
+    }
+
+    /// What points to a configuration.
+    pub(crate) fn configuration(self, config: &[u8]) -> Descriptor {
+        let media_type = match self {
             Self::Docker => media_type::DOCKER_CONFIG,
             Self::Oci => media_type::OCI_CONFIG,
-        }
+        };
+        Descriptor::new(media_type, digest(config), config.len() as u64)
     }
 
     pub(crate) const fn gzip_layer(self) -> &'static str {
@@ -48,12 +57,19 @@ impl Family {
         }
     }
 
+    pub(crate) const fn plain_layer(self) -> &'static str {
+        match self {
+            Self::Docker => media_type::DOCKER_LAYER,
+            Self::Oci => media_type::OCI_LAYER,
+        }
+    }
+
     /// The type of this family for a layer of that type; `None` when the family has none.
     pub(crate) fn layer(self, other: &str) -> Option<&'static str> {
         use media_type::Compression::{Gzip, None as Plain, Zstd};
         match (self, media_type::layer_compression(other)?) {
             (_, Gzip) => Some(self.gzip_layer()),
-            (Self::Docker, Plain) => Some(media_type::DOCKER_LAYER),
+            (Self::Docker, Plain) => Some(self.plain_layer()),
             (Self::Oci, compression) => Some(compression.oci_layer()),
             (Self::Docker, Zstd) => None,
         }
@@ -77,10 +93,22 @@ pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("documents have string keys and no failing parts")
 }
 
-/// A manifest of a configuration and layers.
-pub(crate) fn manifest(family: Family, config: &[u8], layers: Vec<Descriptor>) -> Document {
-    let config = Descriptor::new(family.config(), digest(config), config.len() as u64);
-    let bytes = json(&Manifest {
+impl Document {
+    /// A document of ours of that type.
+    pub(crate) fn new(media_type: &str, value: &impl Serialize) -> Self {
+        let bytes = json(value);
+        let descriptor = Descriptor::new(media_type, digest(&bytes), bytes.len() as u64);
+        Self { descriptor, bytes }
+    }
+}
+
+/// A manifest of a configuration and layers, and nothing else.
+pub(crate) fn bare_manifest(
+    family: Family,
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+) -> Manifest {
+    Manifest {
         schema_version: 2,
         media_type: family.manifest().to_owned(),
         artifact_type: None,
@@ -88,9 +116,13 @@ pub(crate) fn manifest(family: Family, config: &[u8], layers: Vec<Descriptor>) -
         layers,
         subject: None,
         annotations: BTreeMap::new(),
-    });
-    let descriptor = Descriptor::new(family.manifest(), digest(&bytes), bytes.len() as u64);
-    Document { descriptor, bytes }
+    }
+}
+
+/// The manifest of a configuration and layers as a document.
+pub(crate) fn manifest(family: Family, config: &[u8], layers: Vec<Descriptor>) -> Document {
+    let manifest = bare_manifest(family, family.configuration(config), layers);
+    Document::new(family.manifest(), &manifest)
 }
 
 /// The time now as configurations have it.

@@ -160,6 +160,12 @@ pub enum ImageError {
         /// `name=value`.
         filter: String,
     },
+    /// An image cannot leave in the form that was asked for.
+    #[error("cannot export the image: {reason}")]
+    Form {
+        /// Why not.
+        reason: String,
+    },
     /// What containers need is not known.
     #[error(transparent)]
     Containers(#[from] RootsError),
@@ -225,6 +231,7 @@ impl Fault for ImageError {
             | Self::OtherPlatform { .. }
             | Self::ByDigest { .. }
             | Self::Filter { .. }
+            | Self::Form { .. }
             | Self::Change(_) => FaultKind::Invalid,
             Self::Stream { .. } | Self::File { .. } | Self::Containers(_) => FaultKind::Internal,
         }

@@ -5,24 +5,17 @@
 //! repositories; only else the tar is made again and compressed while it goes out. When every
 //! layer is found in the form the image came with, its manifest goes out byte for byte.
 
-mod gzip;
 mod manifest;
-
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use gantry_model::image::Descriptor;
 use gantry_model::{Digest, Reference, media_type};
-use gantry_store::{Image, LayerBlob, RepoDigest};
+use gantry_store::RepoDigest;
 
+use super::compress::Method;
 use super::document::{self, Document, Family};
-use super::progress::{LayerPhase, LayerProgress, Transfer};
-use super::{ImageError, Images, parallel};
-
-/// Uploads at once.
-const CONNECTIONS: usize = 3;
-/// How often an upload that broke off is made.
-const UPLOADS: u32 = 3;
+use super::packing::Packing;
+use super::progress::Transfer;
+use super::{ImageError, Images};
 
 /// What a push came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +59,17 @@ impl Images<'_> {
             .as_ref()
             .map(|o| o.layers(&image.layers))
             .unwrap_or_default();
-        let layers = self.push_layers(reference, &image, family, &preferred, transfer)?;
+        let packing = Packing {
+            images: *self,
+            destination: &self.repository(reference)?,
+            family,
+            method: Method::default(),
+            kept: None,
+            preferred,
+            transfer,
+        };
+        let packed = packing.layers(&image.layers)?.into_iter();
+        let layers: Vec<Descriptor> = packed.map(|layer| layer.descriptor).collect();
         let config = store.images().config_bytes(&id)?;
         let Document { descriptor, bytes } = match original {
             Some(original) if original.has(&layers) => original.document,
@@ -109,193 +112,5 @@ impl Images<'_> {
             });
         }
         Ok(tags)
-    }
-
-    fn push_layers(
-        &self,
-        reference: &Reference,
-        image: &Image,
-        family: Family,
-        preferred: &HashMap<Digest, Descriptor>,
-        transfer: &dyn Transfer,
-    ) -> Result<Vec<Descriptor>, ImageError> {
-        let mut waiting: Vec<Digest> = image.layers.clone();
-        waiting.sort();
-        waiting.dedup();
-        for id in &waiting {
-            tell(transfer, id, LayerPhase::Waiting, 0, None);
-        }
-        let threads = parallel::processors();
-        let done = Mutex::new(HashMap::new());
-        parallel::each(waiting, CONNECTIONS, |diff_id, _stop| {
-            let known = preferred.get(&diff_id);
-            let descriptor =
-                self.push_layer(reference, &diff_id, family, known, threads, transfer)?;
-            done.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(diff_id, descriptor);
-            Ok::<(), ImageError>(())
-        })?;
-        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(image
-            .layers
-            .iter()
-            .filter_map(|diff_id| done.get(diff_id).cloned())
-            .collect())
-    }
-
-    fn push_layer(
-        &self,
-        reference: &Reference,
-        diff_id: &Digest,
-        family: Family,
-        preferred: Option<&Descriptor>,
-        threads: usize,
-        transfer: &dyn Transfer,
-    ) -> Result<Descriptor, ImageError> {
-        let known = self.store()?.layers().blobs(diff_id)?;
-        if let Some((descriptor, phase)) = self.in_registry(reference, &known, family, preferred)? {
-            self.note(reference, diff_id, &descriptor)?;
-            tell(
-                transfer,
-                diff_id,
-                phase,
-                descriptor.size,
-                Some(descriptor.size),
-            );
-            return Ok(descriptor);
-        }
-        tell(transfer, diff_id, LayerPhase::Preparing, 0, None);
-        let info = self.store()?.layers().info(diff_id)?;
-        let total = Some(info.tar_size);
-        let mut tries = 1;
-        let descriptor = loop {
-            match self.upload(reference, diff_id, family, threads, &|count| {
-                tell(transfer, diff_id, LayerPhase::Pushing, count, total);
-            }) {
-                // The tar can be made again as often as need be.
-                Err(ImageError::Registry(error)) if error.is_temporary() && tries < UPLOADS => {
-                    tries += 1;
-                }
-                result => break result?,
-            }
-        };
-        self.note(reference, diff_id, &descriptor)?;
-        tell(transfer, diff_id, LayerPhase::Pushed, info.tar_size, total);
-        Ok(descriptor)
-    }
-
-    /// Makes a layer's tar again, compresses it and sends it, all at once.
-    fn upload(
-        &self,
-        reference: &Reference,
-        diff_id: &Digest,
-        family: Family,
-        threads: usize,
-        tell: &(dyn Fn(u64) + Sync),
-    ) -> Result<Descriptor, ImageError> {
-        let tar = self.store()?.layers().tar(diff_id)?;
-        let mut counted = Counted {
-            inner: tar,
-            count: 0,
-            tell,
-        };
-        let client = self.client()?;
-        Ok(gzip::compressed(&mut counted, threads, |stream| {
-            // The client reads, then asks for the digest: never both at once.
-            let stream = std::cell::RefCell::new(stream);
-            let mut body = SharedStream(&stream);
-            let mut digest = || stream.borrow().digest();
-            client.push_blob(reference, family.gzip_layer(), &mut body, &mut digest)
-        })?)
-    }
-
-    /// A known compressed form that the registry has in this repository, or can take over from
-    /// another of its own.
-    fn in_registry(
-        &self,
-        reference: &Reference,
-        known: &[LayerBlob],
-        family: Family,
-        preferred: Option<&Descriptor>,
-    ) -> Result<Option<(Descriptor, LayerPhase)>, ImageError> {
-        let client = self.client()?;
-        let mut usable: Vec<(&LayerBlob, Descriptor)> = known
-            .iter()
-            .filter_map(|blob| {
-                let media_type = family.layer(&blob.media_type)?;
-                Some((blob, Descriptor::new(media_type, blob.digest, blob.size)))
-            })
-            .collect();
-        // The form the image came with first, because then its manifest can stay as it is.
-        usable.sort_by_key(|(blob, _)| preferred.is_none_or(|p| p.digest != blob.digest));
-        for (blob, descriptor) in &usable {
-            let wanted = preferred
-                .filter(|p| p.digest == blob.digest)
-                .unwrap_or(descriptor);
-            if client.has_blob(reference, &blob.digest)? == Some(blob.size) {
-                return Ok(Some((wanted.clone(), LayerPhase::AlreadyExists)));
-            }
-            for repository in &blob.repositories {
-                let Ok(from) = repository.parse::<Reference>() else {
-                    continue;
-                };
-                if from.registry() == reference.registry()
-                    && from.repository() != reference.repository()
-                    && client.mount_blob(reference, &blob.digest, from.repository())?
-                {
-                    return Ok(Some((wanted.clone(), LayerPhase::Mounted)));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn note(
-        &self,
-        reference: &Reference,
-        diff_id: &Digest,
-        descriptor: &Descriptor,
-    ) -> Result<(), ImageError> {
-        let blob = LayerBlob {
-            digest: descriptor.digest,
-            size: descriptor.size,
-            media_type: descriptor.media_type.clone(),
-            repositories: vec![reference.name()],
-        };
-        Ok(self.store()?.layers().add_blob(diff_id, &blob)?)
-    }
-}
-
-fn tell(transfer: &dyn Transfer, id: &Digest, phase: LayerPhase, current: u64, total: Option<u64>) {
-    transfer.layer(LayerProgress {
-        id: *id,
-        phase,
-        current,
-        total,
-    });
-}
-
-/// Says how much of the tar has been read.
-struct Counted<R, F> {
-    inner: R,
-    count: u64,
-    tell: F,
-}
-
-impl<R: std::io::Read, F: Fn(u64)> std::io::Read for Counted<R, F> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.count += read as u64;
-        (self.tell)(self.count);
-        Ok(read)
-    }
-}
-
-struct SharedStream<'a, 'b>(&'a std::cell::RefCell<&'b mut gzip::Compressed>);
-
-impl std::io::Read for SharedStream<'_, '_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.borrow_mut().read(buffer)
     }
 }

@@ -4,17 +4,14 @@
 //! image; `index.json` and `oci-layout` make an OCI layout of it, and (as Docker does since 25)
 //! `manifest.json` and `repositories` make it Docker's, too.
 
-use std::collections::{BTreeMap, HashSet};
-use std::io::{Read, Write};
+use std::io::Write;
 
-use gantry_model::image::{Descriptor, Index};
-use gantry_model::{Digest, Reference, media_type};
+use gantry_model::image::Descriptor;
+use gantry_model::{Reference, media_type};
 use gantry_store::Image;
-use gantry_store::tar::{Entry, EntryKind, WriteError, Writer};
-use serde::Serialize;
 
-use super::archive::ArchiveError;
 use super::document::{self, Family};
+use super::layout::{self, Archiver, DockerParts};
 use super::{ImageError, Images};
 
 /// The layout of an archive.
@@ -33,15 +30,6 @@ struct Chosen {
     names: Vec<Reference>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Item {
-    config: String,
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
-    layer_sources: BTreeMap<Digest, Descriptor>,
-}
-
 impl Images<'_> {
     /// Writes images; a name without a tag means all tags of the repository.
     ///
@@ -51,7 +39,7 @@ impl Images<'_> {
         &self,
         names: &[String],
         kind: ArchiveKind,
-        out: &mut dyn Write,
+        out: &mut (dyn Write + Send),
     ) -> Result<(), ImageError> {
         let store = self.store()?;
         let lease = store.lease()?;
@@ -59,41 +47,20 @@ impl Images<'_> {
         for one in &chosen {
             lease.image(&one.image.id)?;
         }
-        let mut writer = Archiver {
-            tar: Writer::new(out),
-            written: HashSet::new(),
-        };
-        writer.folder("blobs")?;
-        writer.folder("blobs/sha256")?;
+        let mut writer = Archiver::new(out)?;
         let mut manifests = Vec::new();
-        let mut items = Vec::new();
-        let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        let mut docker = DockerParts::default();
         for one in &chosen {
             let layers = self.write_layers(&mut writer, &one.image)?;
             let config = store.images().config_bytes(&one.image.id)?;
             let manifest = document::manifest(Family::Oci, &config, layers.clone());
             writer.blob(&one.image.id, &config)?;
             writer.blob(&manifest.descriptor.digest, &manifest.bytes)?;
-            manifests.extend(entries(&manifest.descriptor, one));
-            for name in &one.names {
-                let last = one.image.layers.last().unwrap_or(&one.image.id).hex();
-                let tag = name.tag().unwrap_or("latest").to_owned();
-                repositories
-                    .entry(name.familiar_name())
-                    .or_default()
-                    .insert(tag, last);
-            }
-            items.push(item(one, layers));
+            manifests.extend(layout::entries(&manifest.descriptor, &one.names));
+            let top = one.image.layers.last().unwrap_or(&one.image.id);
+            docker.add(&one.image.id, top, &one.names, layers);
         }
-        writer.file("index.json", &document::json(&index(manifests)))?;
-        if kind == ArchiveKind::Docker {
-            writer.file("manifest.json", &document::json(&items))?;
-        }
-        writer.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        if kind == ArchiveKind::Docker && !repositories.is_empty() {
-            writer.file("repositories", &document::json(&repositories))?;
-        }
-        writer.tar.finish().map_err(failed)?;
+        writer.finish(manifests, (kind == ArchiveKind::Docker).then_some(&docker))?;
         for one in &chosen {
             let id = one.image.id.to_string();
             self.tell("save", &id, &id);
@@ -147,108 +114,11 @@ impl Images<'_> {
         let mut descriptors = Vec::new();
         for diff_id in &image.layers {
             let size = layers.info(diff_id)?.tar_size;
-            if !writer.written.contains(diff_id) {
+            if !writer.has(diff_id) {
                 writer.stream(diff_id, size, &mut layers.tar(diff_id)?)?;
             }
             descriptors.push(Descriptor::new(media_type::OCI_LAYER, *diff_id, size));
         }
         Ok(descriptors)
-    }
-}
-
-fn entries(manifest: &Descriptor, chosen: &Chosen) -> Vec<Descriptor> {
-    if chosen.names.is_empty() {
-        return vec![manifest.clone()];
-    }
-    let named = chosen.names.iter().map(|name| {
-        let mut entry = manifest.clone();
-        let tag = name.tag().unwrap_or("latest").to_owned();
-        entry
-            .annotations
-            .insert("io.containerd.image.name".to_owned(), name.to_string());
-        entry
-            .annotations
-            .insert("org.opencontainers.image.ref.name".to_owned(), tag);
-        entry
-    });
-    named.collect()
-}
-
-fn item(chosen: &Chosen, layers: Vec<Descriptor>) -> Item {
-    let names: Vec<String> = chosen.names.iter().map(Reference::familiar).collect();
-    Item {
-        config: blob_name(&chosen.image.id),
-        repo_tags: (!names.is_empty()).then_some(names),
-        layers: layers
-            .iter()
-            .map(|layer| blob_name(&layer.digest))
-            .collect(),
-        layer_sources: layers
-            .into_iter()
-            .map(|layer| (layer.digest, layer))
-            .collect(),
-    }
-}
-
-fn index(manifests: Vec<Descriptor>) -> Index {
-    Index {
-        schema_version: 2,
-        media_type: media_type::OCI_INDEX.to_owned(),
-        artifact_type: None,
-        manifests,
-        subject: None,
-        annotations: BTreeMap::new(),
-    }
-}
-
-fn blob_name(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
-}
-
-fn failed(error: WriteError) -> ArchiveError {
-    ArchiveError::Write {
-        source: std::io::Error::other(error),
-    }
-}
-
-/// Writes each blob once.
-struct Archiver<'a> {
-    tar: Writer<&'a mut dyn Write>,
-    written: HashSet<Digest>,
-}
-
-impl Archiver<'_> {
-    fn folder(&mut self, name: &str) -> Result<(), ArchiveError> {
-        let entry = Entry::new(EntryKind::Directory, name);
-        self.tar
-            .append(&entry, &mut std::io::empty())
-            .map_err(failed)
-    }
-
-    fn file(&mut self, name: &str, mut content: &[u8]) -> Result<(), ArchiveError> {
-        let mut entry = Entry::new(EntryKind::Regular, name);
-        entry.size = content.len() as u64;
-        self.tar.append(&entry, &mut content).map_err(failed)
-    }
-
-    fn blob(&mut self, digest: &Digest, content: &[u8]) -> Result<(), ArchiveError> {
-        if self.written.insert(*digest) {
-            self.file(&blob_name(digest), content)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn stream(
-        &mut self,
-        digest: &Digest,
-        size: u64,
-        content: &mut dyn Read,
-    ) -> Result<(), ArchiveError> {
-        let mut entry = Entry::new(EntryKind::Regular, blob_name(digest));
-        entry.size = size;
-        self.tar.append(&entry, content).map_err(failed)?;
-        self.written.insert(*digest);
-        Ok(())
     }
 }

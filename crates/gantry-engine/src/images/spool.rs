@@ -73,7 +73,7 @@ fn unsupported(head: &[u8]) -> Option<&'static str> {
 }
 
 /// A file without a name on the store's file system: it goes with its descriptor.
-fn nameless(folder: &Path) -> Result<File, ArchiveError> {
+pub(crate) fn nameless(folder: &Path) -> Result<File, ArchiveError> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
         Ok(descriptor) => Ok(File::from(descriptor)),

@@ -1,8 +1,9 @@
 //! Manifests and indexes.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
-use gantry_model::image::Descriptor;
+use gantry_model::image::{Descriptor, Index};
 use gantry_model::media_type::{
     DOCKER_INDEX, DOCKER_MANIFEST, DOCKER_SCHEMA1, OCI_INDEX, OCI_MANIFEST, is_index, is_manifest,
 };
@@ -128,11 +129,65 @@ impl Client {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<Digest, RegistryError> {
-        let what = display(reference);
         let digest = Digest::from_bytes(Sha256::digest(bytes).into());
         let name = reference
             .tag()
             .map_or_else(|| digest.to_string(), str::to_owned);
+        self.put_manifest(reference, &name, media_type, bytes)?;
+        Ok(digest)
+    }
+
+    /// Uploads a manifest that has a subject, under its own digest. Where the registry does not
+    /// list referrers itself, it is entered into the index that stands in for the list
+    /// (distribution-spec, "Referrers Tag Schema").
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn push_referrer(
+        &self,
+        repository: &Reference,
+        entry: &Descriptor,
+        bytes: &[u8],
+        subject: &Digest,
+    ) -> Result<(), RegistryError> {
+        let name = entry.digest.to_string();
+        let response = self.put_manifest(repository, &name, &entry.media_type, bytes)?;
+        if response.headers().contains_key("OCI-Subject") {
+            return Ok(());
+        }
+        let tag = subject.to_string().replace(':', "-");
+        let what = display(repository);
+        let list = repository
+            .with_tag(&tag)
+            .map_err(|error| RegistryError::Settings {
+                what,
+                reason: error.to_string(),
+            })?;
+        let mut index = match self.resolve(&list) {
+            Ok(found) => serde_json::from_slice(&found.bytes).unwrap_or_else(|_| no_referrers()),
+            Err(RegistryError::NotFound { .. }) => no_referrers(),
+            Err(error) => return Err(error),
+        };
+        if index
+            .manifests
+            .iter()
+            .all(|known| known.digest != entry.digest)
+        {
+            index.manifests.push(entry.clone());
+            let bytes = serde_json::to_vec(&index).expect("an index is JSON");
+            self.put_manifest(&list, &tag, OCI_INDEX, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn put_manifest(
+        &self,
+        reference: &Reference,
+        name: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Response<Body>, RegistryError> {
+        let what = display(reference);
         self.on_any(&what, self.upstream(reference.registry()), |endpoint| {
             let scope = scope(reference, "pull,push");
             let call = Call {
@@ -142,7 +197,7 @@ impl Client {
                 what: &what,
                 scope: &scope,
             };
-            self.send_bytes(endpoint, &call, bytes).map(|_| digest)
+            self.send_bytes(endpoint, &call, bytes)
         })
     }
 
@@ -194,6 +249,18 @@ impl Client {
             }
         }
         Err(malformed(endpoint, what, "there is no end of them"))
+    }
+}
+
+/// An empty list of referrers.
+fn no_referrers() -> Index {
+    Index {
+        schema_version: 2,
+        media_type: OCI_INDEX.to_owned(),
+        artifact_type: None,
+        manifests: Vec::new(),
+        subject: None,
+        annotations: BTreeMap::new(),
     }
 }
 

@@ -16,7 +16,7 @@ const BUFFER: usize = 256 << 10;
 /// Writes an archive into the file `path`, whose place it takes when it is complete.
 pub(crate) fn to_file(
     path: &str,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let aside = Aside::create(path)?;
     let mut out = BufWriter::with_capacity(BUFFER, &aside.file);
@@ -33,7 +33,7 @@ pub(crate) fn stdout_is_terminal() -> bool {
 
 /// Writes an archive to stdout.
 pub(crate) fn to_stdout(
-    write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     // Not through `io::stdout`, which looks for line ends in all that passes.
     let own = io::stdout().as_fd().try_clone_to_owned().map_err(written)?;

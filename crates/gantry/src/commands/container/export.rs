@@ -20,7 +20,7 @@ pub(crate) struct ExportArgs {
 
 pub(crate) fn run(context: &Context, args: ExportArgs) -> Outcome {
     let containers = context.engine()?.containers();
-    let export = |out: &mut dyn Write| -> Result<(), Failure> {
+    let export = |out: &mut (dyn Write + Send)| -> Result<(), Failure> {
         Ok(containers.export(&args.operands[0], out)?)
     };
     match args

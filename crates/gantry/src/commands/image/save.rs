@@ -38,7 +38,7 @@ pub(crate) fn run(context: &Context, args: SaveArgs) -> Outcome {
     };
     all_for(context, &args.operands, args.platform.as_deref())?;
     let images = context.engine()?.images();
-    let save = |out: &mut dyn Write| -> Result<(), Failure> {
+    let save = |out: &mut (dyn Write + Send)| -> Result<(), Failure> {
         Ok(images.save(&args.operands, kind, &mut *out)?)
     };
     match args

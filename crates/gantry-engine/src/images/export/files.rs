@@ -1,0 +1,164 @@
+//! The files of a build rather than its image: in a folder, or as one archive.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, BufReader, BufWriter, PipeReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use gantry_model::Digest;
+use gantry_store::pack;
+use gantry_store::unpack::{self, Owners};
+use gantry_sys::path::Directory;
+use rustix::fs::FileType;
+
+use super::retime::{self, Times};
+use crate::containers::view;
+use crate::images::{ImageError, Images};
+
+const BUFFER: usize = 256 << 10;
+
+/// What becomes of files that a folder has and the build did not make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FolderMode {
+    /// They stay.
+    #[default]
+    Copy,
+    /// They are removed.
+    Delete,
+}
+
+impl Images<'_> {
+    /// Writes the files that these layers make together, base first, as one tar; with `time`, in
+    /// seconds since 1970, all of that time.
+    ///
+    /// # Errors
+    /// The store's, and when the archive cannot be written.
+    pub fn files_to_archive(
+        &self,
+        layers: &[Digest],
+        time: Option<i64>,
+        out: &mut (dyn Write + Send),
+    ) -> Result<(), ImageError> {
+        let Some(time) = time else {
+            return self.pack_files(layers, out);
+        };
+        self.packed(layers, |archive| {
+            retime::rewrite(archive, out, Times::All(time)).map(|_| ())
+        })
+    }
+
+    /// Writes the files that these layers make together, base first, into a folder, which is made.
+    /// They are the caller's. Links of the folder are not followed out of it.
+    ///
+    /// # Errors
+    /// The store's, and when something cannot be written.
+    pub fn files_to_folder(
+        &self,
+        layers: &[Digest],
+        time: Option<i64>,
+        folder: &Path,
+        mode: FolderMode,
+    ) -> Result<(), ImageError> {
+        let failed = |action: &'static str| {
+            move |source| ImageError::File {
+                action,
+                path: folder.to_owned(),
+                source,
+            }
+        };
+        fs::create_dir_all(folder).map_err(failed("make"))?;
+        let root = Directory::open(folder).map_err(failed("open"))?;
+        let mut kept = None;
+        self.packed(layers, |archive| {
+            let (reader, writer) = io::pipe()?;
+            let options = unpack::Options {
+                whiteouts: None,
+                owners: Owners::Caller,
+                limits: retime::no_limits(),
+            };
+            let times = time.map_or(Times::Kept, Times::All);
+            std::thread::scope(|scope| {
+                let noted = scope.spawn(move || retime::rewrite(archive, writer, times));
+                let reader = BufReader::with_capacity(BUFFER, reader);
+                let unpacked = unpack::into_directory(root.as_fd(), reader, &options);
+                let noted = noted
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("the thread that reads ended")));
+                unpacked.map_err(io::Error::other)?;
+                kept = Some(noted?);
+                Ok(())
+            })
+        })?;
+        match (mode, kept) {
+            (FolderMode::Delete, Some(kept)) => sweep(&root, b"", &kept).map_err(failed("clear")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Packs the files while `read` reads the archive.
+    fn packed(
+        &self,
+        layers: &[Digest],
+        read: impl FnOnce(PipeReader) -> io::Result<()>,
+    ) -> Result<(), ImageError> {
+        let failed = ImageError::stream("pass files on");
+        let (reader, writer) = io::pipe().map_err(failed)?;
+        std::thread::scope(|scope| {
+            let packing = scope.spawn(move || self.pack_files(layers, &mut { writer }));
+            let done = read(reader).map_err(ImageError::stream("write the files of the build"));
+            match packing.join() {
+                // Where both failed, the reader's failure is the cause of the other.
+                Ok(packed) => done.and(packed),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    fn pack_files(
+        &self,
+        layers: &[Digest],
+        out: &mut (dyn Write + Send),
+    ) -> Result<(), ImageError> {
+        let failed = ImageError::stream("look at the files of the build");
+        let lowers = self.store()?.layers().lowers(layers)?;
+        let root = view::image_root(lowers).map_err(failed)?;
+        let mut out = BufWriter::with_capacity(BUFFER, out);
+        let Some(root) = root else {
+            return gantry_store::tar::Writer::new(out)
+                .finish()
+                .map(drop)
+                .map_err(|error| ImageError::stream("write an archive")(io::Error::other(error)));
+        };
+        let packed = pack::directory(root.as_fd(), &mut out, pack::Options::default());
+        packed.map_err(|source| ImageError::Pack {
+            diff_id: layers
+                .last()
+                .copied()
+                .unwrap_or_else(|| crate::images::document::digest(b"")),
+            source,
+        })?;
+        out.flush().map_err(ImageError::stream("write an archive"))
+    }
+}
+
+/// Removes what is below `directory` and not kept.
+fn sweep(directory: &Directory, path: &[u8], kept: &HashSet<Vec<u8>>) -> io::Result<()> {
+    for entry in directory.entries()? {
+        let name: &OsStr = entry.name.as_ref();
+        let mut below = path.to_vec();
+        if !below.is_empty() {
+            below.push(b'/');
+        }
+        below.extend_from_slice(name.as_bytes());
+        if !kept.contains(&below) {
+            directory.remove_all(name)?;
+        } else if FileType::from_raw_mode(directory.status_of(name)?.st_mode) == FileType::Directory
+        {
+            sweep(&directory.directory_beneath(name)?, &below, kept)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Layers whose files are not newer than the time that a build was given.
+
+use std::collections::HashSet;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+
+use gantry_model::Digest;
+use gantry_store::tar::{Reader, Timestamp, Writer};
+use gantry_store::{Limits, Record, UnpackOptions};
+
+use super::{ExportPart, parse};
+use crate::images::{ImageError, Images, document};
+
+/// Records of layers that were brought to a time: layer and time → layer.
+const KIND: &str = "layer-of-time";
+const BUFFER: usize = 256 << 10;
+
+impl Images<'_> {
+    /// The same image with no file of its own layers newer than `epoch`, in seconds since 1970.
+    /// Layers of the base image stay as they are.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn retimed(&self, part: &ExportPart, epoch: i64) -> Result<ExportPart, ImageError> {
+        let mut config = parse(&part.config)?;
+        for diff_id in config.rootfs.diff_ids.iter_mut().skip(part.base) {
+            *diff_id = self.layer_of_time(diff_id, epoch)?;
+        }
+        Ok(ExportPart {
+            config: document::json(&config),
+            ..part.clone()
+        })
+    }
+
+    fn layer_of_time(&self, diff_id: &Digest, epoch: i64) -> Result<Digest, ImageError> {
+        let store = self.store()?;
+        let mut key = diff_id.as_bytes().to_vec();
+        key.extend_from_slice(&epoch.to_le_bytes());
+        if let Some(record) = store.records().find(KIND, &key)?
+            && let [made] = record.layers[..]
+        {
+            return Ok(made);
+        }
+        let tar = store.layers().tar(diff_id)?;
+        let failed = ImageError::stream("pass a layer on");
+        let (reader, writer) = io::pipe().map_err(failed)?;
+        let made = std::thread::scope(|scope| {
+            let rewrite = scope.spawn(move || rewrite(tar, writer, Times::AtMost(epoch)));
+            let made = store.layers().unpack(
+                BufReader::with_capacity(BUFFER, reader),
+                &UnpackOptions::default(),
+            );
+            let rewritten = rewrite.join().unwrap_or_else(|_| {
+                Err(io::Error::other("the thread that rewrites a layer ended"))
+            });
+            // Where both failed, the reader's failure is the cause of the other.
+            let made = made.map_err(|source| ImageError::Unpack {
+                layer: diff_id.to_string(),
+                source,
+            })?;
+            rewritten.map_err(ImageError::stream("rewrite a layer"))?;
+            Ok::<_, ImageError>(made.diff_id)
+        })?;
+        let mut record = Record::new(KIND, &key, made.as_bytes());
+        record.layers = vec![made];
+        store.records().put(&[record])?;
+        Ok(made)
+    }
+}
+
+/// What becomes of the times of files.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Times {
+    /// They stay.
+    Kept,
+    /// Later ones become this one.
+    AtMost(i64),
+    /// All become this one.
+    All(i64),
+}
+
+/// Bounds for what is of our own making: what is accepted was decided when it came in.
+pub(super) fn no_limits() -> Limits {
+    Limits {
+        entries: u64::MAX,
+        file_bytes: u64::MAX,
+        tar_bytes: u64::MAX,
+        ..Limits::default()
+    }
+}
+
+/// Writes an archive anew with other times; gives the paths that are in it.
+pub(super) fn rewrite(
+    tar: impl Read,
+    out: impl Write,
+    times: Times,
+) -> io::Result<HashSet<Vec<u8>>> {
+    let at = |seconds| Timestamp {
+        seconds,
+        nanoseconds: 0,
+    };
+    let mut paths = HashSet::new();
+    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, tar), &no_limits());
+    let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, out));
+    while let Some(mut entry) = reader.next_entry().map_err(io::Error::other)? {
+        entry.mtime = match times {
+            Times::Kept => entry.mtime,
+            Times::AtMost(newest) => entry.mtime.min(at(newest)),
+            Times::All(time) => at(time),
+        };
+        writer
+            .append(&entry, &mut reader)
+            .map_err(io::Error::other)?;
+        paths.insert(entry.path);
+    }
+    reader.drain().map_err(io::Error::other)?;
+    writer.finish().map_err(io::Error::other)?.flush()?;
+    Ok(paths)
+}
