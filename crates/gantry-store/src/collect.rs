@@ -231,10 +231,13 @@ fn doomed(
 }
 
 fn takes_image(snapshot: &Snapshot, held: &Held, policy: &CollectPolicy, id: &Digest) -> bool {
-    let in_use = held.everything || held.images.contains(id) || policy.spared.contains(id);
+    let needed = |id: &Digest| held.images.contains(id) || policy.spared.contains(id);
+    // What has one name stays or goes as a whole.
+    let with_others = |members: &Vec<Digest>| members.contains(id) && members.iter().any(needed);
+    let in_use = held.everything || needed(id) || snapshot.indexes.values().any(with_others);
     match policy.images {
         ImagePolicy::Keep => false,
-        ImagePolicy::Dangling => !in_use && snapshot.names_of(id).is_empty(),
+        ImagePolicy::Dangling => !in_use && !snapshot.is_named(id),
         ImagePolicy::Unused => !in_use,
     }
 }
@@ -459,6 +462,45 @@ mod tests {
         );
         assert!(!store.blobs().contains(&dangling).unwrap());
         assert_eq!(std::fs::read_dir(root.join("layers")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_has_one_name_goes_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        let store = Store::open(&root).unwrap();
+        let index = Digest::from_bytes([1; 32]);
+        let put = |name: &str, position: u8| {
+            let config = serde_json::json!({"os": "linux", "author": name,
+                "rootfs": {"type": "layers", "diff_ids": []}});
+            let image = NewImage {
+                config: &serde_json::to_vec(&config).unwrap(),
+                tags: vec!["app".parse().unwrap()],
+                member: Some(crate::Membership {
+                    index,
+                    manifest: Digest::from_bytes([position; 32]),
+                    position: usize::from(position),
+                    platform: "linux/s390x".parse().unwrap(),
+                }),
+                ..NewImage::default()
+            };
+            store.images().put(&image).unwrap()
+        };
+        let both = [put("a", 0), put("b", 1)];
+        drop(store);
+        let policy = |images| CollectPolicy {
+            images,
+            ..CollectPolicy::default()
+        };
+        let dangling = policy(ImagePolicy::Dangling);
+        assert_eq!(collect(&root, &Roots::default(), &dangling).images, []);
+        let used = Roots {
+            images: [both[1]].into(),
+            ..Roots::default()
+        };
+        let unused = policy(ImagePolicy::Unused);
+        assert_eq!(collect(&root, &used, &unused).images, []);
+        assert_eq!(collect(&root, &Roots::default(), &unused).images.len(), 2);
     }
 
     #[test]

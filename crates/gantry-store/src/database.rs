@@ -14,7 +14,10 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use crate::error::StoreError;
 
 /// One entry takes the schema from the version of its index to the next.
-const MIGRATIONS: &[&str] = &[include_str!("database/1.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("database/1.sql"),
+    include_str!("database/2.sql"),
+];
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -3,15 +3,23 @@
 //! An image is named by the digest of its configuration blob. Its layers, manifests and indexes
 //! are referenced by rows, so that a collection knows what belongs to it.
 
+mod indexes;
+mod rows;
+
 use gantry_model::image::ImageConfig;
 use gantry_model::{Digest, Fault, FaultKind, Reference};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, params};
 
 use crate::blobs::sha256;
 use crate::database::failed;
 use crate::error::StoreError;
 use crate::lease::Resource;
-use crate::store::{Store, now};
+use crate::store::Store;
+
+pub(crate) use rows::delete;
+
+pub use indexes::{Index, IndexMember, Membership};
+use rows::{ImageRows, by_tag, insert, rows_of, set_blob, set_digest, set_tag};
 
 /// Most bytes of a configuration that are read.
 pub const CONFIG_LIMIT: u64 = 8 << 20;
@@ -38,6 +46,8 @@ pub struct NewImage<'a> {
     pub tags: Vec<Reference>,
     /// Where it is known to exist.
     pub digests: Vec<RepoDigest>,
+    /// The index it came in: its tags then name the index.
+    pub member: Option<Membership>,
 }
 
 /// An image of the store.
@@ -53,6 +63,8 @@ pub struct Image {
     pub tags: Vec<Reference>,
     /// Where it is known to exist.
     pub digests: Vec<RepoDigest>,
+    /// The indexes with a name that it is a member of.
+    pub indexes: Vec<Digest>,
     /// Manifests and indexes it came with.
     pub blobs: Vec<Digest>,
     /// When it was stored, in seconds since 1970.
@@ -68,6 +80,8 @@ pub struct ImageNames {
     pub tags: Vec<Reference>,
     /// Where it is known to exist.
     pub digests: Vec<RepoDigest>,
+    /// The indexes with a name that it is a member of.
+    pub indexes: Vec<Digest>,
 }
 
 /// An image whose configuration cannot be read. What it needs stands in the tables, so that a
@@ -164,7 +178,9 @@ impl<'a> Images<'a> {
             }
             let before =
                 by_tag(transaction, &reference.to_string()).map_err(failed("read the tag"))?;
-            set_tag(transaction, reference, id).map_err(failed("tag the image"))?;
+            set_tag(transaction, reference, id, None)
+                .and_then(|()| indexes::drop_unnamed(transaction))
+                .map_err(failed("tag the image"))?;
             Ok(before.filter(|before| before != id))
         })
     }
@@ -211,6 +227,7 @@ impl<'a> Images<'a> {
                     transaction
                         .prepare_cached("DELETE FROM tags WHERE reference = ?1")?
                         .execute([&name])?;
+                    indexes::drop_unnamed(transaction)?;
                     Ok(id)
                 };
                 remove().map_err(failed("remove the tag"))
@@ -230,7 +247,7 @@ impl<'a> Images<'a> {
                         "DELETE FROM repo_digests WHERE repository = ?1 AND digest = ?2",
                     )
                     .and_then(|mut s| s.execute(params![repository, digest.as_bytes()]))
-                    .map(|count| count > 0)
+                    .and_then(|count| indexes::drop_unnamed(transaction).map(|()| count > 0))
                     .map_err(failed("remove a digest of the image"))
             })
     }
@@ -422,161 +439,6 @@ fn is_of_the_blob(error: &StoreError) -> bool {
             error,
             StoreError::NoBlob { .. } | StoreError::BlobTooLarge { .. }
         )
-}
-
-struct ImageRows {
-    stored: i64,
-    tags: Vec<Reference>,
-    digests: Vec<RepoDigest>,
-    blobs: Vec<Digest>,
-}
-
-impl ImageRows {
-    fn into_names(self, id: Digest) -> ImageNames {
-        ImageNames {
-            id,
-            tags: self.tags,
-            digests: self.digests,
-        }
-    }
-
-    fn into_image(self, id: Digest, config: ImageConfig) -> Image {
-        Image {
-            id,
-            layers: config.rootfs.diff_ids.clone(),
-            config,
-            tags: self.tags,
-            digests: self.digests,
-            blobs: self.blobs,
-            stored: self.stored,
-        }
-    }
-}
-
-fn rows_of(db: &Connection, id: &Digest) -> rusqlite::Result<Option<ImageRows>> {
-    let id = id.as_bytes();
-    let stored = db
-        .prepare_cached("SELECT created FROM images WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
-    let Some(stored) = stored else {
-        return Ok(None);
-    };
-    let tags: Vec<String> = db
-        .prepare_cached("SELECT reference FROM tags WHERE image = ?1 ORDER BY reference")?
-        .query_map([id], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let digests = db
-        .prepare_cached(
-            "SELECT repository, digest, media_type FROM repo_digests WHERE image = ?1
-             ORDER BY repository, digest",
-        )?
-        .query_map([id], |row| {
-            Ok(RepoDigest {
-                repository: row.get(0)?,
-                digest: Digest::from_bytes(row.get(1)?),
-                media_type: row.get(2)?,
-            })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let blobs = db
-        .prepare_cached("SELECT digest FROM image_blobs WHERE image = ?1")?
-        .query_map([id], |row| row.get(0).map(Digest::from_bytes))?
-        .collect::<rusqlite::Result<_>>()?;
-    // Only canonical references are ever written; a row that does not parse names nothing.
-    let tags = tags.iter().filter_map(|tag| tag.parse().ok()).collect();
-    Ok(Some(ImageRows {
-        stored,
-        tags,
-        digests,
-        blobs,
-    }))
-}
-
-fn by_tag(db: &Connection, reference: &str) -> rusqlite::Result<Option<Digest>> {
-    let found: Option<[u8; 32]> = db
-        .prepare_cached("SELECT image FROM tags WHERE reference = ?1")?
-        .query_row([reference], |row| row.get(0))
-        .optional()?;
-    Ok(found.map(Digest::from_bytes))
-}
-
-fn set_tag(db: &Connection, reference: &Reference, id: &Digest) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO tags (reference, image, updated) VALUES (?1, ?2, ?3)",
-    )?
-    .execute(params![reference.to_string(), id.as_bytes(), now()])?;
-    Ok(())
-}
-
-fn set_digest(db: &Connection, id: &Digest, digest: &RepoDigest) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO repo_digests (repository, digest, media_type, image)
-         VALUES (?1, ?2, ?3, ?4)",
-    )?
-    .execute(params![
-        digest.repository,
-        digest.digest.as_bytes(),
-        digest.media_type,
-        id.as_bytes()
-    ])?;
-    Ok(())
-}
-
-fn set_blob(db: &Connection, id: &Digest, digest: &Digest) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR IGNORE INTO image_blobs (image, digest) VALUES (?1, ?2)")?
-        .execute([id.as_bytes(), digest.as_bytes()])?;
-    Ok(())
-}
-
-fn insert(
-    transaction: &Transaction<'_>,
-    id: &Digest,
-    layers: &[Digest],
-    image: &NewImage<'_>,
-) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached("INSERT OR IGNORE INTO images (id, created) VALUES (?1, ?2)")?
-        .execute(params![id.as_bytes(), now()])?;
-    for (position, diff_id) in layers.iter().enumerate() {
-        transaction
-            .prepare_cached(
-                "INSERT OR REPLACE INTO image_layers (image, position, diff_id) VALUES (?1, ?2, ?3)",
-            )?
-            .execute(params![
-                id.as_bytes(),
-                i64::try_from(position).unwrap_or(i64::MAX),
-                diff_id.as_bytes()
-            ])?;
-    }
-    for digest in &image.blobs {
-        set_blob(transaction, id, digest)?;
-    }
-    for tag in &image.tags {
-        set_tag(transaction, tag, id)?;
-    }
-    for digest in &image.digests {
-        set_digest(transaction, id, digest)?;
-    }
-    Ok(())
-}
-
-/// Removes the rows of an image; says whether it was there.
-pub(crate) fn delete(transaction: &Transaction<'_>, id: &Digest) -> rusqlite::Result<bool> {
-    for statement in [
-        "DELETE FROM tags WHERE image = ?1",
-        "DELETE FROM repo_digests WHERE image = ?1",
-        "DELETE FROM image_blobs WHERE image = ?1",
-        "DELETE FROM image_layers WHERE image = ?1",
-    ] {
-        transaction
-            .prepare_cached(statement)?
-            .execute([id.as_bytes()])?;
-    }
-    let count = transaction
-        .prepare_cached("DELETE FROM images WHERE id = ?1")?
-        .execute([id.as_bytes()])?;
-    Ok(count > 0)
 }
 
 #[cfg(test)]

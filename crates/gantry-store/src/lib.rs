@@ -42,7 +42,10 @@ pub use blobs::{BlobWriter, Blobs};
 pub use check::{CheckOptions, CheckReport, Finding};
 pub use collect::{CollectPolicy, Collected, Roots};
 pub use error::StoreError;
-pub use images::{DamagedImage, Image, ImageList, ImageNames, Images, NewImage, RepoDigest};
+pub use images::{
+    DamagedImage, Image, ImageList, ImageNames, Images, Index, IndexMember, Membership, NewImage,
+    RepoDigest,
+};
 pub use layers::{DraftTar, LayerBlob, LayerDraft, LayerInfo, Layers, UnpackOptions};
 pub use lease::Lease;
 pub use limits::Limits;

@@ -214,6 +214,7 @@ mod tests {
             layers: vec![Digest::from_bytes([2; 32])],
             tags: vec!["busybox:1".parse().unwrap()],
             digests: Vec::new(),
+            indexes: Vec::new(),
             blobs: Vec::new(),
             stored: 0,
         };

@@ -125,6 +125,7 @@ impl Images<'_> {
             blobs,
             tags: image.references.clone(),
             digests: Vec::new(),
+            member: None,
         })?;
         Ok(Loaded {
             id,

@@ -100,6 +100,7 @@ impl Images<'_> {
                 digest,
                 media_type: resolved.top.media_type,
             }],
+            member: None,
         })?;
         self.tell("pull", &reference.familiar(), &reference.familiar_name());
         Ok(Pulled {

@@ -18,18 +18,25 @@ pub(super) fn names(tags: &[&str], digests: &[&str]) -> ImageNames {
                 media_type: String::new(),
             })
             .collect(),
+        indexes: Vec::new(),
     }
 }
 
 /// One with these names.
 pub(super) fn image(tags: &[&str], digests: &[&str]) -> Image {
-    let ImageNames { id, tags, digests } = names(tags, digests);
+    let ImageNames {
+        id,
+        tags,
+        digests,
+        indexes,
+    } = names(tags, digests);
     Image {
         id,
         config: ImageConfig::default(),
         layers: Vec::new(),
         tags,
         digests,
+        indexes,
         blobs: Vec::new(),
         stored: 0,
     }

@@ -18,6 +18,8 @@ pub(crate) struct Snapshot {
     pub(crate) records: BTreeMap<(String, Vec<u8>), RecordRow>,
     /// Tags and repository digests with the images they name.
     pub(crate) names: Vec<(String, Digest)>,
+    /// The members of each index with a name.
+    pub(crate) indexes: BTreeMap<Digest, Vec<Digest>>,
 }
 
 /// What a layer takes.
@@ -60,6 +62,12 @@ impl Snapshot {
             .filter(|(_, id)| id == image)
             .map(|(name, _)| name.clone())
             .collect()
+    }
+
+    /// Whether an image has a name, or is part of what has one.
+    pub(crate) fn is_named(&self, image: &Digest) -> bool {
+        self.names.iter().any(|(_, id)| id == image)
+            || self.indexes.values().any(|members| members.contains(image))
     }
 
     /// Bytes on disk of a layer; 0 for one without a row.
@@ -106,6 +114,11 @@ fn read(db: &Connection) -> rusqlite::Result<Snapshot> {
                 row.blobs.push(blob);
             }
         },
+    )?;
+    pairs(
+        db,
+        "SELECT index_digest, image FROM index_images ORDER BY index_digest, position",
+        |index, image| snapshot.indexes.entry(index).or_default().push(image),
     )?;
     let mut statement = db.prepare("SELECT reference, image FROM tags ORDER BY reference")?;
     let mut rows = statement.query([])?;

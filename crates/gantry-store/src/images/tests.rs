@@ -28,6 +28,7 @@ fn names_lead_to_images_and_tags_move() {
             blobs: vec![manifest],
             tags: vec![reference("a"), reference("example.org/x:1")],
             digests: vec![digest.clone()],
+            member: None,
         })
         .unwrap();
     let second = images
@@ -143,4 +144,127 @@ fn a_newer_schema_is_refused_by_name() {
         matches!(error, StoreError::SchemaTooNew { found: 99, .. }),
         "{error}"
     );
+}
+
+fn member(index: Digest, position: u8, platform: &str) -> Membership {
+    Membership {
+        index,
+        manifest: Digest::from_bytes([position; 32]),
+        position: usize::from(position),
+        platform: platform.parse().unwrap(),
+    }
+}
+
+/// A store with an index of the host's platform and another one, tagged `app:1`.
+fn with_index(scratch: &Scratch) -> (Store, Digest, [Digest; 2]) {
+    let store = Store::open(&scratch.path().join("root")).unwrap();
+    let index = store.blobs().put(b"index").unwrap();
+    let host = gantry_model::Platform::host().to_string();
+    let put = |name: &str, position, platform: &str| {
+        let image = NewImage {
+            config: &config(name),
+            blobs: vec![index],
+            tags: vec![reference("app:1")],
+            digests: vec![RepoDigest {
+                repository: "docker.io/library/app".to_owned(),
+                digest: index,
+                media_type: "m".to_owned(),
+            }],
+            member: Some(member(index, position, platform)),
+        };
+        store.images().put(&image).unwrap()
+    };
+    let own = put("own", 1, &host);
+    // The last one stored takes the name only if it serves this machine better.
+    let foreign = put("foreign", 0, "linux/s390x");
+    (store, index, [own, foreign])
+}
+
+#[test]
+fn the_name_of_an_index_leads_to_the_member_that_serves_best() {
+    let scratch = Scratch::new();
+    let (store, index, [own, foreign]) = with_index(&scratch);
+    let images = store.images();
+    let by_digest = format!("app@{index}");
+    for name in ["app:1", &by_digest] {
+        assert_eq!(images.resolve_id(name).unwrap(), Some(own), "{name}");
+        let found = images.index_of(&reference(name)).unwrap().unwrap();
+        let members: Vec<Digest> = found.members.iter().map(|m| m.image).collect();
+        assert_eq!(members, [foreign, own]);
+        let wanted = "linux/s390x".parse().unwrap();
+        assert_eq!(found.member_for(&wanted).unwrap().image, foreign);
+        assert_eq!(found.member_for(&"linux/arm/v7".parse().unwrap()), None);
+    }
+    assert_eq!(images.image(&foreign).unwrap().indexes, [index]);
+    // A second tag names the whole, a tag of one image does not.
+    assert!(images.tag_index(&reference("app:2"), &index).unwrap());
+    images.tag(&reference("one"), &foreign).unwrap();
+    assert_eq!(
+        images
+            .index_of(&reference("app:2"))
+            .unwrap()
+            .unwrap()
+            .digest,
+        index
+    );
+    assert_eq!(images.index_of(&reference("one")).unwrap(), None);
+    // Without its best member the name is that of the next.
+    images.remove(&own).unwrap();
+    assert_eq!(images.resolve_id("app:1").unwrap(), Some(foreign));
+    images.leave_index(&foreign, &index).unwrap();
+    assert_eq!(images.resolve_id("app:1").unwrap(), None);
+    assert_eq!(images.resolve_id("one").unwrap(), Some(foreign));
+}
+
+#[test]
+fn an_index_without_a_name_is_forgotten() {
+    let scratch = Scratch::new();
+    let (store, index, [own, foreign]) = with_index(&scratch);
+    let images = store.images();
+    images.untag(&reference("app:1")).unwrap();
+    assert_eq!(images.image(&foreign).unwrap().indexes, [index]);
+    images
+        .remove_digest("docker.io/library/app", &index)
+        .unwrap();
+    for id in [own, foreign] {
+        assert_eq!(images.image(&id).unwrap().indexes, []);
+    }
+    assert!(!images.tag_index(&reference("app:3"), &index).unwrap());
+}
+
+#[test]
+fn a_database_of_the_first_version_is_brought_forward() {
+    let scratch = Scratch::new();
+    let root = scratch.path().join("root");
+    let store = Store::open(&root).unwrap();
+    drop(store);
+    let path = root.join("gantry.db");
+    for name in ["gantry.db", "gantry.db-wal", "gantry.db-shm"] {
+        let _absent = std::fs::remove_file(root.join(name));
+    }
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../database/1.sql"))
+        .unwrap();
+    old.execute_batch(
+        "INSERT INTO images VALUES (zeroblob(32), 7);
+         INSERT INTO tags VALUES ('docker.io/library/old:1', zeroblob(32), 7);
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(old);
+    let store = Store::open(&root).unwrap();
+    let images = store.images();
+    let id = Digest::from_bytes([0; 32]);
+    assert_eq!(images.resolve_id("old:1").unwrap(), Some(id));
+    assert_eq!(images.index_of(&reference("old:1")).unwrap(), None);
+    let new = images
+        .put(&NewImage {
+            config: &config("new"),
+            tags: vec![reference("old:1")],
+            member: Some(member(id, 0, "linux/amd64")),
+            ..NewImage::default()
+        })
+        .unwrap();
+    assert_eq!(images.resolve_id("old:1").unwrap(), Some(new));
+    assert_eq!(images.ids().unwrap().len(), 2);
 }
