@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod check;
+mod conformance;
 mod demo;
 mod install;
 mod layers;
@@ -24,6 +25,8 @@ usage: cargo xtask <command>
   lints             check without the tests
   layers            check that every crate depends only on the levels below it
   licences          check the licences of all dependencies against deny.toml
+  conformance record|compare GROUP|all PROGRAM [FLAGS...]
+                    what another builder makes of the cases that Gantry's builds are held to
   storm [ROUNDS]    start, SIGKILL of a random process, clean up, 1000 times: nothing is left
   vm [BINARY]       the checks of a machine with cgroup v2 alone, under emulation
   vm systemd [TESTS...]
@@ -53,6 +56,7 @@ fn main() -> Result<()> {
         ("layers", []) => layers::run(),
         ("licences", []) => licences::run(),
         ("bench", args) => bench::run(args),
+        ("conformance", args) => conformance::run(args),
         ("storm", args) => test::storm(args),
         ("vm", args) => vm::run(args),
         ("build", []) => {

@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod caller;
+pub mod conformance;
 pub mod environment;
 pub mod fixture;
 pub mod leftover;

@@ -21,12 +21,19 @@ impl Lowering<'_> {
     ) -> Result<Vec<Mount>, Stop> {
         let directory = absolute(&state.config.config.working_dir, "/");
         let target = |path: &str| clean(&absolute(path, &directory));
+        let below_root = |path: &str, mount: &ast::Mount| match target(path) {
+            path if path == "/" => Err(place.error_at(
+                mount.text.span,
+                "invalid mount target \"/\": it is the root file system",
+            )),
+            path => Ok(path),
+        };
         let mut mounts = Vec::new();
         let mut agents = 0;
         for mount in written {
             mounts.push(match &mount.spec {
                 MountSpec::Tmpfs(tmpfs) => Mount::Tmpfs {
-                    target: target(&tmpfs.target),
+                    target: below_root(&tmpfs.target, mount)?,
                     size: tmpfs.size.filter(|size| *size > 0),
                     read_only: tmpfs.read_only,
                 },
@@ -34,14 +41,14 @@ impl Lowering<'_> {
                     let message = "RUN --mount=type=cache with from or source is not supported";
                     return Err(place.unsupported(mount.text.span, message));
                 }
-                MountSpec::Cache(cache) => cache_mount(cache, target(&cache.target)),
+                MountSpec::Cache(cache) => cache_mount(cache, below_root(&cache.target, mount)?),
                 MountSpec::Bind(bind) => {
                     let (node, source) = self.bound(state, mount, bind, place)?;
                     inputs.push(node);
                     Mount::Bind(BindMount {
                         input: inputs.len() - 1,
                         source,
-                        target: target(&bind.target),
+                        target: below_root(&bind.target, mount)?,
                         read_write: bind.read_write,
                     })
                 }

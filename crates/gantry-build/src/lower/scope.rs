@@ -15,6 +15,8 @@ use crate::error::BuildError;
 #[derive(Debug)]
 pub(crate) struct Globals {
     scope: Scope,
+    /// The stage that is built, as `TARGETSTAGE` names it.
+    stage: String,
 }
 
 impl Globals {
@@ -25,7 +27,16 @@ impl Globals {
         settings: &Settings,
     ) -> Result<(Self, BTreeSet<String>), BuildError> {
         let mut scope = Scope::default();
-        for (name, value) in platform_arguments(settings) {
+        let last = dockerfile
+            .stages
+            .last()
+            .and_then(|stage| stage.name.as_ref());
+        let stage = match (&settings.target, last) {
+            (Some(target), _) => target.clone(),
+            (None, Some(name)) => name.value.clone(),
+            (None, None) => "default".to_owned(),
+        };
+        for (name, value) in platform_arguments(settings, &stage) {
             let value = settings.build_args.get(name).cloned().unwrap_or(value);
             scope.set_environment(name, value);
         }
@@ -47,7 +58,7 @@ impl Globals {
                 declared.insert(name);
             }
         }
-        Ok((Self { scope }, declared))
+        Ok((Self { scope, stage }, declared))
     }
 
     /// The value of a global argument.
@@ -61,7 +72,7 @@ impl Globals {
             .build_args
             .iter()
             .map(|(name, value)| (name.clone(), value.clone()));
-        let own = platform_arguments(settings)
+        let own = platform_arguments(settings, &self.stage)
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value));
         own.chain(given).collect()
@@ -83,7 +94,7 @@ pub(super) fn default(
     Ok(expanded.default.map(|default| default.value))
 }
 
-fn platform_arguments(settings: &Settings) -> Vec<(&'static str, String)> {
+fn platform_arguments(settings: &Settings, stage: &str) -> Vec<(&'static str, String)> {
     let variant = |platform: &Platform| platform.variant.clone().unwrap_or_default();
     let (build, target) = (&settings.build_platform, &settings.target_platform);
     vec![
@@ -97,12 +108,6 @@ fn platform_arguments(settings: &Settings) -> Vec<(&'static str, String)> {
         ("TARGETOSVERSION", String::new()),
         ("TARGETARCH", target.architecture.clone()),
         ("TARGETVARIANT", variant(target)),
-        (
-            "TARGETSTAGE",
-            settings
-                .target
-                .clone()
-                .unwrap_or_else(|| "default".to_owned()),
-        ),
+        ("TARGETSTAGE", stage.to_owned()),
     ]
 }

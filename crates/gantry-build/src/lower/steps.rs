@@ -105,7 +105,7 @@ impl Lowering<'_> {
             None => None,
         };
         let operation = FileOperation {
-            sources: copy.sources.iter().map(file_source).collect(),
+            sources: file_sources(&copy.sources),
             destination: self.destination(state, &copy.destination, place)?,
             owner: checked_owner(copy.chown.as_ref(), place)?,
             mode: checked_mode(copy.chmod.as_ref(), place)?,
@@ -145,7 +145,7 @@ impl Lowering<'_> {
             ));
         }
         let operation = FileOperation {
-            sources: add.sources.iter().map(file_source).collect(),
+            sources: file_sources(&add.sources),
             destination: self.destination(state, &add.destination, place)?,
             owner: checked_owner(add.chown.as_ref(), place)?,
             mode: checked_mode(add.chmod.as_ref(), place)?,
@@ -261,14 +261,18 @@ impl Lowering<'_> {
     }
 }
 
-fn file_source(source: &CopySource) -> FileSource {
-    match source {
+/// What is copied, in the order of BuildKit: files before what stands in the Dockerfile.
+fn file_sources(sources: &[CopySource]) -> Vec<FileSource> {
+    let source = |source: &CopySource| match source {
         CopySource::Path(path) => FileSource::Path(path.value.clone()),
         CopySource::Inline(heredoc) => FileSource::Inline {
             name: heredoc.name.clone(),
             content: heredoc.content.clone(),
         },
-    }
+    };
+    let mut sources: Vec<FileSource> = sources.iter().map(source).collect();
+    sources.sort_by_key(|source| matches!(source, FileSource::Inline { .. }));
+    sources
 }
 
 /// `COPY --chown=a --chmod=b x y # buildkit`

@@ -29,6 +29,7 @@ mod build;
 mod cdi;
 mod changes;
 mod confinement;
+mod conformance;
 mod cp;
 mod damage;
 mod debug;
