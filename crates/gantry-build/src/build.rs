@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use gantry_model::Platform;
 
@@ -18,8 +19,11 @@ use crate::request::{BuildRequest, Builder};
 use crate::run_folder;
 use crate::run_step;
 use crate::secrets::Secrets;
-use crate::solve::{Origin, Setting, Solver, Stop, Syncing};
+use crate::solve::{self, Origin, Setting, Solver, Stop, Syncing};
 use crate::sources::Sources;
+
+/// A build that takes so long is explained, asked or not.
+const LONG: Duration = Duration::from_secs(30);
 
 /// Builds what is asked for: work that several requests or platforms have in common is done once,
 /// and what does not depend on each other at the same time. Nothing gets a name here: see
@@ -56,6 +60,11 @@ pub fn build(
     })?;
     let mut solver = Solver::new(&setting, &graph, reporter, stop, &contexts, open);
     let solved = solver.solve(&targets);
+    let project = solve::project(requests);
+    if builder.explain || reporter.at() >= LONG {
+        reporter.explained(&solver.explain(project));
+    }
+    solver.remember(project);
     if setting.bridge_used.load(Ordering::Relaxed) {
         // If it fails, whoever uses the bridge next sees to it.
         let _started = run_step::start_teardown(&setting.run_root);

@@ -2,35 +2,47 @@
 //!
 //! A key is made of what a step does and of the *content* it works on. A step that ran under a key
 //! leaves a record with the layer it made. Records belong to the store: what refers to a layer that
-//! is gone is not found.
+//! is gone is not found. Nothing is taken from the cache unseen: a record carries a checksum, and a
+//! seal that tells whether anything of its layer was touched since.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+mod entry;
+mod keys;
+mod locks;
+
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 
 use gantry_model::Digest;
 use gantry_model::digest::hex_encode;
-use gantry_store::{Record, Store};
-use gantry_sys::lock::{self, Kind};
+use gantry_store::{Record, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
-use crate::graph::{Fields, FileOperation, FileSource, Operation, RunOperation};
-use crate::ops::copy::Change;
+use crate::explain::inputs::Inputs;
 use crate::run_folder::folder;
-use crate::solve::Stop;
-use crate::tree::Match;
 
-/// Records of steps: key → layer.
-const STEP: &str = "build-step";
-/// What a step worked on, for explanations: key → text.
-const INPUTS: &str = "build-inputs";
+pub(crate) use entry::Entry;
+pub(crate) use keys::{key_of_definition, key_of_files};
+pub(crate) use locks::wait_for_lock;
+
+/// Records of steps: key → [`Entry`].
+pub(crate) const STEP: &str = "build-entry";
+/// What a step worked on: key → [`Inputs`].
+pub(crate) const INPUTS: &str = "build-worked-on";
+/// Other keys under which a step is known: key → key of the step.
+pub(crate) const ALIAS: &str = "build-alias";
+/// Layers that were searched for secrets: key → nothing.
+pub(crate) const CLEAN: &str = "build-clean";
 
 /// The key of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key(pub(crate) [u8; 32]);
+
+impl Key {
+    /// In hexadecimal.
+    pub(crate) fn hex(&self) -> String {
+        hex_encode(&self.0)
+    }
+}
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,153 +59,25 @@ pub(crate) struct Layer {
     pub(crate) created: Option<String>,
 }
 
-/// The key of a step that works on root file systems alone.
-pub(crate) fn key_of_definition(kind: &str, operation: &Operation, inputs: &[&[Layer]]) -> Key {
-    let mut fields = Fields::new(kind);
-    operation.describe(&mut fields);
-    fields.number(inputs.len() as u64);
-    for layers in inputs {
-        add_layers(&mut fields, layers);
-    }
-    Key(fields.finish())
+/// What the cache has under a key.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A record whose layer is as it was when it was made; the key is that of the step.
+    Hit(Key, Box<Entry>),
+    /// Nothing.
+    Nothing,
+    /// Something that must not be used, and was taken out: what is wrong with it.
+    Damaged(String),
 }
 
-/// The key of a `COPY` or `ADD` by the content of what is copied. `base` is left out where the
-/// result does not depend on it.
-pub(crate) fn key_of_files(
-    operation: &FileOperation,
-    change: &Change,
-    base: Option<&[Layer]>,
-    sources: &[Vec<Match>],
-) -> Key {
-    let mut fields = Fields::new("files");
-    fields
-        .text(&operation.destination)
-        .flag(operation.unpack)
-        .flag(operation.parents);
-    fields
-        .optional(operation.owner.as_deref())
-        .optional(operation.mode.as_deref());
-    match base {
-        Some(layers) => add_layers(fields.number(1), layers),
-        None => drop(fields.number(0)),
-    }
-    let mut selected = sources.iter();
-    fields.number(operation.sources.len() as u64);
-    for source in &operation.sources {
-        match source {
-            FileSource::Inline { name, content } => drop(fields.number(0).text(name).text(content)),
-            FileSource::Path(_) | FileSource::Exact(_) => {
-                let matches = selected.next().map_or(&[][..], Vec::as_slice);
-                fields.number(1).number(matches.len() as u64);
-                for found in matches {
-                    add_match(&mut fields, found, change, operation.parents);
-                }
-            }
-        }
-    }
-    Key(fields.finish())
-}
-
-fn add_layers(fields: &mut Fields, layers: &[Layer]) {
-    fields.number(layers.len() as u64);
-    for layer in layers {
-        fields.bytes(layer.diff_id.as_bytes());
-    }
-}
-
-/// Names, types, permissions after the flags, content, links: everything but times.
-fn add_match(fields: &mut Fields, found: &Match, change: &Change, parents: bool) {
-    use std::os::unix::ffi::OsStrExt;
-    let mut first = std::collections::HashMap::new();
-    let is_directory = found.top.kind == rustix::fs::FileType::Directory;
-    fields.bytes(if parents {
-        found.top.path.as_bytes()
-    } else {
-        found.name.as_bytes()
-    });
-    fields.flag(is_directory).number(found.below.len() as u64);
-    for (number, entry) in found.entries().enumerate() {
-        // The directory that was named gives nothing but its content, unless it is copied itself.
-        if number == 0 && is_directory && !parents {
-            continue;
-        }
-        let permissions = change.permissions(entry);
-        fields.bytes(found.relative(entry).as_bytes());
-        fields.number(u64::from(entry.kind.as_raw_mode()));
-        fields
-            .number(u64::from(permissions.mode))
-            .number(u64::from(permissions.uid))
-            .number(u64::from(permissions.gid));
-        if let Some(digest) = &entry.digest {
-            fields.bytes(digest);
-        }
-        if let Some(link) = &entry.link {
-            fields.bytes(link.as_bytes());
-        }
-        if matches!(
-            entry.kind,
-            rustix::fs::FileType::CharacterDevice | rustix::fs::FileType::BlockDevice
-        ) {
-            fields.number(entry.stat.special);
-        }
-        if entry.stat.linked && entry.digest.is_some() {
-            let original = *first
-                .entry((entry.stat.device, entry.stat.inode))
-                .or_insert(number);
-            fields.number(original as u64);
-        }
-    }
-}
-
-/// What a copy worked on, one line each, for a later explanation of a miss.
-pub(crate) fn describe_files(base: &[Layer], sources: &[Vec<Match>], change: &Change) -> String {
-    use std::fmt::Write as _;
-    let mut text = describe_layers(base);
-    for entry in sources.iter().flatten().flat_map(Match::entries) {
-        let permissions = change.permissions(entry);
-        let content = match (&entry.digest, &entry.link) {
-            (Some(digest), _) => hex_encode(&digest[..8]),
-            (None, Some(link)) => format!("->{}", link.to_string_lossy()),
-            (None, None) => "-".to_owned(),
-        };
-        let kind = entry.kind.as_raw_mode() >> 12;
-        let path = entry.path.to_string_lossy();
-        let _ = writeln!(
-            text,
-            "file {kind:x}{:o} {}:{} {content} {path:?}",
-            permissions.mode, permissions.uid, permissions.gid
-        );
-    }
-    text
-}
-
-/// What a `RUN` worked on, for a later explanation of a miss.
-pub(crate) fn describe_run(base: &[Layer], run: &RunOperation) -> String {
-    use std::fmt::Write as _;
-    let mut text = describe_layers(base);
-    for argument in &run.arguments {
-        let _ = writeln!(text, "argument {argument:?}");
-    }
-    for (name, value) in &run.environment {
-        // A value may be a secret that does not belong into a database: its digest tells whether
-        // it changed.
-        let digest = blake3::hash(value.as_bytes());
-        let _ = writeln!(
-            text,
-            "environment {name:?} {}",
-            hex_encode(&digest.as_bytes()[..8])
-        );
-    }
-    let _ = writeln!(text, "directory {:?}\nuser {:?}", run.directory, run.user);
-    text
-}
-
-fn describe_layers(layers: &[Layer]) -> String {
-    layers
-        .iter()
-        .map(|layer| format!("layer {}\n", layer.diff_id))
-        .collect()
+/// A step that ran, for the cache.
+#[derive(Debug)]
+pub(crate) struct Made<'m> {
+    pub(crate) key: Key,
+    /// Other keys that lead to the same.
+    pub(crate) aliases: &'m [Key],
+    pub(crate) entry: Entry,
+    pub(crate) inputs: &'m Inputs,
 }
 
 /// The records of one store, and the locks of steps that run.
@@ -217,113 +101,122 @@ impl Cache {
         store.records().is_empty(STEP).unwrap_or(false)
     }
 
-    /// The layer that a step made under this key, if the store still has it.
-    pub(crate) fn find(&self, key: &Key) -> Result<Option<Layer>, StepError> {
-        let record = self.store.records().find(STEP, &key.0)?;
-        // A record that does not parse is no record, and one whose layer is lost is of no use.
-        let layer: Option<Layer> =
-            record.and_then(|record| serde_json::from_slice(&record.value).ok());
-        Ok(layer.filter(|layer| self.store.layers().tree(&layer.diff_id).exists()))
+    /// What a step made under this key, if the store still has it as it was.
+    pub(crate) fn find(&self, key: &Key) -> Result<Found, StepError> {
+        let record = match self.store.records().find(STEP, &key.0) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Found::Nothing),
+            // A row that is not what rows of this table are.
+            Err(StoreError::Database { .. }) => {
+                return self.discard(key, "its record cannot be read");
+            }
+            Err(other) => return Err(other.into()),
+        };
+        match Entry::decode(&key.0, &record.value) {
+            Some(entry) if record.layers == [entry.layer.diff_id] => self.examined(key, entry),
+            _ => self.discard(key, "its record is not what was written"),
+        }
     }
 
-    /// Records the layer that a step made, under one or several keys.
-    pub(crate) fn record(
-        &self,
-        keys: &[Key],
-        layer: &Layer,
-        inputs: &str,
-    ) -> Result<(), StepError> {
-        let value = serde_json::to_vec(layer).expect("a digest and a text are JSON");
-        let mut records = Vec::new();
-        for key in keys {
-            let mut record = Record::new(STEP, &key.0, &value);
-            record.layers = vec![layer.diff_id];
-            records.push(record);
+    /// The same for a key that may be another one of the step's.
+    pub(crate) fn find_alias(&self, alias: &Key) -> Result<Found, StepError> {
+        let record = self.store.records().find(ALIAS, &alias.0)?;
+        match record.and_then(|record| entry::decode_alias(&alias.0, &record.value)) {
+            Some(key) => self.find(&key),
+            None => Ok(Found::Nothing),
         }
-        if let Some(key) = keys.first() {
-            records.push(Record::new(INPUTS, &key.0, inputs.as_bytes()));
+    }
+
+    /// Looks at the layer: nothing of it may have been touched since it was made, or else its
+    /// content must still be what its digest says.
+    fn examined(&self, key: &Key, mut entry: Entry) -> Result<Found, StepError> {
+        let layers = self.store.layers();
+        let diff_id = entry.layer.diff_id;
+        let seal = match layers.seal(&diff_id) {
+            Ok(seal) => Some(seal.to_string()),
+            Err(StoreError::NoLayer { .. }) => return Ok(Found::Nothing),
+            // What cannot be looked at is read as a whole.
+            Err(_) => None,
+        };
+        if seal.is_some() && seal == entry.seal {
+            return Ok(Found::Hit(*key, Box::new(entry)));
+        }
+        match layers.verify(&diff_id) {
+            Ok(Ok(_)) => {
+                entry.seal = seal;
+                self.store.records().put(&[step_record(key, &entry)])?;
+                Ok(Found::Hit(*key, Box::new(entry)))
+            }
+            Ok(Err(reason)) => {
+                layers.distrust(&diff_id)?;
+                self.discard(key, &reason)
+            }
+            Err(StoreError::NoLayer { .. }) => Ok(Found::Nothing),
+            Err(other) => {
+                layers.distrust(&diff_id)?;
+                self.discard(key, &other.to_string())
+            }
+        }
+    }
+
+    fn discard(&self, key: &Key, reason: &str) -> Result<Found, StepError> {
+        self.store.records().remove(STEP, &key.0)?;
+        Ok(Found::Damaged(reason.to_owned()))
+    }
+
+    /// Records what a step made.
+    pub(crate) fn record(&self, mut made: Made<'_>) -> Result<(), StepError> {
+        let diff_id = made.entry.layer.diff_id;
+        // Without a seal it is read as a whole when it is next used.
+        made.entry.seal = self
+            .store
+            .layers()
+            .seal(&diff_id)
+            .ok()
+            .map(|seal| seal.to_string());
+        let mut inputs = Record::new(INPUTS, &made.key.0, &made.inputs.encode());
+        // Both go together.
+        inputs.layers = vec![diff_id];
+        let mut records = vec![step_record(&made.key, &made.entry), inputs];
+        for alias in made.aliases {
+            records.push(alias_record(alias, &made.key, diff_id));
         }
         Ok(self.store.records().put(&records)?)
     }
 
-    /// Marks records as used.
-    pub(crate) fn touch(&self, keys: &[Key]) -> Result<(), StepError> {
-        let keys: Vec<(&str, &[u8])> = keys.iter().map(|key| (STEP, &key.0[..])).collect();
-        Ok(self.store.records().touch(&keys)?)
+    /// Makes a key lead to a step that is recorded.
+    pub(crate) fn alias(&self, alias: &Key, key: &Key, layer: &Layer) -> Result<(), StepError> {
+        let record = alias_record(alias, key, layer.diff_id);
+        Ok(self.store.records().put(&[record])?)
     }
 
-    /// Waits until no other build runs the step of this key. `None` if the build is stopped while
-    /// waiting.
-    pub(crate) fn lock(&self, key: &Key, stop: &Stop) -> Result<Option<KeyLock>, StepError> {
-        let path = self.locks.join(hex_encode(&key.0));
-        let failed = |source: io::Error| StepError::io("lock", &path, source);
-        loop {
-            let file = match open_lock(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir_all(&self.locks).map_err(failed)?;
-                    continue;
-                }
-                other => other.map_err(failed)?,
-            };
-            let file = if lock::try_lock(&file, Kind::Exclusive).map_err(failed)? {
-                file
-            } else {
-                match wait_for_lock(file, Kind::Exclusive, stop).map_err(failed)? {
-                    Some(file) => file,
-                    None => return Ok(None),
-                }
-            };
-            // Whoever had it before may have removed the file.
-            match fs::metadata(&path) {
-                Ok(there) if there.ino() == file.metadata().map_err(failed)?.ino() => {
-                    return Ok(Some(KeyLock { path, _file: file }));
-                }
-                _ => {}
-            }
-        }
+    /// What the step of this key worked on.
+    pub(crate) fn inputs(&self, key: &Key) -> Option<Inputs> {
+        let record = self.store.records().find(INPUTS, &key.0).ok().flatten();
+        record.and_then(|record| Inputs::decode(&record.value))
+    }
+
+    /// Whether it was noted under this key that a layer is clean of secrets.
+    pub(crate) fn is_clean(&self, key: &Key) -> Result<bool, StepError> {
+        Ok(self.store.records().find(CLEAN, &key.0)?.is_some())
+    }
+
+    /// Notes under this key that a layer is clean of secrets.
+    pub(crate) fn note_clean(&self, key: &Key, layer: &Layer) -> Result<(), StepError> {
+        let mut record = Record::new(CLEAN, &key.0, &[]);
+        record.layers = vec![layer.diff_id];
+        Ok(self.store.records().put(&[record])?)
     }
 }
 
-fn open_lock(path: &Path) -> io::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+fn step_record(key: &Key, entry: &Entry) -> Record {
+    let mut record = Record::new(STEP, &key.0, &entry.encode(&key.0));
+    record.layers = vec![entry.layer.diff_id];
+    record
 }
 
-/// Waits for a lock that somebody else has; `None` if the build is stopped before.
-pub(crate) fn wait_for_lock(file: File, kind: Kind, stop: &Stop) -> io::Result<Option<File>> {
-    // `flock` cannot be waited for together with anything else, so a thread waits for it. If the
-    // build is stopped meanwhile, the thread is left behind: it ends with the lock or the process.
-    let (send, receive) = mpsc::channel();
-    let done = crate::cancel::Cancellation::new()?;
-    let waker = done.clone();
-    std::thread::Builder::new()
-        .name("step-lock".into())
-        .spawn(move || {
-            let locked = lock::lock(&file, kind).map(|()| file);
-            // Nobody listens any more if the build was stopped.
-            let _sent = send.send(locked);
-            waker.cancel();
-        })?;
-    stop.wait_for(&done)?;
-    receive
-        .try_recv()
-        .map_or(Ok(None), |locked| locked.map(Some))
-}
-
-/// The right to run the step of a key.
-#[derive(Debug)]
-pub(crate) struct KeyLock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Drop for KeyLock {
-    fn drop(&mut self) {
-        // Removed while it is held: who waits for it sees that and begins anew.
-        let _removed = fs::remove_file(&self.path);
-    }
+fn alias_record(alias: &Key, key: &Key, diff_id: Digest) -> Record {
+    let mut record = Record::new(ALIAS, &alias.0, &entry::encode_alias(&alias.0, key));
+    record.layers = vec![diff_id];
+    record
 }

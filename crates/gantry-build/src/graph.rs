@@ -54,6 +54,8 @@ pub(crate) struct RunOperation {
     pub(crate) arguments: Vec<String>,
     /// Environment in the order of names.
     pub(crate) environment: Vec<(String, String)>,
+    /// Those names of it that an `ARG` gave: for explanations, not part of the definition.
+    pub(crate) declared: Vec<String>,
     /// Working directory.
     pub(crate) directory: String,
     /// `user[:group]`, names or numbers; empty for root.

@@ -17,6 +17,7 @@
 //! | `graph` | the operations, each named by the digest of its definition |
 //! | `tree` | what is copied from: the context in place, or a stage; digests by `stat` |
 //! | `cache` | keys by content, records, one run of a step among all processes |
+//! | [`explain`] | why each step ran or did not |
 //! | `solve` | which step is run when, and which not at all |
 //! | `ops` | what the operations do: copies straight into a layer, archives, containers |
 //! | `run_folder` | what running steps have in the run root, and taking away what killed ones left |
@@ -46,6 +47,7 @@ mod tree;
 pub mod base;
 pub mod cancel;
 pub mod error;
+pub mod explain;
 pub mod export;
 pub mod outcome;
 pub mod progress;
@@ -57,6 +59,7 @@ pub use base::{BaseImage, BaseImageError, BaseImages, PullPolicy};
 pub use build::build;
 pub use cancel::Cancellation;
 pub use error::{BuildError, StepError};
+pub use explain::Explanation;
 pub use outcome::{BuiltImage, BuiltTarget, Outcome};
 pub use progress::{Event, Progress};
 pub use report::Reporter;

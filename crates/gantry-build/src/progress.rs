@@ -4,6 +4,8 @@ pub mod plain;
 
 use std::time::Duration;
 
+use crate::explain::Explanation;
+
 /// Identifies a vertex within one build. Small numbers, in no particular order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VertexId(pub u32);
@@ -27,7 +29,7 @@ pub enum Unit {
 }
 
 /// One thing that happened. Times are since the build began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A vertex exists; sent once for each before anything else about it, in Dockerfile order, and
@@ -103,6 +105,12 @@ pub enum Event<'a> {
         /// When.
         at: Duration,
     },
+    /// Why the steps ran or did not; sent when a build ends, well or not, that was to be explained
+    /// or took long.
+    Explained {
+        /// What became of the steps.
+        explanation: &'a Explanation,
+    },
     /// A warning, to be shown at the end.
     Warning {
         /// One line.
@@ -126,7 +134,7 @@ impl Event<'_> {
             | Self::Canceled { vertex, .. }
             | Self::Log { vertex, .. }
             | Self::Status { vertex, .. } => Some(*vertex),
-            Self::Warning { .. } => None,
+            Self::Explained { .. } | Self::Warning { .. } => None,
         }
     }
 }

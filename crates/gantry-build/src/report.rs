@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::explain::Explanation;
 use crate::progress::{Event, LogStream, Progress, Unit, VertexId};
 
 /// Gives numbers to vertices and times to events, from the build on to the last export.
@@ -40,7 +41,8 @@ impl<'p> Reporter<'p> {
         }
     }
 
-    fn at(&self) -> Duration {
+    /// How long ago the build began.
+    pub(crate) fn at(&self) -> Duration {
         self.began.elapsed()
     }
 
@@ -142,6 +144,11 @@ impl<'p> Reporter<'p> {
             done,
             at,
         });
+    }
+
+    /// Why the steps ran or did not.
+    pub(crate) fn explained(&self, explanation: &Explanation) {
+        self.progress.event(Event::Explained { explanation });
     }
 
     /// A warning for the end; `rendered` shows the lines of the file it is about.

@@ -24,6 +24,8 @@ pub struct Builder<'a> {
     pub run_root: PathBuf,
     /// Most steps run at once; the number of cores (at least two) without.
     pub parallelism: Option<usize>,
+    /// Whether the build is explained when it ends; one that takes long is anyway.
+    pub explain: bool,
     /// Stops the build.
     pub cancellation: Cancellation,
 }

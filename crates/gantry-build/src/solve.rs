@@ -1,5 +1,6 @@
 //! Running the graph: what is in the cache is not run, what is independent runs at once.
 
+mod account;
 mod file;
 mod leaks;
 mod schedule;
@@ -10,21 +11,24 @@ mod sync;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use gantry_dockerfile::diagnostic::{Code, Diagnostic};
 use gantry_model::Fault;
 use gantry_store::{Lease, Store};
 
-use crate::cache::{Cache, Key, Layer};
+use crate::cache::{Cache, Layer};
 use crate::contexts::{ContextId, Contexts, OpenContexts};
 use crate::error::{BuildError, StepError};
+use crate::explain::Outcome;
 use crate::graph::{Graph, NodeId, Operation};
 use crate::progress::VertexId;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
 use crate::secrets::leaks::Search;
 use crate::tree::{Match, Tree};
+use account::Account;
+pub(crate) use account::project;
 pub(crate) use stop::Stop;
 pub(crate) use sync::Syncing;
 
@@ -83,11 +87,15 @@ pub(crate) struct Solver<'s> {
     /// For the secrets that the steps borrow.
     search: Option<Search>,
     vertices: HashMap<NodeId, VertexId>,
+    /// The steps in the order in which they are shown.
+    shown: Vec<NodeId>,
     results: Vec<OnceLock<Vec<Layer>>>,
     /// What sources of `COPY` in the context mean.
     selections: Vec<OnceLock<Vec<Vec<Match>>>>,
-    used: Mutex<Vec<Key>>,
-    tally: Mutex<Tally>,
+    /// What became of each step that was looked up or ran.
+    accounts: Vec<OnceLock<Account>>,
+    /// What is wrong with what the cache had.
+    damages: Mutex<HashMap<NodeId, String>>,
 }
 
 /// How many steps were run and how many were not.
@@ -117,10 +125,11 @@ impl<'s> Solver<'s> {
             cache: Cache::new(setting.store.clone(), &setting.run_root),
             search: None,
             vertices: HashMap::new(),
+            shown: Vec::new(),
             results: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
             selections: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
-            used: Mutex::new(Vec::new()),
-            tally: Mutex::new(Tally::default()),
+            accounts: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
+            damages: Mutex::new(HashMap::new()),
         }
     }
 
@@ -133,15 +142,19 @@ impl<'s> Solver<'s> {
         for context in self.open.iter().flatten() {
             context.save();
         }
-        let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
-        // When a record was last used matters to nothing but a later collection.
-        let _touched = self.cache.touch(&used);
         Ok(())
     }
 
     /// How many steps were run and how many were not.
     pub(crate) fn tally(&self) -> Tally {
-        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut tally = Tally::default();
+        for account in self.accounts.iter().filter_map(OnceLock::get) {
+            match account.outcome {
+                Outcome::Hit => tally.cached += 1,
+                _ => tally.executed += 1,
+            }
+        }
+        tally
     }
 
     /// Tells about the steps in the order of the requests and their Dockerfiles.
@@ -155,6 +168,7 @@ impl<'s> Solver<'s> {
         for id in shown {
             let vertex = self.reporter.vertex(&self.graph.node(id).label.name);
             self.vertices.insert(id, vertex);
+            self.shown.push(id);
         }
     }
 

@@ -15,6 +15,7 @@ mod fixups;
 mod publish;
 mod recipe;
 mod replay;
+mod seal;
 mod unpack;
 mod verify;
 
@@ -29,6 +30,7 @@ use rustix::io::Errno;
 pub use draft::LayerDraft;
 pub use draft_tar::DraftTar;
 pub use replay::LayerTar;
+pub use seal::Seal;
 
 use crate::database::failed;
 use crate::error::StoreError;

@@ -163,23 +163,24 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// Marks records as used now, in one transaction.
+    /// Marks records as used now, in one transaction; says how many of them there are.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn touch(&self, keys: &[(&str, &[u8])]) -> Result<(), StoreError> {
+    pub fn touch(&self, keys: &[(&str, &[u8])]) -> Result<usize, StoreError> {
         if keys.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         self.store.database().write("mark records as used", |transaction| {
-            let mark = || -> rusqlite::Result<()> {
+            let mark = || -> rusqlite::Result<usize> {
+                let mut found = 0;
                 let mut statement = transaction.prepare_cached(
                     "UPDATE records SET last_used = ?3, uses = uses + 1 WHERE kind = ?1 AND key = ?2",
                 )?;
                 for (kind, key) in keys {
-                    statement.execute(params![kind, key, now()])?;
+                    found += statement.execute(params![kind, key, now()])?;
                 }
-                Ok(())
+                Ok(found)
             };
             mark().map_err(failed("mark a record as used"))
         })
@@ -200,6 +201,18 @@ impl<'a> Records<'a> {
             records.extend(self.read(kind, &key)?);
         }
         Ok(records)
+    }
+
+    /// Key and time of the last use (seconds since 1970) of every record of a kind.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn ages(&self, kind: &str) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
+        self.store.database().read("list records", |db| {
+            db.prepare_cached("SELECT key, last_used FROM records WHERE kind = ?1")?
+                .query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
     }
 
     /// Removes a record; what only it needed is garbage from now on.

@@ -123,10 +123,12 @@ impl Operation {
 }
 
 fn describe_run(fields: &mut Fields, run: &RunOperation) {
-    // Destructured, so that a new field cannot be forgotten. Proxies are left out on purpose.
+    // Destructured, so that a new field cannot be forgotten. Proxies are left out on
+    // purpose; what is declared is a part of the environment.
     let RunOperation {
         arguments,
         environment,
+        declared: _,
         directory,
         user,
         network,

@@ -55,6 +55,11 @@ impl Lowering<'_> {
             environment: environment
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
+            declared: state
+                .scope
+                .arguments()
+                .map(|(name, _)| name.to_owned())
+                .collect(),
             directory: clean(&absolute(&state.config.config.working_dir, "/")),
             user: state.config.config.user.clone(),
             network: self.network(run),

@@ -11,9 +11,10 @@ use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
 use super::Solver;
-use super::step::diff_ids;
+use super::step::{Executed, diff_ids};
 use crate::cache::{self, Key, Layer};
 use crate::error::StepError;
+use crate::explain::inputs::Inputs;
 use crate::graph::{FileOperation, NodeId, Operation};
 use crate::ops::copy::{Change, Changed};
 use crate::ops::files::{self, Made};
@@ -58,7 +59,7 @@ impl FileStep<'_, '_> {
         // What is copied from a stage is known by the stage, before its files are looked at.
         let shortcut = self.from_stage.then(|| self.shortcut());
         if let Some(key) = &shortcut
-            && let Some(layer) = self.solver.cached(self.id, key)?
+            && let Some(layer) = self.solver.cached_as(self.id, key)?
         {
             return Ok(layer);
         }
@@ -67,7 +68,7 @@ impl FileStep<'_, '_> {
         let key = self.key(&selected)?;
         if let Some(layer) = self.solver.cached(self.id, &key)? {
             if let Some(shortcut) = &shortcut {
-                self.solver.cache.record(&[*shortcut], &layer, "")?;
+                self.solver.cache.alias(shortcut, &key, &layer)?;
             }
             return Ok(layer);
         }
@@ -84,9 +85,12 @@ impl FileStep<'_, '_> {
                 }
                 key = self.key(&selected)?;
             }
-            let keys = std::iter::once(key).chain(shortcut).collect();
-            let inputs = cache::describe_files(self.base, &selected, &change);
-            Ok((self.solver.layer(self.id, &made.layer), keys, inputs))
+            Ok(Executed {
+                layer: self.solver.layer(self.id, &made.layer),
+                key,
+                alias: shortcut,
+                inputs: Inputs::of_files(self.operation, &selected, &change),
+            })
         })
     }
 

@@ -103,7 +103,7 @@ impl Solver<'_> {
         let mut fields = Fields::new("leaks");
         fields.bytes(&search.digest).bytes(layer.diff_id.as_bytes());
         let key = Key(fields.finish());
-        if self.cache.find(&key)?.is_some() {
+        if self.cache.is_clean(&key)? {
             return Ok(());
         }
         for folder in self.setting.store.layers().lowers(&[layer.diff_id])? {
@@ -115,7 +115,7 @@ impl Solver<'_> {
                 });
             }
         }
-        self.cache.record(&[key], layer, "")
+        self.cache.note_clean(&key, layer)
     }
 
     /// The step that made a layer.

@@ -1,17 +1,29 @@
 //! One node: looked up in the cache, else run.
 
 use std::path::Path;
-use std::sync::PoisonError;
+use std::time::Instant;
 
 use gantry_model::Digest;
 use gantry_store::{LayerInfo, StoreError};
 
 use super::Solver;
-use crate::cache::{self, Key, Layer};
+use super::account::Account;
+use crate::cache::{self, Entry, Found, Key, Layer, Made};
 use crate::error::StepError;
+use crate::explain::Outcome;
+use crate::explain::inputs::Inputs;
 use crate::graph::{MakeDirectory, NodeId, Operation, RunOperation};
 use crate::ops::files::{self, Workshop};
 use crate::ops::{run, view};
+
+/// A step that has just run.
+pub(super) struct Executed {
+    pub(super) layer: Layer,
+    pub(super) key: Key,
+    /// Another key that is to lead to it.
+    pub(super) alias: Option<Key>,
+    pub(super) inputs: Inputs,
+}
 
 impl Solver<'_> {
     /// Finds out which files of the context a step copies.
@@ -85,26 +97,45 @@ impl Solver<'_> {
             .map_or(&[], |input| self.layers(*input))
     }
 
-    /// What the cache has, and a note that it was of use.
+    /// What the cache has under the key of a step, and a note that it was of use.
     pub(super) fn cached(&self, id: NodeId, key: &Key) -> Result<Option<Layer>, StepError> {
         if self.graph.node(id).label.fresh {
             return Ok(None);
         }
-        let found = self.cache.find(key)?;
-        if found.is_some() {
-            self.used
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(*key);
-            self.tally
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .cached += 1;
-            if let Some(vertex) = self.vertex(id) {
-                self.reporter.cached(vertex);
+        Ok(self.taken(id, self.cache.find(key)?))
+    }
+
+    /// The same for another key of the step.
+    pub(super) fn cached_as(&self, id: NodeId, alias: &Key) -> Result<Option<Layer>, StepError> {
+        if self.graph.node(id).label.fresh {
+            return Ok(None);
+        }
+        Ok(self.taken(id, self.cache.find_alias(alias)?))
+    }
+
+    fn taken(&self, id: NodeId, found: Found) -> Option<Layer> {
+        match found {
+            Found::Hit(key, entry) => {
+                self.account(
+                    id,
+                    Account {
+                        key,
+                        outcome: Outcome::Hit,
+                        took: entry.took(),
+                        inputs: None,
+                    },
+                );
+                if let Some(vertex) = self.vertex(id) {
+                    self.reporter.cached(vertex);
+                }
+                Some(entry.layer)
+            }
+            Found::Nothing => None,
+            Found::Damaged(what) => {
+                self.note_damage(id, what);
+                None
             }
         }
-        Ok(found)
     }
 
     /// Runs a step under its key, unless another build does or did in the meantime.
@@ -112,7 +143,7 @@ impl Solver<'_> {
         &self,
         id: NodeId,
         key: &Key,
-        execute: impl FnOnce() -> Result<(Layer, Vec<Key>, String), StepError>,
+        execute: impl FnOnce() -> Result<Executed, StepError>,
     ) -> Result<Layer, StepError> {
         let lock = if self.graph.node(id).label.fresh {
             None
@@ -129,17 +160,35 @@ impl Solver<'_> {
         if let Some(vertex) = self.vertex(id) {
             self.reporter.started(vertex);
         }
-        let (layer, keys, inputs) = execute()?;
-        self.cache.record(&keys, &layer, &inputs)?;
+        let began = Instant::now();
+        let executed = execute()?;
+        let took = began.elapsed();
+        self.cache.record(Made {
+            key: executed.key,
+            aliases: executed.alias.as_slice(),
+            entry: Entry {
+                layer: executed.layer.clone(),
+                name: self.graph.node(id).label.name.clone(),
+                took: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                parents: self.parents(id),
+                seal: None,
+            },
+            inputs: &executed.inputs,
+        })?;
         drop(lock);
-        self.tally
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .executed += 1;
+        self.account(
+            id,
+            Account {
+                key: executed.key,
+                outcome: Outcome::Ran,
+                took,
+                inputs: Some(executed.inputs),
+            },
+        );
         if let Some(vertex) = self.vertex(id) {
             self.reporter.done(vertex);
         }
-        Ok(layer)
+        Ok(executed.layer)
     }
 
     /// A layer that was just made.
@@ -172,12 +221,16 @@ impl Solver<'_> {
             let empty = self.setting.empty();
             let lower = view::open(&self.setting.store, &diff_ids(base), &empty)?;
             let made = self.workshop(id, &empty).make_directory(operation, lower)?;
-            Ok((self.layer(id, &made.layer), vec![key], String::new()))
+            Ok(Executed {
+                layer: self.layer(id, &made.layer),
+                key,
+                alias: None,
+                inputs: Inputs::of_directory(operation),
+            })
         })
     }
 
     fn run(&self, id: NodeId, operation: &RunOperation) -> Result<Layer, StepError> {
-        let base = self.input(id, 0);
         let count = self.graph.node(id).inputs.len();
         let inputs: Vec<&[Layer]> = (0..count).map(|number| self.input(id, number)).collect();
         let key = cache::key_of_definition("run", &self.graph.node(id).operation, &inputs);
@@ -203,7 +256,12 @@ impl Solver<'_> {
             )?;
             let layer = self.layer(id, &made);
             self.search_step(operation, &layer)?;
-            Ok((layer, vec![key], cache::describe_run(base, operation)))
+            Ok(Executed {
+                layer,
+                key,
+                alias: None,
+                inputs: Inputs::of_run(operation),
+            })
         })
     }
 }

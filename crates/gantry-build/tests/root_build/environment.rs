@@ -10,7 +10,7 @@ use gantry_build::base::PullStatus;
 use gantry_build::progress::plain::PlainFormatter;
 use gantry_build::{
     BaseImage, BaseImageError, BaseImages, BuildError, BuildRequest, Builder, Cancellation, Event,
-    Outcome, Progress, PullPolicy, Reporter, RunNetwork, build, export,
+    Explanation, Outcome, Progress, PullPolicy, Reporter, RunNetwork, build, export,
 };
 use gantry_model::image::{History, ImageConfig, RootFs};
 use gantry_model::{Digest, Platform, Reference};
@@ -56,12 +56,16 @@ impl BaseImages for Environment {
 pub(crate) struct Said {
     formatter: Mutex<(PlainFormatter, Vec<u8>)>,
     warnings: Mutex<Vec<String>>,
+    explanation: Mutex<Option<Explanation>>,
 }
 
 impl Progress for Said {
     fn event(&self, event: Event<'_>) {
         if let Event::Warning { message, .. } = event {
             self.warnings.lock().unwrap().push(message.to_owned());
+        }
+        if let Event::Explained { explanation } = event {
+            *self.explanation.lock().unwrap() = Some(explanation.clone());
         }
         let mut guard = self.formatter.lock().unwrap();
         let (formatter, out) = &mut *guard;
@@ -72,6 +76,10 @@ impl Progress for Said {
 impl Said {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.formatter.lock().unwrap().1).into_owned()
+    }
+
+    pub(crate) fn explanation(&self) -> Explanation {
+        self.explanation.lock().unwrap().clone().unwrap()
     }
 
     pub(crate) fn warnings(&self) -> Vec<String> {
@@ -170,6 +178,7 @@ impl Environment {
             root: self.folder.path().join("root"),
             run_root: self.folder.path().join("run"),
             parallelism: None,
+            explain: true,
             cancellation: Cancellation::new().unwrap(),
         }
     }

@@ -8,9 +8,11 @@ mod cache;
 mod context;
 mod copy;
 mod environment;
+mod explain;
 mod layer;
 mod run;
 mod targets;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         run::TESTS,
         cache::TESTS,
         context::TESTS,
+        explain::TESTS,
+        trust::TESTS,
         targets::TESTS,
     ];
     gantry_testkit::runner::run(tests.concat())

@@ -35,6 +35,7 @@ mod damage;
 mod debug;
 mod escapes;
 mod events;
+mod explain;
 mod health;
 mod hostile;
 mod images;

@@ -1,6 +1,7 @@
 //! Builds an image.
 
 mod bases;
+mod explain;
 mod interrupt;
 mod lent;
 mod request;
@@ -27,6 +28,10 @@ pub(crate) struct BuildArgs {
     /// Skip image verification; content is always verified
     #[arg(long, hide = true)]
     pub(crate) disable_content_trust: bool,
+    /// Say why each step ran or did not, as "text" on STDERR or "json" on STDOUT
+    #[arg(long, value_name = "format", num_args = 0..=1, require_equals = true,
+          default_missing_value = "text")]
+    pub(crate) explain: Option<String>,
     /// Name of the Dockerfile (default "PATH/Dockerfile")
     #[arg(short, long)]
     pub(crate) file: Option<String>,
@@ -85,6 +90,7 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         .clone()
         .or_else(|| environment::caller("BUILDKIT_PROGRESS"));
     let mode = Mode::choose(progress.as_deref(), args.quiet)?;
+    let explain = explain::Format::choose(args.explain.as_deref(), mode)?;
     let request = request::translate(&args, context.proxies()?, &environment::caller)?;
     let tags = request::tags(&args.tag)?;
     if let Some(path) = &args.iidfile {
@@ -98,6 +104,7 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
         parallelism: None,
+        explain: explain.is_some(),
         cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     };
     let display = BuildDisplay::new(mode, context.ui.color());
@@ -107,6 +114,9 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
             Result::is_err,
         )
     })?;
+    if let Some(explanation) = display.explanation() {
+        explain::show(context, explain, mode, &explanation)?;
+    }
     match built {
         Ok(id) => finish(context, &args, mode, &id),
         Err(error) => Err(failure(context, *error)),

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gantry_build::progress::plain::PlainFormatter;
-use gantry_build::{Event, Progress};
+use gantry_build::{Event, Explanation, Progress};
 
 use super::live::{Extent, LiveView};
 use super::screen::{Screen, harmless};
@@ -67,6 +67,7 @@ struct State {
     live: LiveView,
     screen: Screen,
     warnings: Vec<String>,
+    explanation: Option<Explanation>,
     over: bool,
 }
 
@@ -78,6 +79,7 @@ impl BuildDisplay {
             live: LiveView::default(),
             screen: Screen::default(),
             warnings: Vec::new(),
+            explanation: None,
             over: false,
         };
         Self {
@@ -104,6 +106,11 @@ impl BuildDisplay {
         });
         self.close(failed(&result));
         result
+    }
+
+    /// Why the steps ran or did not, once that was told.
+    pub(crate) fn explanation(&self) -> Option<Explanation> {
+        self.lock().explanation.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -203,6 +210,10 @@ impl Progress for BuildDisplay {
         if let Event::Warning { message, rendered } = event {
             let text = rendered.map_or_else(|| format!(" - {message}\n"), str::to_owned);
             state.warnings.push(text);
+            return;
+        }
+        if let Event::Explained { explanation } = event {
+            state.explanation = Some(explanation.clone());
             return;
         }
         let mut out = Vec::new();

@@ -1,0 +1,172 @@
+//! Seals: what `stat` says of all files of a layer, in one number.
+//!
+//! As long as the seal is the same nobody has touched the layer since it was made: whoever writes
+//! to a file, cuts it, changes its mode or owner, adds or removes one, changes its status time. A
+//! disk that gives other bytes than were written does not; that is found by
+//! [`Layers::verify`](super::Layers::verify), which reads everything.
+
+use std::fmt;
+use std::os::fd::AsFd;
+
+use gantry_model::Digest;
+use gantry_model::digest::hex_encode;
+use rusqlite::params;
+use rustix::fs::{self, AtFlags, Dir, FileType, OFlags, Stat};
+
+use super::Layers;
+use crate::database::failed;
+use crate::error::StoreError;
+use crate::tree;
+
+/// What `stat` said of all files of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seal([u8; 16]);
+
+impl fmt::Display for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex_encode(&self.0))
+    }
+}
+
+impl Layers<'_> {
+    /// The seal of a layer as it is now. Costs a `stat` for each of its files; nothing is read.
+    ///
+    /// # Errors
+    /// [`StoreError::NoLayer`] when it is not there; another when its folder cannot be walked.
+    pub fn seal(&self, diff_id: &Digest) -> Result<Seal, StoreError> {
+        if !self.contains(diff_id)? {
+            return Err(StoreError::NoLayer { diff_id: *diff_id });
+        }
+        let folder = self.folder(diff_id);
+        let seal = || -> rustix::io::Result<u128> {
+            let top = tree::open_directory(fs::CWD, &folder)?;
+            let recipe = match fs::statat(&top, "recipe", AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => of_file(b"../recipe", &stat),
+                Err(rustix::io::Errno::NOENT) => 0,
+                Err(errno) => return Err(errno),
+            };
+            let root = tree::open_directory(&top, "fs")?;
+            Ok(recipe.wrapping_add(of_tree(&root)?))
+        };
+        seal()
+            .map(|sum| Seal(sum.to_le_bytes()))
+            .map_err(|errno| StoreError::io("look at", folder, errno))
+    }
+
+    /// Forgets a layer whose files are not what they were: it counts as not there until it is made
+    /// or fetched again, which then replaces its folder. Images that have it stay.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn distrust(&self, diff_id: &Digest) -> Result<(), StoreError> {
+        let _lock = self.store.lock_shared()?;
+        self.store
+            .database()
+            .write("forget a damaged layer", |transaction| {
+                transaction
+                    .execute(
+                        "DELETE FROM layers WHERE diff_id = ?1",
+                        params![diff_id.as_bytes()],
+                    )
+                    .map(drop)
+                    .map_err(failed("forget a damaged layer"))
+            })
+    }
+}
+
+/// The sum over a whole tree, in whatever order it is read.
+fn of_tree(root: &impl AsFd) -> rustix::io::Result<u128> {
+    let mut sum = of_file(b"", &fs::fstat(root)?);
+    let mut open: Vec<Vec<u8>> = vec![Vec::new()];
+    while let Some(path) = open.pop() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let mut directory = Dir::new(tree::open_beneath(root, &path, flags)?)?;
+        while let Some(entry) = directory.read() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let stat = fs::statat(directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let below = tree::join(&path, name.to_bytes());
+            sum = sum.wrapping_add(of_file(&below, &stat));
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                open.push(below);
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// A number of one file. Access times and the number of names do not count: neither says that it
+/// is another file.
+fn of_file(path: &[u8], stat: &Stat) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(path.len() as u64).to_le_bytes());
+    hasher.update(path);
+    for number in [
+        stat.st_ino,
+        u64::from(stat.st_mode),
+        u64::from(stat.st_uid) << 32 | u64::from(stat.st_gid),
+        stat.st_size.cast_unsigned(),
+        stat.st_rdev,
+        stat.st_mtime.cast_unsigned(),
+        stat.st_mtime_nsec,
+        stat.st_ctime.cast_unsigned(),
+        stat.st_ctime_nsec,
+    ] {
+        hasher.update(&number.to_le_bytes());
+    }
+    let mut sum = [0; 16];
+    sum.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    u128::from_le_bytes(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::{Store, StoreError};
+
+    #[test]
+    fn whatever_touches_a_layer_breaks_its_seal() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("root")).unwrap();
+        let draft = store.layers().draft().unwrap();
+        fs::create_dir(draft.upper().join("d")).unwrap();
+        for name in ["a", "d/b"] {
+            fs::write(draft.upper().join(name), "content").unwrap();
+        }
+        let diff_id = draft.commit().unwrap().diff_id;
+        let seal = || store.layers().seal(&diff_id).unwrap().to_string();
+        let tree = store.layers().tree(&diff_id);
+        let mut seen = vec![seal()];
+        assert_eq!(seen[0], seal());
+        assert_eq!(fs::read(tree.join("d/b")).unwrap(), b"content");
+        assert_eq!(seen[0], seal(), "who only reads");
+        let modified = fs::metadata(tree.join("d/b")).unwrap().modified().unwrap();
+        let changes: [&dyn Fn(); 5] = [
+            &|| {
+                // The same size, and the old time put back.
+                fs::write(tree.join("d/b"), "CONTENT").unwrap();
+                let file = fs::File::options().write(true).open(tree.join("d/b"));
+                file.unwrap().set_modified(modified).unwrap();
+            },
+            &|| fs::set_permissions(tree.join("a"), Permissions::from_mode(0o600)).unwrap(),
+            &|| fs::write(tree.join("new"), "").unwrap(),
+            &|| fs::remove_file(tree.join("a")).unwrap(),
+            &|| fs::write(tree.parent().unwrap().join("recipe"), "").unwrap(),
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            change();
+            let now = seal();
+            assert!(!seen.contains(&now), "{number}");
+            seen.push(now);
+        }
+        store.layers().distrust(&diff_id).unwrap();
+        let gone = store.layers().seal(&diff_id);
+        assert!(matches!(gone, Err(StoreError::NoLayer { .. })), "{gone:?}");
+        assert!(tree.exists());
+    }
+}
