@@ -67,12 +67,12 @@ pub use logging::LoggingError;
 pub use logs::{LogLine, LogOptions, LogReader, parse_time};
 pub use processes::Processes;
 pub use spec::SpecError;
-pub use start::{Begun, StartOptions};
+pub use start::{Begun, Keeping, StartOptions};
 pub use stats::Sample;
 pub use update::Changes;
 pub use user::UserError;
 
-pub(crate) use folders::TRASH;
+pub(crate) use folders::{TRASH, empty_document};
 pub(crate) use support::Support;
 pub(crate) use view::image_root;
 

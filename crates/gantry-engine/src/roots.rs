@@ -11,7 +11,7 @@ use gantry_sys::lock::{self, Kind};
 use serde::Deserialize;
 
 use crate::Engine;
-use crate::containers::Damaged;
+use crate::containers::{Damaged, empty_document};
 
 /// The image that a container uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,15 +127,15 @@ impl Engine {
                 }
                 bytes => bytes.map_err(failed(&path))?,
             };
-            // What a power cut leaves of a document that was not on disk yet.
-            if bytes.is_empty() {
-                continue;
-            }
-            let document: Document = match serde_json::from_slice(&bytes) {
+            let document = match bytes.as_slice() {
+                [] => Err(empty_document()),
+                bytes => serde_json::from_slice(bytes).map_err(io::Error::from),
+            };
+            let document: Document = match document {
                 Ok(document) => document,
                 Err(error) => {
                     uses.unknown = true;
-                    self.note_unreadable(&path, &error.into());
+                    self.note_unreadable(&path, &error);
                     continue;
                 }
             };

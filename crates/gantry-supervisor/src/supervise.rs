@@ -354,10 +354,11 @@ impl Supervisor {
         }
     }
 
-    /// Puts the container's document on the disk: on the way of a `run` nothing waits for
-    /// that, but a container that lives on must be there after a power cut.
+    /// Puts the container's document on the disk, where the command that made it did not: on
+    /// the way of a `run --rm` nothing waits for that, but a container that lives on must not be
+    /// one of which a power cut leaves a riddle.
     fn make_durable(&mut self) {
-        if std::mem::replace(&mut self.durable, true) || self.settings.removal.is_some() {
+        if std::mem::replace(&mut self.durable, true) {
             return;
         }
         let document = self.settings.folder.join("container.json");

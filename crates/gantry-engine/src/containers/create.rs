@@ -10,6 +10,7 @@ use gantry_model::container::NetworkMode;
 use gantry_model::image::ImageConfig;
 use gantry_model::record::ResolvedMountKind;
 use gantry_model::{ContainerId, ContainerRecord, ContainerSpec, Digest};
+use gantry_supervisor::state;
 use gantry_sys::lock::folder::HeldFolder;
 
 use super::error::{ContainerError, file};
@@ -97,7 +98,7 @@ impl Containers<'_> {
             let record = ContainerRecord {
                 id: attempt.id.clone(),
                 name,
-                created: gantry_supervisor::state::now(),
+                created: state::now(),
                 ..draft
             };
             attempt.folders.write_record(&record, false)?;
@@ -127,6 +128,7 @@ impl Containers<'_> {
             done: false,
         };
         make_folder(&folders.folder, 0o710)?;
+        state::reserve(&folders.folder).map_err(file("write in", &folders.folder))?;
         let name = attempt.reserve(name)?;
         let filled = fill(&mut attempt, name)?;
         attempt.done = true;
@@ -257,7 +259,7 @@ impl Attempt<'_> {
             version: VERSION,
             id: self.id.clone(),
             name,
-            created: gantry_supervisor::state::now(),
+            created: state::now(),
             spec: spec.clone(),
             image_id,
             image_name: spec.image.clone(),

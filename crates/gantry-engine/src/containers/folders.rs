@@ -96,9 +96,8 @@ impl Folders {
             Err(error) if is_damage(&error) => return Err(damaged(error)),
             Err(error) => return Err(file("read", &path)(error)),
         };
-        // What a power cut leaves of a document that was not on disk yet.
         if text.is_empty() {
-            return Ok(None);
+            return Err(damaged(empty_document()));
         }
         let record: ContainerRecord =
             serde_json::from_slice(&text).map_err(|error| damaged(error.into()))?;
@@ -124,9 +123,8 @@ impl Folders {
         self.folder.file_name()?.to_str()?.parse().ok()
     }
 
-    /// Writes the document aside and renames it. With `durable` it is on disk afterwards: not
-    /// on the way of a `run`, where the kernel writes it within seconds and a power cut before
-    /// that takes a container that had only begun.
+    /// Writes the document aside and renames it. With `durable` it is on disk afterwards; on the
+    /// way of a `run` that is done [beside](Self::keep_record) the start.
     pub(crate) fn write_record(
         &self,
         record: &ContainerRecord,
@@ -152,6 +150,16 @@ impl Folders {
             Ok(())
         };
         write().map_err(file("write", &path))
+    }
+
+    /// Puts the document that was written on the disk.
+    pub(crate) fn keep_record(&self) -> Result<(), ContainerError> {
+        let path = self.document();
+        let keep = || {
+            File::open(&path)?.sync_data()?;
+            File::open(&self.folder)?.sync_all()
+        };
+        keep().map_err(file("sync", &path))
     }
 
     /// Makes the container's folder below `$RUN` and takes its lock if nobody has it.
@@ -284,6 +292,13 @@ pub(super) fn read_document(path: &Path) -> io::Result<Vec<u8>> {
         .take(MAX_DOCUMENT)
         .read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// What is wrong with an empty document. A command that was killed leaves none: a document has
+/// its name only once it is whole.
+pub(crate) fn empty_document() -> io::Error {
+    let reason = "it is empty, as a power cut leaves what was not on the disk yet";
+    io::Error::new(io::ErrorKind::UnexpectedEof, reason)
 }
 
 fn is_missing(error: &io::Error) -> bool {
@@ -473,16 +488,16 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_document_is_a_container_that_is_not_there() {
+    fn a_document_is_missing_or_damaged_or_there() {
         let folder = tempfile::tempdir().unwrap();
         let folders = Folders {
             folder: folder.path().to_owned(),
             run_folder: folder.path().join("run"),
         };
         assert!(folders.record().unwrap().is_none());
-        fs::write(folder.path().join(DOCUMENT), "").unwrap();
-        assert!(folders.record().unwrap().is_none());
-        fs::write(folder.path().join(DOCUMENT), "{").unwrap();
-        assert!(folders.record().is_err());
+        for text in ["", "{"] {
+            fs::write(folder.path().join(DOCUMENT), text).unwrap();
+            assert!(folders.record().is_err(), "{text}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use gantry_supervisor::protocol::{Attach, Exit};
 use super::error::{ContainerError, file};
 use super::folders::{self, Folders, absent};
 use super::removal::removal_of;
-use super::start::StartOptions;
+use super::start::{Keeping, StartOptions};
 use super::status::{clear_killed_start, is_live, observe};
 use super::{Begun, Containers, signal_number};
 
@@ -172,6 +172,7 @@ impl Containers<'_> {
             name: record.name,
             warnings: Vec::new(),
             session,
+            keeping: Keeping::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use gantry_model::container::NetworkMode;
 use gantry_model::port::{ContainerPort, PortMapping, Protocol};
@@ -55,6 +56,35 @@ pub struct Begun {
     pub warnings: Vec<String>,
     /// The connection to its supervisor.
     pub session: Session,
+    /// What sees to it that the container outlives a power cut.
+    pub keeping: Keeping,
+}
+
+/// The document of a container on its way to the disk, beside the start.
+#[derive(Debug, Default)]
+pub struct Keeping(Option<JoinHandle<Result<(), ContainerError>>>);
+
+impl Keeping {
+    fn of(folders: Folders) -> Result<Self, ContainerError> {
+        let own = folders.clone();
+        match thread::Builder::new().spawn(move || own.keep_record()) {
+            Ok(thread) => Ok(Self(Some(thread))),
+            // No room for a further thread: then one after the other.
+            Err(_) => folders.keep_record().map(|()| Self(None)),
+        }
+    }
+
+    /// Waits until it is there: what a person is told of must not be lost.
+    ///
+    /// # Errors
+    /// [`ContainerError::File`].
+    pub fn finish(self) -> Result<(), ContainerError> {
+        match self.0.map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(kept)) => kept,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
 }
 
 /// A container about to be started.
@@ -94,9 +124,17 @@ impl Containers<'_> {
                     // the error that led here is the one to tell.
                     let removal = removal_of(self.engine, &prepared.record);
                     drop(removal.hide().and_then(|()| removal.delete()));
+                } else {
+                    prepared.folders.keep_record()?;
                 }
                 return Err(error);
             }
+        };
+        // One that goes with its end need not be there after a power cut.
+        let keeping = if spec.auto_remove {
+            Keeping::default()
+        } else {
+            Keeping::of(prepared.folders)?
         };
         let ContainerRecord { id, name, .. } = prepared.record;
         Ok(Begun {
@@ -104,6 +142,7 @@ impl Containers<'_> {
             name,
             warnings: prepared.warnings,
             session,
+            keeping,
         })
     }
 
@@ -165,6 +204,7 @@ impl Containers<'_> {
             name: record.name,
             warnings: Vec::new(),
             session,
+            keeping: Keeping::default(),
         })
     }
 

@@ -73,6 +73,36 @@ fn root_a_damaged_document_is_told_of_and_holds_up_nobody() {
 }
 
 #[test]
+fn root_an_empty_document_is_told_of_and_its_files_are_kept() {
+    let env = busybox();
+    let id = env
+        .gantry(["run", "-d", "busybox", "sh", "-c", "echo mine >/kept"])
+        .ok();
+    env.gantry(["wait", &id]).ok();
+    let path = document(&env, &id);
+    fs::write(&path, "").unwrap();
+    // Long enough ago for a sweep of what killed commands left.
+    let folder = path.parent().unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for folder in [folder, &env.run_root().join("containers").join(&id)] {
+        if let Ok(folder) = fs::File::open(folder) {
+            folder.set_modified(old).unwrap();
+        }
+    }
+    let listed = env.gantry(["ps", "-a"]);
+    assert!(
+        listed.stderr.contains("it is empty") && listed.stderr.contains(&id[..12]),
+        "{listed:?}"
+    );
+    env.gantry(["system", "prune", "-af"]).ok();
+    let kept = fs::read_to_string(folder.join("upper/kept"));
+    assert_eq!(kept.unwrap(), "mine\n");
+    env.gantry(["rm", "-f", &id]).ok();
+    assert!(!folder.exists());
+    assert_eq!(env.gantry(["ps", "-a"]).stderr, "");
+}
+
+#[test]
 fn root_a_running_container_with_a_damaged_document_can_be_removed() {
     let env = busybox();
     let id = env.gantry(["run", "-d", "busybox", "sleep", "1000"]).ok();

@@ -74,6 +74,36 @@ fn root_a_container_on_a_full_disk_is_told_of_and_can_be_removed() {
 }
 
 #[test]
+fn root_a_container_that_fills_the_disk_at_once_is_seen_to_run() {
+    let env = busybox();
+    let script = "mkdir \"$WORK/small\" \"$WORK/out\"
+        mount -t tmpfs -o size=6m small \"$WORK/small\" || exit 9
+        g() { \"$G\" --root \"$WORK/small\" \"$@\"; }
+        g import \"$IMAGE\" bb >/dev/null || exit 7
+        g run -d --name filler -v \"$WORK/out:/out\" bb sh -c '
+            dd if=/dev/zero of=/big bs=4k 2>/dev/null; touch /out/full; exec sleep 1000'
+        i=0; until [ -e \"$WORK/out/full\" ] || [ $i = 600 ]; do i=$((i+1)); sleep 0.1; done
+        g ps --format '{{.Names}} {{.State}}'
+        g rm -f filler || exit 6
+        g ps -aq";
+    let (code, said) = shell(&env, script);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("\nfiller running\n"), "{said}");
+}
+
+#[test]
+fn root_a_created_container_has_room_for_its_state() {
+    let env = busybox();
+    let id = env.gantry(["create", "busybox", "true"]).ok();
+    let state = env.root().join("containers").join(id).join("state.json");
+    assert!(state.metadata().unwrap().len() >= 4096);
+    assert_eq!(
+        env.gantry(["ps", "-a", "--format", "{{.State}}"]).ok(),
+        "created"
+    );
+}
+
+#[test]
 fn root_a_terminal_is_shown_nothing_that_it_obeys() {
     let env = busybox();
     let evil = "x=\u{1b}[31mred\u{7}";

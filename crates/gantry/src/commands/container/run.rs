@@ -3,6 +3,7 @@
 use clap::Args;
 use gantry_engine::containers::{Begun, StartOptions};
 use gantry_model::ContainerSpec;
+use gantry_supervisor::protocol::chain;
 
 use super::foreground::{Foreground, Wishes};
 use super::making::{self, CidFile};
@@ -49,6 +50,7 @@ pub(crate) fn run(context: &Context, args: RunArgs) -> Outcome {
         id,
         warnings,
         mut session,
+        keeping,
         ..
     } = begun;
     for warning in &warnings {
@@ -56,8 +58,15 @@ pub(crate) fn run(context: &Context, args: RunArgs) -> Outcome {
     }
     file.map(|file| file.write(&id)).transpose()?;
     session.started()?;
-    match foreground {
-        Some(foreground) => foreground.carry(&mut session),
+    let carried = foreground.map(|foreground| foreground.carry(&mut session));
+    // It runs, or ran: that it may be lost is no reason to say otherwise.
+    if let Err(error) = keeping.finish() {
+        context
+            .ui
+            .warning(&format!("container {}: {}", id.short(), chain(&error)));
+    }
+    match carried {
+        Some(outcome) => outcome,
         None => {
             context.ui.line(id.as_str())?;
             Ok(Exit::SUCCESS)
