@@ -2,7 +2,8 @@
 
 mod fields;
 
-use self::fields::{Fields, split_csv};
+use self::fields::Fields;
+pub use self::fields::split_csv;
 use crate::id::check_name;
 use crate::quantity::parse_bytes;
 use serde::{Deserialize, Serialize};

@@ -214,6 +214,14 @@ impl Failure {
         self
     }
 
+    /// What failed, where it was not said already.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Fault(report) => &report.message,
+            _ => "",
+        }
+    }
+
     /// The kind of the failure, where it has one.
     pub(crate) fn kind(&self) -> Option<FaultKind> {
         match self {

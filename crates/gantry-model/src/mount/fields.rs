@@ -225,8 +225,9 @@ fn relative(path: &str) -> Result<String, ()> {
     if inside { Ok(path.to_owned()) } else { Err(()) }
 }
 
-/// The fields of a line, quoted ones as they are.
-pub(super) fn split_csv(text: &str) -> Vec<String> {
+/// The fields of a comma-separated line (RFC 4180); what is quoted stays together.
+#[must_use]
+pub fn split_csv(text: &str) -> Vec<String> {
     let mut out = vec![String::new()];
     let mut quoted = false;
     let mut chars = text.chars().peekable();

@@ -49,6 +49,7 @@ mod live;
 mod logs;
 mod mounts;
 mod network;
+mod outputs;
 mod parity;
 mod programs;
 mod rootless;

@@ -6,10 +6,11 @@ use std::fs;
 use std::io::{self, BufReader, BufWriter, PipeReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gantry_model::Digest;
 use gantry_store::pack;
+use gantry_store::tar::Writer;
 use gantry_store::unpack::{self, Owners};
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
@@ -31,23 +32,34 @@ pub enum FolderMode {
 }
 
 impl Images<'_> {
-    /// Writes the files that these layers make together, base first, as one tar; with `time`, in
-    /// seconds since 1970, all of that time.
+    /// Writes the files of several root file systems as one tar: of each the folder it has in the
+    /// archive (none without a name) and its layers, base first. With `time`, in seconds since
+    /// 1970, all of them are of that time.
     ///
     /// # Errors
     /// The store's, and when the archive cannot be written.
     pub fn files_to_archive(
         &self,
-        layers: &[Digest],
+        roots: &[(PathBuf, &[Digest])],
         time: Option<i64>,
         out: &mut (dyn Write + Send),
     ) -> Result<(), ImageError> {
-        let Some(time) = time else {
+        if let ([(folder, layers)], None) = (roots, time)
+            && folder.as_os_str().is_empty()
+        {
             return self.pack_files(layers, out);
-        };
-        self.packed(layers, |archive| {
-            retime::rewrite(archive, out, Times::All(time)).map(|_| ())
-        })
+        }
+        let failed = ImageError::stream("write an archive");
+        let times = time.map_or(Times::Kept, Times::All);
+        let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, out));
+        for (folder, layers) in roots {
+            self.packed(layers, |archive| {
+                let folder = folder.as_os_str().as_bytes();
+                retime::copy(archive, &mut writer, times, folder).map(drop)
+            })?;
+        }
+        let finished = writer.finish().map_err(io::Error::other);
+        finished.and_then(|mut out| out.flush()).map_err(failed)
     }
 
     /// Writes the files that these layers make together, base first, into a folder, which is made.
@@ -127,10 +139,10 @@ impl Images<'_> {
         let root = view::image_root(lowers).map_err(failed)?;
         let mut out = BufWriter::with_capacity(BUFFER, out);
         let Some(root) = root else {
-            return gantry_store::tar::Writer::new(out)
-                .finish()
+            let finished = Writer::new(out).finish().map_err(io::Error::other);
+            return finished
                 .map(drop)
-                .map_err(|error| ImageError::stream("write an archive")(io::Error::other(error)));
+                .map_err(ImageError::stream("write an archive"));
         };
         let packed = pack::directory(root.as_fd(), &mut out, pack::Options::default());
         packed.map_err(|source| ImageError::Pack {

@@ -4,31 +4,32 @@ use std::collections::HashSet;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use gantry_model::Digest;
-use gantry_store::tar::{Reader, Timestamp, Writer};
+use gantry_store::tar::{EntryKind, Reader, Timestamp, Writer};
 use gantry_store::{Limits, Record, UnpackOptions};
 
-use super::{ExportPart, parse};
-use crate::images::{ImageError, Images, document};
+use crate::images::{ImageError, Images};
 
 /// Records of layers that were brought to a time: layer and time → layer.
 const KIND: &str = "layer-of-time";
 const BUFFER: usize = 256 << 10;
 
 impl Images<'_> {
-    /// The same image with no file of its own layers newer than `epoch`, in seconds since 1970.
-    /// Layers of the base image stay as they are.
+    /// The same layers, base first, with no file newer than `epoch`, in seconds since 1970. The
+    /// first `base` of them, which are those of a base image, stay as they are.
     ///
     /// # Errors
     /// The store's.
-    pub fn retimed(&self, part: &ExportPart, epoch: i64) -> Result<ExportPart, ImageError> {
-        let mut config = parse(&part.config)?;
-        for diff_id in config.rootfs.diff_ids.iter_mut().skip(part.base) {
+    pub fn retimed(
+        &self,
+        layers: &[Digest],
+        base: usize,
+        epoch: i64,
+    ) -> Result<Vec<Digest>, ImageError> {
+        let mut retimed = layers.to_vec();
+        for diff_id in retimed.iter_mut().skip(base) {
             *diff_id = self.layer_of_time(diff_id, epoch)?;
         }
-        Ok(ExportPart {
-            config: document::json(&config),
-            ..part.clone()
-        })
+        Ok(retimed)
     }
 
     fn layer_of_time(&self, diff_id: &Digest, epoch: i64) -> Result<Digest, ImageError> {
@@ -94,25 +95,45 @@ pub(super) fn rewrite(
     out: impl Write,
     times: Times,
 ) -> io::Result<HashSet<Vec<u8>>> {
+    let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, out));
+    let paths = copy(tar, &mut writer, times, b"")?;
+    writer.finish().map_err(io::Error::other)?.flush()?;
+    Ok(paths)
+}
+
+/// Copies the entries of an archive with other times, into a folder of the other archive.
+pub(super) fn copy<W: Write>(
+    tar: impl Read,
+    writer: &mut Writer<W>,
+    times: Times,
+    folder: &[u8],
+) -> io::Result<HashSet<Vec<u8>>> {
     let at = |seconds| Timestamp {
         seconds,
         nanoseconds: 0,
     };
+    let inside = |path: &mut Vec<u8>| {
+        if !folder.is_empty() {
+            *path = [folder, b"/", path].concat();
+        }
+    };
     let mut paths = HashSet::new();
     let mut reader = Reader::new(BufReader::with_capacity(BUFFER, tar), &no_limits());
-    let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, out));
     while let Some(mut entry) = reader.next_entry().map_err(io::Error::other)? {
         entry.mtime = match times {
             Times::Kept => entry.mtime,
             Times::AtMost(newest) => entry.mtime.min(at(newest)),
             Times::All(time) => at(time),
         };
+        inside(&mut entry.path);
+        if entry.kind == EntryKind::HardLink {
+            inside(&mut entry.link);
+        }
         writer
             .append(&entry, &mut reader)
             .map_err(io::Error::other)?;
         paths.insert(entry.path);
     }
     reader.drain().map_err(io::Error::other)?;
-    writer.finish().map_err(io::Error::other)?.flush()?;
     Ok(paths)
 }

@@ -1,16 +1,21 @@
 //! Builds an image.
 
 mod bases;
+mod deliver;
 mod explain;
 mod interrupt;
 mod lent;
+mod metadata;
+mod outputs;
 mod request;
 
 use clap::Args;
-use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Reporter, export};
-use gantry_model::{Digest, Event, EventType, Reference};
+use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Reporter};
+use gantry_engine::Engine;
 
 use self::bases::EngineBases;
+use self::deliver::{Delivered, Delivery};
+use self::outputs::{Output, Shorthands};
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
 use crate::flags::environment;
@@ -22,6 +27,9 @@ pub(crate) struct BuildArgs {
     /// Add a host-to-IP mapping for RUN (host:ip)
     #[arg(long)]
     pub(crate) add_host: Vec<String>,
+    /// Annotation of the image ([manifest:|index:|…]KEY=VALUE)
+    #[arg(long)]
+    pub(crate) annotation: Vec<String>,
     /// Set build arguments
     #[arg(long)]
     pub(crate) build_arg: Vec<String>,
@@ -44,15 +52,21 @@ pub(crate) struct BuildArgs {
     /// Set labels of the image
     #[arg(long)]
     pub(crate) label: Vec<String>,
-    /// Load the image into the store; it always is
-    #[arg(long, hide = true)]
+    /// Put the image into the store, beside other outputs
+    #[arg(long)]
     pub(crate) load: bool,
+    /// Write what was made, as JSON, to the file
+    #[arg(long)]
+    pub(crate) metadata_file: Option<String>,
     /// Network of RUN ("default", "none", "host")
     #[arg(long)]
     pub(crate) network: Option<String>,
     /// Run every step again
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Where the result goes ([PATH|-|type=TYPE[,KEY=VALUE…]])
+    #[arg(short, long)]
+    pub(crate) output: Vec<String>,
     /// Platform of the image
     #[arg(long)]
     pub(crate) platform: Option<String>,
@@ -62,6 +76,9 @@ pub(crate) struct BuildArgs {
     /// Look for newer base images
     #[arg(long)]
     pub(crate) pull: bool,
+    /// Upload the image, as --output=type=registry does
+    #[arg(long)]
+    pub(crate) push: bool,
     /// Print the image ID only
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -93,7 +110,16 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     let explain = explain::Format::choose(args.explain.as_deref(), mode)?;
     let request = request::translate(&args, context.proxies()?, &environment::caller)?;
     let tags = request::tags(&args.tag)?;
-    if let Some(path) = &args.iidfile {
+    let outputs = outputs::parse(
+        &args.output,
+        Shorthands {
+            push: args.push,
+            load: args.load,
+            annotations: &args.annotation,
+            tags: &tags,
+        },
+    )?;
+    for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
         forget(path)?;
     }
     let engine = context.engine()?;
@@ -110,7 +136,7 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     let display = BuildDisplay::new(mode, context.ui.color());
     let built = interrupt::guarded(&builder.cancellation, || {
         display.show(
-            || make(&builder, request, &tags, &display).map_err(Box::new),
+            || make(&builder, engine, request, &outputs, &display),
             Result::is_err,
         )
     })?;
@@ -118,36 +144,48 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         explain::show(context, explain, mode, &explanation)?;
     }
     match built {
-        Ok(id) => finish(context, &args, mode, &id),
-        Err(error) => Err(failure(context, *error)),
+        Ok(delivered) => finish(context, &args, mode, &delivered),
+        Err(Unmade::Build(error)) => Err(failure(context, *error)),
+        Err(Unmade::Delivery(failure)) => Err(failure),
     }
 }
 
-/// Builds and puts the image into the store.
-fn make(
-    builder: &Builder<'_>,
-    request: BuildRequest,
-    tags: &[Reference],
-    display: &BuildDisplay,
-) -> Result<Digest, BuildError> {
-    let reporter = Reporter::new(display);
-    let outcome = gantry_build::build(builder, &[request], &reporter)?;
-    let target = outcome.targets.first();
-    let (target, image) = target
-        .and_then(|target| Some((target, target.images.first()?)))
-        .expect("a request gives a target with an image");
-    export::image(&builder.store, target, image, tags, &reporter)
+/// Why there is no result.
+enum Unmade {
+    Build(Box<BuildError>),
+    Delivery(Failure),
 }
 
-fn finish(context: &Context, args: &BuildArgs, mode: Mode, id: &Digest) -> Outcome {
-    let id = id.to_string();
+/// Builds and delivers.
+fn make(
+    builder: &Builder<'_>,
+    engine: &Engine,
+    request: BuildRequest,
+    outputs: &[Output],
+    display: &BuildDisplay,
+) -> Result<Delivered, Unmade> {
+    let reporter = Reporter::new(display);
+    let epoch = request.build_args.get("SOURCE_DATE_EPOCH");
+    let epoch = epoch.and_then(|seconds| seconds.parse().ok());
+    let outcome = gantry_build::build(builder, &[request], &reporter)
+        .map_err(|error| Unmade::Build(Box::new(error)))?;
+    let delivery = Delivery {
+        engine,
+        target: &outcome.targets[0],
+        epoch,
+        reporter: &reporter,
+    };
+    delivery.all(outputs).map_err(Unmade::Delivery)
+}
+
+fn finish(context: &Context, args: &BuildArgs, mode: Mode, delivered: &Delivered) -> Outcome {
+    let id = delivered.id.map(|id| id.to_string()).unwrap_or_default();
     if let Some(path) = &args.iidfile {
         std::fs::write(path, &id).map_err(CommandError::file("write the image ID to", path))?;
     }
-    let engine = context.engine()?;
-    for name in &args.tag {
-        let event = Event::new(EventType::Image, "tag", id.as_str());
-        engine.tell(event.with("name", name.as_str()));
+    if let Some(path) = &args.metadata_file {
+        std::fs::write(path, metadata::text(delivered))
+            .map_err(CommandError::file("write the metadata to", path))?;
     }
     if mode == Mode::Quiet {
         context.ui.line(&id)?;

@@ -1,0 +1,272 @@
+//! Bringing what was built to where it was asked for.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use gantry_build::export;
+use gantry_build::progress::VertexId;
+use gantry_build::report::titled;
+use gantry_build::{BuiltImage, BuiltTarget, Reporter};
+use gantry_engine::Engine;
+use gantry_engine::images::{ArchiveKind, ExportPart, Exported, Images, LayerProgress, Transfer};
+use gantry_model::image::Descriptor;
+use gantry_model::{Digest, Event, EventType, Reference};
+
+use super::outputs::{FilesOutput, ImageOutput, LayoutOutput, Output, Place};
+use crate::failure::Failure;
+use crate::output::sink;
+
+/// What left.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Delivered {
+    /// The image's id, or the index's digest where there are several images.
+    pub(crate) id: Option<Digest>,
+    /// The id of the only image.
+    pub(crate) config: Option<Digest>,
+    /// The manifest or index, where one was made.
+    pub(crate) top: Option<Descriptor>,
+    /// The names of the image.
+    pub(crate) names: Vec<Reference>,
+}
+
+/// Delivers one target.
+pub(crate) struct Delivery<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) target: &'a BuiltTarget,
+    /// `SOURCE_DATE_EPOCH`, in seconds.
+    pub(crate) epoch: Option<i64>,
+    pub(crate) reporter: &'a Reporter<'a>,
+}
+
+impl Delivery<'_> {
+    /// Serves every output, in their order.
+    pub(crate) fn all(&self, outputs: &[Output]) -> Result<Delivered, Failure> {
+        let mut delivered = Delivered::default();
+        for output in outputs {
+            match output {
+                Output::Image(image) => self.image(image, &mut delivered)?,
+                Output::Layout(layout) => self.layout(layout, &mut delivered)?,
+                Output::Files(files) => self.files(files)?,
+                Output::Nothing => {}
+            }
+        }
+        Ok(delivered)
+    }
+
+    fn image(&self, output: &ImageOutput, delivered: &mut Delivered) -> Result<(), Failure> {
+        let parts = self.parts(output.rewrite_timestamp)?;
+        if output.store {
+            for image in &parts {
+                let store = self.engine.store()?;
+                let id = export::image(store, self.target, image, &output.names, self.reporter)?;
+                for name in &output.names {
+                    let event = Event::new(EventType::Image, "tag", id.to_string());
+                    self.engine.tell(event.with("name", name.familiar()));
+                }
+            }
+            delivered.stored(&parts, &output.names);
+        }
+        if output.push {
+            let exported = self.vertex("exporting to registry", |images, transfer| {
+                let (names, by_digest) = (&output.names, output.by_digest);
+                let parts = leaving(&parts);
+                Ok(images.export_to_registry(&parts, &output.form, names, by_digest, transfer)?)
+            })?;
+            delivered.left(exported, &output.names);
+        }
+        Ok(())
+    }
+
+    fn layout(&self, output: &LayoutOutput, delivered: &mut Delivered) -> Result<(), Failure> {
+        let parts = leaving(&self.parts(output.rewrite_timestamp)?);
+        let LayoutOutput {
+            names, kind, form, ..
+        } = output;
+        let name = match kind {
+            ArchiveKind::Docker => "exporting to docker image format",
+            ArchiveKind::Oci => "exporting to oci image format",
+        };
+        let exported = self.vertex(name, |images, transfer| match &output.place {
+            Place::Path(folder) if !output.tar => {
+                Ok(images.export_to_folder(&parts, form, names, folder, transfer)?)
+            }
+            place => to(place, |out| {
+                Ok(images.export_to_archive(&parts, form, names, *kind, out, transfer)?)
+            }),
+        })?;
+        delivered.left(exported, names);
+        Ok(())
+    }
+
+    fn files(&self, output: &FilesOutput) -> Result<(), Failure> {
+        let images = &self.target.images;
+        let split = output.split.unwrap_or(self.target.multi_platform);
+        if !split && images.len() > 1 {
+            return Err(Failure::invalid(
+                "platform-split=false is for one platform: the files of several would mix",
+            ));
+        }
+        let epoch = self.epoch;
+        if let (true, Place::Path(folder)) = (!output.tar, &output.place) {
+            return self.vertex("exporting to client directory", |engine, _| {
+                for image in images {
+                    let folder = if split {
+                        folder.join(platform_folder(image))
+                    } else {
+                        folder.clone()
+                    };
+                    engine.files_to_folder(image.layers(), epoch, &folder, output.mode)?;
+                }
+                Ok(())
+            });
+        }
+        self.vertex("exporting to client tarball", |engine, _| {
+            to(&output.place, |out| {
+                let parts: Vec<(PathBuf, &[Digest])> = images
+                    .iter()
+                    .map(|image| {
+                        let prefix = if split {
+                            platform_folder(image)
+                        } else {
+                            PathBuf::new()
+                        };
+                        (prefix, image.layers())
+                    })
+                    .collect();
+                Ok(engine.files_to_archive(&parts, epoch, out)?)
+            })
+        })
+    }
+
+    /// The images as they leave, none of their files newer than the time of the build where that
+    /// was asked for.
+    fn parts(&self, rewrite_timestamp: bool) -> Result<Vec<BuiltImage>, Failure> {
+        let images = &self.target.images;
+        let Some(epoch) = self.epoch.filter(|_| rewrite_timestamp) else {
+            if rewrite_timestamp {
+                let text = "rewrite-timestamp changes nothing without SOURCE_DATE_EPOCH";
+                self.reporter.warning(text, None);
+            }
+            return Ok(images.clone());
+        };
+        let vertex = self.begin("rewriting layers with source-date-epoch");
+        let rewrite = |image: &BuiltImage| -> Result<BuiltImage, Failure> {
+            let layers = image.layers();
+            let layers = self
+                .engine
+                .images()
+                .retimed(layers, image.base_layers, epoch)?;
+            let mut image = image.clone();
+            image.config.rootfs.diff_ids = layers;
+            Ok(image)
+        };
+        self.end(vertex, images.iter().map(rewrite).collect())
+    }
+
+    /// Does something that people can watch.
+    fn vertex<T>(
+        &self,
+        name: &str,
+        work: impl FnOnce(Images<'_>, &dyn Transfer) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let vertex = self.begin(name);
+        let watched = Watched {
+            reporter: self.reporter,
+            vertex,
+        };
+        self.end(vertex, work(self.engine.images(), &watched))
+    }
+
+    fn begin(&self, name: &str) -> VertexId {
+        self.reporter
+            .begin(&titled(self.target.title.as_deref(), name))
+    }
+
+    fn end<T>(&self, vertex: VertexId, done: Result<T, Failure>) -> Result<T, Failure> {
+        match &done {
+            Ok(_) => self.reporter.done(vertex),
+            Err(failure) => self.reporter.failed(vertex, failure.message()),
+        }
+        done
+    }
+}
+
+/// Writes an archive to its place.
+fn to<T>(
+    place: &Place,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut result = None;
+    let keep = |out: &mut (dyn Write + Send)| {
+        result = Some(write(out)?);
+        Ok(())
+    };
+    match place {
+        Place::Stdout => sink::to_stdout(keep)?,
+        Place::Path(path) => sink::to_file(&path.to_string_lossy(), keep)?,
+    }
+    Ok(result.expect("what was written gave a result"))
+}
+
+/// `linux_amd64`, as buildx names the folder of a platform.
+fn platform_folder(image: &BuiltImage) -> PathBuf {
+    Path::new(&image.platform.to_string().replace('/', "_")).to_owned()
+}
+
+fn leaving(images: &[BuiltImage]) -> Vec<ExportPart> {
+    let part = |image: &BuiltImage| ExportPart {
+        config: image.config_bytes(),
+        base: image.base_layers,
+        attestations: Vec::new(),
+    };
+    images.iter().map(part).collect()
+}
+
+impl Delivered {
+    fn stored(&mut self, images: &[BuiltImage], names: &[Reference]) {
+        if let [only] = images {
+            self.config = Some(only.id());
+            self.id = self.config;
+        }
+        self.names = names.to_vec();
+    }
+
+    fn left(&mut self, exported: Exported, names: &[Reference]) {
+        if self.id.is_none() {
+            self.config = match exported.configs[..] {
+                [only] => Some(only),
+                _ => None,
+            };
+            self.id = self.config.or(Some(exported.top.digest));
+        }
+        self.top = Some(exported.top);
+        self.names = names.to_vec();
+    }
+}
+
+/// Shows what becomes of layers as parts of a vertex.
+struct Watched<'a> {
+    reporter: &'a Reporter<'a>,
+    vertex: VertexId,
+}
+
+impl Transfer for Watched<'_> {
+    fn layer(&self, progress: LayerProgress) {
+        let LayerProgress {
+            id,
+            phase,
+            current,
+            total,
+        } = progress;
+        if phase == gantry_engine::images::LayerPhase::Waiting {
+            return;
+        }
+        let name = format!("layer {id}");
+        self.reporter
+            .bytes(self.vertex, &name, current, total, phase.is_final());
+    }
+
+    fn warning(&self, text: &str) {
+        self.reporter.warning(text, None);
+    }
+}

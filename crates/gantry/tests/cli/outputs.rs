@@ -1,0 +1,251 @@
+//! `gantry build --output`, `--push`: what leaves a build, read by others.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use gantry_testkit::{Answer, Peers, TestEnv, TestRegistry};
+
+use serde_json::Value;
+
+use crate::GANTRY;
+
+in_both_modes! {
+    one_build_has_several_outputs,
+}
+
+fn build(env: &TestEnv, flags: &[&str]) -> Answer {
+    let mut args = vec!["build", "--progress=plain"];
+    args.extend(flags);
+    args.push("ctx");
+    env.gantry(args)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The manifest of the only image of a layout in a folder.
+fn manifest(layout: &Path) -> Value {
+    let index = json(&layout.join("index.json"));
+    let digest = index["manifests"][0]["digest"].as_str().unwrap();
+    json(&layout.join("blobs").join(digest.replace(':', "/")))
+}
+
+fn one_build_has_several_outputs(env: TestEnv) {
+    env.write("ctx/hello", "hello\n");
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox AS made\nRUN mkdir -p /o/sub && echo a > /o/sub/a && chmod 750 /o/sub \
+         && ln -s a /o/sub/link && rm -rf /o/none\nRUN echo b > /o/sub/b && rm /o/sub/a && echo a > /o/sub/a\n\
+         FROM scratch\nCOPY hello /\nCOPY --from=made /o /\n",
+    );
+    env.write("out/stays", "");
+    env.write("mirror/goes/away", "");
+    let built = build(
+        &env,
+        &[
+            "-q",
+            "-t",
+            "several:1",
+            "-o",
+            "out",
+            "-o",
+            "type=local,dest=mirror,mode=delete",
+            "--output=type=tar,dest=files.tar",
+            "-o=type=oci,dest=zstd.tar,compression=zstd,compression-level=7",
+            "-o=type=oci,tar=false,dest=layout,compression=estargz,annotation.who=me",
+            "-o=type=docker,dest=docker.tar",
+            "--load",
+            "--iidfile=id",
+            "--metadata-file=metadata.json",
+        ],
+    );
+    let id = built.ok();
+    let at = |name: &str| env.work().join(name);
+    assert_eq!(std::fs::read_to_string(at("id")).unwrap(), id);
+    let inspected = env.gantry(["image", "inspect", "several:1", "-f", "{{.Id}}"]);
+    assert_eq!(inspected.ok(), id);
+    for folder in ["out", "mirror"] {
+        let read = |name: &str| std::fs::read_to_string(at(folder).join(name)).unwrap();
+        assert_eq!((&*read("hello"), &*read("sub/link")), ("hello\n", "a\n"));
+        let sub = std::fs::metadata(at(folder).join("sub")).unwrap();
+        assert_eq!(sub.permissions().mode() & 0o7777, 0o750);
+        assert_eq!(sub.uid(), std::fs::metadata(env.work()).unwrap().uid());
+    }
+    assert!(at("out/stays").exists() && !at("mirror/goes").exists());
+    let listed = Command::new("tar")
+        .arg("tf")
+        .arg(at("files.tar"))
+        .output()
+        .unwrap();
+    let listed: BTreeSet<String> = String::from_utf8(listed.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| line.trim_start_matches("./").to_owned())
+        .filter(|line| !line.is_empty())
+        .collect();
+    let want = ["hello", "sub/", "sub/a", "sub/b", "sub/link"];
+    assert!(listed.iter().eq(want.iter()), "{listed:?}");
+    // Others read them, and it is the same image.
+    let peers = Peers::beside(&env);
+    for source in [
+        "oci-archive:zstd.tar:1",
+        "docker-archive:docker.tar",
+        "oci:layout",
+    ] {
+        let _quiet = peers.skopeo(&[
+            "copy",
+            "--quiet",
+            source,
+            &format!("dir:{}", at("copied").display()),
+        ]);
+        let copied = json(&at("copied/manifest.json"));
+        assert_eq!(copied["layers"].as_array().unwrap().len(), 2, "{source}");
+        std::fs::remove_dir_all(at("copied")).unwrap();
+    }
+    let metadata = json(&at("metadata.json"));
+    assert_eq!(metadata["containerimage.config.digest"], id.as_str());
+    assert_eq!(metadata["image.name"], "docker.io/library/several:1");
+    let estargz = manifest(&at("layout"));
+    assert_eq!(estargz["annotations"]["who"], "me");
+    let layer = &estargz["layers"][0]["annotations"];
+    assert!(
+        layer["containerd.io/snapshot/stargz/toc.digest"].is_string(),
+        "{estargz}"
+    );
+    // And so do we.
+    for archive in ["zstd.tar", "docker.tar"] {
+        let loaded = env.gantry(["load", "-q", "-i", archive]).ok();
+        assert!(loaded.contains("several:1"), "{loaded}");
+    }
+    let inspected = env.gantry(["image", "inspect", "several:1", "-f", "{{.Id}}"]);
+    assert_eq!(inspected.ok(), id);
+    // Nothing is left but the cache where nothing is wanted.
+    let none = build(&env, &["-q", "-o", "type=cacheonly", "--target=made"]);
+    assert_eq!(none.ok(), "");
+    let refused = build(&env, &["-o", "type=oci,dest=x,colour=red"]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("colour"), "{}", refused.stderr);
+}
+
+#[test]
+fn root_reproducible_builds_give_the_same_digest_anywhere() {
+    let env = crate::busybox();
+    env.write("ctx/hello", "hello\n");
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox\nCOPY hello /copied/\nENV A=b\nRUN echo made > /made && mkdir /new\nWORKDIR /w\n",
+    );
+    // The same base on another machine.
+    let other = TestEnv::new(GANTRY);
+    env.gantry(["save", "-o", "base.tar", "busybox"]).ok();
+    let base = env.work().join("base.tar");
+    other
+        .gantry(["load", "-q", "-i", base.to_str().unwrap()])
+        .ok();
+    for name in ["hello", "Dockerfile"] {
+        let name = format!("ctx/{name}");
+        other.write(&name, std::fs::read(env.work().join(&name)).unwrap());
+    }
+    let flags = [
+        "--build-arg=SOURCE_DATE_EPOCH=1700000000",
+        "-o=type=oci,tar=false,dest=layout,rewrite-timestamp=true",
+    ];
+    let digests = [&env, &other].map(|env| {
+        let built = build(env, &flags);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        let index = json(&env.work().join("layout/index.json"));
+        index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(digests[0], digests[1]);
+    // The base keeps its layer, and the new ones are not newer than they should be.
+    let layers = manifest(&env.work().join("layout"))["layers"].clone();
+    let top = layers.as_array().unwrap().last().unwrap()["digest"].clone();
+    let blob = env
+        .work()
+        .join("layout/blobs")
+        .join(top.as_str().unwrap().replace(':', "/"));
+    let listed = Command::new("tar")
+        .args(["--full-time", "--utc", "-tvzf"])
+        .arg(blob)
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("2023-11-14 22:13:20"), "{listed}");
+}
+
+#[test]
+fn root_a_build_is_pushed_in_the_form_that_was_asked_for() {
+    let env = crate::busybox();
+    let registry = TestRegistry::start();
+    let at = registry.address();
+    env.write("ctx/hello", "hello\n");
+    env.write("ctx/Dockerfile", "FROM busybox\nCOPY hello /\n");
+    let name = format!("{at}/pushed:1");
+    let metadata = env.work().join("metadata.json");
+    let push = |flags: &[&str]| {
+        let mut all = vec!["-t", &name, "--metadata-file=metadata.json"];
+        all.extend(flags);
+        let built = build(&env, &all);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        json(&metadata)
+    };
+    let peers = Peers::beside(&env);
+    let raw = |name: &str| -> Value {
+        let source = format!("docker://{name}");
+        let text = peers.skopeo(&["inspect", "--raw", "--tls-verify=false", &source]);
+        serde_json::from_str(&text).unwrap()
+    };
+    let first = push(&["--push", "--annotation", "manifest:org.x=y"]);
+    let found = raw(&name);
+    assert_eq!(
+        found["mediaType"],
+        "application/vnd.oci.image.manifest.v1+json"
+    );
+    assert_eq!(found["annotations"]["org.x"], "y");
+    assert_eq!(
+        found["config"]["digest"],
+        first["containerimage.config.digest"]
+    );
+    // The same again is the same.
+    let again = push(&["--push", "--annotation", "manifest:org.x=y"]);
+    assert_eq!(
+        first["containerimage.digest"],
+        again["containerimage.digest"]
+    );
+    // By digest alone, in another form, its base too.
+    let other = format!("{at}/other");
+    let output = format!(
+        "-o=type=image,name={other},push=true,push-by-digest=true,store=false,compression=zstd,force-compression=true"
+    );
+    let built = build(&env, &["--metadata-file=metadata.json", &output]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let digest = json(&metadata)["containerimage.digest"].clone();
+    let found = raw(&format!("{other}@{}", digest.as_str().unwrap()));
+    for layer in found["layers"].as_array().unwrap() {
+        assert_eq!(
+            layer["mediaType"],
+            "application/vnd.oci.image.layer.v1.tar+zstd"
+        );
+    }
+    // A table of contents is part of the archive: the layers are others then, the files not.
+    let lazy = push(&["--output=type=registry,compression=estargz,force-compression=true"]);
+    assert_eq!(
+        lazy["containerimage.config.digest"],
+        first["containerimage.config.digest"]
+    );
+    env.gantry(["rmi", "-f", &name]).ok();
+    env.gantry(["pull", "-q", &name]).ok();
+    assert_eq!(
+        env.gantry(["run", "--rm", &name, "cat", "/hello"]).ok(),
+        "hello"
+    );
+    let index = build(&env, &["-t", &name, "--push", "--annotation=index:a=b"]);
+    assert!(
+        index.stderr.contains("index annotations"),
+        "{}",
+        index.stderr
+    );
+}
