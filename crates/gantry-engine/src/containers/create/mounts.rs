@@ -131,11 +131,15 @@ impl Attempt<'_> {
             }
             MountSource::Image { image, subpath } => {
                 let (image_id, config) =
-                    self.containers.image(image).map_err(|error| match error {
-                        // Not the image of the container: a pull of that one would not help.
-                        ContainerError::NoImage { name } => ContainerError::NoMountedImage { name },
-                        other => other,
-                    })?;
+                    self.containers
+                        .image(image, None)
+                        .map_err(|error| match error {
+                            // Not the image of the container: a pull of that one would not help.
+                            ContainerError::NoImage { name } => {
+                                ContainerError::NoMountedImage { name }
+                            }
+                            other => other,
+                        })?;
                 ResolvedMountKind::Image {
                     image: image.clone(),
                     image_id,
