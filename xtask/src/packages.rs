@@ -14,7 +14,7 @@ pub(crate) struct Needed {
 }
 
 /// The peers and tools of the test suite.
-pub(crate) const FOR_TESTS: [Needed; 16] = [
+pub(crate) const FOR_TESTS: [Needed; 20] = [
     Needed {
         program: "busybox",
         package: "busybox-static",
@@ -78,6 +78,22 @@ pub(crate) const FOR_TESTS: [Needed; 16] = [
     Needed {
         program: "cc",
         package: "build-essential",
+    },
+    Needed {
+        program: "git",
+        package: "git",
+    },
+    Needed {
+        program: "bzip2",
+        package: "bzip2",
+    },
+    Needed {
+        program: "xz",
+        package: "xz-utils",
+    },
+    Needed {
+        program: "zstd",
+        package: "zstd",
     },
 ];
 

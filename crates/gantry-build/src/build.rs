@@ -14,6 +14,7 @@ use crate::frontend::{self, Loaded};
 use crate::graph::{Graph, NodeId, Operation};
 use crate::lower::{self, Lowered, Settings, Subject};
 use crate::outcome::{BuiltImage, BuiltTarget, Outcome};
+use crate::remote::Remote;
 use crate::report::Reporter;
 use crate::request::{BuildRequest, Builder};
 use crate::run_folder;
@@ -39,7 +40,13 @@ pub fn build(
 ) -> Result<Outcome, BuildError> {
     // What a killed build left is in nobody's way: the next one or a prune tries again.
     drop(run_folder::sweep(&builder.run_root));
+    let stop = Stop::new(builder.cancellation.clone()).map_err(|source| BuildError::Io {
+        action: "make",
+        path: PathBuf::from("an eventfd"),
+        source,
+    })?;
     let orders = orders(requests)?;
+    let setting = setting(builder, &orders, &stop)?;
     let files = orders
         .iter()
         .map(|order| frontend::load(order.request, order.title, reporter))
@@ -49,15 +56,9 @@ pub fn build(
     let sources = Sources::new(builder.bases, reporter);
     let (graph, lowered) = lower::lower(&subjects, &sources)?;
     warn(&lowered, reporter);
-    let setting = setting(builder, &orders)?;
     let targets: Vec<NodeId> = lowered.iter().map(|lowered| lowered.target).collect();
     let needed = needed_contexts(&graph, &targets);
     let open = contexts.open(&needed, &setting, reporter)?;
-    let stop = Stop::new(builder.cancellation.clone()).map_err(|source| BuildError::Io {
-        action: "make",
-        path: PathBuf::from("an eventfd"),
-        source,
-    })?;
     let mut solver = Solver::new(&setting, &graph, reporter, stop, &contexts, open);
     let solved = solver.solve(&targets);
     let project = solve::project(requests);
@@ -180,7 +181,11 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
     }
 }
 
-fn setting(builder: &Builder<'_>, orders: &[Order<'_>]) -> Result<Setting, BuildError> {
+fn setting(
+    builder: &Builder<'_>,
+    orders: &[Order<'_>],
+    stop: &Stop,
+) -> Result<Setting, BuildError> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let origin = |order: &Order<'_>| Origin {
         epoch: order.epoch.map(|seconds| (seconds, 0)),
@@ -198,6 +203,7 @@ fn setting(builder: &Builder<'_>, orders: &[Order<'_>]) -> Result<Setting, Build
         syncing: Syncing::new(builder.store.clone()),
         parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),
         threads,
+        remote: Remote::new(&builder.store, &builder.run_root, &builder.outside, stop),
         origins: orders.iter().map(origin).collect(),
         bridge_used: AtomicBool::new(false),
     })

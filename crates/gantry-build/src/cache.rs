@@ -22,7 +22,7 @@ use crate::run_folder::folder;
 
 pub(crate) use entry::Entry;
 pub(crate) use keys::{key_of_definition, key_of_files};
-pub(crate) use locks::wait_for_lock;
+pub(crate) use locks::{KeyLock, wait_for_lock};
 
 /// Records of steps: key → [`Entry`].
 pub(crate) const STEP: &str = "build-entry";

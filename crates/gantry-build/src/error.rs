@@ -223,6 +223,18 @@ pub enum StepError {
         /// Where: a file of a layer, or a part of the configuration.
         place: String,
     },
+    /// Something outside of this machine cannot be had.
+    #[error("cannot fetch {address}: {reason}")]
+    Fetch {
+        /// What, without the password that may stand in it.
+        address: String,
+        /// Why.
+        reason: String,
+        /// What sort of failure it is.
+        kind: FaultKind,
+        /// What to do.
+        hints: Vec<String>,
+    },
     /// An archive is wrong, or more than is accepted.
     #[error("cannot unpack {}", path.display())]
     Unpack {
@@ -314,7 +326,7 @@ impl Fault for StepError {
                 _ => FaultKind::Internal,
             },
             Self::Store(error) => error.kind(),
-            Self::Start { kind, .. } => *kind,
+            Self::Start { kind, .. } | Self::Fetch { kind, .. } => *kind,
             Self::Unpack { source, .. } => source.kind(),
             Self::Archive { .. } => FaultKind::Corrupt,
             Self::Mount(_) | Self::Pack(_) | Self::Canceled => FaultKind::Internal,
@@ -339,7 +351,7 @@ impl Fault for StepError {
             }
             Self::Store(error) => error.hints(),
             Self::Unpack { source, .. } => source.hints(),
-            Self::Start { hints, .. } => hints.clone(),
+            Self::Start { hints, .. } | Self::Fetch { hints, .. } => hints.clone(),
             Self::NotLent { flag, .. } => vec![format!("give it with {flag}")],
             Self::Leaked { .. } => vec![
                 "keep it out of the layer: read it where it is mounted, and write no file with it"

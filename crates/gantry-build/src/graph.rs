@@ -29,10 +29,13 @@ pub(crate) enum Operation {
     Image(ImageSource),
     /// A build context. No root file system, only something to copy from.
     Context(ContextId),
+    /// A file over HTTP, as a root file system with nothing else in it.
+    Http(HttpSource),
+    /// The files of a commit.
+    Git(GitSource),
     /// `RUN`. Input 0 is the root file system; the others are what its bind mounts show.
     Run(Box<RunOperation>),
-    /// `COPY` and `ADD`. Input 0 is the root file system, input 1, where there is one, what is
-    /// copied from.
+    /// `COPY` and `ADD`. Input 0 is the root file system; what is copied from comes after it.
     File(Box<FileOperation>),
     /// `WORKDIR`. Input 0 is the root file system.
     MakeDirectory(MakeDirectory),
@@ -45,6 +48,32 @@ pub(crate) struct ImageSource {
     pub(crate) reference: String,
     /// Its layers by diff ID, base first.
     pub(crate) layers: Vec<Digest>,
+}
+
+/// A file over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpSource {
+    /// Its address.
+    pub(crate) url: String,
+    /// What the file is called: one name.
+    pub(crate) name: String,
+    /// What its digest must be.
+    pub(crate) checksum: Option<Digest>,
+}
+
+/// A commit of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GitSource {
+    /// What git is given.
+    pub(crate) remote: String,
+    /// Branch, tag, commit or full name of a reference; the default branch without.
+    pub(crate) reference: Option<String>,
+    /// What the commit must be, or begin with.
+    pub(crate) commit: Option<String>,
+    /// Whether the repository stays beside the files.
+    pub(crate) keep_git_dir: bool,
+    /// Whether submodules are fetched.
+    pub(crate) submodules: bool,
 }
 
 /// A process that is run.
@@ -169,6 +198,17 @@ pub(crate) enum CacheSharing {
     Locked,
 }
 
+impl FileSource {
+    /// The input that it is in; `None` for what needs none.
+    pub(crate) fn input(&self) -> Option<usize> {
+        match self {
+            Self::Path(_) | Self::Exact(_) => Some(1),
+            Self::Fetched { input, .. } => Some(*input),
+            Self::Inline { .. } => None,
+        }
+    }
+}
+
 /// Files that are laid into a root file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileOperation {
@@ -180,7 +220,7 @@ pub(crate) struct FileOperation {
     pub(crate) owner: Option<String>,
     /// `--chmod` as written.
     pub(crate) mode: Option<String>,
-    /// Whether local archives are unpacked.
+    /// Whether archives of input 1 are unpacked.
     pub(crate) unpack: bool,
     /// `--exclude`.
     pub(crate) exclude: Vec<String>,
@@ -188,6 +228,17 @@ pub(crate) struct FileOperation {
     pub(crate) parents: bool,
     /// `--link`: the layer does not depend on what lies below it.
     pub(crate) link: bool,
+}
+
+impl FileOperation {
+    /// Nothing of input 1 is copied: what was fetched takes its place.
+    pub(crate) fn without_first_input(&mut self) {
+        for source in &mut self.sources {
+            if let FileSource::Fetched { input, .. } = source {
+                *input -= 1;
+            }
+        }
+    }
 }
 
 /// One thing that is copied.
@@ -199,6 +250,13 @@ pub(crate) enum FileSource {
     Exact(String),
     /// A file whose content stands in the Dockerfile.
     Inline { name: String, content: String },
+    /// A path in another input, which holds what was fetched.
+    Fetched {
+        input: usize,
+        path: String,
+        /// Whether an archive is unpacked.
+        unpack: bool,
+    },
 }
 
 /// A directory that must exist.

@@ -15,6 +15,7 @@
 //! | `contexts` | what is copied from that is neither stage nor image |
 //! | `lower` | Dockerfile → graph, configuration, history; pure |
 //! | `graph` | the operations, each named by the digest of its definition |
+//! | `remote` | files over HTTP and git repositories, fetched into layers |
 //! | `tree` | what is copied from: the context in place, or a stage; digests by `stat` |
 //! | `cache` | keys by content, records, one run of a step among all processes |
 //! | [`explain`] | why each step ran or did not |
@@ -38,6 +39,7 @@ mod frontend;
 mod graph;
 mod lower;
 mod ops;
+mod remote;
 mod run_folder;
 mod secrets;
 mod solve;
@@ -62,6 +64,7 @@ pub use error::{BuildError, StepError};
 pub use explain::Explanation;
 pub use outcome::{BuiltImage, BuiltTarget, Outcome};
 pub use progress::{Event, Progress};
+pub use remote::Outside;
 pub use report::Reporter;
 pub use request::{BuildRequest, Builder, DockerfileSource, RunNetwork};
 pub use run_folder::sweep;

@@ -3,6 +3,7 @@
 //! Pure but for the base images, which come through [`Images`]: the environment and the triggers
 //! of a base image decide what the instructions after `FROM` mean.
 
+mod add;
 mod display;
 mod healthcheck;
 mod history;
@@ -36,6 +37,7 @@ use crate::report::titled;
 use crate::request::RunNetwork;
 pub(crate) use scope::Globals;
 use stage::StageState;
+pub(crate) use steps::clean;
 
 /// What is lowered: a Dockerfile for one request and one platform.
 #[derive(Debug, Clone)]

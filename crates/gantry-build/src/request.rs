@@ -10,6 +10,7 @@ use gantry_store::Store;
 
 use crate::base::{BaseImages, PullPolicy};
 use crate::cancel::Cancellation;
+use crate::remote::Outside;
 use crate::secrets::SecretSource;
 
 /// Where and how builds work: the store, the two state folders, and what holds for all requests.
@@ -18,6 +19,8 @@ pub struct Builder<'a> {
     pub store: Store,
     /// Base images.
     pub bases: &'a dyn BaseImages,
+    /// How what is not on this machine is reached.
+    pub outside: Outside,
     /// `$ROOT`: stat caches live below it.
     pub root: PathBuf,
     /// `$RUN`: locks of running steps live below it.

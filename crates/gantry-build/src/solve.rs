@@ -23,6 +23,7 @@ use crate::error::{BuildError, StepError};
 use crate::explain::Outcome;
 use crate::graph::{Graph, NodeId, Operation};
 use crate::progress::VertexId;
+use crate::remote::Remote;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
 use crate::secrets::leaks::Search;
@@ -49,6 +50,8 @@ pub(crate) struct Setting {
     pub(crate) parallelism: usize,
     /// Threads of one copy.
     pub(crate) threads: usize,
+    /// What comes from outside.
+    pub(crate) remote: Remote,
     /// What holds for the steps of each request.
     pub(crate) origins: Vec<Origin>,
     /// Whether a step was on the bridge.
@@ -215,15 +218,23 @@ impl<'s> Solver<'s> {
         &self.setting.origins[self.graph.node(node).label.request]
     }
 
-    /// The context that a node copies from.
-    fn copied_context(&self, node: NodeId) -> Option<ContextId> {
+    /// What the sources of a copy are.
+    fn copied(&self, node: NodeId) -> impl Iterator<Item = &Operation> {
         let node = self.graph.node(node);
-        let from = match node.operation {
-            Operation::File(_) => node.inputs.get(1)?,
-            _ => return None,
+        let sources = match node.operation {
+            Operation::File(_) => node.inputs.get(1..),
+            _ => None,
         };
-        match self.graph.node(*from).operation {
-            Operation::Context(context) => Some(context),
+        let sources = sources.unwrap_or_default().iter();
+        sources.map(|input| &self.graph.node(*input).operation)
+    }
+
+    /// The context that a node copies from, if it copies from nothing else: then it can be looked at
+    /// early.
+    fn copied_context(&self, node: NodeId) -> Option<ContextId> {
+        let mut copied = self.copied(node);
+        match (copied.next(), copied.next()) {
+            (Some(Operation::Context(context)), None) => Some(*context),
             _ => None,
         }
     }

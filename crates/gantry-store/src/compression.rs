@@ -1,13 +1,16 @@
 //! Streams that are compressed: gzip (any number of members), zstd, plain.
 //!
-//! [`Decoder`] decompresses in place. For layers a `Pipeline` does it in a thread of its own, which also
+//! [`Decoder`] decompresses in place; [`Bounded`] does that for archives, which may be bzip2 and xz as
+//! well. For layers a `Pipeline` does it in a thread of its own, which also
 //! verifies the compressed side, while the other end hashes, parses and writes.
 
+mod archive;
+
 use std::io::{self, BufRead, BufReader, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
+pub use archive::{Bounded, exceeded};
 use flate2::bufread::GzDecoder;
 use gantry_model::Digest;
 pub use gantry_model::media_type::Compression;
@@ -142,77 +145,6 @@ impl<R: Read> Read for Decoder<R> {
                 self.inner = Inner::Drained(input);
             }
         }
-    }
-}
-
-/// A decoder of a stream from outside: reading fails with [`exceeded`]'s error where it would give
-/// more than is accepted.
-pub struct Bounded<R: Read> {
-    decoder: Decoder<Counted<R>>,
-    compressed: Arc<AtomicU64>,
-    total: u64,
-    limits: Limits,
-}
-
-impl<R: Read> std::fmt::Debug for Bounded<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bounded")
-            .field("decoder", &self.decoder)
-            .field("total", &self.total)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Counts what is read.
-struct Counted<R> {
-    source: R,
-    count: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.count.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
-impl<R: Read> Bounded<R> {
-    /// A decoder of what `reader` gives, however it is compressed.
-    ///
-    /// # Errors
-    /// When the stream cannot be read.
-    pub fn new(reader: R, limits: &Limits) -> io::Result<Self> {
-        let compressed = Arc::new(AtomicU64::new(0));
-        let counted = Counted {
-            source: reader,
-            count: Arc::clone(&compressed),
-        };
-        Ok(Self {
-            decoder: Decoder::new(counted, None)?,
-            compressed,
-            total: 0,
-            limits: limits.clone(),
-        })
-    }
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.decoder.read(buffer)?;
-        self.total += count as u64;
-        let compressed = self.compressed.load(Ordering::Relaxed);
-        check_limits(self.total, compressed, &self.limits)?;
-        Ok(count)
-    }
-}
-
-/// The bound that a [`Bounded`] stream went over, if that is what failed, and its value.
-#[must_use]
-pub fn exceeded(error: &io::Error) -> Option<(Limit, u64)> {
-    match error.get_ref()?.downcast_ref()? {
-        StreamError::Limit { what, limit } => Some((*what, *limit)),
-        _ => None,
     }
 }
 

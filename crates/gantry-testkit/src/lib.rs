@@ -12,6 +12,7 @@ pub mod leftover;
 pub mod peers;
 pub mod registry;
 pub mod runner;
+pub mod web;
 
 pub use caller::Caller;
 pub use environment::{Answer, TestEnv};

@@ -42,7 +42,10 @@ pub(crate) fn key_of_files(
     for source in &operation.sources {
         match source {
             FileSource::Inline { name, content } => drop(fields.number(0).text(name).text(content)),
-            FileSource::Path(_) | FileSource::Exact(_) => {
+            FileSource::Path(_) | FileSource::Exact(_) | FileSource::Fetched { .. } => {
+                if let FileSource::Fetched { unpack, .. } = source {
+                    fields.number(2).flag(*unpack);
+                }
                 let matches = selected.next().map_or(&[][..], Vec::as_slice);
                 fields.number(1).number(matches.len() as u64);
                 for found in matches {

@@ -91,6 +91,18 @@ impl Operation {
                     fields.bytes(layer.as_bytes());
                 }
             }
+            Self::Http(http) => {
+                let checksum = http.checksum.map(|digest| digest.to_string());
+                fields.text("http").text(&http.url).text(&http.name);
+                fields.optional(checksum.as_deref());
+            }
+            Self::Git(git) => {
+                fields.text("git").text(&git.remote);
+                fields
+                    .optional(git.reference.as_deref())
+                    .optional(git.commit.as_deref());
+                fields.flag(git.keep_git_dir).flag(git.submodules);
+            }
             Self::Run(run) => describe_run(fields.text("run"), run),
             Self::File(file) => {
                 fields.text("file").number(file.sources.len() as u64);
@@ -101,6 +113,15 @@ impl Operation {
                         FileSource::Inline { name, content } => {
                             fields.number(1).text(name).text(content)
                         }
+                        FileSource::Fetched {
+                            input,
+                            path,
+                            unpack,
+                        } => fields
+                            .number(3)
+                            .number(*input as u64)
+                            .text(path)
+                            .flag(*unpack),
                     };
                 }
                 fields

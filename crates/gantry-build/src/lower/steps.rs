@@ -1,7 +1,7 @@
 //! Instructions that make a layer: `RUN`, `COPY`, `ADD`, `WORKDIR`.
 
 use gantry_dockerfile::argument::PROXY_ARGUMENTS;
-use gantry_dockerfile::ast::{self, Add, Copy, CopySource, Run, RunProgram};
+use gantry_dockerfile::ast::{self, Copy, CopySource, Run, RunProgram};
 use gantry_dockerfile::resolve::{SCRATCH, Source};
 use gantry_dockerfile::{Span, Word, mode, owner};
 
@@ -109,8 +109,9 @@ impl Lowering<'_> {
             Some(from) => Some(self.source_node(state, &from.value, from.span, place)?),
             None => None,
         };
+        let sources = ordered(&copy.sources);
         let operation = FileOperation {
-            sources: file_sources(&copy.sources),
+            sources: sources.iter().copied().map(file_source).collect(),
             destination: self.destination(state, &copy.destination, place)?,
             owner: checked_owner(copy.chown.as_ref(), place)?,
             mode: checked_mode(copy.chmod.as_ref(), place)?,
@@ -120,67 +121,30 @@ impl Lowering<'_> {
             link: copy.link,
         };
         let flag = if copy.parents { " --parents" } else { "" };
-        let text = file_history(&format!("COPY{flag}"), &operation, &copy.destination.value);
-        self.file(state, operation, from, text, place);
+        let keyword = format!("COPY{flag}");
+        let text = file_history(&keyword, &operation, &sources, &copy.destination.value);
+        self.file(state, operation, from, Vec::new(), text, place);
         Ok(())
     }
 
-    pub(super) fn add(
+    /// `COPY` and `ADD` once their flags are understood. `fetched` are the inputs from 2 on.
+    pub(super) fn file(
         &mut self,
         state: &mut StageState,
-        add: &Add,
-        place: &Place<'_>,
-    ) -> Result<(), Stop> {
-        for source in &add.sources {
-            if let CopySource::Path(path) = source
-                && let Some(what) = remote(&path.value)
-            {
-                return Err(
-                    place.unsupported(path.span, format!("ADD from {what} is not supported"))
-                );
-            }
-        }
-        if let Some(checksum) = &add.checksum {
-            return Err(place.unsupported(checksum.span, "ADD --checksum is not supported"));
-        }
-        if add.keep_git_dir.is_some() {
-            return Err(place.unsupported(
-                place.instruction.span,
-                "ADD --keep-git-dir is not supported",
-            ));
-        }
-        let operation = FileOperation {
-            sources: file_sources(&add.sources),
-            destination: self.destination(state, &add.destination, place)?,
-            owner: checked_owner(add.chown.as_ref(), place)?,
-            mode: checked_mode(add.chmod.as_ref(), place)?,
-            unpack: add.unpack.unwrap_or(true),
-            exclude: add.exclude.iter().map(|word| word.value.clone()).collect(),
-            parents: false,
-            link: add.link,
-        };
-        let text = file_history("ADD", &operation, &add.destination.value);
-        self.file(state, operation, None, text, place);
-        Ok(())
-    }
-
-    /// `COPY` and `ADD` once their flags are understood.
-    fn file(
-        &mut self,
-        state: &mut StageState,
-        operation: FileOperation,
+        mut operation: FileOperation,
         from: Option<NodeId>,
+        fetched: Vec<NodeId>,
         text: String,
         place: &Place<'_>,
     ) {
         let mut inputs = vec![state.rootfs];
-        if operation
-            .sources
-            .iter()
-            .any(|source| !matches!(source, FileSource::Inline { .. }))
-        {
+        let copies = |source: &FileSource| source.input() == Some(1);
+        if operation.sources.iter().any(copies) {
             inputs.push(from.unwrap_or_else(|| self.context()));
+        } else {
+            operation.without_first_input();
         }
+        inputs.extend(fetched);
         let label = self.label(state, place);
         state.rootfs = self
             .graph
@@ -228,7 +192,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn destination(
+    pub(super) fn destination(
         &self,
         state: &StageState,
         word: &Word,
@@ -267,39 +231,48 @@ impl Lowering<'_> {
 }
 
 /// What is copied, in the order of BuildKit: files before what stands in the Dockerfile.
-fn file_sources(sources: &[CopySource]) -> Vec<FileSource> {
-    let source = |source: &CopySource| match source {
+pub(super) fn ordered(sources: &[CopySource]) -> Vec<&CopySource> {
+    let mut sources: Vec<&CopySource> = sources.iter().collect();
+    sources.sort_by_key(|source| matches!(source, CopySource::Inline(_)));
+    sources
+}
+
+pub(super) fn file_source(source: &CopySource) -> FileSource {
+    match source {
         CopySource::Path(path) => FileSource::Path(path.value.clone()),
         CopySource::Inline(heredoc) => FileSource::Inline {
             name: heredoc.name.clone(),
             content: heredoc.content.clone(),
         },
-    };
-    let mut sources: Vec<FileSource> = sources.iter().map(source).collect();
-    sources.sort_by_key(|source| matches!(source, FileSource::Inline { .. }));
-    sources
+    }
 }
 
 /// `COPY --chown=a --chmod=b x y # buildkit`
-fn file_history(keyword: &str, operation: &FileOperation, destination: &str) -> String {
+pub(super) fn file_history(
+    keyword: &str,
+    operation: &FileOperation,
+    sources: &[&CopySource],
+    destination: &str,
+) -> String {
     let mut text = keyword.to_owned();
     for (flag, value) in [("chown", &operation.owner), ("chmod", &operation.mode)] {
         if let Some(value) = value {
             text.push_str(&format!(" --{flag}={value}"));
         }
     }
-    for source in &operation.sources {
+    for source in sources {
         match source {
-            FileSource::Path(path) | FileSource::Exact(path) => {
-                text.push_str(&format!(" {path}"));
-            }
-            FileSource::Inline { name, .. } => text.push_str(&format!(" <<{name}")),
+            CopySource::Path(path) => text.push_str(&format!(" {}", path.value)),
+            CopySource::Inline(heredoc) => text.push_str(&format!(" <<{}", heredoc.name)),
         }
     }
     format!("{text} {destination} # buildkit")
 }
 
-fn checked_owner(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String>, Stop> {
+pub(super) fn checked_owner(
+    word: Option<&Word>,
+    place: &Place<'_>,
+) -> Result<Option<String>, Stop> {
     let Some(word) = word.filter(|word| !word.value.is_empty()) else {
         return Ok(None);
     };
@@ -307,31 +280,12 @@ fn checked_owner(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String
     Ok(Some(word.value.clone()))
 }
 
-fn checked_mode(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String>, Stop> {
+pub(super) fn checked_mode(word: Option<&Word>, place: &Place<'_>) -> Result<Option<String>, Stop> {
     let Some(word) = word.filter(|word| !word.value.is_empty()) else {
         return Ok(None);
     };
     mode::parse(&word.value).map_err(|error| place.error_at(word.span, error.to_string()))?;
     Ok(Some(word.value.clone()))
-}
-
-/// What a source of `ADD` is, if it is not in the context.
-fn remote(path: &str) -> Option<&'static str> {
-    let lower = path.to_ascii_lowercase();
-    let web = lower.starts_with("http://") || lower.starts_with("https://");
-    let repository =
-        |path: &str| path.ends_with(".git") || path.contains(".git#") || path.contains(".git?");
-    if lower.starts_with("git://") || lower.starts_with("ssh://") || lower.starts_with("git@") {
-        Some("a git repository")
-    } else if web {
-        Some(if repository(&lower) {
-            "a git repository"
-        } else {
-            "a URL"
-        })
-    } else {
-        None
-    }
 }
 
 /// A path made absolute.
@@ -358,7 +312,7 @@ pub(crate) fn clean(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, remote};
+    use super::clean;
 
     #[test]
     fn paths() {
@@ -370,17 +324,5 @@ mod tests {
         ] {
             assert_eq!(clean(path), want);
         }
-    }
-
-    #[test]
-    fn remote_sources() {
-        assert_eq!(remote("https://example.org/x.tar.gz"), Some("a URL"));
-        assert_eq!(
-            remote("https://example.org/x.git#v1"),
-            Some("a git repository")
-        );
-        assert_eq!(remote("git@example.org:a/b.git"), Some("a git repository"));
-        assert_eq!(remote("./http/x"), None);
-        assert_eq!(remote("x.git"), None);
     }
 }

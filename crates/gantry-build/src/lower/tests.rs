@@ -310,22 +310,6 @@ fn what_is_not_supported_is_refused_by_name() {
             "RUN --device=vendor.com/class=name x",
             "RUN --device is not supported",
         ),
-        (
-            "ADD https://example.org/x /",
-            "ADD from a URL is not supported",
-        ),
-        (
-            "ADD https://example.org/x.git /",
-            "ADD from a git repository is not supported",
-        ),
-        (
-            "ADD --checksum=sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d a /",
-            "ADD --checksum is not supported",
-        ),
-        (
-            "ADD --keep-git-dir=true a /",
-            "ADD --keep-git-dir is not supported",
-        ),
     ] {
         let error = lowered(&format!("FROM busybox\n{instruction}\n"), "").unwrap_err();
         assert_eq!(error.to_string(), message, "{instruction}");

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use gantry_sys::mount::{Attributes, Overlay};
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
-use super::copy::{Change, Changed};
+use super::copy::Change;
 use super::files::Workshop;
 use super::layer::Permissions;
 use super::plan::LayerPlan;
@@ -45,36 +45,11 @@ pub(crate) fn recognise<'a>(
     let path = &found.top.path;
     let failed = |source| StepError::io("read", tree.shown(path), source);
     let mut file = tree.open_file(path).map_err(failed)?;
-    let mut head = Vec::new();
-    file.by_ref()
-        .take(8)
-        .read_to_end(&mut head)
-        .map_err(failed)?;
-    file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    if let Some(name) = unknown_compression(&head) {
-        return Err(StepError::Archive {
-            path: tree.shown(path),
-            reason: format!(
-                "it is compressed with {name}, which is not supported; use COPY to keep it as it is"
-            ),
-        });
-    }
     if !is_tar(&file, limits) {
         return Ok(None);
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     Ok(Some(Archive { tree, found, file }))
-}
-
-/// Compressions that Docker unpacks and Gantry does not.
-fn unknown_compression(head: &[u8]) -> Option<&'static str> {
-    if head.starts_with(b"BZh") {
-        Some("bzip2")
-    } else if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
-        Some("xz")
-    } else {
-        None
-    }
 }
 
 /// Whether a stream, decompressed, begins as an archive does.
@@ -112,8 +87,8 @@ impl Archive<'_> {
         Ok(digest)
     }
 
-    /// Unpacks the archive into a directory that is in the draft. Gives its digest if that was not
-    /// known.
+    /// Unpacks the archive into a directory that is in the draft. Gives the digest of the archive if
+    /// that was not known.
     pub(crate) fn unpack(
         mut self,
         workshop: &Workshop<'_>,
@@ -121,7 +96,7 @@ impl Archive<'_> {
         lowers: &[Digest],
         place: &OsStr,
         change: &Change,
-    ) -> Result<Changed, StepError> {
+    ) -> Result<Option<[u8; 32]>, StepError> {
         let root = mount(workshop, draft, lowers)?;
         let shown = self.tree.shown(&self.found.top.path);
         let in_place = |action: &'static str| {
@@ -153,12 +128,8 @@ impl Archive<'_> {
             .map_err(in_place("set the permissions of"))?;
         // What was unpacked must be what the key of the step speaks of.
         if expected == self.digest().map_err(failed)? {
-            let known = self.found.top.digest.is_some();
-            let path = self.found.top.path.clone();
-            return Ok(Some((path, expected))
-                .filter(|_| !known)
-                .into_iter()
-                .collect());
+            let is_known = self.found.top.digest.is_some();
+            return Ok((!is_known).then_some(expected));
         }
         Err(StepError::Archive {
             path: shown,

@@ -6,7 +6,7 @@ use gantry_dockerfile::mode::Mode;
 use rustix::fs::FileType;
 
 use super::layer::{Permissions, absolute};
-use super::plan::{Content, LayerPlan, Planned};
+use super::plan::{Content, LayerPlan, Planned, Source};
 use crate::error::StepError;
 use crate::tree::{Entry, Match, Tree, join, split};
 
@@ -61,8 +61,9 @@ pub(crate) struct Copier<'t> {
     pub(crate) number: usize,
 }
 
-/// Files whose content was not what it had been when the key was made: path and new digest.
-pub(crate) type Changed = Vec<(OsString, [u8; 32])>;
+/// Files whose content was not what it had been when the key was made: the number of the copy, the
+/// path and the new digest.
+pub(crate) type Changed = Vec<(usize, OsString, [u8; 32])>;
 
 impl<'t> Copier<'t> {
     /// Plans to copy one match to `destination` (absolute; a directory where it ends with `/`).
@@ -102,7 +103,14 @@ impl<'t> Copier<'t> {
         let has_names = entry.stat.linked && entry.kind == FileType::RegularFile;
         let group = has_names.then_some((self.number, entry.stat.device, entry.stat.inode));
         Planned {
-            content: Content::Copied { entry, group },
+            content: Content::Copied {
+                source: Source {
+                    tree: self.tree,
+                    number: self.number,
+                    entry,
+                },
+                group,
+            },
             permissions: self.change.permissions(entry),
             modified: Some(entry.stat.modified),
         }
@@ -231,15 +239,15 @@ mod tests {
         let plan = plan(&tree, &found[0], "/x/");
         let stop = Stop::new(Cancellation::new().unwrap()).unwrap();
         let directory = Directory::open(&upper).unwrap();
-        let writer = LayerWriter::new(&directory, Some(&tree), 2, &stop).unwrap();
+        let writer = LayerWriter::new(&directory, 2, &stop).unwrap();
         let mut changed = writer.write(&plan, None).unwrap();
         changed.sort();
         let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
         assert_eq!(
             changed,
             [
-                ("grown".into(), digest("much longer")),
-                ("other".into(), digest("after!"))
+                (0, "grown".into(), digest("much longer")),
+                (0, "other".into(), digest("after!"))
             ]
         );
         assert_eq!(fs::read_to_string(upper.join("x/other")).unwrap(), "after!");
@@ -260,7 +268,7 @@ mod tests {
         switch.cancel();
         let plan = plan(&tree, &found[0], "/x");
         let directory = Directory::open(layer.path()).unwrap();
-        let writer = LayerWriter::new(&directory, Some(&tree), 1, &stop).unwrap();
+        let writer = LayerWriter::new(&directory, 1, &stop).unwrap();
         assert!(matches!(
             writer.write(&plan, None),
             Err(StepError::Canceled)

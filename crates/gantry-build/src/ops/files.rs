@@ -1,5 +1,7 @@
 //! `COPY`, `ADD` and `WORKDIR`: from an operation to a layer.
 
+use std::sync::Arc;
+
 use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_dockerfile::mode;
 use gantry_model::Digest;
@@ -36,8 +38,23 @@ pub(crate) struct Made {
     pub(crate) changed: Changed,
 }
 
+/// What the inputs of an operation show, by their numbers.
+pub(crate) type Trees = [Option<Arc<Tree>>];
+
+/// What a source is in; `None` for what stands in the Dockerfile.
+fn tree_of<'t>(source: &FileSource, trees: &'t Trees) -> Result<Option<&'t Tree>, StepError> {
+    let Some(input) = source.input() else {
+        return Ok(None);
+    };
+    let tree = trees.get(input).and_then(Option::as_deref);
+    tree.map(Some).ok_or(StepError::NoContext)
+}
+
 /// The files that the sources of an operation mean.
-pub(crate) fn select(operation: &FileOperation, tree: &Tree) -> Result<Vec<Vec<Match>>, StepError> {
+pub(crate) fn select(
+    operation: &FileOperation,
+    trees: &Trees,
+) -> Result<Vec<Vec<Match>>, StepError> {
     let exclude = IgnoreFile::from_patterns(operation.exclude.iter().map(String::as_str)).map_err(
         |error| StepError::Pattern {
             pattern: error.to_string(),
@@ -45,11 +62,16 @@ pub(crate) fn select(operation: &FileOperation, tree: &Tree) -> Result<Vec<Vec<M
     )?;
     let mut selected = Vec::new();
     for source in &operation.sources {
-        match source {
-            FileSource::Path(pattern) => selected.push(tree.select(pattern, &exclude)?),
-            FileSource::Exact(path) => selected.push(tree.select_exact(path, &exclude)?),
-            FileSource::Inline { .. } => {}
-        }
+        let Some(tree) = tree_of(source, trees)? else {
+            continue;
+        };
+        selected.push(match source {
+            FileSource::Path(pattern) => tree.select(pattern, &exclude)?,
+            FileSource::Exact(path) | FileSource::Fetched { path, .. } => {
+                tree.select_exact(path, &exclude)?
+            }
+            FileSource::Inline { .. } => continue,
+        });
     }
     Ok(selected)
 }
@@ -93,7 +115,7 @@ impl Workshop<'_> {
         Ok((draft, upper))
     }
 
-    /// Makes the layer of a `COPY` or `ADD`. `lower` is the root file system below, `tree` what the
+    /// Makes the layer of a `COPY` or `ADD`. `lower` is the root file system below, `trees` what the
     /// selected files are in.
     pub(crate) fn copy(
         &self,
@@ -101,45 +123,48 @@ impl Workshop<'_> {
         change: &Change,
         lower: Option<Directory>,
         lowers: &[Digest],
-        tree: Option<&Tree>,
+        trees: &Trees,
         selected: &[Vec<Match>],
     ) -> Result<Made, StepError> {
         let (draft, upper) = self.draft()?;
         let failed = |source| StepError::io("prepare", draft.upper(), source);
         let mut plan = LayerPlan::new(lower, self.epoch).map_err(failed)?;
-        let mut writer = LayerWriter::new(&upper, tree, self.threads, self.stop).map_err(failed)?;
+        let mut writer = LayerWriter::new(&upper, self.threads, self.stop).map_err(failed)?;
         let mut changed = Vec::new();
         let mut selected = selected.iter();
         let mut number = 0;
         for source in &operation.sources {
-            match (source, tree) {
-                (FileSource::Inline { name, content }, _) => {
-                    inline(&mut plan, name, content, &operation.destination, change)?;
+            if let FileSource::Inline { name, content } = source {
+                inline(&mut plan, name, content, &operation.destination, change)?;
+                continue;
+            }
+            let Some(tree) = tree_of(source, trees)? else {
+                continue;
+            };
+            let unpack = match source {
+                FileSource::Fetched { unpack, .. } => *unpack,
+                _ => operation.unpack,
+            };
+            for found in selected.next().into_iter().flatten() {
+                number += 1;
+                if unpack
+                    && let Some(archive) = archive::recognise(tree, found, self.store.limits())?
+                {
+                    let place = archive.plan(&mut plan, &operation.destination, change)?;
+                    // It is unpacked over what came before it.
+                    changed.extend(writer.write(&plan, None)?);
+                    plan.continue_over(upper.try_clone().map_err(failed)?);
+                    writer.distrust();
+                    let digest = archive.unpack(self, &draft, lowers, &place, change)?;
+                    changed.extend(digest.map(|digest| (number, found.top.path.clone(), digest)));
+                } else {
+                    let copier = Copier {
+                        tree,
+                        change: change.clone(),
+                        number,
+                    };
+                    copier.copy(&mut plan, found, &operation.destination)?;
                 }
-                (FileSource::Path(_) | FileSource::Exact(_), Some(tree)) => {
-                    for found in selected.next().into_iter().flatten() {
-                        number += 1;
-                        if operation.unpack
-                            && let Some(archive) =
-                                archive::recognise(tree, found, self.store.limits())?
-                        {
-                            let place = archive.plan(&mut plan, &operation.destination, change)?;
-                            // It is unpacked over what came before it.
-                            changed.extend(writer.write(&plan, None)?);
-                            plan.continue_over(upper.try_clone().map_err(failed)?);
-                            writer.distrust();
-                            changed.extend(archive.unpack(self, &draft, lowers, &place, change)?);
-                        } else {
-                            let copier = Copier {
-                                tree,
-                                change: change.clone(),
-                                number,
-                            };
-                            copier.copy(&mut plan, found, &operation.destination)?;
-                        }
-                    }
-                }
-                (FileSource::Path(_) | FileSource::Exact(_), None) => {}
             }
         }
         let (info, files) = finish(&plan, &writer, draft)?;
@@ -160,7 +185,7 @@ impl Workshop<'_> {
         let owner = identity::resolve(&operation.user, lower.as_ref())?;
         let failed = |source| StepError::io("prepare", draft.upper(), source);
         let mut plan = LayerPlan::new(lower, self.epoch).map_err(failed)?;
-        let writer = LayerWriter::new(&upper, None, 1, self.stop).map_err(failed)?;
+        let writer = LayerWriter::new(&upper, 1, self.stop).map_err(failed)?;
         let place = plan.resolve(&operation.path)?;
         let permissions = Permissions {
             mode: 0o755,

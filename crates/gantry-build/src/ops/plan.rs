@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::layer::{Permissions, absolute};
 use crate::error::StepError;
-use crate::tree::{Attribute, Entry, Facts, join, split};
+use crate::tree::{Attribute, Entry, Facts, Tree, join, split};
 
 /// Most links followed on the way to one place, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -83,11 +83,20 @@ pub(crate) struct Planned<'t> {
 pub(crate) enum Content<'t> {
     /// A file, link or device of a tree. Files of one group are one file with several names.
     Copied {
-        entry: &'t Entry,
+        source: Source<'t>,
         group: Option<Group>,
     },
     /// A text of the Dockerfile.
     Inline(&'t str),
+}
+
+/// What is copied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'t> {
+    pub(crate) tree: &'t Tree,
+    /// Which copy of the step it belongs to.
+    pub(crate) number: usize,
+    pub(crate) entry: &'t Entry,
 }
 
 /// One file of one copy: which copy, device and inode.
@@ -448,7 +457,7 @@ impl<'t> LayerPlan<'t> {
 impl Planned<'_> {
     pub(super) fn kind(&self) -> FileType {
         match &self.content {
-            Content::Copied { entry, .. } => entry.kind,
+            Content::Copied { source, .. } => source.entry.kind,
             Content::Inline(_) => FileType::RegularFile,
         }
     }
@@ -459,7 +468,7 @@ impl Planned<'_> {
             facts: None,
             origin: Origin::New,
             link: match &self.content {
-                Content::Copied { entry, .. } => entry.link.clone(),
+                Content::Copied { source, .. } => source.entry.link.clone(),
                 Content::Inline(_) => None,
             },
         }

@@ -25,7 +25,7 @@ use super::layer::{Permissions, absolute, timespec};
 use super::plan::{Content, Folder, Group, LayerPlan, Node, Origin, Planned, Time};
 use crate::error::StepError;
 use crate::solve::Stop;
-use crate::tree::{Tree, join, split};
+use crate::tree::{join, split};
 use file::FileWriter;
 
 /// What is made by one thread at once: so many things, and so many bytes.
@@ -58,8 +58,6 @@ enum Told {
 /// Writes plans into a directory.
 pub(crate) struct LayerWriter<'w> {
     upper: &'w Directory,
-    /// What is copied from, if anything is.
-    tree: Option<&'w Tree>,
     threads: usize,
     stop: &'w Stop,
     maker: Maker,
@@ -110,15 +108,9 @@ const ACCESS_LIST: &[u8] = b"system.posix_acl_";
 
 impl<'w> LayerWriter<'w> {
     /// A writer into the directory of a draft. Nothing was written there yet.
-    pub(crate) fn new(
-        upper: &'w Directory,
-        tree: Option<&'w Tree>,
-        threads: usize,
-        stop: &'w Stop,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(upper: &'w Directory, threads: usize, stop: &'w Stop) -> io::Result<Self> {
         Ok(Self {
             upper,
-            tree,
             threads,
             stop,
             maker: Maker::of(upper)?,
@@ -414,7 +406,9 @@ impl Planned<'_> {
     /// How large it was when it was looked at.
     fn size(&self) -> u64 {
         match &self.content {
-            Content::Copied { entry, .. } if entry.kind == FileType::RegularFile => entry.stat.size,
+            Content::Copied { source, .. } if source.entry.kind == FileType::RegularFile => {
+                source.entry.stat.size
+            }
             Content::Copied { .. } => 0,
             Content::Inline(text) => text.len() as u64,
         }

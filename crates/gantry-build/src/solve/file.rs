@@ -15,9 +15,9 @@ use super::step::{Executed, diff_ids};
 use crate::cache::{self, Key, Layer};
 use crate::error::StepError;
 use crate::explain::inputs::Inputs;
-use crate::graph::{FileOperation, NodeId, Operation};
+use crate::graph::{FileOperation, FileSource, NodeId, Operation};
 use crate::ops::copy::{Change, Changed};
-use crate::ops::files::{self, Made};
+use crate::ops::files::{self, Made, Trees};
 use crate::ops::{identity, view};
 use crate::tree::{Entry, Match, SelectError, Tree};
 
@@ -31,8 +31,10 @@ struct FileStep<'s, 'b> {
     operation: &'s FileOperation,
     /// The layers below.
     base: &'s [Layer],
-    /// Whether it copies from a root file system, not from the context.
-    from_stage: bool,
+    /// Whether it copies from root file systems, and nothing from the context.
+    from_layers: bool,
+    /// Whether the owners of what it copies mean something.
+    keeps_owners: bool,
     /// Whether its owner is given by a name, which the layers below know.
     owner_by_name: bool,
     empty: PathBuf,
@@ -46,7 +48,8 @@ impl Solver<'_> {
             id,
             operation,
             base: self.input(id, 0),
-            from_stage: self.graph.node(id).inputs.len() > 1 && self.copied_context(id).is_none(),
+            from_layers: self.copied(id).next().is_some() && !self.copied(id).any(is_context),
+            keeps_owners: self.copied(id).any(is_rootfs),
             owner_by_name: owner.is_some_and(|owner| !identity::is_numeric(owner)),
             empty: self.setting.empty(),
         };
@@ -57,14 +60,14 @@ impl Solver<'_> {
 impl FileStep<'_, '_> {
     fn run(&self) -> Result<Layer, StepError> {
         // What is copied from a stage is known by the stage, before its files are looked at.
-        let shortcut = self.from_stage.then(|| self.shortcut());
+        let shortcut = self.from_layers.then(|| self.shortcut());
         if let Some(key) = &shortcut
             && let Some(layer) = self.solver.cached_as(self.id, key)?
         {
             return Ok(layer);
         }
-        let tree = self.tree()?;
-        let selected = self.selected(tree.as_deref())?;
+        let trees = self.trees()?;
+        let selected = self.selected(&trees)?;
         let key = self.key(&selected)?;
         if let Some(layer) = self.solver.cached(self.id, &key)? {
             if let Some(shortcut) = &shortcut {
@@ -74,15 +77,13 @@ impl FileStep<'_, '_> {
         }
         self.solver.once(self.id, &key, || {
             let change = self.change()?;
-            let made = self.copy(tree.as_deref(), &selected, &change)?;
+            let made = self.copy(&trees, &selected, &change)?;
             let mut selected = selected;
             let mut key = key;
             if !made.changed.is_empty() {
                 // Files changed after they were hashed: the record goes under what was copied.
                 amend(selected.to_mut(), made.changed);
-                if let Some(tree) = &tree {
-                    complete(selected.to_mut(), tree)?;
-                }
+                self.complete(selected.to_mut(), &trees)?;
                 key = self.key(&selected)?;
             }
             Ok(Executed {
@@ -96,7 +97,10 @@ impl FileStep<'_, '_> {
 
     /// The key by the layers that are copied from.
     fn shortcut(&self) -> Key {
-        let inputs = [self.base, self.solver.input(self.id, 1)];
+        let count = self.solver.graph.node(self.id).inputs.len();
+        let inputs: Vec<&[Layer]> = (0..count)
+            .map(|number| self.solver.input(self.id, number))
+            .collect();
         cache::key_of_definition(
             "file-from",
             &self.solver.graph.node(self.id).operation,
@@ -107,28 +111,34 @@ impl FileStep<'_, '_> {
     /// The key by the content that is copied.
     fn key(&self, selected: &Selected) -> Result<Key, StepError> {
         // Who a name is stands in the layers below, and these are part of the key.
-        let (change, _unknown) = files::change(self.operation, self.from_stage, None)?;
+        let (change, _unknown) = files::change(self.operation, self.keeps_owners, None)?;
         let base = (!self.operation.link || self.owner_by_name).then_some(self.base);
         Ok(cache::key_of_files(self.operation, &change, base, selected))
     }
 
-    fn selected(&self, tree: Option<&Tree>) -> Result<Cow<'_, Selected>, StepError> {
-        match (self.solver.selections[self.id.0].get(), tree) {
-            (Some(selected), _) => Ok(Cow::Borrowed(selected)),
-            (None, Some(tree)) => Ok(Cow::Owned(files::select(self.operation, tree)?)),
-            (None, None) => Ok(Cow::Owned(Vec::new())),
+    fn selected(&self, trees: &Trees) -> Result<Cow<'_, Selected>, StepError> {
+        match self.solver.selections[self.id.0].get() {
+            Some(selected) => Ok(Cow::Borrowed(selected)),
+            None => Ok(Cow::Owned(files::select(self.operation, trees)?)),
         }
     }
 
-    /// What is copied from.
-    fn tree(&self) -> Result<Option<Arc<Tree>>, StepError> {
-        let Some(source) = self.solver.graph.node(self.id).inputs.get(1) else {
-            return Ok(None);
-        };
-        if let Operation::Context(context) = self.solver.graph.node(*source).operation {
+    /// What the inputs show; nothing for the first, which is not copied from.
+    fn trees(&self) -> Result<Vec<Option<Arc<Tree>>>, StepError> {
+        let inputs = self.solver.graph.node(self.id).inputs.iter().enumerate();
+        inputs
+            .map(|(number, input)| match number {
+                0 => Ok(None),
+                _ => self.tree(*input),
+            })
+            .collect()
+    }
+
+    fn tree(&self, input: NodeId) -> Result<Option<Arc<Tree>>, StepError> {
+        if let Operation::Context(context) = self.solver.graph.node(input).operation {
             return Ok(self.solver.context(context).cloned());
         }
-        let layers = diff_ids(self.solver.layers(*source));
+        let layers = diff_ids(self.solver.layers(input));
         let root = match view::open(&self.solver.setting.store, &layers, &self.empty)? {
             Some(root) => root,
             None => self.nothing()?,
@@ -140,6 +150,23 @@ impl FileStep<'_, '_> {
         } else {
             tree
         })))
+    }
+
+    /// Finds out the digests of files that were selected and not copied, since later ones replace
+    /// them.
+    fn complete(&self, selected: &mut Selected, trees: &Trees) -> Result<(), StepError> {
+        let inputs = self.operation.sources.iter().filter_map(FileSource::input);
+        for (matches, input) in selected.iter_mut().zip(inputs) {
+            let Some(tree) = trees.get(input).and_then(Option::as_deref) else {
+                continue;
+            };
+            for found in matches {
+                tree.hash_missing(std::slice::from_mut(&mut found.top))
+                    .and_then(|()| tree.hash_missing(&mut found.below))
+                    .map_err(SelectError::from)?;
+            }
+        }
+        Ok(())
     }
 
     /// An empty directory.
@@ -165,7 +192,7 @@ impl FileStep<'_, '_> {
         } else {
             None
         };
-        let (change, unknown) = files::change(self.operation, self.from_stage, names.as_ref())?;
+        let (change, unknown) = files::change(self.operation, self.keeps_owners, names.as_ref())?;
         for name in unknown {
             let destination = &self.operation.destination;
             let message =
@@ -175,12 +202,7 @@ impl FileStep<'_, '_> {
         Ok(change)
     }
 
-    fn copy(
-        &self,
-        tree: Option<&Tree>,
-        selected: &Selected,
-        change: &Change,
-    ) -> Result<Made, StepError> {
+    fn copy(&self, trees: &Trees, selected: &Selected, change: &Change) -> Result<Made, StepError> {
         let workshop = self.solver.workshop(self.id, &self.empty);
         // A linked layer is made as if there were nothing below.
         let (lower, lowers) = if self.operation.link {
@@ -188,22 +210,38 @@ impl FileStep<'_, '_> {
         } else {
             (self.lower()?, diff_ids(self.base))
         };
-        workshop.copy(self.operation, change, lower, &lowers, tree, selected)
+        workshop.copy(self.operation, change, lower, &lowers, trees, selected)
     }
+}
+
+fn is_context(operation: &Operation) -> bool {
+    matches!(operation, Operation::Context(_))
+}
+
+/// Whether it is a root file system, whose owners mean something.
+fn is_rootfs(operation: &Operation) -> bool {
+    !matches!(
+        operation,
+        Operation::Context(_) | Operation::Http(_) | Operation::Git(_)
+    )
 }
 
 /// Puts the digests of what was copied in place of those of what was looked at. A file of several
 /// names was copied once.
 fn amend(selected: &mut Selected, changed: Changed) {
-    let changed: HashMap<OsString, [u8; 32]> = changed.into_iter().collect();
-    for found in selected.iter_mut().flatten() {
+    let changed: HashMap<(usize, OsString), [u8; 32]> = changed
+        .into_iter()
+        .map(|(number, path, digest)| ((number, path), digest))
+        .collect();
+    for (number, found) in selected.iter_mut().flatten().enumerate() {
         let mut names = HashMap::new();
         let file = |entry: &Entry| {
             let has_names = entry.stat.linked && entry.kind == FileType::RegularFile;
             has_names.then_some((entry.stat.device, entry.stat.inode))
         };
         for entry in std::iter::once(&mut found.top).chain(&mut found.below) {
-            if let Some(digest) = changed.get(&entry.path) {
+            // Copies are counted from one.
+            if let Some(digest) = changed.get(&(number + 1, entry.path.clone())) {
                 entry.digest = Some(*digest);
                 names.extend(file(entry).map(|file| (file, *digest)));
             }
@@ -217,14 +255,4 @@ fn amend(selected: &mut Selected, changed: Changed) {
             }
         }
     }
-}
-
-/// Finds out the digests of files that were selected and not copied, since later ones replace them.
-fn complete(selected: &mut Selected, tree: &Tree) -> Result<(), StepError> {
-    for found in selected.iter_mut().flatten() {
-        tree.hash_missing(std::slice::from_mut(&mut found.top))
-            .and_then(|()| tree.hash_missing(&mut found.below))
-            .map_err(SelectError::from)?;
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! One node: looked up in the cache, else run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use gantry_model::Digest;
@@ -15,6 +16,7 @@ use crate::explain::inputs::Inputs;
 use crate::graph::{MakeDirectory, NodeId, Operation, RunOperation};
 use crate::ops::files::{self, Workshop};
 use crate::ops::{run, view};
+use crate::remote::Behalf;
 
 /// A step that has just run.
 pub(super) struct Executed {
@@ -35,7 +37,8 @@ impl Solver<'_> {
         let context = context
             .and_then(|context| self.context(context))
             .ok_or(StepError::NoContext)?;
-        let selected = files::select(operation, context)?;
+        let trees = [None, Some(Arc::clone(context))];
+        let selected = files::select(operation, &trees)?;
         let set = self.selections[node.0].set(selected);
         debug_assert!(set.is_ok(), "every selection is made once");
         Ok(())
@@ -66,6 +69,14 @@ impl Solver<'_> {
                 }
                 self.finish(id, layers);
             }
+            Operation::Http(source) => {
+                let fetched = self.fetched(id, |on| self.setting.remote.file(source, on))?;
+                self.finish(id, fetched);
+            }
+            Operation::Git(source) => {
+                let fetched = self.fetched(id, |on| self.setting.remote.repository(source, on))?;
+                self.finish(id, fetched);
+            }
             Operation::File(operation) => {
                 let layer = self.file(id, operation)?;
                 self.finish_with(id, layer);
@@ -80,6 +91,33 @@ impl Solver<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The layer of something that comes from outside.
+    fn fetched(
+        &self,
+        id: NodeId,
+        fetch: impl FnOnce(&Behalf<'_>) -> Result<Digest, StepError>,
+    ) -> Result<Vec<Layer>, StepError> {
+        let vertex = self.vertex(id);
+        if let Some(vertex) = vertex {
+            self.reporter.started(vertex);
+        }
+        let origin = self.origin(id);
+        let diff_id = fetch(&Behalf {
+            secrets: &origin.secrets,
+            agent: origin.ssh.get("default").map(PathBuf::as_path),
+            anew: self.graph.node(id).label.fresh,
+            reporter: self.reporter,
+            vertex,
+        })?;
+        if let Some(vertex) = vertex {
+            self.reporter.done(vertex);
+        }
+        Ok(vec![Layer {
+            diff_id,
+            created: None,
+        }])
     }
 
     /// The layers below and the new one.

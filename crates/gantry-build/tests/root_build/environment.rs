@@ -10,7 +10,7 @@ use gantry_build::base::PullStatus;
 use gantry_build::progress::plain::PlainFormatter;
 use gantry_build::{
     BaseImage, BaseImageError, BaseImages, BuildError, BuildRequest, Builder, Cancellation, Event,
-    Explanation, Outcome, Progress, PullPolicy, Reporter, RunNetwork, build, export,
+    Explanation, Outcome, Outside, Progress, PullPolicy, Reporter, RunNetwork, build, export,
 };
 use gantry_model::image::{History, ImageConfig, RootFs};
 use gantry_model::{Digest, Platform, Reference};
@@ -175,6 +175,12 @@ impl Environment {
         Builder {
             store: self.store.clone(),
             bases: self,
+            outside: Outside {
+                environment: std::env::vars()
+                    .filter(|(name, _)| name == "PATH")
+                    .collect(),
+                authorities: None,
+            },
             root: self.folder.path().join("root"),
             run_root: self.folder.path().join("run"),
             parallelism: None,

@@ -10,6 +10,7 @@ mod copy;
 mod environment;
 mod explain;
 mod layer;
+mod remote;
 mod run;
 mod targets;
 mod trust;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         cache::TESTS,
         context::TESTS,
         explain::TESTS,
+        remote::TESTS,
         trust::TESTS,
         targets::TESTS,
     ];

@@ -1,5 +1,7 @@
 //! Environment and labels as flags and files give them (Docker's `opts` rules).
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 
@@ -80,6 +82,14 @@ pub(crate) fn caller(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// The whole environment of this process, as far as it is text.
+pub(crate) fn all() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
 /// The variables of files, then those of flags. A name without a value takes the caller's; where
 /// the caller has none, a file's line is left out and a flag's stays bare, which removes the
 /// image's variable.
@@ -115,7 +125,7 @@ fn nameless(flags: &[String]) -> Option<&String> {
 pub(crate) fn labels(
     files: &[String],
     flags: &[String],
-) -> Result<std::collections::BTreeMap<String, String>, FileError> {
+) -> Result<BTreeMap<String, String>, FileError> {
     let mut lines = Vec::new();
     for path in files {
         lines.extend(parse(path, &read(path)?, None)?);

@@ -15,8 +15,8 @@ use super::{LayerWriter, Told, entry, replacing};
 use crate::error::StepError;
 use crate::ops::copy::Changed;
 use crate::ops::layer::{absolute, timespec};
-use crate::ops::plan::{Content, Planned, Time};
-use crate::tree::{self, Attribute, Copied, Entry, Facts, Tree, copy_and_digest, split};
+use crate::ops::plan::{Content, Planned, Source, Time};
+use crate::tree::{self, Attribute, Copied, Entry, Facts, copy_and_digest, split};
 
 /// Files up to this size are in memory until the tar was told of them.
 const SMALL: u64 = 128 << 10;
@@ -26,7 +26,8 @@ pub(super) struct FileWriter<'w, 'l> {
     layer: &'w LayerWriter<'l>,
     now: Time,
     here: Option<(OsString, Directory)>,
-    from: Option<(OsString, Directory)>,
+    /// Of the copy of this number.
+    from: Option<(usize, OsString, Directory)>,
 }
 
 /// The content of a file that was made.
@@ -64,14 +65,16 @@ impl<'w, 'l> FileWriter<'w, 'l> {
             self.here = Some((parent.to_owned(), here));
         }
         let failed = |source| StepError::io("write", absolute(path), source);
-        match (&planned.content, self.layer.tree) {
-            (Content::Copied { entry, .. }, Some(tree)) => match entry.kind {
-                FileType::RegularFile => self.copy(path, name, entry, tree, planned, changed),
-                FileType::Symlink => self.symlink(path, name, entry, planned).map_err(failed),
-                _ => self.node(path, name, entry, planned).map_err(failed),
-            },
-            (Content::Inline(text), _) => self.inline(path, name, text, planned).map_err(failed),
-            (Content::Copied { .. }, None) => Err(StepError::NoContext),
+        match &planned.content {
+            Content::Copied { source, .. } => {
+                let entry = source.entry;
+                match entry.kind {
+                    FileType::RegularFile => self.copy(path, name, *source, planned, changed),
+                    FileType::Symlink => self.symlink(path, name, entry, planned).map_err(failed),
+                    _ => self.node(path, name, entry, planned).map_err(failed),
+                }
+            }
+            Content::Inline(text) => self.inline(path, name, text, planned).map_err(failed),
         }
     }
 
@@ -152,15 +155,19 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         &mut self,
         path: &OsStr,
         name: &OsStr,
-        source: &Entry,
-        tree: &Tree,
+        from: Source<'_>,
         planned: &Planned<'_>,
         changed: &mut Changed,
     ) -> Result<Told, StepError> {
+        let Source {
+            tree,
+            number,
+            entry: source,
+        } = from;
         let reading = |error| StepError::io("read", tree.shown(&source.path), error);
         let writing = |error| StepError::io("write", absolute(path), error);
         let when = SystemTime::now();
-        let (read, status) = self.open(source, tree)?;
+        let (read, status) = self.open(from)?;
         let size = status.st_size.unsigned_abs();
         let (file, body, copied) = if size <= SMALL {
             let content = read_up_to(&read, size).map_err(reading)?;
@@ -177,7 +184,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         self.finish(&file, planned, &copied.attributes)
             .map_err(writing)?;
         if source.digest != Some(copied.digest) {
-            changed.push((source.path.clone(), copied.digest));
+            changed.push((number, source.path.clone(), copied.digest));
         }
         if source.digest.is_none() {
             tree.learn(&read, &Facts::new(&status), &copied.digest, when);
@@ -191,15 +198,20 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     }
 
     /// Opens a regular file of the tree.
-    fn open(&mut self, source: &Entry, tree: &Tree) -> Result<(File, Stat), StepError> {
+    fn open(&mut self, from: Source<'_>) -> Result<(File, Stat), StepError> {
+        let (tree, source) = (from.tree, from.entry);
         let parent = source.parent();
-        if self.from.as_ref().is_none_or(|(open, _)| open != parent) {
-            let from = tree.root().directory_beneath(parent);
-            let from = from.map_err(|error| StepError::io("open", tree.shown(parent), error))?;
-            self.from = Some((parent.to_owned(), from));
+        let is_open = |(number, open, _): &(usize, OsString, Directory)| {
+            *number == from.number && open == parent
+        };
+        if !self.from.as_ref().is_some_and(is_open) {
+            let opened = tree.root().directory_beneath(parent);
+            let opened =
+                opened.map_err(|error| StepError::io("open", tree.shown(parent), error))?;
+            self.from = Some((from.number, parent.to_owned(), opened));
         }
         let failed = |error| StepError::io("read", tree.shown(&source.path), error);
-        let Some((_, from)) = &self.from else {
+        let Some((_, _, from)) = &self.from else {
             return Err(failed(io::ErrorKind::NotFound.into()));
         };
         // A FIFO that took the file's place must not hold up the build.

@@ -10,7 +10,7 @@ mod outputs;
 mod request;
 
 use clap::Args;
-use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Reporter};
+use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Outside, Reporter};
 use gantry_engine::Engine;
 
 use self::bases::EngineBases;
@@ -127,6 +127,10 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     let builder = Builder {
         store: engine.store()?.clone(),
         bases: &bases,
+        outside: Outside {
+            environment: environment::all(),
+            authorities: None,
+        },
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
         parallelism: None,
