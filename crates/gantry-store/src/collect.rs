@@ -12,7 +12,6 @@ pub(crate) use snapshot::{RecordRow, Snapshot};
 use crate::database::failed;
 use crate::error::StoreError;
 use crate::ingest::IngestEntry;
-use crate::layers::mapped;
 use crate::lease::{self, Resource};
 use crate::store::{Store, StoreLock, now};
 use crate::tree;
@@ -130,7 +129,6 @@ impl Store {
         forget(self, &doomed)?;
         let mut hidden = hide(self, &lock, &doomed)?;
         hidden.extend(hide_fixups(self, &lock)?);
-        hidden.extend(mapped::hide(self)?);
         drop(lock);
         drop(hidden);
         Ok(collected)

@@ -208,7 +208,6 @@ fn pack_upper(upper: &Path, root: bool, sink: DraftSink) -> Result<(Packed, Draf
         overlay: Some(overlay_names()),
         root,
         normalise: true,
-        owners: None,
     };
     pack::into(directory.as_fd(), sink, options)
 }
@@ -221,7 +220,6 @@ pub(super) fn digest_of(directory: &Path) -> Result<Digest, PackError> {
         overlay: Some(overlay_names()),
         root: false,
         normalise: false,
-        owners: None,
     };
     let sink = DraftSink {
         hasher: Sha256::new(),
