@@ -234,7 +234,12 @@ fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
 fn warn(lowered: &[Lowered], reporter: &Reporter<'_>) {
     let mut told = HashSet::new();
     for warning in lowered.iter().flat_map(|lowered| &lowered.warnings) {
-        if told.insert(warning) {
+        if !told.insert(warning) {
+            continue;
+        }
+        if warning.is_advice {
+            reporter.advice(&warning.message);
+        } else {
             reporter.warning(&warning.message, warning.rendered.as_deref());
         }
     }

@@ -115,6 +115,35 @@ fn own_ignore_file(context: &Path, dockerfile: Option<&DockerfileSource>) -> Opt
     path.exists().then_some(path)
 }
 
+/// The names at the top of a request's context, and its ignore file; `None` where it is no folder.
+pub(crate) fn view(
+    request: &BuildRequest,
+) -> Result<Option<(Vec<String>, IgnoreFile)>, BuildError> {
+    let Some(folder) = &request.context else {
+        return Ok(None);
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(None);
+    };
+    let names = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let own = own_ignore_file(folder, request.dockerfile.as_ref());
+    let (_, ignore) = read_ignore_file(folder, own.as_deref())?;
+    Ok(Some((names, ignore)))
+}
+
+/// Reads an ignore file, that of the folder unless there is another; its size and what it says.
+fn read_ignore_file(folder: &Path, own: Option<&Path>) -> Result<(u64, IgnoreFile), BuildError> {
+    let name = own.map_or_else(|| folder.join(".dockerignore"), Path::to_owned);
+    let bytes = frontend::read(&name)?.unwrap_or_default();
+    let ignore = IgnoreFile::parse(&bytes).map_err(|source| BuildError::IgnoreFile {
+        path: name.display().to_string(),
+        source,
+    })?;
+    Ok((bytes.len() as u64, ignore))
+}
+
 /// Opens a folder with its ignore file.
 fn open_folder(
     path: &Path,
@@ -124,19 +153,8 @@ fn open_folder(
     reporter: &Reporter<'_>,
 ) -> Result<Tree, BuildError> {
     let vertex = reporter.begin(vertex);
-    let name = ignore.map_or_else(|| path.join(".dockerignore"), Path::to_owned);
-    let bytes = frontend::read(&name)?.unwrap_or_default();
-    reporter.bytes(
-        vertex,
-        "transferring context:",
-        bytes.len() as u64,
-        None,
-        true,
-    );
-    let ignore = IgnoreFile::parse(&bytes).map_err(|source| BuildError::IgnoreFile {
-        path: name.display().to_string(),
-        source,
-    })?;
+    let (size, ignore) = read_ignore_file(path, ignore)?;
+    reporter.bytes(vertex, "transferring context:", size, None, true);
     reporter.done(vertex);
     let missing = |_| BuildError::NoContext {
         path: path.to_owned(),

@@ -72,6 +72,14 @@ pub enum BuildError {
         /// What it should be.
         wanted: &'static str,
     },
+    /// The argument that says which rules are looked for is wrong.
+    #[error("failed to parse build-arg:{argument}")]
+    Check {
+        /// Its name.
+        argument: &'static str,
+        /// What is wrong.
+        source: gantry_dockerfile::lint::SettingsError,
+    },
     /// A base image cannot be had.
     #[error("cannot resolve {image}")]
     BaseImage {
@@ -383,6 +391,23 @@ impl BuildError {
         Self::dockerfile(source, &[Diagnostic::error(Code::Arguments, message, span)])
     }
 
+    /// Warnings that the file, or the client, wants to be errors.
+    pub(crate) fn violation(
+        source: &SourceFile,
+        complaints: &[Diagnostic],
+        violated: String,
+    ) -> Self {
+        match Self::dockerfile(source, complaints) {
+            Self::Dockerfile { rendered, .. } => Self::Dockerfile {
+                rendered: format!("{rendered}{violated}\n"),
+                message: violated,
+                hints: Vec::new(),
+                unsupported: false,
+            },
+            other => other,
+        }
+    }
+
     /// A place in the Dockerfile asks for what Gantry cannot do.
     pub(crate) fn unsupported(source: &SourceFile, span: Span, message: impl Into<String>) -> Self {
         match Self::at(source, span, message) {
@@ -448,7 +473,8 @@ impl Fault for BuildError {
             Self::Dockerfile { .. }
             | Self::DockerfileTooLarge { .. }
             | Self::IgnoreFile { .. }
-            | Self::Argument { .. } => FaultKind::Invalid,
+            | Self::Argument { .. }
+            | Self::Check { .. } => FaultKind::Invalid,
             Self::NoDockerfile { .. } | Self::NoContext { .. } => FaultKind::NotFound,
             Self::BaseImage { source, .. } => source.kind(),
             Self::Target(error) => error.kind(),

@@ -30,6 +30,25 @@ pub(crate) fn load(
     title: Option<&str>,
     reporter: &Reporter<'_>,
 ) -> Result<Loaded, BuildError> {
+    read_as(request, title, reporter, parse)
+}
+
+/// Reads the Dockerfile of a request.
+pub(crate) fn source(
+    request: &BuildRequest,
+    title: Option<&str>,
+    reporter: &Reporter<'_>,
+) -> Result<SourceFile, BuildError> {
+    read_as(request, title, reporter, Ok)
+}
+
+/// Reads the Dockerfile of a request and makes something of it, told as one vertex.
+fn read_as<T>(
+    request: &BuildRequest,
+    title: Option<&str>,
+    reporter: &Reporter<'_>,
+    make: impl FnOnce(SourceFile) -> Result<T, BuildError>,
+) -> Result<T, BuildError> {
     let (name, bytes) = dockerfile_bytes(request)?;
     let vertex = reporter.begin(&titled(
         title,
@@ -42,17 +61,17 @@ pub(crate) fn load(
         None,
         true,
     );
-    let parsed = parse(name, bytes);
-    match &parsed {
+    let made = SourceFile::from_bytes(name, bytes)
+        .map_err(|invalid| BuildError::dockerfile(&invalid.source, &[invalid.diagnostic]))
+        .and_then(make);
+    match &made {
         Ok(_) => reporter.done(vertex),
         Err(error) => reporter.failed(vertex, &error.to_string()),
     }
-    parsed
+    made
 }
 
-fn parse(name: String, bytes: Vec<u8>) -> Result<Loaded, BuildError> {
-    let source = SourceFile::from_bytes(name, bytes)
-        .map_err(|invalid| BuildError::dockerfile(&invalid.source, &[invalid.diagnostic]))?;
+fn parse(source: SourceFile) -> Result<Loaded, BuildError> {
     let dockerfile = gantry_dockerfile::parse(&source)
         .map_err(|errors| BuildError::dockerfile(&source, &errors))?;
     check_syntax(&source, &dockerfile)?;

@@ -11,6 +11,7 @@
 //! | [`cancel`] | how a build is stopped |
 //! | [`error`] | why a build failed, with the lines of the Dockerfile |
 //! | [`run_step`] | the helper process in which a `RUN` is executed |
+//! | [`examine`] | a Dockerfile looked at without building it |
 //! | `frontend` | where a Dockerfile is, its text and its tree |
 //! | `contexts` | what is copied from that is neither stage nor image |
 //! | `lower` | Dockerfile → graph, configuration, history; pure |
@@ -22,6 +23,7 @@
 //! | `solve` | which step is run when, and which not at all |
 //! | `ops` | what the operations do: copies straight into a layer, archives, containers |
 //! | `run_folder` | what running steps have in the run root, and taking away what killed ones left |
+//! | `rules` | which rules a build looks for |
 //! | `secrets` | what is lent to steps, and the search for what a step kept of it |
 //!
 //! `frontend`: text → tree of stages; `lower`: the trees of all requests, for each of their platforms,
@@ -40,6 +42,7 @@ mod graph;
 mod lower;
 mod ops;
 mod remote;
+mod rules;
 mod run_folder;
 mod secrets;
 mod solve;
@@ -49,6 +52,7 @@ mod tree;
 pub mod base;
 pub mod cancel;
 pub mod error;
+pub mod examine;
 pub mod explain;
 pub mod export;
 pub mod outcome;
@@ -61,6 +65,7 @@ pub use base::{BaseImage, BaseImageError, BaseImages, PullPolicy};
 pub use build::build;
 pub use cancel::Cancellation;
 pub use error::{BuildError, StepError};
+pub use examine::{Check, CheckError, Examination, examine};
 pub use explain::Explanation;
 pub use outcome::{BuiltImage, BuiltTarget, Outcome};
 pub use progress::{Event, Progress};

@@ -12,6 +12,7 @@ mod mounts;
 mod scope;
 mod stage;
 mod steps;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
@@ -20,12 +21,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gantry_dockerfile::argument::is_predefined;
 use gantry_dockerfile::ast::InstructionKind;
-use gantry_dockerfile::diagnostic::Code;
-use gantry_dockerfile::lint::{self, Environment, SettingsError, Surroundings};
+use gantry_dockerfile::lint::Environment;
 use gantry_dockerfile::resolve::{Base, SCRATCH, Source};
-use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Span};
+use gantry_dockerfile::{Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
 use gantry_model::image::{History, ImageConfig};
 
@@ -35,8 +34,9 @@ use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::report::titled;
 use crate::request::RunNetwork;
-pub(crate) use scope::Globals;
+pub(crate) use scope::{Globals, platform_arguments, target_stage};
 use stage::StageState;
+pub(crate) use stage::environment;
 pub(crate) use steps::clean;
 
 /// What is lowered: a Dockerfile for one request and one platform.
@@ -118,6 +118,8 @@ pub(crate) enum ImageFailure {
 pub(crate) struct Warning {
     pub(crate) message: String,
     pub(crate) rendered: Option<String>,
+    /// Whether it is advice of Gantry's own rules.
+    pub(crate) is_advice: bool,
 }
 
 /// What a subject comes to.
@@ -413,60 +415,6 @@ impl<'a> Lowering<'a> {
                 BuildError::base_image(source, span, request.name.clone(), similar, error)
             }
         })
-    }
-
-    /// What the rules say about the file, and what the client gave for nothing.
-    fn warnings(&self) -> Result<Vec<Warning>, BuildError> {
-        let invalid =
-            |span: Span, error: SettingsError| BuildError::at(self.source, span, error.to_string());
-        let rules = match &self.dockerfile.directives.check {
-            Some(check) => {
-                lint::Settings::parse(&check.value).map_err(|error| invalid(check.span, error))?
-            }
-            None => lint::Settings::default(),
-        };
-        let surroundings = Surroundings {
-            environment: &|name| self.environments.get(name).cloned(),
-            arguments: &self.globals.arguments(self.settings),
-        };
-        let complaints = lint::check(self.dockerfile, &surroundings, &rules);
-        if rules.error && !complaints.is_empty() {
-            return Err(BuildError::dockerfile(self.source, &complaints));
-        }
-        let mut warnings: Vec<Warning> = complaints
-            .iter()
-            .map(|complaint| self.warning(complaint))
-            .collect();
-        let unused: Vec<&str> = self
-            .settings
-            .build_args
-            .keys()
-            .map(String::as_str)
-            .filter(|name| !self.declared.contains(*name) && !is_predefined(name))
-            .collect();
-        if !unused.is_empty() {
-            let message = format!(
-                "one or more build-args [{}] were not consumed",
-                unused.join(" ")
-            );
-            warnings.push(Warning {
-                message,
-                rendered: None,
-            });
-        }
-        Ok(warnings)
-    }
-
-    fn warning(&self, complaint: &Diagnostic) -> Warning {
-        let (line, _) = self.source.lines(complaint.span);
-        let rule = match complaint.code {
-            Code::Lint(rule) => format!("{rule}: "),
-            _ => String::new(),
-        };
-        Warning {
-            message: format!("{rule}{} (line {line})", complaint.message),
-            rendered: Some(complaint.render(self.source)),
-        }
     }
 
     fn finish(mut self) -> Result<(Graph, Lowered), BuildError> {

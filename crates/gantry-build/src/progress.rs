@@ -119,6 +119,11 @@ pub enum Event<'a> {
         /// end.
         rendered: Option<&'a str>,
     },
+    /// What could be done better, to be shown at the end. It is no warning and counts as none.
+    Advice {
+        /// One line.
+        message: &'a str,
+    },
 }
 
 impl Event<'_> {
@@ -134,7 +139,7 @@ impl Event<'_> {
             | Self::Canceled { vertex, .. }
             | Self::Log { vertex, .. }
             | Self::Status { vertex, .. } => Some(*vertex),
-            Self::Explained { .. } | Self::Warning { .. } => None,
+            Self::Explained { .. } | Self::Warning { .. } | Self::Advice { .. } => None,
         }
     }
 }

@@ -155,4 +155,8 @@ impl<'p> Reporter<'p> {
     pub fn warning(&self, message: &str, rendered: Option<&str>) {
         self.progress.event(Event::Warning { message, rendered });
     }
+
+    pub(crate) fn advice(&self, message: &str) {
+        self.progress.event(Event::Advice { message });
+    }
 }

@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
+use crate::fix::Fix;
 use crate::source::{SourceFile, Span};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
+    /// Good to know; nothing is wrong.
+    Info,
     /// It builds, but something is probably not meant.
     Warning,
     /// It does not build.
@@ -14,9 +17,10 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// `error` or `warning`.
+    /// `error`, `warning` or `info`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Info => "info",
             Self::Warning => "warning",
             Self::Error => "error",
         }
@@ -71,6 +75,8 @@ pub struct Diagnostic {
     pub hints: Vec<String>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
+    /// A change of the text that ends the complaint and changes nothing else.
+    pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
@@ -83,6 +89,7 @@ impl Diagnostic {
             span,
             hints: Vec::new(),
             notes: Vec::new(),
+            fix: None,
         }
     }
 
@@ -105,6 +112,13 @@ impl Diagnostic {
     #[must_use]
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
+        self
+    }
+
+    /// The same with a change that ends it.
+    #[must_use]
+    pub(crate) fn with_fix(mut self, fix: Option<Fix>) -> Self {
+        self.fix = fix;
         self
     }
 
@@ -141,6 +155,8 @@ impl Diagnostic {
 const CONTEXT: usize = 2;
 /// Most marked lines shown.
 const MOST_LINES: usize = 20;
+/// Most marked lines of an excerpt as BuildKit's tools show it, which know no limit.
+const MOST_EXCERPT: usize = 200;
 /// Most characters shown of one line.
 const MOST_COLUMNS: usize = 200;
 /// Most bytes shown of a message or hint.
@@ -162,11 +178,7 @@ fn excerpt(out: &mut String, source: &SourceFile, span: Span) {
         let marked = (first..=last).contains(&number);
         let line = source.line(number);
         let marker = if marked { ">>>" } else { "   " };
-        let _ = writeln!(
-            out,
-            "{}",
-            format_args!("{number:4} | {marker} {}", clipped(line))
-        );
+        numbered(out, number, marker, line);
         if marked && first == last {
             carets(out, source, number, span);
         }
@@ -175,6 +187,44 @@ fn excerpt(out: &mut String, source: &SourceFile, span: Span) {
         let _ = writeln!(out, "     | ... {} more lines", last - end);
     }
     let _ = writeln!(out, "{rule}");
+}
+
+/// One line of an excerpt.
+fn numbered(out: &mut String, number: usize, marker: &str, line: &str) {
+    let _ = writeln!(out, "{number:4} | {marker} {}", clipped(line));
+}
+
+impl SourceFile {
+    /// The lines `first` to `last` with some around them, as BuildKit's tools show a place: under
+    /// the file's name, between two rules, marked with `>>>`. Ends with a line end.
+    pub fn excerpt(&self, name: &str, first: usize, last: usize) -> String {
+        let mut out = String::new();
+        let rule = "-".repeat(20);
+        let _ = writeln!(out, "{}:{first}\n{rule}", shown(name));
+        // What follows the last line end counts as a line there.
+        let count = self.text().split('\n').count();
+        let last = last.min(count).min(first + MOST_EXCERPT);
+        let (mut from, mut to, mut shown_around) = (first, last, 0);
+        let around = if first == last { 4 } else { 2 };
+        while shown_around < around {
+            if from > 1 {
+                from -= 1;
+                shown_around += 1;
+            }
+            if to < count {
+                to += 1;
+                shown_around += 1;
+            }
+            shown_around += 1;
+        }
+        for number in from..=to {
+            let is_marked = (first..=last).contains(&number);
+            let marker = if is_marked { ">>>" } else { "   " };
+            numbered(&mut out, number, marker, self.line(number));
+        }
+        let _ = writeln!(out, "{rule}");
+        out
+    }
 }
 
 /// A line of carets under the span, where it is on one line and not the whole line.

@@ -16,6 +16,8 @@
 //! | [`wildcard`] | wildcards in the sources of `COPY` and `ADD` |
 //! | [`duration`], [`mode`], [`owner`], [`port`], [`size`] | the small languages inside options |
 //! | [`lint`] | rules over the tree |
+//! | [`fix`] | changes of the text that end a complaint |
+//! | [`outline`] | what a file offers: its targets, and the arguments, secrets and agents of one |
 //!
 //! This crate is pure: it never reads a file, the network, the clock or the environment, and
 //! starts no process. It must never know of images, containers or the command line. Every input
@@ -27,10 +29,12 @@ pub mod ast;
 pub mod diagnostic;
 pub mod duration;
 pub mod expand;
+pub mod fix;
 mod glob;
 pub mod ignore;
 pub mod lint;
 pub mod mode;
+pub mod outline;
 pub mod owner;
 pub mod parse;
 pub mod port;

@@ -1,139 +1,95 @@
 //! Rules over the tree: what builds but is probably not meant.
 //!
-//! Every rule is a function from the tree to warnings, with BuildKit's names and words. The rules
-//! on variables walk each stage with the variables it would have; of a base image they know only
-//! what the caller tells.
+//! Every rule is a function from the tree to complaints. BuildKit's have its names, words and
+//! conditions; Gantry's own stand in the folder `own`. The rules on variables walk each stage with the variables it would
+//! have; of a base image they know only what the caller tells.
 
 mod casing;
+mod description;
+mod fixes;
 mod from;
+mod own;
+mod rule;
 mod settings;
+mod shell;
 mod stage;
 
 use std::fmt;
 
 use crate::ast::Dockerfile;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::source::Span;
+use crate::source::{SourceFile, Span};
 
-pub use settings::{Settings, SettingsError, Skip};
+pub use from::global_scope;
+pub use rule::{Origin, Rule};
+pub use settings::{Choice, Settings, SettingsError};
 
-/// A rule, by BuildKit's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rule {
-    /// Keywords of one file are in capitals, or all of them are not.
-    ConsistentInstructionCasing,
-    /// Two stages of one name.
-    DuplicateStageName,
-    /// `EXPOSE` of a mapping or an address.
-    ExposeInvalidFormat,
-    /// `EXPOSE` of a protocol in capitals.
-    ExposeProtoCasing,
-    /// `AS` is written as `FROM` is.
-    FromAsCasing,
-    /// `--platform` with a value that does not change.
-    FromPlatformFlagConstDisallowed,
-    /// The defaults of the arguments give no base.
-    InvalidDefaultArgInFrom,
-    /// `CMD` and `ENTRYPOINT` in shell form, where signals do not arrive.
-    JSONArgsRecommended,
-    /// `ENV` and `LABEL` without `=`.
-    LegacyKeyValueFormat,
-    /// `MAINTAINER`
-    MaintainerDeprecated,
-    /// Of several `CMD`, `ENTRYPOINT` or `HEALTHCHECK` of a stage only the last one counts.
-    MultipleInstructionsDisallowed,
-    /// Empty lines inside a continued instruction.
-    NoEmptyContinuation,
-    /// `--platform=$TARGETPLATFORM` is what happens anyhow.
-    RedundantTargetPlatform,
-    /// A stage called `scratch` or `context`.
-    ReservedStageName,
-    /// A variable whose name sounds like a secret.
-    SecretsUsedInArgOrEnv,
-    /// The name of a stage in capitals.
-    StageNameCasing,
-    /// `FROM` with a variable that no `ARG` above declares.
-    UndefinedArgInFrom,
-    /// A variable that is not set.
-    UndefinedVar,
-    /// A relative `WORKDIR` before any absolute one.
-    WorkdirRelativePath,
-}
-
-impl Rule {
-    /// Every rule, in the order of their names.
-    pub const ALL: [Self; 19] = [
-        Self::ConsistentInstructionCasing,
-        Self::DuplicateStageName,
-        Self::ExposeInvalidFormat,
-        Self::ExposeProtoCasing,
-        Self::FromAsCasing,
-        Self::FromPlatformFlagConstDisallowed,
-        Self::InvalidDefaultArgInFrom,
-        Self::JSONArgsRecommended,
-        Self::LegacyKeyValueFormat,
-        Self::MaintainerDeprecated,
-        Self::MultipleInstructionsDisallowed,
-        Self::NoEmptyContinuation,
-        Self::RedundantTargetPlatform,
-        Self::ReservedStageName,
-        Self::SecretsUsedInArgOrEnv,
-        Self::StageNameCasing,
-        Self::UndefinedArgInFrom,
-        Self::UndefinedVar,
-        Self::WorkdirRelativePath,
-    ];
-
-    /// The name, as `# check=skip=` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ConsistentInstructionCasing => "ConsistentInstructionCasing",
-            Self::DuplicateStageName => "DuplicateStageName",
-            Self::ExposeInvalidFormat => "ExposeInvalidFormat",
-            Self::ExposeProtoCasing => "ExposeProtoCasing",
-            Self::FromAsCasing => "FromAsCasing",
-            Self::FromPlatformFlagConstDisallowed => "FromPlatformFlagConstDisallowed",
-            Self::InvalidDefaultArgInFrom => "InvalidDefaultArgInFrom",
-            Self::JSONArgsRecommended => "JSONArgsRecommended",
-            Self::LegacyKeyValueFormat => "LegacyKeyValueFormat",
-            Self::MaintainerDeprecated => "MaintainerDeprecated",
-            Self::MultipleInstructionsDisallowed => "MultipleInstructionsDisallowed",
-            Self::NoEmptyContinuation => "NoEmptyContinuation",
-            Self::RedundantTargetPlatform => "RedundantTargetPlatform",
-            Self::ReservedStageName => "ReservedStageName",
-            Self::SecretsUsedInArgOrEnv => "SecretsUsedInArgOrEnv",
-            Self::StageNameCasing => "StageNameCasing",
-            Self::UndefinedArgInFrom => "UndefinedArgInFrom",
-            Self::UndefinedVar => "UndefinedVar",
-            Self::WorkdirRelativePath => "WorkdirRelativePath",
-        }
-    }
-
-    /// A warning of this rule.
-    pub(crate) fn at(self, message: impl Into<String>, span: Span) -> Diagnostic {
-        Diagnostic::warning(Code::Lint(self), message, span)
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// Most warnings about one file; looking for near names takes its time.
+/// Most complaints about one file; looking for near names takes its time.
 const MOST_WARNINGS: usize = 1000;
 
 /// Variables and their values.
 pub type Environment = Vec<(String, String)>;
 
+/// What the rules know of the build context.
+#[derive(Clone, Copy)]
+pub struct ContextView<'a> {
+    /// The names at its top, ignored ones included.
+    pub names: &'a [String],
+    /// Whether the ignore file takes a path out, or a folder above it; relative, `/` between.
+    pub ignored: &'a dyn Fn(&str) -> bool,
+}
+
+impl fmt::Debug for ContextView<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ContextView")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A base image that was made for another platform than the one asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherPlatform {
+    /// What it is for.
+    pub actual: String,
+    /// What it should be for.
+    pub expected: String,
+}
+
 /// What the rules know of the world outside the file.
+#[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// The environment of a base image, by its name with variables replaced; `None` where it is
     /// not known: then nothing is said about variables that it may set.
     pub environment: &'a dyn Fn(&str) -> Option<Environment>,
+    /// Base images for another platform, by their names with variables replaced.
+    pub other_platform: &'a dyn Fn(&str) -> Option<OtherPlatform>,
     /// `--build-arg`, and the arguments that the builder sets (`TARGETPLATFORM` and its like).
     pub arguments: &'a [(String, String)],
+    /// The build context, where it was looked at.
+    pub context: Option<ContextView<'a>>,
+    /// Which stages the build needs; all of them where nothing is said. In the others only what
+    /// BuildKit sees while it parses is complained about.
+    pub needed: Option<&'a [bool]>,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Nothing is known but the arguments.
+    pub fn of(arguments: &'a [(String, String)]) -> Self {
+        Self {
+            environment: &|_| None,
+            other_platform: &|_| None,
+            arguments,
+            context: None,
+            needed: None,
+        }
+    }
+
+    fn needs(&self, stage: usize) -> bool {
+        self.needed
+            .is_none_or(|needed| needed.get(stage).copied().unwrap_or(true))
+    }
 }
 
 impl fmt::Debug for Surroundings<'_> {
@@ -141,27 +97,64 @@ impl fmt::Debug for Surroundings<'_> {
         formatter
             .debug_struct("Surroundings")
             .field("arguments", &self.arguments)
+            .field("needed", &self.needed)
             .finish_non_exhaustive()
     }
 }
 
-/// All warnings about a file, in its order, the parser's among them, but those that the file's
-/// own `# check=` or the caller skips.
+/// All complaints about a file, in its order, the parser's among them, but those that `settings`
+/// skip. `source` is what the file was parsed from.
 pub fn check(
     file: &Dockerfile,
+    source: &SourceFile,
     surroundings: &Surroundings<'_>,
     settings: &Settings,
 ) -> Vec<Diagnostic> {
     let mut warnings = file.warnings.clone();
     casing::check(file, &mut warnings);
-    from::check(file, surroundings, &mut warnings);
-    stage::check(file, surroundings, &mut warnings);
+    description::check(file, &mut warnings);
+    from::check(file, source, surroundings, &mut warnings);
+    stage::check(file, source, surroundings, &mut warnings);
+    own::check(file, source, surroundings, &mut warnings);
     warnings.retain(|warning| match warning.code {
-        Code::Lint(rule) => !settings.skips(rule),
+        Code::Lint(rule) => settings.looks_for(rule),
         _ => true,
     });
     warnings.sort_by_key(|warning| warning.span.start);
+    warnings.truncate(MOST_WARNINGS);
     warnings
+}
+
+/// First and last line, from 1, of the instruction that a complaint is about, as BuildKit counts
+/// them: an empty line is told at the end of its instruction.
+pub fn lines(file: &Dockerfile, source: &SourceFile, complaint: &Diagnostic) -> (usize, usize) {
+    let span = file
+        .instruction_span(complaint.span.start)
+        .unwrap_or(complaint.span);
+    let (first, last) = source.lines(span);
+    match complaint.code {
+        Code::Lint(Rule::NoEmptyContinuation) => (last, last),
+        _ => (first, last),
+    }
+}
+
+impl Dockerfile {
+    /// The instruction that holds the byte at `offset`, whole.
+    fn instruction_span(&self, offset: usize) -> Option<Span> {
+        let inner = |stage: &crate::ast::Stage| {
+            let inside = stage
+                .instructions
+                .iter()
+                .map(|instruction| instruction.span);
+            std::iter::once(stage.span)
+                .chain(inside)
+                .collect::<Vec<_>>()
+        };
+        let above = self.meta_args.iter().map(|instruction| instruction.span);
+        above
+            .chain(self.stages.iter().flat_map(inner))
+            .find(|span| (span.start..span.end.max(span.start + 1)).contains(&offset))
+    }
 }
 
 #[cfg(test)]

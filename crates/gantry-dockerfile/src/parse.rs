@@ -16,6 +16,7 @@ pub(crate) mod mount;
 
 use crate::ast::{Dockerfile, Escape, Heredoc, Instruction, InstructionKind, Stage};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::fix::{Edit, Fix};
 use crate::lint::Rule;
 use crate::resolve::StageNames;
 use crate::source::{SourceFile, Span};
@@ -108,12 +109,19 @@ impl<'s> Parser<'s> {
 
     /// One instruction, its heredocs taken off the file; what is wrong with it is kept.
     fn instruction(&mut self, raw: RawInstruction) -> Option<Parsed> {
-        if let Some(span) = raw
-            .empty_lines
-            .filter(|_| self.warnings.len() < MOST_DIAGNOSTICS)
+        if let (Some(first), Some(last)) = (raw.empty_lines.first(), raw.empty_lines.last())
+            && self.warnings.len() < MOST_DIAGNOSTICS
         {
-            self.warnings
-                .push(Rule::NoEmptyContinuation.at("Empty continuation line", span));
+            let span = first.join(*last);
+            let complaint = Rule::NoEmptyContinuation.at("Empty continuation line", span);
+            let edits = raw.empty_lines.iter().map(|line| Edit {
+                span: Span::new(line.start, self.source.line_end(line.end)),
+                text: String::new(),
+            });
+            let fix = Fix {
+                edits: edits.collect(),
+            };
+            self.warnings.push(complaint.with_fix(Some(fix)));
         }
         if let Some(at) = raw.line.as_str().find('\0') {
             let span = raw.line.whole().part(at..at + 1).span();

@@ -145,6 +145,14 @@ impl SourceFile {
             .max(1)
     }
 
+    /// Behind the end of the line that holds the byte at `offset`.
+    pub(crate) fn line_end(&self, offset: usize) -> usize {
+        self.line_starts
+            .get(self.line_at(offset))
+            .copied()
+            .unwrap_or(self.text.len())
+    }
+
     /// The place of the byte at `offset`.
     pub fn position(&self, offset: usize) -> Position {
         let line = self.line_at(offset);

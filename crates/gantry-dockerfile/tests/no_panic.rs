@@ -1,6 +1,6 @@
-//! The small languages of options never panic, whatever the text.
+//! The small languages of options, and the rules, never panic, whatever the text.
 
-use gantry_dockerfile::{duration, lint, mode, owner, port, wildcard};
+use gantry_dockerfile::{SourceFile, duration, lint, mode, owner, parse, port, wildcard};
 use gantry_model::quantity::parse_bytes;
 use proptest::prelude::*;
 
@@ -23,6 +23,25 @@ proptest! {
         drop(owner::parse(&text));
         drop(port::parse(&text).map(|ports| ports.names().count()));
         drop(mode::parse(&text));
+    }
+
+    #[test]
+    fn rules_on_any_script(
+        script in r#"([a-z/.-]{0,6}|[ \\\n#'"$()`&|;<>{}=*]|apt-get|apk add|rm|cd |\$\(|&&){0,40}"#,
+        exec: bool,
+    ) {
+        let line = if exec { "CMD [\"sh\",\"-c\",\"x\"]\nRUN " } else { "RUN " };
+        let text = format!("FROM a\n{line}{script}\nCMD {script}\n");
+        let source = SourceFile::new("Dockerfile", text);
+        if let Ok(file) = parse(&source) {
+            let surroundings = lint::Surroundings::of(&[]);
+            for found in lint::check(&file, &source, &surroundings, &lint::Settings::default()) {
+                let (first, last) = lint::lines(&file, &source, &found);
+                prop_assert!(first <= last && found.span.end <= source.text().len());
+                prop_assert!(!source.excerpt("x", first, last).is_empty());
+            }
+            drop(file.outline(0, &[]));
+        }
     }
 
     #[test]

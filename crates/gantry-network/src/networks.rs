@@ -142,7 +142,9 @@ impl Networks {
         state.subnet = None;
         locked.write(&state)?;
         drop(locked);
-        let links = gone.iter().filter_map(Record::link);
+        let links = gone
+            .iter()
+            .map(|record| record.attachment.host_interface.as_str());
         let deleted = match doomed {
             Ok(doomed) => links
                 .chain([doomed.as_str()])
@@ -238,8 +240,9 @@ impl Networks {
         self.release(kernel, &gone)?;
         locked.write(&state)?;
         drop(locked);
-        for link in gone.iter().filter_map(Record::link) {
-            remove_link(kernel, link).map_err(kernel_error("remove an abandoned interface"))?;
+        for record in &gone {
+            remove_link(kernel, &record.attachment.host_interface)
+                .map_err(kernel_error("remove an abandoned interface"))?;
         }
         Ok(gone
             .into_iter()

@@ -16,7 +16,6 @@ mod console;
 mod container;
 mod create;
 mod criu;
-mod damage;
 mod delete;
 mod error;
 mod events;

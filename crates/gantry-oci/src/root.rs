@@ -71,20 +71,10 @@ impl Root {
         Ok(container)
     }
 
-    /// As [`Root::take`], whatever its record is.
-    pub(crate) fn take_unread(&self, id: &str) -> Result<Container, OciError> {
-        let container = Container::open_unread(id, self.folder(id)?)?;
-        container.lock()?;
-        Ok(container)
-    }
-
-    /// Every container, by identifier, and why others cannot be shown. Those that go meanwhile
-    /// are left out.
-    pub fn containers(&self) -> Result<(Vec<Container>, Vec<OciError>), OciError> {
+    /// Every container, by identifier. Those that go meanwhile are left out.
+    pub fn containers(&self) -> Result<Vec<Container>, OciError> {
         let entries = match fs::read_dir(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((Vec::new(), Vec::new()));
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(OciError::file("list", &self.0))?,
         };
         let mut ids = Vec::new();
@@ -93,15 +83,15 @@ impl Root {
             ids.extend(entry.file_name().into_string().ok());
         }
         ids.sort();
-        let (mut containers, mut damaged) = (Vec::new(), Vec::new());
+        let mut containers = Vec::new();
         for id in ids {
             match self.look(&id) {
                 Ok(container) => containers.push(container),
                 Err(OciError::NotFound { .. } | OciError::InvalidId { .. }) => {}
-                Err(error) => damaged.push(error),
+                Err(error) => return Err(error),
             }
         }
-        Ok((containers, damaged))
+        Ok(containers)
     }
 }
 
@@ -124,13 +114,8 @@ mod tests {
     fn a_name_is_given_once() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::at(folder.path().join("state"));
-        assert!(root.containers().unwrap().0.is_empty());
-        let bad = root.reserve("bad").unwrap();
+        assert!(root.containers().unwrap().is_empty());
         root.reserve("one").unwrap();
-        fs::write(bad.join("state.json"), "{").unwrap();
-        let (whole, damaged) = root.containers().unwrap();
-        assert_eq!((whole.len(), damaged.len()), (1, 1));
-        assert_eq!(whole[0].id(), "one");
         assert!(matches!(root.reserve("one"), Err(OciError::Exists { .. })));
         assert!(matches!(root.look("two"), Err(OciError::NotFound { .. })));
     }

@@ -27,16 +27,8 @@ impl Globals {
         settings: &Settings,
     ) -> Result<(Self, BTreeSet<String>), BuildError> {
         let mut scope = Scope::default();
-        let last = dockerfile
-            .stages
-            .last()
-            .and_then(|stage| stage.name.as_ref());
-        let stage = match (&settings.target, last) {
-            (Some(target), _) => target.clone(),
-            (None, Some(name)) => name.value.clone(),
-            (None, None) => "default".to_owned(),
-        };
-        for (name, value) in platform_arguments(settings, &stage) {
+        let stage = target_stage(dockerfile, settings.target.as_deref());
+        for (name, value) in own_arguments(settings, &stage) {
             let value = settings.build_args.get(name).cloned().unwrap_or(value);
             scope.set_environment(name, value);
         }
@@ -72,7 +64,7 @@ impl Globals {
             .build_args
             .iter()
             .map(|(name, value)| (name.clone(), value.clone()));
-        let own = platform_arguments(settings, &self.stage)
+        let own = own_arguments(settings, &self.stage)
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value));
         own.chain(given).collect()
@@ -94,9 +86,23 @@ pub(super) fn default(
     Ok(expanded.default.map(|default| default.value))
 }
 
-fn platform_arguments(settings: &Settings, stage: &str) -> Vec<(&'static str, String)> {
+fn own_arguments(settings: &Settings, stage: &str) -> Vec<(&'static str, String)> {
+    platform_arguments(&settings.build_platform, &settings.target_platform, stage)
+}
+
+/// The value of `TARGETSTAGE`: what is asked for, else the name of the last stage.
+pub(crate) fn target_stage(dockerfile: &Dockerfile, target: Option<&str>) -> String {
+    let last = || Some(dockerfile.stages.last()?.name.as_ref()?.as_str());
+    target.or_else(last).unwrap_or("default").to_owned()
+}
+
+/// The arguments that the builder sets itself.
+pub(crate) fn platform_arguments(
+    build: &Platform,
+    target: &Platform,
+    stage: &str,
+) -> Vec<(&'static str, String)> {
     let variant = |platform: &Platform| platform.variant.clone().unwrap_or_default();
-    let (build, target) = (&settings.build_platform, &settings.target_platform);
     vec![
         ("BUILDPLATFORM", build.to_string()),
         ("BUILDOS", build.os.clone()),

@@ -321,7 +321,8 @@ fn made_for(state: &StageState) -> Option<Platform> {
 }
 
 /// The environment of an image as pairs.
-fn environment(config: &ImageConfig) -> Vec<(String, String)> {
+/// The environment that an image gives its containers.
+pub(crate) fn environment(config: &ImageConfig) -> Vec<(String, String)> {
     let pair = |entry: &String| {
         let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
         (name.to_owned(), value.to_owned())

@@ -121,7 +121,7 @@ impl PlainFormatter {
                 self.end(vertex, &format!("ERROR: {}", harmless(message)), at, out);
             }
             Event::Canceled { vertex, at } => self.end(vertex, "CANCELED", at, out),
-            Event::Explained { .. } | Event::Warning { .. } => {}
+            Event::Explained { .. } | Event::Warning { .. } | Event::Advice { .. } => {}
         }
     }
 

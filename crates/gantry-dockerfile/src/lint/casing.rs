@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Rule;
 use crate::ast::{Dockerfile, Stage, Word};
 use crate::diagnostic::Diagnostic;
+use crate::fix::Fix;
 
 pub(super) fn check(file: &Dockerfile, warnings: &mut Vec<Diagnostic>) {
     keywords(file, warnings);
@@ -40,17 +41,18 @@ fn keywords(file: &Dockerfile, warnings: &mut Vec<Diagnostic>) {
     let upper = all.iter().filter(|word| is_upper(word)).count();
     let majority_is_lower = lower > upper;
     for word in all {
-        let (fits, majority) = if majority_is_lower {
-            (is_lower(word), "lowercase")
+        let (fits, majority, right) = if majority_is_lower {
+            (is_lower(word), "lowercase", word.value.to_lowercase())
         } else {
-            (is_upper(word), "uppercase")
+            (is_upper(word), "uppercase", word.value.to_uppercase())
         };
         if !fits {
             let message = format!(
                 "Command '{}' should match the case of the command majority ({majority})",
                 word.value
             );
-            warnings.push(Rule::ConsistentInstructionCasing.at(message, word.span));
+            let complaint = Rule::ConsistentInstructionCasing.at(message, word.span);
+            warnings.push(complaint.with_fix(Some(Fix::replace(word.span, right))));
         }
     }
 }
@@ -68,7 +70,13 @@ fn as_keyword(stage: &Stage, warnings: &mut Vec<Diagnostic>) {
             "'{}' and '{}' keywords' casing do not match",
             word.value, stage.keyword.value
         );
-        warnings.push(Rule::FromAsCasing.at(message, word.span));
+        let right = if is_lower(&stage.keyword) {
+            word.value.to_lowercase()
+        } else {
+            word.value.to_uppercase()
+        };
+        let complaint = Rule::FromAsCasing.at(message, word.span);
+        warnings.push(complaint.with_fix(Some(Fix::replace(word.span, right))));
     }
 }
 
@@ -78,7 +86,8 @@ fn stage_name(stage: &Stage, seen: &mut HashSet<String>, warnings: &mut Vec<Diag
     };
     if name.value != normal {
         let message = format!("Stage name '{}' should be lowercase", name.value);
-        warnings.push(Rule::StageNameCasing.at(message, name.span));
+        let complaint = Rule::StageNameCasing.at(message, name.span);
+        warnings.push(complaint.with_fix(Some(Fix::replace(name.span, normal.clone()))));
     }
     if matches!(normal.as_str(), "scratch" | "context") {
         let message =

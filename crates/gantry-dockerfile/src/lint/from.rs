@@ -5,15 +5,17 @@ use std::str::FromStr;
 
 use gantry_model::{Platform, Reference};
 
-use super::{MOST_WARNINGS, Rule, Surroundings};
+use super::{MOST_WARNINGS, Rule, Surroundings, fixes};
 use crate::argument::{PLATFORM_ARGUMENTS, Scope};
 use crate::ast::{Dockerfile, Escape, InstructionKind, Stage, Word};
 use crate::diagnostic::Diagnostic;
 use crate::expand::{ExpandedWord, expand_declaration, expand_word};
+use crate::source::SourceFile;
 use crate::suggest::nearest;
 
 pub(super) fn check(
     file: &Dockerfile,
+    source: &SourceFile,
     surroundings: &Surroundings<'_>,
     warnings: &mut Vec<Diagnostic>,
 ) {
@@ -26,17 +28,36 @@ pub(super) fn check(
         .cloned()
         .collect();
     let defaults = global_scope(file, &builder);
-    for stage in &file.stages {
+    for (index, stage) in file.stages.iter().enumerate() {
         if warnings.len() >= MOST_WARNINGS {
             return;
         }
-        undeclared(stage, &stage.base, &scope, escape, warnings);
+        let base = undeclared(stage, &stage.base, &scope, escape, warnings);
+        if let Some(base) = base.filter(|_| surroundings.needs(index)) {
+            other_platform(stage, &base.word.value, surroundings, warnings);
+        }
         default_base(stage, &defaults, escape, warnings);
         if let Some(platform) = &stage.platform
             && let Some(expanded) = undeclared(stage, platform, &scope, escape, warnings)
         {
-            check_platform(stage, platform, &expanded, warnings);
+            check_platform(stage, platform, &expanded, source, warnings);
         }
+    }
+}
+
+/// An image of the name is there, but for another platform.
+fn other_platform(
+    stage: &Stage,
+    base: &str,
+    surroundings: &Surroundings<'_>,
+    warnings: &mut Vec<Diagnostic>,
+) {
+    if let Some(other) = (surroundings.other_platform)(base) {
+        let message = format!(
+            "Base image {base} was pulled with platform \"{}\", expected \"{}\" for current build",
+            other.actual, other.expected
+        );
+        warnings.push(Rule::InvalidBaseImagePlatform.at(message, stage.base.span));
     }
 }
 
@@ -45,7 +66,7 @@ fn is_platform(name: &str) -> bool {
 }
 
 /// What `FROM` sees: the arguments above the first one, each with its value or its default.
-pub(super) fn global_scope(file: &Dockerfile, arguments: &[(String, String)]) -> Scope {
+pub fn global_scope(file: &Dockerfile, arguments: &[(String, String)]) -> Scope {
     let mut scope = Scope::default();
     for (name, value) in arguments.iter().filter(|(name, _)| is_platform(name)) {
         scope.declare_argument(name, Some(value.clone()));
@@ -129,6 +150,7 @@ fn check_platform(
     stage: &Stage,
     written: &Word,
     expanded: &ExpandedWord,
+    source: &SourceFile,
     warnings: &mut Vec<Diagnostic>,
 ) {
     let is_plain_target = matches!(written.as_str(), "$TARGETPLATFORM" | "${TARGETPLATFORM}");
@@ -137,7 +159,12 @@ fn check_platform(
             "Setting platform to predefined {} in FROM is redundant as this is the default behavior",
             written.value
         );
-        warnings.push(Rule::RedundantTargetPlatform.at(message, written.span));
+        let fix = fixes::without_flag(source, "platform", written.span);
+        warnings.push(
+            Rule::RedundantTargetPlatform
+                .at(message, written.span)
+                .with_fix(fix),
+        );
         return;
     }
     if written.value.contains('$') {

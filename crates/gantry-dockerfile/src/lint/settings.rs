@@ -1,26 +1,46 @@
-//! `# check=skip=…;error=true`
+//! `# check=skip=…;experimental=…;error=true`
 
 use super::Rule;
 
-/// Which rules are skipped, and whether a warning ends the build.
+/// Which rules are looked for, and whether a warning ends the build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     /// The rules to skip.
-    pub skip: Skip,
+    pub skip: Choice,
+    /// The rules on trial to look for.
+    pub experimental: Choice,
     /// Whether any warning is an error.
     pub error: bool,
 }
 
-/// Rules to skip.
+/// Some of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Skip {
+pub enum Choice {
     /// Every rule.
     All,
     /// Those named.
     Rules(Vec<Rule>),
 }
 
-impl Default for Skip {
+impl Choice {
+    /// Whether a rule is among them.
+    pub fn has(&self, rule: Rule) -> bool {
+        match self {
+            Self::All => true,
+            Self::Rules(rules) => rules.contains(&rule),
+        }
+    }
+
+    fn read(value: &str) -> Self {
+        if value.trim().eq_ignore_ascii_case("all") {
+            return Self::All;
+        }
+        let known = value.split(',').filter_map(|name| Rule::named(name.trim()));
+        Self::Rules(known.collect())
+    }
+}
+
+impl Default for Choice {
     fn default() -> Self {
         Self::Rules(Vec::new())
     }
@@ -80,10 +100,8 @@ impl Settings {
                 });
             };
             match key.trim() {
-                "skip" if value.trim().eq_ignore_ascii_case("all") => settings.skip = Skip::All,
-                "skip" => settings.skip = Skip::Rules(rules(value)),
-                // Rules that are still on trial elsewhere; here there are none.
-                "experimental" => {}
+                "skip" => settings.skip = Choice::read(value),
+                "experimental" => settings.experimental = Choice::read(value),
                 "error" => settings.error = switch(key.trim(), value.trim())?,
                 other => {
                     return Err(SettingsError::UnknownKey {
@@ -95,25 +113,10 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Whether a rule is skipped.
-    pub fn skips(&self, rule: Rule) -> bool {
-        match &self.skip {
-            Skip::All => true,
-            Skip::Rules(rules) => rules.contains(&rule),
-        }
+    /// Whether a rule is looked for.
+    pub fn looks_for(&self, rule: Rule) -> bool {
+        !self.skip.has(rule) && (!rule.is_experimental() || self.experimental.has(rule))
     }
-}
-
-fn rules(names: &str) -> Vec<Rule> {
-    let known = |name: &str| {
-        Rule::ALL
-            .into_iter()
-            .find(|rule| rule.name().eq_ignore_ascii_case(name))
-    };
-    names
-        .split(',')
-        .filter_map(|name| known(name.trim()))
-        .collect()
 }
 
 fn switch(key: &str, value: &str) -> Result<bool, SettingsError> {

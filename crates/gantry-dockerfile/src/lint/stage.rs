@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::from::global_scope;
-use super::{MOST_WARNINGS, Rule, Surroundings};
+use super::{MOST_WARNINGS, Rule, Surroundings, fixes, global_scope};
 use crate::argument::Scope;
 use crate::ast::{
-    ArgDeclaration, CommandLine, Dockerfile, Escape, Instruction, InstructionKind, KeyValue, Stage,
-    Word,
+    ArgDeclaration, CommandLine, CopySource, Dockerfile, Escape, Instruction, InstructionKind,
+    Stage, Word,
 };
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::expand::{Variables, expand_declaration, expand_instruction, expand_word};
 use crate::port;
 use crate::resolve::Base;
-use crate::source::Span;
+use crate::source::{SourceFile, Span};
 use crate::suggest::nearest;
 
 pub(super) fn check(
     file: &Dockerfile,
+    source: &SourceFile,
     surroundings: &Surroundings<'_>,
     warnings: &mut Vec<Diagnostic>,
 ) {
@@ -25,19 +25,25 @@ pub(super) fn check(
     let mut states: Vec<State> = Vec::with_capacity(file.stages.len());
     for (index, stage) in file.stages.iter().enumerate() {
         let state = initial(file, index, stage, &global, &states, surroundings);
+        let mut found = Vec::new();
         let mut walk = Walk {
             state,
             global: &global,
             escape: file.directives.escape,
+            source,
             surroundings,
-            warnings: &mut *warnings,
+            warnings: &mut found,
         };
         stage
             .instructions
             .iter()
             .for_each(|instruction| walk.instruction(instruction));
         states.push(walk.state);
-        repeated(stage, warnings);
+        repeated(stage, source, &mut found);
+        // BuildKit sees this one while it parses, whether the stage is built or not.
+        let is_parsed = |one: &Diagnostic| one.code == Code::Lint(Rule::MaintainerDeprecated);
+        found.retain(|one| surroundings.needs(index) || is_parsed(one));
+        warnings.append(&mut found);
     }
 }
 
@@ -83,6 +89,7 @@ struct Walk<'a> {
     state: State,
     global: &'a Scope,
     escape: Escape,
+    source: &'a SourceFile,
     surroundings: &'a Surroundings<'a>,
     warnings: &'a mut Vec<Diagnostic>,
 }
@@ -115,24 +122,27 @@ impl Walk<'_> {
     fn plain(&mut self, written: &Instruction, expanded: &Instruction) {
         match &expanded.kind {
             InstructionKind::Env(pairs) => {
-                legacy(pairs, "ENV", written.span, self.warnings);
+                self.legacy(written);
                 pairs
                     .iter()
                     .for_each(|pair| secret("ENV", &pair.key, self.warnings));
             }
-            InstructionKind::Label(pairs) => legacy(pairs, "LABEL", written.span, self.warnings),
-            InstructionKind::Maintainer(_) => {
+            InstructionKind::Label(_) => self.legacy(written),
+            InstructionKind::Maintainer(name) => {
                 let message = "Maintainer instruction is deprecated in favor of using label";
-                self.warnings
-                    .push(Rule::MaintainerDeprecated.at(message, written.span));
+                let complaint = Rule::MaintainerDeprecated.at(message, written.span);
+                let fix = fixes::author_label(self.source, written, name);
+                self.warnings.push(complaint.with_fix(fix));
             }
             InstructionKind::Cmd(line) | InstructionKind::Entrypoint(line) => {
                 self.command(line, written)
             }
             InstructionKind::Shell(_) => self.state.has_shell = true,
-            InstructionKind::Expose(ports) => {
-                ports.iter().for_each(|port| expose(port, self.warnings))
+            InstructionKind::Expose(ports) => ports.iter().for_each(|port| self.expose(port)),
+            InstructionKind::Copy(copy) if copy.from.is_none() => {
+                self.ignored("Copy", &copy.sources, written.span);
             }
+            InstructionKind::Add(add) => self.ignored("Add", &add.sources, written.span),
             InstructionKind::Workdir(path) => self.workdir(path),
             _ => {}
         }
@@ -179,6 +189,72 @@ impl Walk<'_> {
         }
     }
 
+    fn legacy(&mut self, written: &Instruction) {
+        let (InstructionKind::Env(pairs) | InstructionKind::Label(pairs)) = &written.kind else {
+            return;
+        };
+        for pair in pairs.iter().filter(|pair| pair.legacy) {
+            let name = written.kind.name();
+            let message = format!(
+                "\"{name} key=value\" should be used instead of legacy \"{name} key value\" format"
+            );
+            let complaint = Rule::LegacyKeyValueFormat.at(message, written.span);
+            let fix = fixes::with_equals_sign(self.source, pair);
+            self.warnings.push(complaint.with_fix(fix));
+        }
+    }
+
+    fn expose(&mut self, word: &Word) {
+        let Ok(ports) = port::parse(&word.value) else {
+            return;
+        };
+        if ports.names_host {
+            let message = format!(
+                "EXPOSE instruction should not define an IP address or host-port mapping, found '{}'",
+                word.value
+            );
+            let container = word.value.rsplit(':').next().unwrap_or_default();
+            let fix = fixes::rewritten(self.source, word, container);
+            self.warnings.push(
+                Rule::ExposeInvalidFormat
+                    .at(message, word.span)
+                    .with_fix(fix),
+            );
+        }
+        if ports
+            .written_protocol
+            .is_some_and(|written| written != written.to_lowercase())
+        {
+            let message = format!(
+                "Defined protocol '{}' in EXPOSE instruction should be lowercase",
+                word.value
+            );
+            let fix = fixes::rewritten(self.source, word, &word.value.to_lowercase());
+            self.warnings
+                .push(Rule::ExposeProtoCasing.at(message, word.span).with_fix(fix));
+        }
+    }
+
+    /// Sources that the ignore file takes out of the context.
+    fn ignored(&mut self, verb: &str, sources: &[CopySource], span: Span) {
+        let Some(context) = &self.surroundings.context else {
+            return;
+        };
+        for source in sources {
+            let CopySource::Path(path) = source else {
+                continue;
+            };
+            let path = path.value.trim_start_matches("./").trim_matches('/');
+            let is_remote = path.contains("://") || path.starts_with("git@");
+            if !is_remote && !path.is_empty() && path != "." && (context.ignored)(path) {
+                let message = format!(
+                    "Attempting to {verb} file \"{path}\" that is excluded by .dockerignore"
+                );
+                self.warnings.push(Rule::CopyIgnoredFile.at(message, span));
+            }
+        }
+    }
+
     fn command(&mut self, line: &CommandLine, written: &Instruction) {
         if matches!(line, CommandLine::Shell(_)) && !self.state.has_shell {
             let message = format!(
@@ -201,15 +277,6 @@ impl Walk<'_> {
             self.warnings
                 .push(Rule::WorkdirRelativePath.at(message, path.span));
         }
-    }
-}
-
-fn legacy(pairs: &[KeyValue], name: &str, span: Span, warnings: &mut Vec<Diagnostic>) {
-    if pairs.iter().any(|pair| pair.legacy) {
-        let message = format!(
-            "\"{name} key=value\" should be used instead of legacy \"{name} key value\" format"
-        );
-        warnings.push(Rule::LegacyKeyValueFormat.at(message, span));
     }
 }
 
@@ -241,31 +308,8 @@ fn secret(instruction: &str, name: &Word, warnings: &mut Vec<Diagnostic>) {
     }
 }
 
-fn expose(word: &Word, warnings: &mut Vec<Diagnostic>) {
-    let Ok(ports) = port::parse(&word.value) else {
-        return;
-    };
-    if ports.names_host {
-        let message = format!(
-            "EXPOSE instruction should not define an IP address or host-port mapping, found '{}'",
-            word.value
-        );
-        warnings.push(Rule::ExposeInvalidFormat.at(message, word.span));
-    }
-    if ports
-        .written_protocol
-        .is_some_and(|written| written != written.to_lowercase())
-    {
-        let message = format!(
-            "Defined protocol '{}' in EXPOSE instruction should be lowercase",
-            word.value
-        );
-        warnings.push(Rule::ExposeProtoCasing.at(message, word.span));
-    }
-}
-
 /// Of `CMD`, `ENTRYPOINT` and `HEALTHCHECK` a stage keeps only the last.
-fn repeated(stage: &Stage, warnings: &mut Vec<Diagnostic>) {
+fn repeated(stage: &Stage, source: &SourceFile, warnings: &mut Vec<Diagnostic>) {
     for name in ["CMD", "ENTRYPOINT", "HEALTHCHECK"] {
         let mut all = stage
             .instructions
@@ -277,7 +321,9 @@ fn repeated(stage: &Stage, warnings: &mut Vec<Diagnostic>) {
             let message = format!(
                 "Multiple {name} instructions should not be used in the same stage because only the last one will be used"
             );
-            warnings.push(Rule::MultipleInstructionsDisallowed.at(message, earlier.span));
+            let complaint = Rule::MultipleInstructionsDisallowed.at(message, earlier.span);
+            let fix = fixes::without_lines(source, earlier.span);
+            warnings.push(complaint.with_fix(Some(fix)));
         }
     }
 }

@@ -1,10 +1,11 @@
-use super::{Rule, Settings, Skip, Surroundings, check};
+use super::{Choice, ContextView, Origin, OtherPlatform, Rule, Settings, Surroundings, check};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::source::SourceFile;
 
-/// `line rule: message` of every warning; `image` is a base of which the environment is known.
-fn warnings(text: &str) -> String {
-    let source = SourceFile::new("Dockerfile", text);
-    let file = crate::parse(&source).unwrap();
+/// Every complaint; `image` is a base of which the environment is known, the ignore file takes
+/// `tmp` out.
+fn complaints(source: &SourceFile) -> Vec<Diagnostic> {
+    let file = crate::parse(source).unwrap();
     let settings = file
         .directives
         .check
@@ -12,26 +13,52 @@ fn warnings(text: &str) -> String {
         .map(|check| Settings::parse(&check.value).unwrap());
     let environment =
         |name: &str| (name == "image").then(|| vec![("IMAGE_HOME".to_owned(), "/i".to_owned())]);
+    let other_platform = |name: &str| {
+        (name == "image-for-another-platform").then(|| OtherPlatform {
+            actual: "linux/s390x".to_owned(),
+            expected: "linux/amd64".to_owned(),
+        })
+    };
     let arguments = [
         ("TARGETPLATFORM".to_owned(), "linux/amd64".to_owned()),
         ("GIVEN".to_owned(), "1".to_owned()),
     ];
+    let names = [".git", "src", "tmp"].map(str::to_owned);
     let surroundings = Surroundings {
         environment: &environment,
-        arguments: &arguments,
+        other_platform: &other_platform,
+        context: Some(ContextView {
+            names: &names,
+            ignored: &|path| path == "tmp" || path.starts_with("tmp/"),
+        }),
+        ..Surroundings::of(&arguments)
     };
-    let warnings = check(&file, &surroundings, &settings.unwrap_or_default());
-    let show = |warning: &crate::Diagnostic| {
-        let crate::diagnostic::Code::Lint(rule) = warning.code else {
-            panic!("{warning:?}")
-        };
-        format!(
-            "{} {rule}: {}",
-            source.position(warning.span.start).line,
-            warning.message
-        )
-    };
-    warnings.iter().map(show).collect::<Vec<_>>().join("\n")
+    check(&file, source, &surroundings, &settings.unwrap_or_default())
+}
+
+fn rule_of(complaint: &Diagnostic) -> Rule {
+    match complaint.code {
+        Code::Lint(rule) => rule,
+        _ => panic!("{complaint:?}"),
+    }
+}
+
+/// `line rule: message` of every complaint of one origin.
+fn told(text: &str, origin: Origin) -> String {
+    let source = SourceFile::new("Dockerfile", text);
+    let all = complaints(&source);
+    let shown = all
+        .iter()
+        .filter(|one| rule_of(one).origin() == origin)
+        .map(|one| {
+            let line = source.position(one.span.start).line;
+            format!("{line} {}: {}", rule_of(one), one.message)
+        });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+fn warnings(text: &str) -> String {
+    told(text, Origin::BuildKit)
 }
 
 #[test]
@@ -185,20 +212,83 @@ fn settings() {
         Settings::parse("skip=UndefinedVar, JSONArgsRecommended,NewRule;error=true").unwrap();
     assert_eq!(
         parsed.skip,
-        Skip::Rules(vec![Rule::UndefinedVar, Rule::JSONArgsRecommended])
+        Choice::Rules(vec![Rule::UndefinedVar, Rule::JSONArgsRecommended])
     );
     assert!(parsed.error);
     assert_eq!(Settings::parse("").unwrap(), Settings::default());
-    assert_eq!(Settings::parse("skip=all").unwrap().skip, Skip::All);
+    assert_eq!(Settings::parse("skip=all").unwrap().skip, Choice::All);
     assert!(Settings::parse("oops").is_err());
     assert!(Settings::parse("oops=1").is_err());
     assert!(Settings::parse("error=maybe").is_err());
 }
 
 #[test]
-fn rules_have_one_name_each() {
-    let mut names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
-    assert!(names.is_sorted());
-    names.dedup();
-    assert_eq!(names.len(), Rule::ALL.len());
+fn rules_on_trial_are_looked_for_on_demand() {
+    let text = "# what\nFROM scratch AS x\nCOPY tmp/a /\n# y is it\nARG x y\n# no\nARG z\nARG v\n";
+    assert_eq!(warnings(text), "");
+    let all = format!("# check=experimental=all\n{text}");
+    assert_eq!(
+        warnings(&all),
+        "3 InvalidDefinitionDescription: Comment for FROM should follow the format: `# x <description>`\n\
+        4 CopyIgnoredFile: Attempting to Copy file \"tmp/a\" that is excluded by .dockerignore\n\
+        8 InvalidDefinitionDescription: Comment for ARG should follow the format: `# z <description>`"
+    );
+    let one = format!("# check=experimental=CopyIgnoredFile\n{text}");
+    assert!(!warnings(&one).contains("Definition"));
 }
+
+#[test]
+fn stages_that_are_not_needed_are_only_parsed() {
+    let text = "FROM scratch AS X\nMAINTAINER me\nENV a b\nFROM scratch\nENV c d\n";
+    let source = SourceFile::new("Dockerfile", text);
+    let file = crate::parse(&source).unwrap();
+    let surroundings = Surroundings {
+        needed: Some(&[false, true]),
+        ..Surroundings::of(&[])
+    };
+    let found = check(&file, &source, &surroundings, &Settings::default());
+    let found = found
+        .iter()
+        .filter(|one| rule_of(one).origin() == Origin::BuildKit);
+    let rules: Vec<(Rule, usize)> = found
+        .map(|one| (rule_of(one), super::lines(&file, &source, one).0))
+        .collect();
+    let expected = [
+        (Rule::StageNameCasing, 1),
+        (Rule::MaintainerDeprecated, 2),
+        (Rule::LegacyKeyValueFormat, 5),
+    ];
+    assert_eq!(rules, expected);
+}
+
+#[test]
+fn an_empty_line_is_told_at_the_end_of_its_instruction() {
+    let source = SourceFile::new("Dockerfile", "FROM scratch\nRUN a \\\n\n  b \\\n  c\n");
+    let file = crate::parse(&source).unwrap();
+    assert_eq!(super::lines(&file, &source, &file.warnings[0]), (5, 5));
+}
+
+/// The examples on the pages hold: the rule finds the first and not the second, and where it can
+/// mend, the mended file has it no more.
+#[test]
+fn rules_find_their_examples() {
+    for rule in Rule::ALL {
+        let (bad, good) = rule.examples();
+        let find = |text: &str| {
+            let source = SourceFile::new("Dockerfile", text);
+            let all = complaints(&source);
+            all.into_iter()
+                .filter(|one| rule_of(one) == rule)
+                .collect::<Vec<_>>()
+        };
+        assert!(!find(bad).is_empty(), "{rule} is not found in:\n{bad}");
+        assert_eq!(find(good), [], "{rule} is found in:\n{good}");
+        let (mended, made) = crate::fix::apply(bad, &find(bad));
+        if made > 0 {
+            assert_eq!(find(&mended), [], "{rule} is still found in:\n{mended}");
+            assert_eq!(mended, good, "{rule}");
+        }
+    }
+}
+
+mod own;

@@ -12,8 +12,8 @@ pub(crate) struct RawInstruction {
     pub(crate) line: LogicalLine,
     /// The comment lines directly above.
     pub(crate) comments: Vec<String>,
-    /// From the first to the last empty line inside it: allowed, but frowned upon.
-    pub(crate) empty_lines: Option<Span>,
+    /// Empty lines inside it, without their ends: allowed, but frowned upon.
+    pub(crate) empty_lines: Vec<Span>,
 }
 
 /// Reads instructions off a file.
@@ -72,8 +72,12 @@ impl<'s> Lexer<'s> {
             let left = line.text.trim_start();
             let start = line.start + (line.text.len() - left.len());
             if let Some(comment) = left.strip_prefix('#') {
-                if !self.take_directive(left, start) {
-                    comments.push(comment.trim().to_owned());
+                let comment = comment.trim();
+                if comment.is_empty() {
+                    // Parts what stands above from what describes the instruction.
+                    comments.clear();
+                } else if !self.take_directive(left, start) {
+                    comments.push(comment.to_owned());
                 }
                 continue;
             }
@@ -117,7 +121,7 @@ impl<'s> Lexer<'s> {
     /// Folds the continued lines of an instruction whose first line is given.
     fn fold(&mut self, first: &str, start: usize, comments: Vec<String>) -> RawInstruction {
         let mut line = LogicalLine::default();
-        let mut empty_lines: Option<Span> = None;
+        let mut empty_lines = Vec::new();
         let (kept, mut continued) = self.without_continuation(first);
         line.push(kept, start);
         while continued {
@@ -127,8 +131,7 @@ impl<'s> Lexer<'s> {
                 continue;
             }
             if left.is_empty() {
-                let span = Span::new(next.start, next.start + next.text.len());
-                empty_lines = Some(empty_lines.map_or(span, |first| first.join(span)));
+                empty_lines.push(Span::new(next.start, next.start + next.text.len()));
                 continue;
             }
             let (kept, more) = self.without_continuation(next.text);

@@ -3,40 +3,41 @@
 use gantry_model::Platform;
 use gantry_model::image::{Descriptor, Index};
 
-/// The position of the entry of an index that serves `wanted` best, or the platforms that it offers.
+/// The entry of an index that serves `wanted` best, or the platforms that it offers.
 ///
 /// Attestations are no images. Of entries that serve equally well the first counts; an entry
 /// without a platform is taken only when it is the only one.
-pub(crate) fn choose(index: &Index, wanted: &Platform) -> Result<usize, Vec<Platform>> {
-    let images: Vec<(usize, &Descriptor)> = index
+pub(crate) fn choose<'a>(
+    index: &'a Index,
+    wanted: &Platform,
+) -> Result<&'a Descriptor, Vec<Platform>> {
+    let images: Vec<&Descriptor> = index
         .manifests
         .iter()
-        .enumerate()
-        .filter(|(_, entry)| !is_attestation(entry))
+        .filter(|entry| !is_attestation(entry))
         .collect();
     let ranked = images
         .iter()
-        .filter_map(|(at, entry)| Some((wanted.rank(entry.platform.as_ref()?)?, *at)))
+        .filter_map(|entry| Some((wanted.rank(entry.platform.as_ref()?)?, *entry)))
         // `min_by_key` keeps the first of equals.
         .min_by_key(|(rank, _)| *rank);
-    if let Some((_, position)) = ranked {
-        return Ok(position);
+    if let Some((_, entry)) = ranked {
+        return Ok(entry);
     }
-    if let [(position, only)] = images.as_slice()
+    if let [only] = images.as_slice()
         && only.platform.is_none()
     {
-        return Ok(*position);
+        return Ok(only);
     }
     let mut offered: Vec<Platform> = images
         .iter()
-        .filter_map(|(_, entry)| entry.platform.clone())
+        .filter_map(|entry| entry.platform.clone())
         .collect();
     offered.dedup();
     Err(offered)
 }
 
-/// Whether an entry is no image but says something of one.
-pub(crate) fn is_attestation(entry: &Descriptor) -> bool {
+fn is_attestation(entry: &Descriptor) -> bool {
     entry.is_attestation()
         || entry
             .platform
@@ -78,7 +79,12 @@ mod tests {
     }
 
     fn chosen(platforms: &[&str], wanted: &str) -> Option<usize> {
-        choose(&index(platforms), &wanted.parse().unwrap()).ok()
+        let index = index(platforms);
+        let entry = choose(&index, &wanted.parse().unwrap()).ok()?;
+        index
+            .manifests
+            .iter()
+            .position(|m| m.digest == entry.digest)
     }
 
     #[test]

@@ -9,5 +9,4 @@ mod archives;
 mod hostile;
 mod installation;
 mod liar;
-mod platforms;
 mod registry;

@@ -1,4 +1,5 @@
 //! Builds.
 
 pub(crate) mod build;
+pub(crate) mod lint;
 pub(crate) mod prune;

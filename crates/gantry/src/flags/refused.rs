@@ -27,7 +27,6 @@ const CONTAINER: &[(&str, &str)] = &[
 /// The same for `build`.
 const BUILD: &[(&str, &str)] = &[
     ("--allow", "entitlements are not there yet"),
-    ("--annotation", "annotations are not written yet"),
     ("--attest", "attestations are not made yet"),
     ("--build-context", "named contexts are not there yet"),
     ("--builder", "there is one builder, it is built in"),
@@ -39,8 +38,6 @@ const BUILD: &[(&str, &str)] = &[
         "--cache-to",
         "caches are not exported yet, the local cache is kept",
     ),
-    ("--call", "there are no other build methods yet"),
-    ("--check", "there are no other build methods yet"),
     ("--cgroup-parent", "a cgroup cannot be chosen for RUN yet"),
     (
         "--compress",
@@ -60,21 +57,11 @@ const BUILD: &[(&str, &str)] = &[
     ("-m", "limits of RUN are not set yet"),
     ("--memory-swap", "limits of RUN are not set yet"),
     (
-        "--metadata-file",
-        "the metadata of a build is not written yet, --iidfile is",
-    ),
-    (
         "--no-cache-filter",
         "the cache cannot be turned off for single stages yet",
     ),
-    ("--output", "an image in the store is the only output yet"),
-    ("-o", "an image in the store is the only output yet"),
     ("--policy", "policies are not there yet"),
     ("--provenance", "attestations are not made yet"),
-    (
-        "--push",
-        "an image is pushed after the build, by `gantry push`",
-    ),
     ("--sbom", "attestations are not made yet"),
     (
         "--security-opt",
@@ -212,7 +199,7 @@ mod tests {
         assert!(reason("container create", "--ip").is_some());
         assert!(reason("volume create", "--ip").is_none());
         assert!(reason("run", "--output").is_none());
-        assert!(reason("buildx build", "-o").is_some());
+        assert!(reason("buildx build", "--policy").is_some());
         assert!(reason("run", "--nonsense").is_none());
     }
 

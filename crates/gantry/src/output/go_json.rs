@@ -15,6 +15,11 @@ pub(crate) fn indented(value: &impl Serialize) -> String {
     write(value, Escaping(PrettyFormatter::with_indent(b"    ")))
 }
 
+/// Indented by two spaces, as the build tools print it.
+pub(crate) fn indented_by_two(value: &impl Serialize) -> String {
+    write(value, Escaping(PrettyFormatter::with_indent(b"  ")))
+}
+
 fn write(value: &impl Serialize, formatter: impl Formatter) -> String {
     let mut out = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);

@@ -45,6 +45,7 @@ mod lent;
 mod lifecycle;
 mod limits;
 mod links;
+mod lint;
 mod live;
 mod logs;
 mod mounts;

@@ -76,7 +76,6 @@ fn image(archive: &Archive, item: Item) -> Result<Found, ImageError> {
         documents: Vec::new(),
         layers,
         references,
-        member: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Builds an image.
 
 mod bases;
+mod call;
 mod deliver;
 mod explain;
 mod interrupt;
@@ -13,9 +14,10 @@ use clap::Args;
 use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Outside, Reporter};
 use gantry_engine::Engine;
 
-use self::bases::EngineBases;
+pub(crate) use self::bases::EngineBases;
 use self::deliver::{Delivered, Delivery};
 use self::outputs::{Output, Shorthands};
+pub(crate) use self::request::{build_args, from_stdin as dockerfile_from_stdin};
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
 use crate::flags::environment;
@@ -33,6 +35,13 @@ pub(crate) struct BuildArgs {
     /// Set build arguments
     #[arg(long)]
     pub(crate) build_arg: Vec<String>,
+    /// Tell about the build instead of doing it ("build", "check", "outline", "targets", each
+    /// with ",format=json")
+    #[arg(long)]
+    pub(crate) call: Option<String>,
+    /// The same as --call=check
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Skip image verification; content is always verified
     #[arg(long, hide = true)]
     pub(crate) disable_content_trust: bool,
@@ -109,6 +118,9 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     let mode = Mode::choose(progress.as_deref(), args.quiet)?;
     let explain = explain::Format::choose(args.explain.as_deref(), mode)?;
     let request = request::translate(&args, context.proxies()?, &environment::caller)?;
+    if let Some(call) = call::chosen(&args)? {
+        return call::run(context, mode, &call, &request);
+    }
     let tags = request::tags(&args.tag)?;
     let outputs = outputs::parse(
         &args.output,
@@ -137,7 +149,7 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         explain: explain.is_some(),
         cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     };
-    let display = BuildDisplay::new(mode, context.ui.color());
+    let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
     let built = interrupt::guarded(&builder.cancellation, || {
         display.show(
             || make(&builder, engine, request, &outputs, &display),
@@ -208,7 +220,7 @@ fn forget(path: &str) -> Result<(), CommandError> {
 }
 
 /// A failure with a place in the Dockerfile is shown with its lines.
-fn failure(context: &Context, error: BuildError) -> Failure {
+pub(crate) fn failure(context: &Context, error: BuildError) -> Failure {
     let Some(rendered) = error.rendered().filter(|text| !text.is_empty()) else {
         return error.into();
     };

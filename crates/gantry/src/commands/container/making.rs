@@ -84,7 +84,6 @@ fn pull(context: &Context, flags: &ContainerFlags, reference: &Reference) -> Res
         Wanted {
             reference,
             platform,
-            all_platforms: false,
             quiet: flags.quiet,
         },
     )?;

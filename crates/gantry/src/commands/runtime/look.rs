@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gantry_oci::{Container, Watch};
-use gantry_supervisor::protocol::chain;
 use serde_json::{Value, json};
 
 use super::flags::{GLOBAL, VERBS};
@@ -54,10 +53,7 @@ fn pretty(value: &Value) -> String {
 }
 
 pub(super) fn list(call: &Call<'_>) -> Outcome {
-    let (containers, damaged) = call.root.containers()?;
-    for error in &damaged {
-        call.ui.warning(&chain(error));
-    }
+    let containers = call.root.containers()?;
     if call.words.is_set("quiet") {
         for container in &containers {
             call.ui.line(container.id())?;

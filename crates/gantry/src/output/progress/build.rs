@@ -55,6 +55,8 @@ impl Mode {
 pub(crate) struct BuildDisplay {
     mode: Mode,
     color: bool,
+    /// Whether warnings are shown with their lines.
+    detailed: bool,
     start: Instant,
     state: Mutex<State>,
     changed: Condvar,
@@ -66,25 +68,29 @@ struct State {
     plain: PlainFormatter,
     live: LiveView,
     screen: Screen,
-    warnings: Vec<String>,
+    /// Each with its lines of the Dockerfile, where there are any.
+    warnings: Vec<(String, Option<String>)>,
+    advice: Vec<String>,
     explanation: Option<Explanation>,
     over: bool,
 }
 
 impl BuildDisplay {
     /// A display of a build that begins now.
-    pub(crate) fn new(mode: Mode, color: bool) -> Self {
+    pub(crate) fn new(mode: Mode, color: bool, detailed: bool) -> Self {
         let state = State {
             plain: PlainFormatter::new(),
             live: LiveView::default(),
             screen: Screen::default(),
             warnings: Vec::new(),
+            advice: Vec::new(),
             explanation: None,
             over: false,
         };
         Self {
             mode,
             color,
+            detailed,
             start: Instant::now(),
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -164,19 +170,43 @@ impl BuildDisplay {
         if failed {
             state.plain.failure_summary(&mut out);
         }
-        if !state.warnings.is_empty() && self.mode != Mode::Quiet {
-            out.extend_from_slice(
-                format!("\n {} found:\n", plural(state.warnings.len())).as_bytes(),
-            );
-            for warning in &state.warnings {
-                out.extend_from_slice(warning.as_bytes());
-            }
+        if self.mode != Mode::Quiet {
+            out.extend_from_slice(self.remarks(&state).as_bytes());
         }
         match self.mode {
             // What a step says must not change what was said before.
             Mode::Live => write(harmless_lines(&out).as_bytes()),
             Mode::Plain | Mode::Quiet => write(&out),
         }
+    }
+}
+
+impl BuildDisplay {
+    /// Warnings and advice, as they stand at the end.
+    fn remarks(&self, state: &State) -> String {
+        let mut out = String::new();
+        if !state.warnings.is_empty() {
+            let more = if self.detailed {
+                ""
+            } else {
+                " (use --debug to expand)"
+            };
+            out.push_str(&format!(
+                "\n {} found{more}:\n",
+                plural(state.warnings.len())
+            ));
+        }
+        for (message, rendered) in &state.warnings {
+            out.push_str(&format!(" - {message}\n"));
+            if let (true, Some(rendered)) = (self.detailed, rendered) {
+                out.push_str(rendered);
+                out.push('\n');
+            }
+        }
+        for message in &state.advice {
+            out.push_str(&format!("\n {message}\n"));
+        }
+        out
     }
 }
 
@@ -207,14 +237,17 @@ impl Drop for End<'_> {
 impl Progress for BuildDisplay {
     fn event(&self, event: Event<'_>) {
         let mut state = self.lock();
-        if let Event::Warning { message, rendered } = event {
-            let text = rendered.map_or_else(|| format!(" - {message}\n"), str::to_owned);
-            state.warnings.push(text);
-            return;
-        }
-        if let Event::Explained { explanation } = event {
-            state.explanation = Some(explanation.clone());
-            return;
+        match event {
+            Event::Warning { message, rendered } => {
+                let rendered = rendered.map(str::to_owned);
+                return state.warnings.push((message.to_owned(), rendered));
+            }
+            Event::Advice { message } => return state.advice.push(message.to_owned()),
+            Event::Explained { explanation } => {
+                state.explanation = Some(explanation.clone());
+                return;
+            }
+            _ => {}
         }
         let mut out = Vec::new();
         state.plain.event(event, &mut out);
@@ -248,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_work_is_done_and_its_result_given_back() {
-        let display = BuildDisplay::new(Mode::Plain, false);
+        let display = BuildDisplay::new(Mode::Plain, false, false);
         assert_eq!(display.show(|| 7, |_| false), 7);
     }
 }

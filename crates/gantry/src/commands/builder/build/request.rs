@@ -96,7 +96,7 @@ fn is_remote(context: &str) -> bool {
     .any(|prefix| context.starts_with(prefix))
 }
 
-fn from_stdin() -> Result<DockerfileSource, Failure> {
+pub(crate) fn from_stdin() -> Result<DockerfileSource, Failure> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
@@ -148,7 +148,7 @@ pub(super) fn tags(texts: &[String]) -> Result<Vec<Reference>, FlagError> {
 }
 
 /// A name without a value takes the caller's, and is left out where there is none.
-fn build_args(texts: &[String], lookup: Lookup<'_>) -> BTreeMap<String, String> {
+pub(crate) fn build_args(texts: &[String], lookup: Lookup<'_>) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = texts
         .iter()
         .filter_map(|text| match text.split_once('=') {

@@ -1,4 +1,0 @@
-target "db" {
-  args = { Y = "6" }
-  platforms = ["linux/arm64"]
-}

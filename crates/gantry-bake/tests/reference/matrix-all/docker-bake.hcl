@@ -1,6 +1,0 @@
-
-target "app" {
-  name = "app-${tgt}"
-  matrix = { tgt = ["foo", "bar"] }
-  target = tgt
-}

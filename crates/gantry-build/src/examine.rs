@@ -1,0 +1,216 @@
+//! A Dockerfile looked at without building it: `--call`, and the linter.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use gantry_dockerfile::argument::Scope;
+use gantry_dockerfile::diagnostic::{Code, Severity};
+use gantry_dockerfile::ignore::IgnoreFile;
+use gantry_dockerfile::lint::{self, ContextView, Environment, Origin, Settings, Surroundings};
+use gantry_dockerfile::outline::{Outline, Target};
+use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile};
+use gantry_model::{Platform, Reference};
+
+use crate::base::{BaseImages, PullPolicy};
+use crate::contexts;
+use crate::error::BuildError;
+use crate::frontend;
+use crate::lower::{platform_arguments, target_stage};
+use crate::report::Reporter;
+use crate::request::BuildRequest;
+use crate::rules;
+
+/// A Dockerfile with what rules ask about its surroundings.
+#[derive(Debug)]
+pub struct Examination {
+    /// The text.
+    pub source: Arc<SourceFile>,
+    /// The tree, or everything that is wrong.
+    pub parsed: Result<Dockerfile, Vec<Diagnostic>>,
+    arguments: Vec<(String, String)>,
+    platform: Platform,
+    target: Option<String>,
+    check: Settings,
+    context: Option<(Vec<String>, IgnoreFile)>,
+}
+
+/// What the rules say of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Check {
+    /// What counts: BuildKit's rules, and errors of Gantry's own.
+    pub warnings: Vec<Diagnostic>,
+    /// What Gantry's own rules advise.
+    pub advice: Vec<Diagnostic>,
+    /// Why the file could not be built.
+    pub error: Option<CheckError>,
+}
+
+/// Why a file that was checked could not be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckError {
+    /// The sentence.
+    pub message: String,
+    /// First and last line, from 1, where there are any.
+    pub lines: Option<(usize, usize)>,
+}
+
+/// Reads the Dockerfile of a request, and of its context the names and the ignore file.
+///
+/// # Errors
+/// The Dockerfile or the ignore file cannot be read, or `BUILDKIT_DOCKERFILE_CHECK` is wrong.
+/// A file that does not parse is none: see [`Examination::parsed`].
+pub fn examine(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<Examination, BuildError> {
+    let source = Arc::new(frontend::source(request, None, reporter)?);
+    let parsed = gantry_dockerfile::parse(&source);
+    let check = match &parsed {
+        Ok(file) => rules::settings(file, &source, &request.build_args)?,
+        Err(_) => Settings::default(),
+    };
+    let host = Platform::host();
+    let platform = request.platforms.first().unwrap_or(&host).clone();
+    let stage = match &parsed {
+        Ok(file) => target_stage(file, request.target.as_deref()),
+        Err(_) => String::new(),
+    };
+    let own = platform_arguments(&host, &platform, &stage)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    let given = request.build_args.clone();
+    Ok(Examination {
+        source,
+        parsed,
+        arguments: own.chain(given).collect(),
+        platform,
+        target: request.target.clone(),
+        check,
+        context: contexts::view(request)?,
+    })
+}
+
+impl Examination {
+    /// Every complaint of every rule, where the file parses. Of base images the environment is
+    /// known where `bases` has them without asking anybody.
+    pub fn complaints(&self, bases: Option<&dyn BaseImages>) -> Vec<Diagnostic> {
+        let Ok(file) = &self.parsed else {
+            return Vec::new();
+        };
+        let known = bases.map(|bases| self.environments(file, bases));
+        let environment = |name: &str| known.as_ref()?.get(name).cloned();
+        let view = self.context.as_ref();
+        let ignored = |path: &str| view.is_some_and(|(_, ignore)| ignore.is_ignored(path));
+        let surroundings = Surroundings {
+            environment: &environment,
+            context: view.map(|(names, _)| ContextView {
+                names,
+                ignored: &ignored,
+            }),
+            ..Surroundings::of(&self.arguments)
+        };
+        lint::check(file, &self.source, &surroundings, &self.check)
+    }
+
+    /// `--call=check`.
+    pub fn check(&self, bases: &dyn BaseImages) -> Check {
+        let mut check = Check::default();
+        for complaint in self.complaints(Some(bases)) {
+            let counts = match complaint.code {
+                Code::Lint(rule) if rule.origin() == Origin::Gantry => {
+                    complaint.severity == Severity::Error
+                }
+                _ => true,
+            };
+            if counts {
+                check.warnings.push(complaint);
+            } else if complaint.severity > Severity::Info {
+                check.advice.push(complaint);
+            }
+        }
+        check.error = self.error(&check.warnings);
+        check
+    }
+
+    fn error(&self, warnings: &[Diagnostic]) -> Option<CheckError> {
+        let file = match &self.parsed {
+            Ok(file) => file,
+            Err(errors) => {
+                let first = errors.first()?;
+                let lines = self.source.lines(first.span);
+                return Some(CheckError {
+                    message: format!(
+                        "dockerfile parse error on line {}: {}",
+                        lines.0, first.message
+                    ),
+                    lines: Some(lines),
+                });
+            }
+        };
+        let wrong = (0..file.stages.len())
+            .find_map(|stage| file.outline(stage, &self.arguments).err())
+            .map(|error| CheckError {
+                lines: Some(self.source.lines(error.span)),
+                message: error.message,
+            });
+        let is_violated = self.check.error && !warnings.is_empty();
+        wrong.or_else(|| {
+            is_violated.then(|| CheckError {
+                message: rules::violated(warnings),
+                lines: None,
+            })
+        })
+    }
+
+    /// `--call=targets`.
+    ///
+    /// # Errors
+    /// The file does not parse.
+    pub fn targets(&self) -> Result<Vec<Target>, BuildError> {
+        Ok(self.file()?.targets())
+    }
+
+    /// `--call=outline`.
+    ///
+    /// # Errors
+    /// The file does not parse, there is no such target, or something in it cannot be expanded.
+    pub fn outline(&self) -> Result<Outline, BuildError> {
+        let file = self.file()?;
+        let target = file
+            .target(self.target.as_deref())
+            .map_err(BuildError::Target)?;
+        file.outline(target, &self.arguments)
+            .map_err(|error| BuildError::dockerfile(&self.source, &[error]))
+    }
+
+    fn file(&self) -> Result<&Dockerfile, BuildError> {
+        self.parsed
+            .as_ref()
+            .map_err(|errors| BuildError::dockerfile(&self.source, errors))
+    }
+
+    /// The environments of the base images that are there already.
+    fn environments(
+        &self,
+        file: &Dockerfile,
+        bases: &dyn BaseImages,
+    ) -> HashMap<String, Environment> {
+        let scope: Scope = lint::global_scope(file, &self.arguments);
+        let mut known = HashMap::new();
+        for stage in &file.stages {
+            let escape = file.directives.escape;
+            let base = gantry_dockerfile::expand::expand_word(&stage.base, &scope, escape);
+            let Ok(name) = base.map(|base| base.word.value) else {
+                continue;
+            };
+            let Ok(reference) = name.parse::<Reference>() else {
+                continue;
+            };
+            if known.contains_key(&name) {
+                continue;
+            }
+            let image = bases.resolve(&reference, &self.platform, PullPolicy::Never, &|_| {});
+            if let Ok(image) = image {
+                known.insert(name, crate::lower::environment(&image.config));
+            }
+        }
+        known
+    }
+}

@@ -1,0 +1,105 @@
+//! What the rules say of a file that is built, and what the client gave for nothing.
+
+use gantry_dockerfile::argument::is_predefined;
+use gantry_dockerfile::diagnostic::{Code, Severity};
+use gantry_dockerfile::lint::{self, Origin, Rule, Surroundings};
+use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile};
+
+use super::{Lowering, Warning};
+use crate::error::BuildError;
+use crate::rules;
+
+impl Lowering<'_> {
+    /// All warnings; an error where the file wants warnings to be errors.
+    pub(super) fn warnings(&self) -> Result<Vec<Warning>, BuildError> {
+        let settings = rules::settings(self.dockerfile, self.source, &self.settings.build_args)?;
+        let arguments = self.globals.arguments(self.settings);
+        let surroundings = Surroundings {
+            environment: &|name| self.environments.get(name).cloned(),
+            needed: Some(&self.needed),
+            ..Surroundings::of(&arguments)
+        };
+        let complaints = lint::check(self.dockerfile, self.source, &surroundings, &settings);
+        let (own, complaints): (Vec<Diagnostic>, Vec<Diagnostic>) = complaints
+            .into_iter()
+            .partition(|complaint| origin(complaint) == Origin::Gantry);
+        if settings.error && !complaints.is_empty() {
+            return Err(rules::violation(self.source, &complaints));
+        }
+        let mut warnings: Vec<Warning> = complaints
+            .iter()
+            .map(|complaint| warning(self.dockerfile, self.source, complaint))
+            .collect();
+        warnings.extend(self.unused_arguments());
+        warnings.extend(advice(&own));
+        Ok(warnings)
+    }
+
+    fn unused_arguments(&self) -> Option<Warning> {
+        let unused: Vec<&str> = self
+            .settings
+            .build_args
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !self.declared.contains(*name) && !is_predefined(name))
+            .collect();
+        (!unused.is_empty()).then(|| Warning {
+            message: format!(
+                "one or more build-args [{}] were not consumed",
+                unused.join(" ")
+            ),
+            rendered: None,
+            is_advice: false,
+        })
+    }
+}
+
+fn origin(complaint: &Diagnostic) -> Origin {
+    match complaint.code {
+        Code::Lint(rule) => rule.origin(),
+        _ => Origin::BuildKit,
+    }
+}
+
+fn warning(file: &Dockerfile, source: &SourceFile, complaint: &Diagnostic) -> Warning {
+    let (first, last) = lint::lines(file, source, complaint);
+    let mut rendered = String::new();
+    let mut name = String::new();
+    if let Code::Lint(rule) = complaint.code {
+        name = format!("{rule}: ");
+        rendered = format!("{}\n", rule.summary());
+        if let Some(url) = rule.url() {
+            rendered.push_str(&format!("More info: {url}\n"));
+        }
+    }
+    rendered.push_str(&source.excerpt(source.name(), first, last));
+    Warning {
+        message: format!("{name}{} (line {first})", complaint.message),
+        rendered: Some(rendered),
+        is_advice: false,
+    }
+}
+
+/// One line on what Gantry's own rules found.
+fn advice(own: &[Diagnostic]) -> Option<Warning> {
+    let mut rules: Vec<Rule> = own
+        .iter()
+        .filter(|complaint| complaint.severity > Severity::Info)
+        .filter_map(|complaint| match complaint.code {
+            Code::Lint(rule) => Some(rule),
+            _ => None,
+        })
+        .collect();
+    let count = rules.len();
+    rules.sort_unstable();
+    rules.dedup();
+    let names: Vec<&str> = rules.into_iter().map(Rule::name).collect();
+    (count > 0).then(|| Warning {
+        message: format!(
+            "{count} more found by own rules ({}): --check shows where",
+            names.join(", ")
+        ),
+        rendered: None,
+        is_advice: true,
+    })
+}
