@@ -8,12 +8,13 @@ use serde_json::Value;
 use crate::{cargo, say};
 
 /// Level of each crate (ARCHITECTURE.md, "Code map"); a crate may use those of lower levels.
-const LEVELS: [(&str, u8); 16] = [
+const LEVELS: [(&str, u8); 17] = [
     ("gantry-model", 0),
     ("gantry-dockerfile", 1),
     ("gantry-http", 1),
     ("gantry-sys", 1),
     ("gantry-systemd", 1),
+    ("gantry-bake", 2),
     ("gantry-store", 2),
     ("gantry-registry", 2),
     ("gantry-runtime", 2),

@@ -72,7 +72,7 @@ pub use stats::Sample;
 pub use update::Changes;
 pub use user::UserError;
 
-pub(crate) use folders::{TRASH, empty_document};
+pub(crate) use folders::{CONTAINERS, TRASH, empty_document};
 pub(crate) use support::Support;
 pub(crate) use view::image_root;
 

@@ -3,13 +3,14 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use gantry_model::Fault;
 use gantry_model::container::NetworkMode;
 use gantry_network::NetworkError;
 use gantry_sys::path::components;
 use sha2::{Digest as _, Sha256};
 
-use crate::Engine;
 use crate::containers::ContainerError;
+use crate::{Engine, LeftOut};
 
 /// A network as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub enum NetworksError {
     Container(#[from] ContainerError),
 }
 
-impl gantry_model::Fault for NetworksError {
+impl Fault for NetworksError {
     fn kind(&self) -> gantry_model::FaultKind {
         match self {
             Self::NotFound { .. } => gantry_model::FaultKind::NotFound,
@@ -85,20 +86,31 @@ impl<'a> Networks<'a> {
         Self { engine }
     }
 
-    /// All networks by name.
+    /// All networks by name. Who is on the bridge is left out where the note of it is damaged,
+    /// and [`Engine::take_damaged`] tells of that.
     ///
     /// # Errors
     /// [`NetworksError`].
     pub fn list(&self) -> Result<Vec<NetworkView>, NetworksError> {
         let networks = crate::containers::networks(self.engine)?;
-        let endpoints = networks.observe()?;
+        let damage = networks.damage()?;
+        let (endpoints, gateway) = match &damage {
+            Some(damage) => {
+                self.engine.note_damage(LeftOut {
+                    sentence: damage.to_string(),
+                    hints: damage.hints(),
+                });
+                (Vec::new(), None)
+            }
+            None => (networks.observe()?, networks.gateway()?),
+        };
         let mut views = vec![
             self.view("bridge", "bridge"),
             self.view("host", "host"),
             self.view("none", "null"),
         ];
         views[0].interface = Some(networks.names().bridge.clone());
-        views[0].gateway = networks.gateway()?;
+        views[0].gateway = gateway;
         if let Some(first) = endpoints.first() {
             let attachment = &first.attachment;
             views[0].subnet = Some(subnet(attachment.address, attachment.prefix));

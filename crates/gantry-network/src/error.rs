@@ -276,6 +276,9 @@ impl Fault for NetworkError {
 
     fn hints(&self) -> Vec<String> {
         let hint = match self {
+            NetworkError::Damaged { .. } => {
+                "write it anew with `gantry system check --repair`".to_owned()
+            }
             NetworkError::PortInUse {
                 owner: Some(owner), ..
             } => {

@@ -142,9 +142,7 @@ impl Networks {
         state.subnet = None;
         locked.write(&state)?;
         drop(locked);
-        let links = gone
-            .iter()
-            .map(|record| record.attachment.host_interface.as_str());
+        let links = gone.iter().filter_map(Record::link);
         let deleted = match doomed {
             Ok(doomed) => links
                 .chain([doomed.as_str()])
@@ -240,9 +238,8 @@ impl Networks {
         self.release(kernel, &gone)?;
         locked.write(&state)?;
         drop(locked);
-        for record in &gone {
-            remove_link(kernel, &record.attachment.host_interface)
-                .map_err(kernel_error("remove an abandoned interface"))?;
+        for link in gone.iter().filter_map(Record::link) {
+            remove_link(kernel, link).map_err(kernel_error("remove an abandoned interface"))?;
         }
         Ok(gone
             .into_iter()

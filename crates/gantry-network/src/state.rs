@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use gantry_sys::damage::is_damage;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,13 @@ pub(crate) struct Record {
     pub(crate) owner: Owner,
     /// Inode of the container's network namespace.
     pub(crate) netns: u64,
+}
+
+impl Record {
+    /// The host's end of its cable; `None` where the name was lost.
+    pub(crate) fn link(&self) -> Option<&str> {
+        Some(self.attachment.host_interface.as_str()).filter(|name| !name.is_empty())
+    }
 }
 
 impl Default for State {
@@ -161,6 +169,10 @@ fn read(dir: &Path) -> Result<State, NetworkError> {
             serde_json::from_slice(&bytes).map_err(|source| NetworkError::Damaged { path, source })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
+        Err(error) if is_damage(&error) => Err(NetworkError::Damaged {
+            path,
+            source: serde_json::Error::io(error),
+        }),
         Err(error) => Err(failed("read", &path)(error)),
     }
 }
@@ -169,6 +181,15 @@ impl Locked {
     /// The state.
     pub(crate) fn read(&self) -> Result<State, NetworkError> {
         read(&self.path)
+    }
+
+    /// Removes what is in the place of a damaged state, should it be no file.
+    pub(crate) fn clear(&self) -> Result<(), NetworkError> {
+        let path = self.path.join("state.json");
+        match path.is_dir() {
+            true => fs::remove_dir_all(&path).map_err(failed("remove", &path)),
+            false => Ok(()),
+        }
     }
 
     /// Replaces the state in one step. Not synced: it describes what lives in the kernel's

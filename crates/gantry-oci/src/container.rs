@@ -37,20 +37,25 @@ pub struct Container {
 impl Container {
     /// Opens the folder of a container.
     pub(crate) fn open(id: &str, folder: PathBuf) -> Result<Container, OciError> {
+        let mut container = Container::open_unread(id, folder)?;
+        container.reload()?;
+        Ok(container)
+    }
+
+    /// Opens the folder without looking at the record.
+    pub(crate) fn open_unread(id: &str, folder: PathBuf) -> Result<Container, OciError> {
         let directory = match File::open(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(OciError::NotFound { id: id.to_owned() });
             }
             other => other.map_err(OciError::file("open", &folder))?,
         };
-        let mut container = Container {
+        Ok(Container {
             id: id.to_owned(),
             folder,
             directory,
             record: None,
-        };
-        container.reload()?;
-        Ok(container)
+        })
     }
 
     /// Waits for the others that change it.

@@ -298,7 +298,7 @@ pub(crate) fn record(
     })
 }
 
-fn has_own_pids(linux: &Linux) -> bool {
+pub(crate) fn has_own_pids(linux: &Linux) -> bool {
     let own = |namespace: &oci_spec::runtime::LinuxNamespace| {
         namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none()
     };

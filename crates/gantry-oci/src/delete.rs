@@ -8,6 +8,7 @@ use gantry_sys::process::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::container::Container;
+use crate::damage::end_unrecorded;
 use crate::error::OciError;
 use crate::kill::{KILL, thaw};
 use crate::root::Root;
@@ -20,6 +21,12 @@ const LONGEST_END: Duration = Duration::from_secs(10);
 pub fn delete(root: &Root, id: &str, force: bool) -> Result<Vec<HookError>, OciError> {
     let container = match root.take(id) {
         Err(OciError::NotFound { .. }) if force => return Ok(Vec::new()),
+        Err(error) if force && error.is_damage() => {
+            let container = root.take_unread(id)?;
+            end_unrecorded(&container)?;
+            container.forget()?;
+            return Ok(Vec::new());
+        }
         other => other?,
     };
     match container.status() {
@@ -69,6 +76,8 @@ fn wait(process: &Process) -> Result<(), OciError> {
 /// Removes what is left of a container that has ended, and runs its last hooks.
 pub(crate) fn destroy(container: &Container) -> Result<Vec<HookError>, OciError> {
     let Some(record) = container.record() else {
+        // Whoever made it has died before it could write one, or it was lost.
+        end_unrecorded(container)?;
         container.forget()?;
         return Ok(Vec::new());
     };

@@ -7,6 +7,7 @@ use gantry_model::{Fault, FaultKind};
 use gantry_runtime::hooks::HookError;
 use gantry_runtime::{PlanError, StartError};
 use gantry_sys::cgroup::CgroupError;
+use gantry_sys::damage::is_damage;
 
 /// An operation on a container failed. Some of the words are what dockerd, containerd and podman
 /// look for in the messages of a runtime.
@@ -175,6 +176,15 @@ impl From<StartError> for OciError {
 }
 
 impl OciError {
+    /// Whether a document that was read is broken, and not the machine short of something.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            OciError::Document { .. } => true,
+            OciError::File { source, .. } => is_damage(source),
+            _ => false,
+        }
+    }
+
     pub(crate) fn file(
         action: &'static str,
         path: impl Into<PathBuf>,

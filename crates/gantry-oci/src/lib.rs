@@ -16,6 +16,7 @@ mod console;
 mod container;
 mod create;
 mod criu;
+mod damage;
 mod delete;
 mod error;
 mod events;

@@ -71,10 +71,20 @@ impl Root {
         Ok(container)
     }
 
-    /// Every container, by identifier. Those that go meanwhile are left out.
-    pub fn containers(&self) -> Result<Vec<Container>, OciError> {
+    /// As [`Root::take`], whatever its record is.
+    pub(crate) fn take_unread(&self, id: &str) -> Result<Container, OciError> {
+        let container = Container::open_unread(id, self.folder(id)?)?;
+        container.lock()?;
+        Ok(container)
+    }
+
+    /// Every container, by identifier, and why others cannot be shown. Those that go meanwhile
+    /// are left out.
+    pub fn containers(&self) -> Result<(Vec<Container>, Vec<OciError>), OciError> {
         let entries = match fs::read_dir(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok((Vec::new(), Vec::new()));
+            }
             other => other.map_err(OciError::file("list", &self.0))?,
         };
         let mut ids = Vec::new();
@@ -83,15 +93,15 @@ impl Root {
             ids.extend(entry.file_name().into_string().ok());
         }
         ids.sort();
-        let mut containers = Vec::new();
+        let (mut containers, mut damaged) = (Vec::new(), Vec::new());
         for id in ids {
             match self.look(&id) {
                 Ok(container) => containers.push(container),
                 Err(OciError::NotFound { .. } | OciError::InvalidId { .. }) => {}
-                Err(error) => return Err(error),
+                Err(error) => damaged.push(error),
             }
         }
-        Ok(containers)
+        Ok((containers, damaged))
     }
 }
 
@@ -114,8 +124,13 @@ mod tests {
     fn a_name_is_given_once() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::at(folder.path().join("state"));
-        assert!(root.containers().unwrap().is_empty());
+        assert!(root.containers().unwrap().0.is_empty());
+        let bad = root.reserve("bad").unwrap();
         root.reserve("one").unwrap();
+        fs::write(bad.join("state.json"), "{").unwrap();
+        let (whole, damaged) = root.containers().unwrap();
+        assert_eq!((whole.len(), damaged.len()), (1, 1));
+        assert_eq!(whole[0].id(), "one");
         assert!(matches!(root.reserve("one"), Err(OciError::Exists { .. })));
         assert!(matches!(root.look("two"), Err(OciError::NotFound { .. })));
     }

@@ -14,6 +14,7 @@ pub mod protocol;
 
 pub mod client;
 pub mod launch;
+mod members;
 pub mod removal;
 pub mod state;
 mod supervise;
@@ -21,6 +22,7 @@ mod supervise;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
+pub use members::restore_networks;
 pub use supervise::main;
 
 /// Name of the launch document in the container's folder below `$RUN`.

@@ -8,6 +8,10 @@ use crate::failure::Failure;
 pub(crate) const BAD_FLAG: u8 = 125;
 /// The words are wrong: an unknown command, too many or too few arguments.
 pub(crate) const BAD_USAGE: u8 = 1;
+/// What is needed to begin with is there, but may not be used.
+pub(crate) const CANNOT_INVOKE: u8 = 126;
+/// What is needed to begin with is not there.
+pub(crate) const NOT_FOUND: u8 = 127;
 /// Whoever read the output went away: as if SIGPIPE had ended the process.
 pub(crate) const BROKEN_PIPE: u8 = 128 + 13;
 
@@ -29,8 +33,8 @@ pub(crate) fn code(codes: Codes, failure: &Failure) -> u8 {
         Failure::Said(code) => *code,
         Failure::BrokenPipe => BROKEN_PIPE,
         Failure::Fault(report) => report.code.unwrap_or(match (codes, report.kind) {
-            (Codes::Run | Codes::Start, FaultKind::CommandNotFound) => 127,
-            (Codes::Run | Codes::Start, FaultKind::CannotInvoke) => 126,
+            (Codes::Run | Codes::Start, FaultKind::CommandNotFound) => NOT_FOUND,
+            (Codes::Run | Codes::Start, FaultKind::CannotInvoke) => CANNOT_INVOKE,
             (Codes::Run, _) => 125,
             (Codes::Start | Codes::Plain, _) => 1,
         }),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use gantry_model::container::NetworkMode;
 use gantry_model::image::ImageConfig;
 use gantry_model::record::ResolvedMountKind;
-use gantry_model::{ContainerId, ContainerRecord, ContainerSpec, Digest};
+use gantry_model::{ContainerId, ContainerRecord, ContainerSpec, Digest, Platform};
 use gantry_supervisor::state;
 use gantry_sys::lock::folder::HeldFolder;
 
@@ -143,14 +143,23 @@ impl Containers<'_> {
         })
     }
 
-    /// The image by the name a person gave.
-    pub(super) fn image(&self, name: &str) -> Result<(Digest, ImageConfig), ContainerError> {
+    /// The image by the name a person gave, for the platform that was asked for.
+    pub(super) fn image(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> Result<(Digest, ImageConfig), ContainerError> {
         let images = self.engine.store()?.images();
         let id = images
             .resolve_id(name)?
             .ok_or_else(|| ContainerError::NoImage {
                 name: name.to_owned(),
             })?;
+        // A name without the platform is what it is: whoever asked made sure of it before.
+        let id = match platform {
+            Some(_) => self.engine.images().id_for(name, platform).unwrap_or(id),
+            None => id,
+        };
         Ok((id, images.config(&id)?))
     }
 }
@@ -225,7 +234,9 @@ impl Attempt<'_> {
         durable: bool,
     ) -> Result<Filled, ContainerError> {
         let engine = self.containers.engine;
-        let (image_id, image) = self.containers.image(&spec.image)?;
+        // What is no platform names none: the command line has refused it by then.
+        let platform: Option<Platform> = spec.platform.as_ref().and_then(|text| text.parse().ok());
+        let (image_id, image) = self.containers.image(&spec.image, platform.as_ref())?;
         // Held until the document says it: a collection in between must not take the image.
         let lease = engine.store()?.lease()?;
         if !lease.image(&image_id)? {
@@ -348,7 +359,7 @@ fn warnings(spec: &ContainerSpec, image: &ImageConfig) -> Vec<String> {
             spec.network
         ));
     }
-    let host = gantry_model::Platform::host();
+    let host = Platform::host();
     if spec.platform.is_none()
         && !image.architecture.is_empty()
         && image.architecture != host.architecture

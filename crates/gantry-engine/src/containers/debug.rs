@@ -126,7 +126,7 @@ impl Containers<'_> {
                 lowers: vec![self.busybox()?],
             });
         };
-        let (_, config) = self.image(name)?;
+        let (_, config) = self.image(name, None)?;
         let layers = self.engine.store()?.layers();
         let mut variables = config.config.env.into_iter();
         Ok(Tools {

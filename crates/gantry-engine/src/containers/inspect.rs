@@ -287,7 +287,10 @@ impl Containers<'_> {
 
     /// Bytes of the image below a container; nothing when it is gone.
     fn image_size(&self, record: &ContainerRecord) -> u64 {
-        let image = self.engine.images().inspect(&record.image_id.to_string());
+        let image = self
+            .engine
+            .images()
+            .inspect(&record.image_id.to_string(), None);
         image.map_or(0, |image| image.size)
     }
 }

@@ -29,6 +29,8 @@ use security::Security;
 
 /// Version of the runtime specification that documents follow.
 const VERSION: &str = "1.2.0";
+/// Most bytes of a host name or domain name.
+const UTS_LENGTH: usize = 64;
 
 /// A wish that cannot be granted; texts are Docker's where it has one.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,16 @@ pub enum SpecError {
     /// Limits out of range or at odds with each other.
     #[error("{0}")]
     Resources(String),
+    /// A text with line ends or other control characters where there may be none.
+    #[error(
+        "{field} {value:?} has a control character, which its line in the container's files cannot hold"
+    )]
+    ControlCharacter {
+        /// The flag.
+        field: &'static str,
+        /// What was given, shortened.
+        value: String,
+    },
     /// An unknown security option.
     #[error("invalid --security-opt: {0:?}")]
     SecurityOption(String),
@@ -146,6 +158,12 @@ impl Fault for SpecError {
             Self::Unsupported(_) | Self::NoModule { .. } | Self::NoContext { .. } => {
                 FaultKind::Unsupported
             }
+            // By the words of the error, as Docker tells the exit code of a `run`.
+            Self::HostDevice { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => FaultKind::CommandNotFound,
+                io::ErrorKind::PermissionDenied => FaultKind::CannotInvoke,
+                _ => FaultKind::Invalid,
+            },
             _ => FaultKind::Invalid,
         }
     }
@@ -540,6 +558,7 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: impl FnOnce() -> u64) -> Result<
             });
         }
     }
+    check_lines(spec)?;
     let own = OwnNamespaces::of(spec);
     sysctls(spec, own)?;
     cgroup_path(spec.cgroup_parent.as_deref(), "id")?;
@@ -590,15 +609,16 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: impl FnOnce() -> u64) -> Result<
             value: folder.clone(),
         });
     }
-    if spec
-        .hostname
-        .as_ref()
-        .is_some_and(|name| name.is_empty() || name.len() > 64)
-    {
-        let value = spec.hostname.clone().unwrap_or_default();
+    let fits = |name: &String| !name.is_empty() && name.len() <= UTS_LENGTH;
+    if let Some(value) = spec.hostname.clone().filter(|name| !fits(name)) {
+        let field = "hostname";
+        return Err(SpecError::Value { field, value });
+    }
+    let domain = spec.domainname.clone().unwrap_or_default();
+    if domain.len() > UTS_LENGTH {
         return Err(SpecError::Value {
-            field: "hostname",
-            value,
+            field: "domain name",
+            value: domain,
         });
     }
     if spec
@@ -611,6 +631,31 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: impl FnOnce() -> u64) -> Result<
         )));
     }
     Ok(())
+}
+
+/// Checks what becomes part of a line of `/etc/hosts`, `/etc/hostname` or `/etc/resolv.conf`:
+/// none may begin a further line there.
+fn check_lines(spec: &ContainerSpec) -> Result<(), SpecError> {
+    fn each<'a>(
+        field: &'static str,
+        values: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), SpecError> {
+        match values
+            .into_iter()
+            .find(|value| value.contains(char::is_control))
+        {
+            Some(value) => Err(SpecError::ControlCharacter {
+                field,
+                value: value.chars().take(200).collect(),
+            }),
+            None => Ok(()),
+        }
+    }
+    each("--hostname", &spec.hostname)?;
+    each("--domainname", &spec.domainname)?;
+    each("--add-host", &spec.add_hosts)?;
+    each("--dns-search", &spec.dns_search)?;
+    each("--dns-option", &spec.dns_options)
 }
 
 /// Whether a text is an address that `/etc/hosts` takes.

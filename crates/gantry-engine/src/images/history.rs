@@ -1,6 +1,6 @@
 //! How an image came to be.
 
-use gantry_model::Digest;
+use gantry_model::{Digest, Platform};
 
 use super::{ImageError, Images};
 
@@ -22,12 +22,16 @@ pub struct HistoryRow {
 }
 
 impl Images<'_> {
-    /// The steps, last first.
+    /// The steps, last first; of several platforms those of one.
     ///
     /// # Errors
-    /// [`ImageError::NotFound`] when there is no such image.
-    pub fn history(&self, name: &str) -> Result<Vec<HistoryRow>, ImageError> {
-        let image = self.resolve(name)?;
+    /// As with [`Images::id_for`].
+    pub fn history(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Vec<HistoryRow>, ImageError> {
+        let image = self.resolve_for(name, platform)?;
         let layers = self.store()?.layers();
         let mut sizes = image
             .layers

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gantry_model::Digest;
 use gantry_model::image::{ImageConfig, ProcessConfig};
+use gantry_model::{Digest, Platform};
 use gantry_store::Image;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -79,12 +79,16 @@ pub struct Metadata {
 }
 
 impl Images<'_> {
-    /// Everything about an image.
+    /// Everything about an image; of several platforms that one.
     ///
     /// # Errors
-    /// [`ImageError::NotFound`] when there is none.
-    pub fn inspect(&self, name: &str) -> Result<ImageDocument, ImageError> {
-        let image = self.resolve(name)?;
+    /// As with [`Images::id_for`].
+    pub fn inspect(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> Result<ImageDocument, ImageError> {
+        let image = self.resolve_for(name, platform)?;
         let size = self.size(&image)?;
         let layers = self.store()?.layers();
         let mut folders: Vec<String> = image

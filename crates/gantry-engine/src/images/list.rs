@@ -1,8 +1,8 @@
 //! Listing images: one row for each name, as `docker images` has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gantry_model::{Digest, Reference};
+use gantry_model::{Digest, Platform, Reference};
 use gantry_store::Image;
 use jiff::Timestamp;
 
@@ -27,6 +27,33 @@ pub struct ImageRow {
     pub labels: BTreeMap<String, String>,
     /// How many containers use it.
     pub containers: usize,
+    /// The images that the name has for platforms, where it is that of an index.
+    pub platforms: Vec<PlatformRow>,
+}
+
+/// The image that a name has for one platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformRow {
+    /// The platform.
+    pub platform: Platform,
+    /// The image.
+    pub id: Digest,
+    /// Bytes of its layers.
+    pub size: u64,
+    /// How many containers use it.
+    pub containers: usize,
+}
+
+impl ImageRow {
+    /// The name of the row, where it has one.
+    fn name(&self) -> Option<String> {
+        let repository = self.repository.as_ref()?;
+        match (&self.tag, &self.digest) {
+            (Some(tag), _) => Some(format!("{repository}:{tag}")),
+            (None, Some(digest)) => Some(format!("{repository}@{digest}")),
+            (None, None) => None,
+        }
+    }
 }
 
 /// Which images a list shows; all conditions must hold, of several values of `reference` one.
@@ -162,6 +189,7 @@ impl Images<'_> {
         let mut images = self.whole()?;
         images.sort_by_key(|image| std::cmp::Reverse(created(image)));
         let uses = self.engine.container_uses().unwrap_or_default().known;
+        let count = |id: &Digest| uses.iter().filter(|used| used.image_id == *id).count();
         let mut rows = Vec::new();
         for image in images {
             let made = created(&image).unwrap_or_default();
@@ -171,7 +199,10 @@ impl Images<'_> {
                 && before.is_none_or(|limit| made < limit)
                 && since.is_none_or(|limit| made > limit)
                 && filters.until.is_none_or(|limit| made < limit);
-            if !kept {
+            // What has no name of its own is shown with the index it is part of.
+            let part =
+                image.tags.is_empty() && image.digests.is_empty() && !image.indexes.is_empty();
+            if !kept || part {
                 continue;
             }
             let row = ImageRow {
@@ -182,18 +213,63 @@ impl Images<'_> {
                 created: image.config.created.clone(),
                 size: self.size(&image)?,
                 labels: labels.clone(),
-                containers: uses.iter().filter(|used| used.image_id == image.id).count(),
+                containers: count(&image.id),
+                platforms: Vec::new(),
             };
-            rows.extend(named_rows(&image, &filters.reference, &row));
+            let mut named = named_rows(&image, &filters.reference, &row);
+            if !image.indexes.is_empty() {
+                for row in &mut named {
+                    self.add_platforms(row, &count)?;
+                }
+            }
+            rows.extend(named);
         }
         Ok(rows)
     }
 
+    /// Has the row of an index tell of all its members.
+    fn add_platforms(
+        &self,
+        row: &mut ImageRow,
+        containers: &dyn Fn(&Digest) -> usize,
+    ) -> Result<(), ImageError> {
+        let Some(index) = row
+            .name()
+            .map(|name| self.index(&name))
+            .transpose()?
+            .flatten()
+        else {
+            return Ok(());
+        };
+        let images = self.store()?.images();
+        let mut layers = BTreeSet::new();
+        for member in &index.members {
+            let own = images.config(&member.image)?.rootfs.diff_ids;
+            row.platforms.push(PlatformRow {
+                platform: member.platform.clone(),
+                id: member.image,
+                size: self.layers_size(&own)?,
+                containers: containers(&member.image),
+            });
+            layers.extend(own);
+        }
+        row.containers = row.platforms.iter().map(|one| one.containers).sum();
+        row.size = self.layers_size(&layers)?;
+        Ok(())
+    }
+
     /// Bytes of an image's layers.
     pub(crate) fn size(&self, image: &Image) -> Result<u64, ImageError> {
+        self.layers_size(&image.layers)
+    }
+
+    fn layers_size<'d>(
+        &self,
+        diff_ids: impl IntoIterator<Item = &'d Digest>,
+    ) -> Result<u64, ImageError> {
         let layers = self.store()?.layers();
         let mut size = 0;
-        for diff_id in &image.layers {
+        for diff_id in diff_ids {
             // A missing layer is what `system check` tells of; a list goes on.
             size += layers.info(diff_id).map_or(0, |info| info.content_size);
         }
@@ -264,6 +340,7 @@ mod tests {
             size: 0,
             labels: BTreeMap::new(),
             containers: 0,
+            platforms: Vec::new(),
         };
         let none = || "<none>".to_owned();
         named_rows(image, &patterns, &row)

@@ -8,7 +8,7 @@ use std::io::BufReader;
 
 use gantry_model::image::Descriptor;
 use gantry_model::{Digest, Platform, Reference};
-use gantry_store::{Lease, NewImage, UnpackOptions};
+use gantry_store::{Lease, Membership, NewImage, UnpackOptions};
 
 use super::archive::{Archive, ArchiveError, Section};
 use super::progress::{LayerPhase, LayerProgress, Transfer};
@@ -39,6 +39,8 @@ struct Found {
     documents: Vec<Vec<u8>>,
     layers: Vec<FoundLayer>,
     references: Vec<Reference>,
+    /// Its place in an index, where it has one there.
+    member: Option<Membership>,
 }
 
 /// A layer in an archive.
@@ -64,10 +66,13 @@ impl Images<'_> {
         let store = self.store()?;
         let file = spool::seekable(input, &store.root().join("ingest"), store.limits())?;
         let archive = Archive::index(file, store.limits())?;
-        let found = if archive.has(docker::MANIFEST) {
-            docker::find(&archive)?
-        } else if archive.has(oci::INDEX) {
+        // Docker's document knows one platform of an image.
+        let oci = archive.has(oci::INDEX)
+            && (!archive.has(docker::MANIFEST) || oci::has_index(&archive)?);
+        let found = if oci {
             oci::find(&archive, options.platform.as_ref())?
+        } else if archive.has(docker::MANIFEST) {
+            docker::find(&archive)?
         } else {
             return Err(ArchiveError::NoImages.into());
         };
@@ -76,9 +81,19 @@ impl Images<'_> {
             None => found,
         };
         let lease = store.lease()?;
-        let mut loaded = Vec::new();
+        let mut loaded: Vec<Loaded> = Vec::new();
+        let mut before = None;
         for image in found {
+            let index = image.member.as_ref().map(|member| member.index);
             let one = self.take_in(image, &lease, transfer)?;
+            let again = index.is_some() && std::mem::replace(&mut before, index) == index;
+            if let (true, Some(last), Some(name)) =
+                (again, loaded.last_mut(), one.references.first())
+            {
+                // One image of several platforms.
+                last.id = store.images().find(name)?.unwrap_or(last.id);
+                continue;
+            }
             let name = one.references.first().map(Reference::familiar);
             let id = one.id.to_string();
             self.tell("load", &id, name.as_deref().unwrap_or(&id));
@@ -112,10 +127,13 @@ impl Images<'_> {
             blobs.push(store.blobs().put(document)?);
         }
         let id = document::digest(&image.config);
+        let index = image.member.as_ref().map(|member| member.index);
         let mut taken = Vec::new();
         for reference in &image.references {
+            let same = |known: gantry_store::Index| Some(known.digest) == index;
             if let Some(before) = store.images().find(reference)?
                 && before != id
+                && !store.images().index_of(reference)?.is_some_and(same)
             {
                 taken.push((reference.clone(), before));
             }
@@ -125,7 +143,7 @@ impl Images<'_> {
             blobs,
             tags: image.references.clone(),
             digests: Vec::new(),
-            member: None,
+            member: image.member,
         })?;
         Ok(Loaded {
             id,

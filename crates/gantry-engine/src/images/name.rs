@@ -1,6 +1,6 @@
 //! Names of images: finding by a name, giving one (`tag`).
 
-use gantry_model::{Digest, Event, EventType, Platform, Reference};
+use gantry_model::{Digest, Event, EventType, Reference};
 use gantry_store::{Image, StoreError};
 
 use super::{ImageError, Images};
@@ -42,24 +42,8 @@ impl<'a> Images<'a> {
         self.engine.tell(event.with("name", name));
     }
 
-    /// That an image is made for a platform; every image here is made for one.
-    ///
-    /// # Errors
-    /// [`ImageError::NotFound`] when there is none, [`ImageError::OtherPlatform`] when it is made
-    /// for another.
-    pub fn is_for(&self, name: &str, wanted: &Platform) -> Result<(), ImageError> {
-        let found = self.resolve(name)?.config.platform();
-        match wanted.rank(&found) {
-            Some(_) => Ok(()),
-            None => Err(ImageError::OtherPlatform {
-                reference: name.to_owned(),
-                wanted: Box::new(wanted.clone()),
-                found: Box::new(found),
-            }),
-        }
-    }
-
-    /// Gives the image `source` the name `target`, which it takes from any other image.
+    /// Gives the image `source`, for all its platforms, the name `target`, which it takes from any
+    /// other image.
     ///
     /// # Errors
     /// [`ImageError::NotFound`] when there is no image `source`, [`ImageError::ByDigest`] when
@@ -72,7 +56,11 @@ impl<'a> Images<'a> {
             });
         }
         let id = self.id(source)?;
-        self.store()?.images().tag(target, &id)?;
+        let images = self.store()?.images();
+        match self.index(source)? {
+            Some(index) => drop(images.tag_index(target, &index.digest)?),
+            None => drop(images.tag(target, &id)?),
+        }
         self.tell("tag", &id.to_string(), &target.familiar());
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::io::Read;
 use gantry_model::image::{Descriptor, ImageConfig, Index, Manifest};
 use gantry_model::{Digest, Platform, Reference, media_type};
 use gantry_registry::FetchedManifest;
-use gantry_store::{Image, Lease, NewImage, RepoDigest, StoreError};
+use gantry_store::{Image, Lease, Membership, NewImage, RepoDigest, StoreError};
 
 use super::document::{self, DOCUMENT_LIMIT};
 use super::progress::Transfer;
@@ -20,8 +20,10 @@ use super::{ImageError, Images, select};
 /// How to pull.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PullOptions {
-    /// The platform that was asked for; the host's when none was.
-    pub platform: Option<Platform>,
+    /// The platforms that were asked for; the host's when none was.
+    pub platforms: Vec<Platform>,
+    /// Whether all platforms are wanted that there are.
+    pub all_platforms: bool,
 }
 
 /// When an image is looked for in its registry.
@@ -49,12 +51,31 @@ pub struct Pulled {
 
 /// A manifest that was resolved for a platform.
 struct Resolved {
-    /// Of the index, or of the manifest where there is no index.
-    top: Descriptor,
     /// Index and manifest as they came.
     documents: Vec<Vec<u8>>,
     digest: Digest,
     manifest: Manifest,
+    /// Its place in the index, where there is one, and the platform it has there.
+    place: Option<(usize, Option<Platform>)>,
+    wanted: Wanted,
+}
+
+/// For which platform an image was wanted.
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// For this machine's, as none was asked for.
+    Host,
+    /// For the one that was asked for.
+    This(Platform),
+    /// For any.
+    Any,
+}
+
+/// An image whose layers are here.
+struct Fetched {
+    resolved: Resolved,
+    bytes: Vec<u8>,
+    platform: Platform,
 }
 
 impl Images<'_> {
@@ -71,43 +92,90 @@ impl Images<'_> {
         let store = self.store()?;
         let lease = store.lease()?;
         let fetched = self.client()?.resolve(reference)?;
-        let resolved = self.for_platform(reference, fetched, options)?;
-        let known = self.held_document(&lease, &resolved.manifest.config)?;
-        let config_bytes = match known {
+        let top = fetched.descriptor.clone();
+        let mut all = Vec::new();
+        for resolved in self.for_platforms(reference, fetched, options)? {
+            all.push(self.fetch_image(reference, resolved, &lease, transfer)?);
+        }
+        let before = store.images().find(reference)?;
+        let members = store.images().index_of(reference)?;
+        let known = |id: &Digest| match &members {
+            Some(index) => index.members.iter().any(|member| member.image == *id),
+            None => before == Some(*id),
+        };
+        let newer = !all
+            .iter()
+            .all(|f| known(&f.resolved.manifest.config.digest));
+        // The names come last, when everything that was asked for is here.
+        let mut id = top.digest;
+        for fetched in &all {
+            id = self.put(reference, &top, fetched)?;
+        }
+        let id = store.images().find(reference)?.unwrap_or(id);
+        self.tell("pull", &reference.familiar(), &reference.familiar_name());
+        Ok(Pulled {
+            id,
+            digest: top.digest,
+            newer: newer || before != Some(id),
+        })
+    }
+
+    /// Brings the configuration and the layers of one image here.
+    fn fetch_image(
+        &self,
+        reference: &Reference,
+        resolved: Resolved,
+        lease: &Lease,
+        transfer: &dyn Transfer,
+    ) -> Result<Fetched, ImageError> {
+        let known = self.held_document(lease, &resolved.manifest.config)?;
+        let bytes = match known {
             Some(bytes) => bytes,
             None => self.fetch_config(reference, &resolved.manifest.config)?,
         };
-        let config = self.check(reference, &resolved, &config_bytes, options, transfer)?;
-        let id = resolved.manifest.config.digest;
-        let digest = resolved.top.digest;
-        let before = store.images().find(reference)?;
-        self.fetch_layers(reference, &resolved.manifest, &config, &lease, transfer)?;
+        let config = self.check(reference, &resolved, &bytes, transfer)?;
+        self.fetch_layers(reference, &resolved.manifest, &config, lease, transfer)?;
+        Ok(Fetched {
+            resolved,
+            bytes,
+            platform: config.platform(),
+        })
+    }
+
+    /// Enters an image into the store; gives its id.
+    fn put(
+        &self,
+        reference: &Reference,
+        top: &Descriptor,
+        fetched: &Fetched,
+    ) -> Result<Digest, ImageError> {
+        let store = self.store()?;
+        let resolved = &fetched.resolved;
         let mut blobs = Vec::new();
         for document in &resolved.documents {
             blobs.push(store.blobs().put(document)?);
         }
-        store.images().put(&NewImage {
-            config: &config_bytes,
+        let named = reference.digest().is_none();
+        let member = resolved.place.as_ref().map(|(position, platform)| {
+            let platform = platform.clone();
+            Membership {
+                index: top.digest,
+                manifest: resolved.digest,
+                position: *position,
+                platform: platform.unwrap_or_else(|| fetched.platform.clone()),
+            }
+        });
+        Ok(store.images().put(&NewImage {
+            config: &fetched.bytes,
             blobs,
-            tags: reference
-                .digest()
-                .is_none()
-                .then(|| reference.clone())
-                .into_iter()
-                .collect(),
+            tags: named.then(|| reference.clone()).into_iter().collect(),
             digests: vec![RepoDigest {
                 repository: reference.name(),
-                digest,
-                media_type: resolved.top.media_type,
+                digest: top.digest,
+                media_type: top.media_type.clone(),
             }],
-            member: None,
-        })?;
-        self.tell("pull", &reference.familiar(), &reference.familiar_name());
-        Ok(Pulled {
-            id,
-            digest,
-            newer: before != Some(id),
-        })
+            member,
+        })?)
     }
 
     /// The tags of a repository in its registry, sorted.
@@ -134,20 +202,21 @@ impl Images<'_> {
         policy: PullPolicy,
         transfer: &dyn Transfer,
     ) -> Result<Image, ImageError> {
-        let fits = |found: &Platform| platform.is_none_or(|p| p.rank(found).is_some());
         let reference = name.parse::<Reference>();
         let look = policy != PullPolicy::Always || reference.is_err();
-        if look && let Some(id) = self.store()?.images().resolve_id(name)? {
-            let image = self.store()?.images().image(&id)?;
-            if fits(&image.config.platform()) {
-                return Ok(image);
-            }
-            if let (PullPolicy::Never, Some(wanted)) = (policy, platform) {
-                return Err(ImageError::OtherPlatform {
-                    reference: name.to_owned(),
-                    wanted: Box::new(wanted.clone()),
-                    found: Box::new(image.config.platform()),
-                });
+        let mut other = None;
+        if look && self.store()?.images().resolve_id(name)?.is_some() {
+            match self.resolve_for(name, platform) {
+                Ok(image) => return Ok(image),
+                Err(error @ (ImageError::OtherPlatform { .. } | ImageError::NoPlatform { .. }))
+                    if policy == PullPolicy::Never =>
+                {
+                    return Err(error);
+                }
+                Err(error @ (ImageError::OtherPlatform { .. } | ImageError::NoPlatform { .. })) => {
+                    other = Some(error)
+                }
+                Err(error) => return Err(error),
             }
         }
         let reference = reference?;
@@ -156,57 +225,62 @@ impl Images<'_> {
                 reference: reference.familiar(),
             });
         }
-        let pulled = self.pull(
-            &reference,
-            &PullOptions {
-                platform: platform.cloned(),
-            },
-            transfer,
-        )?;
-        Ok(self.store()?.images().image(&pulled.id)?)
+        let options = PullOptions {
+            platforms: platform.cloned().into_iter().collect(),
+            all_platforms: false,
+        };
+        match (self.pull(&reference, &options, transfer), other) {
+            (Ok(_), _) => self.resolve_for(&reference.to_string(), platform),
+            // What is here and cannot be had elsewhere is what the person means.
+            (Err(ImageError::Registry(_)), Some(other)) => Err(other),
+            (Err(error), _) => Err(error),
+        }
     }
 
-    fn for_platform(
+    fn for_platforms(
         &self,
         reference: &Reference,
         fetched: FetchedManifest,
         options: &PullOptions,
-    ) -> Result<Resolved, ImageError> {
+    ) -> Result<Vec<Resolved>, ImageError> {
         let top = fetched.descriptor;
         if !media_type::is_index(&top.media_type) {
             let manifest = parse_manifest(&fetched.bytes, &top)?;
-            let digest = top.digest;
-            return Ok(Resolved {
-                digest,
-                top,
+            return Ok(vec![Resolved {
+                digest: top.digest,
                 documents: vec![fetched.bytes],
                 manifest,
-            });
+                place: None,
+                wanted: match options.platforms.first() {
+                    Some(platform) => Wanted::This(platform.clone()),
+                    None if options.all_platforms => Wanted::Any,
+                    None => Wanted::Host,
+                },
+            }]);
         }
         let index: Index = parse(&fetched.bytes, "index", &top.digest)?;
-        let wanted = options.platform.clone().unwrap_or_else(Platform::host);
-        let entry = select::choose(&index, &wanted).map_err(|offered| ImageError::NoPlatform {
-            reference: reference.familiar(),
-            wanted: vec![wanted],
-            offered,
-        })?;
-        if media_type::is_index(&entry.media_type) {
-            return Err(ImageError::NotAnImage {
-                reference: reference.familiar(),
-                what: "an index of indexes".to_owned(),
+        let mut all = Vec::new();
+        for (position, wanted) in chosen(reference, &index, options)? {
+            let entry = &index.manifests[position];
+            if media_type::is_index(&entry.media_type) {
+                return Err(ImageError::NotAnImage {
+                    reference: reference.familiar(),
+                    what: "an index of indexes".to_owned(),
+                });
+            }
+            let bytes = match self.stored(entry)? {
+                Some(bytes) => bytes,
+                None => self.client()?.manifest(reference, entry)?.bytes,
+            };
+            all.push(Resolved {
+                digest: entry.digest,
+                manifest: parse_manifest(&bytes, entry)?,
+                documents: vec![fetched.bytes.clone(), bytes],
+                place: Some((position, entry.platform.clone())),
+                wanted,
             });
         }
-        let bytes = match self.stored(entry)? {
-            Some(bytes) => bytes,
-            None => self.client()?.manifest(reference, entry)?.bytes,
-        };
-        let manifest = parse_manifest(&bytes, entry)?;
-        Ok(Resolved {
-            digest: entry.digest,
-            top,
-            documents: vec![fetched.bytes, bytes],
-            manifest,
-        })
+        Ok(all)
     }
 
     /// A small document out of the store, if it is there and sound.
@@ -268,11 +342,13 @@ impl Images<'_> {
         reference: &Reference,
         resolved: &Resolved,
         bytes: &[u8],
-        options: &PullOptions,
         transfer: &dyn Transfer,
     ) -> Result<ImageConfig, ImageError> {
         let Resolved {
-            manifest, digest, ..
+            manifest,
+            digest,
+            wanted,
+            ..
         } = resolved;
         if !is_image(manifest) {
             let kind = manifest
@@ -300,23 +376,58 @@ impl Images<'_> {
             });
         }
         let found = config.platform();
-        let wanted = options.platform.clone().unwrap_or_else(Platform::host);
-        if wanted.rank(&found).is_none() {
-            if options.platform.is_some() {
-                let (wanted, found) = (Box::new(wanted), Box::new(found));
-                let reference = reference.familiar();
+        let host = Platform::host();
+        match wanted {
+            Wanted::This(wanted) if wanted.rank(&found).is_none() => {
                 return Err(ImageError::OtherPlatform {
-                    reference,
-                    wanted,
-                    found,
+                    reference: reference.familiar(),
+                    wanted: Box::new(wanted.clone()),
+                    found: Box::new(found),
                 });
             }
-            transfer.warning(&format!(
-                "the image's platform ({found}) does not match this machine's ({wanted}) and no platform was asked for"
-            ));
+            Wanted::Host if host.rank(&found).is_none() => transfer.warning(&format!(
+                "the image's platform ({found}) does not match this machine's ({host}) and no platform was asked for"
+            )),
+            _ => {}
         }
         Ok(config)
     }
+}
+
+/// The entries of an index that are wanted, by their positions, each with the platform it was
+/// wanted for.
+fn chosen(
+    reference: &Reference,
+    index: &Index,
+    options: &PullOptions,
+) -> Result<Vec<(usize, Wanted)>, ImageError> {
+    let mut chosen = Vec::new();
+    let images = index.manifests.iter().enumerate();
+    if options.all_platforms {
+        let images = images.filter(|(_, entry)| !select::is_attestation(entry));
+        chosen.extend(images.map(|(position, _)| (position, Wanted::Any)));
+        return Ok(chosen);
+    }
+    let host = [Platform::host()];
+    let (platforms, asked) = match options.platforms.as_slice() {
+        [] => (&host[..], false),
+        several => (several, true),
+    };
+    for wanted in platforms {
+        let position = select::choose(index, wanted).map_err(|offered| ImageError::NoPlatform {
+            reference: reference.familiar(),
+            wanted: vec![wanted.clone()],
+            offered,
+        })?;
+        if !chosen.iter().any(|(known, _)| *known == position) {
+            let wanted = match asked {
+                true => Wanted::This(wanted.clone()),
+                false => Wanted::Host,
+            };
+            chosen.push((position, wanted));
+        }
+    }
+    Ok(chosen)
 }
 
 /// Whether a manifest is that of an image; a configuration of an unknown type is given the

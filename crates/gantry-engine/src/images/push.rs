@@ -5,13 +5,15 @@
 //! repositories; only else the tar is made again and compressed while it goes out. When every
 //! layer is found in the form the image came with, its manifest goes out byte for byte.
 
+mod index;
 mod manifest;
 
 use gantry_model::image::Descriptor;
-use gantry_model::{Digest, Reference, media_type};
-use gantry_store::RepoDigest;
+use gantry_model::{Digest, Platform, Reference};
+use gantry_store::{Lease, RepoDigest};
 
 use super::compress::Method;
+use super::destination::Destination;
 use super::document::{self, Document, Family};
 use super::packing::Packing;
 use super::progress::Transfer;
@@ -29,13 +31,14 @@ pub struct Pushed {
 }
 
 impl Images<'_> {
-    /// Uploads the image of that name.
+    /// Uploads the image of that name, for all its platforms that are here or for that one.
     ///
     /// # Errors
     /// [`ImageError::NothingToPush`] when no image has it; the registry's and the store's.
     pub fn push(
         &self,
         reference: &Reference,
+        platform: Option<&Platform>,
         transfer: &dyn Transfer,
     ) -> Result<Pushed, ImageError> {
         let Some(tag) = reference.tag().filter(|_| reference.digest().is_none()) else {
@@ -46,12 +49,67 @@ impl Images<'_> {
         };
         let store = self.store()?;
         let lease = store.lease()?;
-        let name = reference.familiar();
         let Some(id) = store.images().find(reference)? else {
+            let name = reference.familiar();
             return Err(ImageError::NothingToPush { name });
         };
-        lease.image(&id)?;
-        let image = store.images().image(&id)?;
+        let whole = match platform {
+            None => store.images().index_of(reference)?,
+            Some(_) => None,
+        };
+        let top = match whole.filter(|index| index.members.len() > 1) {
+            Some(index) => self.push_index(reference, &index, &lease, transfer)?,
+            None => {
+                let id = match platform {
+                    Some(_) => self.id_for(&reference.to_string(), platform)?,
+                    None => id,
+                };
+                self.push_single(reference, &id, &lease, transfer)?
+            }
+        };
+        self.tell("push", &reference.familiar(), &reference.familiar_name());
+        Ok(Pushed {
+            tag: tag.to_owned(),
+            digest: top.digest,
+            size: top.size,
+        })
+    }
+
+    /// Uploads an image under the tag.
+    fn push_single(
+        &self,
+        reference: &Reference,
+        id: &Digest,
+        lease: &Lease,
+        transfer: &dyn Transfer,
+    ) -> Result<Descriptor, ImageError> {
+        let Document { descriptor, bytes } = self.push_parts(reference, id, lease, transfer)?;
+        let client = self.client()?;
+        client.push_manifest(reference, &descriptor.media_type, &bytes)?;
+        let store = self.store()?;
+        store.blobs().put(&bytes)?;
+        store.images().add_blob(id, &descriptor.digest)?;
+        let digest = RepoDigest {
+            repository: reference.name(),
+            digest: descriptor.digest,
+            media_type: descriptor.media_type.clone(),
+        };
+        store.images().add_digest(id, &digest)?;
+        Ok(descriptor)
+    }
+
+    /// Uploads the layers and the configuration of an image; its manifest.
+    fn push_parts(
+        &self,
+        reference: &Reference,
+        id: &Digest,
+        lease: &Lease,
+        transfer: &dyn Transfer,
+    ) -> Result<Document, ImageError> {
+        let store = self.store()?;
+        lease.image(id)?;
+        let image = store.images().image(id)?;
+        let tag = reference.tag().unwrap_or_default();
         transfer.begin(tag, &reference.name(), &image.layers);
         let original = self.original(&image)?;
         let family = original.as_ref().map_or(Family::Docker, |o| o.family);
@@ -59,9 +117,10 @@ impl Images<'_> {
             .as_ref()
             .map(|o| o.layers(&image.layers))
             .unwrap_or_default();
+        let repository = self.repository(reference)?;
         let packing = Packing {
             images: *self,
-            destination: &self.repository(reference)?,
+            destination: &repository,
             family,
             method: Method::default(),
             kept: None,
@@ -70,30 +129,11 @@ impl Images<'_> {
         };
         let packed = packing.layers(&image.layers)?.into_iter();
         let layers: Vec<Descriptor> = packed.map(|layer| layer.descriptor).collect();
-        let config = store.images().config_bytes(&id)?;
-        let Document { descriptor, bytes } = match original {
+        let config = store.images().config_bytes(id)?;
+        repository.small(&family.configuration(&config), &config)?;
+        Ok(match original {
             Some(original) if original.has(&layers) => original.document,
             _ => document::manifest(family, &config, layers),
-        };
-        let client = self.client()?;
-        if client.has_blob(reference, &id)?.is_none() {
-            let whole = Descriptor::new(media_type::OCI_CONFIG, id, config.len() as u64);
-            client.push_bytes(reference, &whole, &config)?;
-        }
-        client.push_manifest(reference, &descriptor.media_type, &bytes)?;
-        store.blobs().put(&bytes)?;
-        store.images().add_blob(&id, &descriptor.digest)?;
-        let digest = RepoDigest {
-            repository: reference.name(),
-            digest: descriptor.digest,
-            media_type: descriptor.media_type,
-        };
-        store.images().add_digest(&id, &digest)?;
-        self.tell("push", &reference.familiar(), &reference.familiar_name());
-        Ok(Pushed {
-            tag: tag.to_owned(),
-            digest: digest.digest,
-            size: bytes.len() as u64,
         })
     }
 

@@ -1,10 +1,10 @@
 //! Removing names, and images with their last name.
 
-use gantry_model::{Digest, Reference};
+use gantry_model::{Digest, Platform, Reference};
 use gantry_store::{CollectPolicy, ImageNames, RepoDigest};
 
 use super::{ImageError, Images};
-use crate::roots::Uses;
+use crate::roots::{ContainerUse, Uses};
 
 /// How to remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,12 +34,18 @@ struct Plan {
 
 /// Docker's rules: a name goes alone while the image has others; with its last name the image
 /// goes, unless a container needs it; an id takes all names of one repository.
-fn plan(image: &ImageNames, name: &str, uses: &Uses, force: bool) -> Result<Plan, ImageError> {
-    let mut used = uses.known.iter().filter(|used| used.needs(&image.id));
-    let running = uses
-        .known
-        .iter()
-        .find(|used| used.needs(&image.id) && used.running);
+///
+/// `whole` is the image itself and those that go with it: the other platforms of its index.
+fn plan(
+    image: &ImageNames,
+    whole: &[Digest],
+    name: &str,
+    uses: &Uses,
+    force: bool,
+) -> Result<Plan, ImageError> {
+    let needs = |used: &&ContainerUse| whole.iter().any(|id| used.needs(id));
+    let mut used = uses.known.iter().filter(needs);
+    let running = uses.known.iter().filter(needs).find(|used| used.running);
     let short = image.id.short();
     let repositories = || {
         let tags = image.tags.iter().map(Reference::name);
@@ -140,7 +146,8 @@ impl Images<'_> {
             _ => id.to_string(),
         };
         let uses = self.engine.container_uses()?;
-        let plan = plan(&image, &written, &uses, options.force)?;
+        let whole = self.whole_of(&image, &written)?;
+        let plan = plan(&image, &whole, &written, &uses, options.force)?;
         let mut removed = Removed::default();
         for tag in &plan.tags {
             store.images().untag(tag)?;
@@ -157,15 +164,108 @@ impl Images<'_> {
                     .push(name.with_digest(digest.digest).familiar());
             }
         }
-        if plan.image {
-            store.images().remove(&id)?;
-            self.tell("delete", &id.to_string(), &id.to_string());
-            removed.deleted.push(id);
+        for one in whole {
+            let goes = if one == id {
+                plan.image
+            } else {
+                self.is_left_over(&one, &uses, options.force)?
+            };
+            if goes {
+                self.delete(&one, &mut removed)?;
+            }
+        }
+        self.clear(&mut removed)?;
+        Ok(removed)
+    }
+
+    /// Removes the image of one platform from a name that has several; the image of a name that
+    /// has it alone goes as with [`Images::remove`].
+    ///
+    /// # Errors
+    /// As with [`Images::id_for`], and the conflicts with containers.
+    pub fn remove_platform(
+        &self,
+        name: &str,
+        platform: &Platform,
+        options: RemoveOptions,
+    ) -> Result<Removed, ImageError> {
+        let id = self.id_for(name, Some(platform))?;
+        let index = match self.index(name)? {
+            Some(index) if index.members.len() > 1 => index,
+            _ => return self.remove(name, options),
+        };
+        let uses = self.engine.container_uses()?;
+        let user = uses.known.iter().find(|used| used.needs(&id));
+        if let Some(user) = user.filter(|user| user.running || !options.force) {
+            let (id, container) = (id.short(), user.id.short().to_owned());
+            return Err(match user.running {
+                true => ImageError::UsedByRunning { id, container },
+                false => ImageError::UsedByStopped { id, container },
+            });
+        }
+        let images = self.store()?.images();
+        let mut removed = Removed::default();
+        images.leave_index(&id, &index.digest)?;
+        // Whatever else is known by the name of the whole is not that any more.
+        if self.is_left_over(&id, &uses, options.force)? {
+            self.delete(&id, &mut removed)?;
+        }
+        self.clear(&mut removed)?;
+        Ok(removed)
+    }
+
+    /// An image and those that go with its name.
+    fn whole_of(&self, image: &ImageNames, name: &str) -> Result<Vec<Digest>, ImageError> {
+        let mut whole = vec![image.id];
+        let indexes = if is_id(&image.id, name) {
+            // The id of a member that has no name of its own means that one.
+            let named = !image.tags.is_empty() || !image.digests.is_empty();
+            image.indexes.iter().filter(|_| named).copied().collect()
+        } else {
+            self.index(name)?
+                .map(|index| index.digest)
+                .into_iter()
+                .collect::<Vec<_>>()
+        };
+        for index in indexes {
+            let index = self.store()?.images().index(&index)?;
+            for member in index.iter().flat_map(|index| &index.members) {
+                if !whole.contains(&member.image) {
+                    whole.push(member.image);
+                }
+            }
+        }
+        Ok(whole)
+    }
+
+    /// Whether an image has no name any more and nobody who needs it.
+    fn is_left_over(&self, id: &Digest, uses: &Uses, force: bool) -> Result<bool, ImageError> {
+        let names = self.store()?.images().names(id)?;
+        let needed = uses
+            .known
+            .iter()
+            .any(|used| used.needs(id) && (used.running || !force));
+        let named =
+            !names.tags.is_empty() || !names.digests.is_empty() || !names.indexes.is_empty();
+        Ok(!named && !needed && !uses.unknown)
+    }
+
+    fn delete(&self, id: &Digest, removed: &mut Removed) -> Result<(), ImageError> {
+        self.store()?.images().remove(id)?;
+        self.tell("delete", &id.to_string(), &id.to_string());
+        removed.deleted.push(*id);
+        Ok(())
+    }
+
+    /// Takes away what nobody needs any more, if anything was deleted.
+    fn clear(&self, removed: &mut Removed) -> Result<(), ImageError> {
+        if !removed.deleted.is_empty() {
+            let store = self.store()?;
             let collected = store.collect(&self.engine.roots()?, &CollectPolicy::default())?;
             removed.deleted.extend(collected.layers);
             removed.bytes = collected.bytes;
         }
-        Ok(removed)
+        Ok(())
     }
 }
 
@@ -193,7 +293,7 @@ mod tests {
             known: uses.to_vec(),
             unknown: false,
         };
-        match plan(image, name, &uses, force) {
+        match plan(image, &[image.id], name, &uses, force) {
             Ok(plan) => format!("{} {} {}", plan.tags.len(), plan.digests.len(), plan.image),
             Err(error) => error
                 .to_string()
@@ -269,7 +369,7 @@ mod tests {
             unknown: true,
         };
         for name in ["a:1", "07"] {
-            let plan = plan(&one, name, &uses, true).unwrap();
+            let plan = plan(&one, &[one.id], name, &uses, true).unwrap();
             assert_eq!((plan.tags.len(), plan.image), (1, false), "{name}");
         }
     }

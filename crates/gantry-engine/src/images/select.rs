@@ -3,41 +3,40 @@
 use gantry_model::Platform;
 use gantry_model::image::{Descriptor, Index};
 
-/// The entry of an index that serves `wanted` best, or the platforms that it offers.
+/// The position of the entry of an index that serves `wanted` best, or the platforms that it offers.
 ///
 /// Attestations are no images. Of entries that serve equally well the first counts; an entry
 /// without a platform is taken only when it is the only one.
-pub(crate) fn choose<'a>(
-    index: &'a Index,
-    wanted: &Platform,
-) -> Result<&'a Descriptor, Vec<Platform>> {
-    let images: Vec<&Descriptor> = index
+pub(crate) fn choose(index: &Index, wanted: &Platform) -> Result<usize, Vec<Platform>> {
+    let images: Vec<(usize, &Descriptor)> = index
         .manifests
         .iter()
-        .filter(|entry| !is_attestation(entry))
+        .enumerate()
+        .filter(|(_, entry)| !is_attestation(entry))
         .collect();
     let ranked = images
         .iter()
-        .filter_map(|entry| Some((wanted.rank(entry.platform.as_ref()?)?, *entry)))
+        .filter_map(|(at, entry)| Some((wanted.rank(entry.platform.as_ref()?)?, *at)))
         // `min_by_key` keeps the first of equals.
         .min_by_key(|(rank, _)| *rank);
-    if let Some((_, entry)) = ranked {
-        return Ok(entry);
+    if let Some((_, position)) = ranked {
+        return Ok(position);
     }
-    if let [only] = images.as_slice()
+    if let [(position, only)] = images.as_slice()
         && only.platform.is_none()
     {
-        return Ok(only);
+        return Ok(*position);
     }
     let mut offered: Vec<Platform> = images
         .iter()
-        .filter_map(|entry| entry.platform.clone())
+        .filter_map(|(_, entry)| entry.platform.clone())
         .collect();
     offered.dedup();
     Err(offered)
 }
 
-fn is_attestation(entry: &Descriptor) -> bool {
+/// Whether an entry is no image but says something of one.
+pub(crate) fn is_attestation(entry: &Descriptor) -> bool {
     entry.is_attestation()
         || entry
             .platform
@@ -79,12 +78,7 @@ mod tests {
     }
 
     fn chosen(platforms: &[&str], wanted: &str) -> Option<usize> {
-        let index = index(platforms);
-        let entry = choose(&index, &wanted.parse().unwrap()).ok()?;
-        index
-            .manifests
-            .iter()
-            .position(|m| m.digest == entry.digest)
+        choose(&index(platforms), &wanted.parse().unwrap()).ok()
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Verifying everything that is stored.
 
 use gantry_store::CheckOptions;
+use gantry_supervisor::restore_networks;
 
 use super::{System, SystemError};
-use crate::containers::Damaged;
+use crate::containers::{CONTAINERS, Damaged};
 
 /// What a check of the installation found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct CheckReport {
     pub store: gantry_store::CheckReport,
     /// Containers whose document is damaged, and whether it was mended.
     pub containers: Vec<(Damaged, bool)>,
+    /// What is wrong with the note of who is on the bridge, and whether it was mended.
+    pub network: Option<(String, bool)>,
 }
 
 impl System<'_> {
@@ -28,9 +31,21 @@ impl System<'_> {
             let mended = options.repair && containers.mend(&damaged)?;
             report.containers.push((damaged, mended));
         }
+        report.network = self.check_network(options.repair)?;
         report.store = self.engine.store()?.check(&self.engine.roots()?, options)?;
         // They are in the report.
         drop(self.engine.take_damaged());
         Ok(report)
+    }
+
+    fn check_network(&self, repair: bool) -> Result<Option<(String, bool)>, SystemError> {
+        let networks = crate::containers::networks(self.engine)?;
+        let Some(damage) = networks.damage()? else {
+            return Ok(None);
+        };
+        if repair {
+            restore_networks(&networks, &self.engine.root().join(CONTAINERS))?;
+        }
+        Ok(Some((damage.to_string(), repair)))
     }
 }

@@ -1,6 +1,7 @@
 //! Why something about the whole installation failed.
 
 use gantry_model::{Fault, FaultKind};
+use gantry_network::NetworkError;
 use gantry_store::StoreError;
 
 use crate::containers::ContainerError;
@@ -23,6 +24,9 @@ pub enum SystemError {
     /// In a volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// In the networks.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// What containers need is not known.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -35,6 +39,7 @@ impl Fault for SystemError {
             Self::Image(source) => source.kind(),
             Self::Container(source) => source.kind(),
             Self::Volume(source) => source.kind(),
+            Self::Network(source) => source.kind(),
             Self::Roots(_) => FaultKind::Internal,
         }
     }
@@ -45,6 +50,7 @@ impl Fault for SystemError {
             Self::Image(source) => source.hints(),
             Self::Container(source) => source.hints(),
             Self::Volume(source) => source.hints(),
+            Self::Network(source) => source.hints(),
             Self::Roots(_) => Vec::new(),
         }
     }

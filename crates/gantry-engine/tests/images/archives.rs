@@ -29,12 +29,12 @@ fn root_an_image_comes_and_goes() {
         .tag(&id.short(), &"q.example:5000/b/x:3".parse().unwrap())
         .unwrap();
     assert_eq!(one.names(), ["box:1", "box:2", "q.example:5000/b/x:3"]);
-    let shown = serde_json::to_value(images.inspect("box:1").unwrap()).unwrap();
+    let shown = serde_json::to_value(images.inspect("box:1", None).unwrap()).unwrap();
     assert_eq!(shown["Id"], id.to_string());
     assert_eq!(shown["Config"]["Cmd"], serde_json::json!(["sh"]));
     assert_eq!(shown["RepoTags"].as_array().unwrap().len(), 3);
     assert_eq!(
-        images.history("box:2").unwrap()[0].comment,
+        images.history("box:2", None).unwrap()[0].comment,
         "Imported from -"
     );
     let filters =
@@ -121,7 +121,7 @@ fn root_what_is_saved_is_loaded_the_same() {
     for kind in [ArchiveKind::Docker, ArchiveKind::Oci] {
         one.engine
             .images()
-            .save(&names, kind, &mut File::create(&path).unwrap())
+            .save(&names, None, kind, &mut File::create(&path).unwrap())
             .unwrap();
         let two = Installation::new();
         let loaded = two.load(&path);
@@ -132,14 +132,19 @@ fn root_what_is_saved_is_loaded_the_same() {
         let again = two.path("again.tar");
         two.engine
             .images()
-            .save(&names, kind, &mut File::create(&again).unwrap())
+            .save(&names, None, kind, &mut File::create(&again).unwrap())
             .unwrap();
         assert!(fs::read(&path).unwrap() == fs::read(&again).unwrap());
     }
     assert!(
         one.engine
             .images()
-            .save(&["none".to_owned()], ArchiveKind::Docker, &mut Vec::new())
+            .save(
+                &["none".to_owned()],
+                None,
+                ArchiveKind::Docker,
+                &mut Vec::new()
+            )
             .is_err()
     );
 }

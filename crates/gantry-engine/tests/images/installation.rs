@@ -75,7 +75,12 @@ impl Installation {
         let names = [name.to_owned()];
         self.engine
             .images()
-            .save(&names, gantry_engine::images::ArchiveKind::Docker, &mut out)
+            .save(
+                &names,
+                None,
+                gantry_engine::images::ArchiveKind::Docker,
+                &mut out,
+            )
             .unwrap();
         path
     }

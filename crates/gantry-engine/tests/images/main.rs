@@ -9,4 +9,5 @@ mod archives;
 mod hostile;
 mod installation;
 mod liar;
+mod platforms;
 mod registry;

@@ -44,18 +44,25 @@ fn root_what_is_pushed_is_pulled_the_same() {
         &["CMD [\"sh\"]"],
     );
     let heard = Heard::default();
-    let pushed = one.engine.images().push(&name, &heard).unwrap();
+    let pushed = one.engine.images().push(&name, None, &heard).unwrap();
     assert_eq!(heard.ends(), [LayerPhase::Pushed]);
     // Again: nothing goes over the wire but questions, and the manifest is the same.
     let heard = Heard::default();
-    assert_eq!(one.engine.images().push(&name, &heard).unwrap(), pushed);
+    assert_eq!(
+        one.engine.images().push(&name, None, &heard).unwrap(),
+        pushed
+    );
     assert_eq!(heard.ends(), [LayerPhase::AlreadyExists]);
     // To another repository of the same registry: mounted there.
     let other = at(&registry, "team/copy:1");
     one.engine.images().tag(&name.to_string(), &other).unwrap();
     let heard = Heard::default();
     assert_eq!(
-        one.engine.images().push(&other, &heard).unwrap().digest,
+        one.engine
+            .images()
+            .push(&other, None, &heard)
+            .unwrap()
+            .digest,
         pushed.digest
     );
     assert_eq!(heard.ends(), [LayerPhase::Mounted]);
@@ -85,7 +92,11 @@ fn root_what_is_pushed_is_pulled_the_same() {
     let third = at(&registry, "elsewhere/box:1");
     two.engine.images().tag(&name.to_string(), &third).unwrap();
     assert_eq!(
-        two.engine.images().push(&third, &Silent).unwrap().digest,
+        two.engine
+            .images()
+            .push(&third, None, &Silent)
+            .unwrap()
+            .digest,
         pushed.digest
     );
     // By digest.
@@ -112,7 +123,7 @@ fn root_a_mirror_stands_in() {
     let one = Installation::new();
     let name = at(&registry, "library/box:latest");
     let id = one.image(&name.to_string(), "hello", &[]);
-    one.engine.images().push(&name, &Silent).unwrap();
+    one.engine.images().push(&name, None, &Silent).unwrap();
     let two = Installation::configured(&format!(
         "[registries.\"docker.io\"]\nmirrors = [\"http://127.0.0.1:9\", \"http://{}\"]\nonly-mirrors = true\n",
         registry.address()
@@ -146,7 +157,7 @@ fn root_skopeo_and_gantry_meet_in_a_registry() {
     let one = Installation::new();
     let name = at(&registry, "mine:1");
     let id = one.image(&name.to_string(), &"hello ".repeat(10_000), &["USER 1"]);
-    let pushed = one.engine.images().push(&name, &Silent).unwrap();
+    let pushed = one.engine.images().push(&name, None, &Silent).unwrap();
     let place = format!("docker://{name}");
     let raw = skopeo(&["inspect", "--raw", "--tls-verify=false", &place]);
     assert!(raw.contains(&id.to_string()));
@@ -211,7 +222,7 @@ fn root_the_platform_is_chosen_from_an_index() {
             ..Default::default()
         };
         one.engine.images().import(&mut &tar[..], &options).unwrap();
-        let pushed = one.engine.images().push(&name, &Silent).unwrap();
+        let pushed = one.engine.images().push(&name, None, &Silent).unwrap();
         entries.push(serde_json::json!({
             "mediaType": gantry_model::media_type::DOCKER_MANIFEST,
             "digest": pushed.digest, "size": pushed.size, "platform": platform,
@@ -231,7 +242,8 @@ fn root_the_platform_is_chosen_from_an_index() {
     let images = two.engine.images();
     let pull = |platform: &str| {
         let options = PullOptions {
-            platform: Some(platform.parse().unwrap()),
+            platforms: vec![platform.parse().unwrap()],
+            ..PullOptions::default()
         };
         images.pull(&name, &options, &Silent)
     };
@@ -261,7 +273,8 @@ fn root_the_platform_is_chosen_from_an_index() {
     // A single manifest for another machine is refused when a platform was asked for.
     let single = at(&registry, "multi:arm64");
     let options = PullOptions {
-        platform: Some("linux/amd64".parse().unwrap()),
+        platforms: vec!["linux/amd64".parse().unwrap()],
+        ..PullOptions::default()
     };
     let other = images
         .pull(&single, &options, &Silent)
@@ -290,7 +303,7 @@ fn root_what_is_not_there_is_said_so() {
     let nobody = pull(&"127.0.0.1:9/x".parse().unwrap());
     assert!(nobody.contains("127.0.0.1:9"), "{nobody}");
     let push = images
-        .push(&at(&registry, "none:1"), &Silent)
+        .push(&at(&registry, "none:1"), None, &Silent)
         .unwrap_err()
         .to_string();
     assert!(push.contains("does not exist locally"), "{push}");
@@ -332,7 +345,7 @@ fn root_many_pull_the_same_at_once() {
     let one = Installation::new();
     let name = at(&registry, "busy:1");
     let id = one.image(&name.to_string(), &"hello ".repeat(1_000_000), &[]);
-    one.engine.images().push(&name, &Silent).unwrap();
+    one.engine.images().push(&name, None, &Silent).unwrap();
     let two = Installation::new();
     // Threads of one engine, and engines (as processes would have them) beside it.
     let others: Vec<_> = (0..3).map(|_| two.another()).collect();

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use gantry_model::record::{NetworkState, Status};
 use gantry_network::{
-    AttachRequest, Endpoint, LINGER, NetworkConfig, Networks, Relay, UserNetwork, UserRequest,
+    AttachRequest, Endpoint, LINGER, NetworkConfig, NetworkError, Networks, Relay, UserNetwork,
+    UserRequest,
 };
 use gantry_runtime::{
     Created, Namespaces, OverlayRoot, PrepareError, RootFs, Running, SeccompChoice, create,
@@ -23,7 +24,7 @@ use super::{INIT, Phase, Process, Supervisor, note};
 use crate::launch::{HostsFile, Launch, Network, Settings};
 use crate::log::OpenError;
 use crate::protocol::{Exit, Failure, Reply};
-use crate::{CGROUP_FILE, DOCUMENT_FILE, state};
+use crate::{CGROUP_FILE, DOCUMENT_FILE, restore_networks, state};
 
 /// Most bytes of a document.
 const MAX_DOCUMENT: u64 = 64 << 20;
@@ -426,9 +427,16 @@ impl Supervisor {
         let networks = self.networks.as_ref().ok_or_else(|| {
             Failure::internal("the networks of this installation cannot be opened")
         })?;
-        let endpoint = networks
-            .attach(request)
-            .map_err(|error| Failure::from_fault(&error))?;
+        let attached = match networks.attach(request) {
+            // Not this container's fault, and no reason to run none.
+            Err(error @ NetworkError::Damaged { .. }) => {
+                note(&format!("network: {error}: it is written anew"));
+                let containers = self.settings.folder.parent().unwrap_or(Path::new("/"));
+                restore_networks(networks, containers).and_then(|_| networks.attach(request))
+            }
+            other => other,
+        };
+        let endpoint = attached.map_err(|error| Failure::from_fault(&error))?;
         for warning in &endpoint.warnings {
             note(&format!("network: {warning}"));
         }

@@ -158,3 +158,51 @@ fn root_racing_commands_agree_about_one_container() {
         .ok();
     env.gantry(["system", "check", "--quick"]).ok();
 }
+
+#[test]
+fn root_no_word_begins_a_line_of_its_own_in_a_file_of_the_container() {
+    let env = busybox();
+    for (flag, word) in [
+        ("--hostname", "a\n10.0.0.1 registry"),
+        ("--hostname", "a\u{1b}[2J"),
+        ("--domainname", "a\n10.0.0.1 registry"),
+        ("--dns-option", "a\nnameserver 10.0.0.1"),
+        ("--dns-search", "a\nnameserver"),
+        ("--add-host", "a\n10.0.0.1 registry:10.0.0.2"),
+    ] {
+        let said = env.gantry(["create", flag, word, "busybox", "true"]);
+        assert_ne!(said.code, 0, "{flag} {word:?}");
+        assert!(said.stderr.contains(flag), "{flag}: {said:?}");
+    }
+    let long = "d".repeat(65);
+    let said = env.gantry(["create", "--domainname", &long, "busybox", "true"]);
+    assert!(said.stderr.contains("domain name"), "{said:?}");
+    assert_eq!(env.gantry(["ps", "-aq"]).ok(), "");
+}
+
+#[test]
+fn root_an_image_whose_volume_is_its_root_is_refused() {
+    let env = busybox();
+    env.gantry(["create", "--name", "maker", "busybox", "true"])
+        .ok();
+    env.gantry(["commit", "-c", "VOLUME /", "maker", "whole"])
+        .ok();
+    let refused = env.gantry(["run", "--rm", "whole", "true"]).fails(125);
+    assert!(refused.contains("volume of the image"), "{refused}");
+    assert_eq!(env.gantry(["volume", "ls", "-q"]).ok(), "");
+}
+
+#[test]
+fn root_what_is_not_there_to_begin_with_has_dockers_codes() {
+    let env = busybox();
+    for (code, flags) in [
+        (127, ["--device", "/nosuch"]),
+        (127, ["--cidfile", "/nosuch/id"]),
+        (125, ["--device", "/etc/hostname"]),
+    ] {
+        let words = ["run", "--rm", flags[0], flags[1], "busybox", "true"];
+        env.gantry(words).fails(code);
+    }
+    let create = ["create", "--cidfile", "/nosuch/id", "busybox", "true"];
+    env.gantry(create).fails(1);
+}

@@ -260,6 +260,36 @@ fn root_a_volume_with_a_damaged_document_is_shown_and_kept() {
     env.gantry(["volume", "rm", "torn"]).ok();
 }
 
+#[test]
+fn root_a_damaged_note_of_the_bridge_holds_up_nobody() {
+    let env = busybox();
+    let run = |name| {
+        let run = ["run", "-d", "--name", name, "busybox", "sleep", "1000"];
+        env.gantry(run).ok();
+        let address = "{{.NetworkSettings.IPAddress}}";
+        env.gantry(["inspect", "-f", address, name]).ok()
+    };
+    let one = run("one");
+    let note = env.run_root().join("network/state.json");
+    fs::write(&note, "{").unwrap();
+    let found = env.gantry(["system", "check"]);
+    assert_eq!(found.code, 1);
+    assert!(found.stdout.contains(note.to_str().unwrap()), "{found:?}");
+    env.gantry(["network", "inspect", "bridge"]).ok();
+    env.gantry(["ps"]).ok();
+    // The next container is on the bridge all the same, with an address of its own.
+    let two = run("two");
+    assert_ne!(one, two);
+    env.gantry(["exec", "two", "ping", "-c1", "-W20", &one])
+        .ok();
+    fs::write(&note, "").unwrap();
+    let mended = env.gantry(["system", "check", "--repair"]);
+    assert!(mended.stderr.contains("1 finding, mended"), "{mended:?}");
+    let noted = fs::read_to_string(&note).unwrap();
+    assert!(noted.contains(&one) && noted.contains(&two), "{noted}");
+    env.gantry(["rm", "-f", "one", "two"]).ok();
+}
+
 /// Says that it is over when it goes.
 struct Ended<'a>(&'a AtomicBool);
 

@@ -12,6 +12,7 @@ use gantry_model::record::{ResolvedMount, ResolvedMountKind};
 use super::Attempt;
 use crate::containers::error::{ContainerError, file};
 use crate::containers::folders::make_folder;
+use crate::containers::spec::SpecError;
 use crate::volumes::{Volume, copy_up};
 
 /// A volume as a mount asks for it.
@@ -54,7 +55,14 @@ impl Attempt<'_> {
         }
         for target in image_volumes.keys() {
             let target = clean(target);
-            if target == "/" || !taken.insert(target.clone()) {
+            if target == "/" {
+                return Err(SpecError::Value {
+                    field: "volume of the image (it would hide everything in it)",
+                    value: target,
+                }
+                .into());
+            }
+            if !taken.insert(target.clone()) {
                 continue;
             }
             let mount = MountSpec {
@@ -131,11 +139,15 @@ impl Attempt<'_> {
             }
             MountSource::Image { image, subpath } => {
                 let (image_id, config) =
-                    self.containers.image(image).map_err(|error| match error {
-                        // Not the image of the container: a pull of that one would not help.
-                        ContainerError::NoImage { name } => ContainerError::NoMountedImage { name },
-                        other => other,
-                    })?;
+                    self.containers
+                        .image(image, None)
+                        .map_err(|error| match error {
+                            // Not the image of the container: a pull of that one would not help.
+                            ContainerError::NoImage { name } => {
+                                ContainerError::NoMountedImage { name }
+                            }
+                            other => other,
+                        })?;
                 ResolvedMountKind::Image {
                     image: image.clone(),
                     image_id,

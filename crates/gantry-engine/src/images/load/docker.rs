@@ -76,6 +76,7 @@ fn image(archive: &Archive, item: Item) -> Result<Found, ImageError> {
         documents: Vec::new(),
         layers,
         references,
+        member: None,
     })
 }
 

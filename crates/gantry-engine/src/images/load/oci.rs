@@ -1,7 +1,8 @@
 //! OCI's image layout: `index.json` and `blobs/`.
 
-use gantry_model::image::{Descriptor, Index, Manifest};
+use gantry_model::image::{Descriptor, ImageConfig, Index, Manifest};
 use gantry_model::{Platform, Reference, media_type};
+use gantry_store::Membership;
 use serde::de::DeserializeOwned;
 
 use super::{Found, FoundLayer, diff_ids};
@@ -17,7 +18,15 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The specification's own; a tag, or a whole name, as the writer likes.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// All images; of indexes the one for the platform.
+/// Whether an image of the layout is of several platforms.
+pub(super) fn has_index(archive: &Archive) -> Result<bool, ImageError> {
+    let bytes = archive.read(INDEX, "layout", DOCUMENT_LIMIT)?;
+    let index: Index = parse(INDEX, &bytes)?;
+    let is_index = |entry: &Descriptor| media_type::is_index(&entry.media_type);
+    Ok(index.manifests.iter().any(is_index))
+}
+
+/// All images; of indexes those for the platform, or all whose content is there.
 pub(super) fn find(
     archive: &Archive,
     platform: Option<&Platform>,
@@ -30,11 +39,14 @@ pub(super) fn find(
         .iter()
         .filter(|entry| !entry.is_attestation())
     {
-        let image = image(archive, entry, platform)?;
-        // One entry for each name is how several names of one image are written.
-        match found.iter_mut().find(|known| known.config == image.config) {
-            Some(known) => known.references.extend(image.references),
-            None => found.push(image),
+        for image in images(archive, entry, platform)? {
+            let same =
+                |known: &&mut Found| known.config == image.config && known.member == image.member;
+            // One entry for each name is how several names of one image are written.
+            match found.iter_mut().find(same) {
+                Some(known) => known.references.extend(image.references),
+                None => found.push(image),
+            }
         }
     }
     if found.is_empty() {
@@ -43,26 +55,66 @@ pub(super) fn find(
     Ok(found)
 }
 
-fn image(
+/// The images that an entry of the layout means.
+fn images(
     archive: &Archive,
     entry: &Descriptor,
     platform: Option<&Platform>,
-) -> Result<Found, ImageError> {
-    let mut documents = vec![blob(archive, entry, INDEX)?];
-    let mut manifest_entry = entry.clone();
-    if media_type::is_index(&entry.media_type) {
-        let index: Index = parse(&blob_name(entry), &documents[0])?;
-        let wanted = platform.cloned().unwrap_or_else(Platform::host);
-        let chosen = select::choose(&index, &wanted).map_err(|offered| ImageError::NoPlatform {
-            reference: name(entry).map_or_else(|| entry.digest.to_string(), |r| r.familiar()),
-            wanted: vec![wanted],
-            offered,
-        })?;
-        manifest_entry = chosen.clone();
-        documents.push(blob(archive, &manifest_entry, "index")?);
+) -> Result<Vec<Found>, ImageError> {
+    let names: Vec<Reference> = name(entry).into_iter().collect();
+    let top = blob(archive, entry, INDEX)?;
+    if !media_type::is_index(&entry.media_type) {
+        return Ok(vec![image(archive, entry, &names, vec![top])?]);
     }
+    let index: Index = parse(&blob_name(entry), &top)?;
+    let mut chosen: Vec<usize> = Vec::new();
+    if platform.is_none() {
+        let entries = index.manifests.iter().enumerate();
+        let there =
+            entries.filter(|(_, one)| !select::is_attestation(one) && archive.has(&blob_name(one)));
+        chosen.extend(there.map(|(position, _)| position));
+    }
+    if chosen.is_empty() {
+        let wanted = platform.cloned().unwrap_or_else(Platform::host);
+        let position =
+            select::choose(&index, &wanted).map_err(|offered| ImageError::NoPlatform {
+                reference: names
+                    .first()
+                    .map_or_else(|| entry.digest.to_string(), Reference::familiar),
+                wanted: vec![wanted],
+                offered,
+            })?;
+        chosen.push(position);
+    }
+    let mut found = Vec::new();
+    for position in chosen {
+        let one = &index.manifests[position];
+        let documents = vec![top.clone(), blob(archive, one, "index")?];
+        let mut image = image(archive, one, &names, documents)?;
+        let platform = match &one.platform {
+            Some(platform) => platform.clone(),
+            None => parse::<ImageConfig>(&blob_name(one), &image.config)?.platform(),
+        };
+        image.member = Some(Membership {
+            index: entry.digest,
+            manifest: one.digest,
+            position,
+            platform,
+        });
+        found.push(image);
+    }
+    Ok(found)
+}
+
+/// The image of a manifest, which is the last of the documents.
+fn image(
+    archive: &Archive,
+    entry: &Descriptor,
+    names: &[Reference],
+    documents: Vec<Vec<u8>>,
+) -> Result<Found, ImageError> {
     let manifest: Manifest = parse(
-        &blob_name(&manifest_entry),
+        &blob_name(entry),
         documents.last().map_or(&[], Vec::as_slice),
     )?;
     let config = blob(archive, &manifest.config, "manifest")?;
@@ -89,7 +141,8 @@ fn image(
         config,
         documents,
         layers,
-        references: name(entry).into_iter().collect(),
+        references: names.to_vec(),
+        member: None,
     })
 }
 

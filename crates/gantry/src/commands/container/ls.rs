@@ -115,7 +115,7 @@ fn sizes_of(context: &Context, view: &ContainerView) -> Option<Sizes> {
     let own = view.size?;
     let images = context.engine().ok()?.images();
     let image = images
-        .inspect(&view.record.image_id.to_string())
+        .inspect(&view.record.image_id.to_string(), None)
         .map_or(0, |image| image.size);
     Some(Sizes {
         own,

@@ -84,6 +84,7 @@ fn pull(context: &Context, flags: &ContainerFlags, reference: &Reference) -> Res
         Wanted {
             reference,
             platform,
+            all_platforms: false,
             quiet: flags.quiet,
         },
     )?;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use gantry_engine::containers::{Begun, StartOptions};
-use gantry_model::ContainerSpec;
+use gantry_model::{ContainerSpec, FaultKind};
 use gantry_supervisor::protocol::chain;
 
 use super::foreground::{Foreground, Wishes};
@@ -36,7 +36,15 @@ pub(crate) fn run(context: &Context, args: RunArgs) -> Outcome {
     let foreground = foreground(&args)?;
     let mut spec = making::specification(context, &args.container, &args.operands)?;
     spec.stdin_once = spec.interactive && foreground.as_ref().is_some_and(|f| f.attach.stdin);
-    let file = CidFile::create(args.container.cidfile.as_deref())?;
+    // Docker tells by the words of the error, whatever the file is that they are about.
+    let file =
+        CidFile::create(args.container.cidfile.as_deref()).map_err(|failure| {
+            match failure.kind() {
+                Some(FaultKind::NotFound) => failure.with_code(exit::NOT_FOUND),
+                Some(FaultKind::Forbidden) => failure.with_code(exit::CANNOT_INVOKE),
+                _ => failure,
+            }
+        })?;
     let begun = match begin(context, &args, &spec, foreground.as_ref()) {
         Ok(begun) => begun,
         Err(failure) => {

@@ -13,8 +13,10 @@ use crate::output::progress::transfer::{Item, TransferDisplay};
 pub(crate) struct Wanted<'a> {
     /// The image.
     pub(crate) reference: &'a Reference,
-    /// Platform as written; the host's without.
+    /// Platforms as written; the host's without.
     pub(crate) platform: Option<&'a str>,
+    /// Whether all platforms are wanted.
+    pub(crate) all_platforms: bool,
     /// Whether nothing is shown.
     pub(crate) quiet: bool,
 }
@@ -22,7 +24,8 @@ pub(crate) struct Wanted<'a> {
 /// Fetches it, and says on stderr how far it is.
 pub(crate) fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<Pulled, Failure> {
     let options = PullOptions {
-        platform: platform(wanted.platform)?,
+        platforms: platforms(wanted.platform)?,
+        all_platforms: wanted.all_platforms,
     };
     let shown = Shown::new(wanted.quiet, Heading::Pull);
     let images = context.engine()?.images();
@@ -39,19 +42,13 @@ pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> 
     Ok(Some(text.parse().map_err(wrong("--platform", text))?))
 }
 
-/// That every one of `names` is made for the platform that `--platform` names, if it does.
-pub(crate) fn all_for(
-    context: &Context,
-    names: &[String],
-    platform_flag: Option<&str>,
-) -> Result<(), Failure> {
-    if let Some(wanted) = platform(platform_flag)? {
-        let images = context.engine()?.images();
-        for name in names {
-            images.is_for(name, &wanted)?;
-        }
-    }
-    Ok(())
+/// The platforms that `--platform` names, with commas between.
+pub(crate) fn platforms(text: Option<&str>) -> Result<Vec<Platform>, Failure> {
+    let names = text.unwrap_or_default().split(',');
+    let named = names.filter(|name| !name.trim().is_empty());
+    named
+        .map(|name| Ok(name.trim().parse().map_err(wrong("--platform", name))?))
+        .collect()
 }
 
 /// What a pull came to, in Docker's words.

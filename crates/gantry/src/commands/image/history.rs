@@ -4,7 +4,7 @@ use clap::Args;
 use gantry_engine::images::HistoryRow;
 use jiff::Timestamp;
 
-use super::fetch::all_for;
+use super::fetch::platform;
 use super::row;
 use crate::context::Context;
 use crate::failure::{Exit, Outcome};
@@ -24,7 +24,7 @@ pub(crate) struct HistoryArgs {
     /// Do not shorten output
     #[arg(long)]
     pub(crate) no_trunc: bool,
-    /// Platform that the image must be for (e.g. "linux/amd64")
+    /// Show the image of this platform (e.g. "linux/amd64")
     #[arg(long)]
     pub(crate) platform: Option<String>,
     /// Show only image IDs
@@ -54,8 +54,9 @@ const EXACT: Shape = Shape {
 };
 
 pub(crate) fn run(context: &Context, args: HistoryArgs) -> Outcome {
-    all_for(context, &args.operands, args.platform.as_deref())?;
-    let steps = context.engine()?.images().history(&args.operands[0])?;
+    let wanted = platform(args.platform.as_deref())?;
+    let images = context.engine()?.images();
+    let steps = images.history(&args.operands[0], wanted.as_ref())?;
     if args.quiet && args.format.is_none() {
         let text: String = steps
             .iter()

@@ -14,7 +14,7 @@ pub(crate) struct InspectArgs {
     /// Format output by a Go template: 'json' or 'TEMPLATE'
     #[arg(short, long)]
     pub(crate) format: Option<String>,
-    /// Platform that the images must be for (e.g. "linux/amd64")
+    /// Show the images of this platform (e.g. "linux/amd64")
     #[arg(long)]
     pub(crate) platform: Option<String>,
     /// The images.
@@ -25,9 +25,6 @@ pub(crate) fn run(context: &Context, args: InspectArgs) -> Outcome {
     let images = context.engine()?.images();
     let wanted = platform(args.platform.as_deref())?;
     inspected(context, args.format.as_deref(), &args.operands, |name| {
-        if let Some(wanted) = &wanted {
-            images.is_for(name, wanted)?;
-        }
-        Ok(Document::new(&images.inspect(name)?))
+        Ok(Document::new(&images.inspect(name, wanted.as_ref())?))
     })
 }

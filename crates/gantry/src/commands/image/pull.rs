@@ -4,7 +4,7 @@ use clap::Args;
 use gantry_engine::images::Pulled;
 use gantry_model::Reference;
 
-use super::fetch::{Wanted, fetch, platform, status, summary};
+use super::fetch::{Wanted, fetch, platforms, status, summary};
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
 
@@ -17,7 +17,10 @@ pub(crate) struct PullArgs {
     /// Skip image verification; content is always verified
     #[arg(long, hide = true)]
     pub(crate) disable_content_trust: bool,
-    /// Platform of the image
+    /// Download the images of all platforms
+    #[arg(long, conflicts_with = "platform")]
+    pub(crate) all_platforms: bool,
+    /// Platform of the image, or several with commas between
     #[arg(long)]
     pub(crate) platform: Option<String>,
     /// Print the name of the image only
@@ -39,7 +42,7 @@ pub(crate) fn run(context: &Context, args: PullArgs) -> Outcome {
         .next()
         .is_some_and(|last| last.contains([':', '@']));
     // Said before anything is asked of a registry.
-    platform(args.platform.as_deref())?;
+    platforms(args.platform.as_deref())?;
     if args.all_tags {
         if tagged {
             return Err(Failure::invalid("tag can't be used with --all-tags/-a"));
@@ -61,6 +64,7 @@ fn pull(context: &Context, args: &PullArgs, reference: &Reference) -> Result<Pul
     let wanted = Wanted {
         reference,
         platform: args.platform.as_deref(),
+        all_platforms: args.all_platforms,
         quiet: args.quiet,
     };
     fetch(context, wanted)

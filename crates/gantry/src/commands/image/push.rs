@@ -1,9 +1,9 @@
 //! Uploads an image.
 
 use clap::Args;
-use gantry_model::Reference;
+use gantry_model::{Platform, Reference};
 
-use super::fetch::{Heading, Shown, all_for};
+use super::fetch::{Heading, Shown, platform};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 
@@ -16,7 +16,7 @@ pub(crate) struct PushArgs {
     /// Skip image signing
     #[arg(long, hide = true)]
     pub(crate) disable_content_trust: bool,
-    /// Platform that the image must be for (e.g. "linux/amd64")
+    /// Push only the image of this platform (e.g. "linux/amd64")
     #[arg(long)]
     pub(crate) platform: Option<String>,
     /// Print the name of the image only
@@ -48,17 +48,21 @@ pub(crate) fn run(context: &Context, args: PushArgs) -> Outcome {
     } else {
         vec![reference]
     };
-    let familiar: Vec<String> = names.iter().map(Reference::familiar).collect();
-    all_for(context, &familiar, args.platform.as_deref())?;
+    let wanted = platform(args.platform.as_deref())?;
     for reference in &names {
-        push(context, reference, args.quiet)?;
+        push(context, reference, wanted.as_ref(), args.quiet)?;
     }
     Ok(Exit::SUCCESS)
 }
 
-fn push(context: &Context, reference: &Reference, quiet: bool) -> Result<(), Failure> {
+fn push(
+    context: &Context,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    quiet: bool,
+) -> Result<(), Failure> {
     let shown = Shown::new(quiet, Heading::Push);
-    let pushed = context.engine()?.images().push(reference, &shown);
+    let pushed = context.engine()?.images().push(reference, platform, &shown);
     shown.display.finish();
     let pushed = pushed?;
     if quiet {

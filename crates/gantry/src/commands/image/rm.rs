@@ -18,7 +18,7 @@ pub(crate) struct RmArgs {
     /// Keep untagged parents; Gantry makes none
     #[arg(long)]
     pub(crate) no_prune: bool,
-    /// Remove an image only where it is for this platform (e.g. "linux/amd64")
+    /// Remove only the image of this platform (e.g. "linux/amd64")
     #[arg(long)]
     pub(crate) platform: Option<String>,
     /// The images.
@@ -30,10 +30,11 @@ pub(crate) fn run(context: &Context, args: RmArgs) -> Outcome {
     let wanted = platform(args.platform.as_deref())?;
     let options = RemoveOptions { force: args.force };
     each(context, &args.operands, |name| {
-        if let Some(wanted) = &wanted {
-            images.is_for(name, wanted)?;
-        }
-        let removed = match images.remove(name, options) {
+        let removed = match &wanted {
+            Some(wanted) => images.remove_platform(name, wanted, options),
+            None => images.remove(name, options),
+        };
+        let removed = match removed {
             Ok(removed) => removed,
             // What is not there is removed: scripts clean up with `rmi -f`.
             Err(error) if args.force && error.kind() == FaultKind::NotFound => {

@@ -84,6 +84,7 @@ mod tests {
             size: 1_984_234,
             labels: std::collections::BTreeMap::new(),
             containers: 1,
+            platforms: Vec::new(),
         };
         let dangling = ImageRow {
             repository: None,

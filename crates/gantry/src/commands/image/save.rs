@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use gantry_engine::images::ArchiveKind;
 
-use super::fetch::all_for;
+use super::fetch::platform;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::sink;
@@ -16,7 +16,7 @@ pub(crate) struct SaveArgs {
     /// Write to a file instead of STDOUT
     #[arg(short, long)]
     pub(crate) output: Option<String>,
-    /// Platform that the images must be for (e.g. "linux/amd64")
+    /// Save only the images of this platform (e.g. "linux/amd64")
     #[arg(long)]
     pub(crate) platform: Option<String>,
     /// Layout of the archive ("docker" or "oci")
@@ -36,10 +36,10 @@ pub(crate) fn run(context: &Context, args: SaveArgs) -> Outcome {
             )));
         }
     };
-    all_for(context, &args.operands, args.platform.as_deref())?;
+    let wanted = platform(args.platform.as_deref())?;
     let images = context.engine()?.images();
     let save = |out: &mut (dyn Write + Send)| -> Result<(), Failure> {
-        Ok(images.save(&args.operands, kind, &mut *out)?)
+        Ok(images.save(&args.operands, wanted.as_ref(), kind, &mut *out)?)
     };
     match args
         .output

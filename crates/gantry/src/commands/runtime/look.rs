@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gantry_oci::{Container, Watch};
+use gantry_supervisor::protocol::chain;
 use serde_json::{Value, json};
 
 use super::flags::{GLOBAL, VERBS};
@@ -53,7 +54,10 @@ fn pretty(value: &Value) -> String {
 }
 
 pub(super) fn list(call: &Call<'_>) -> Outcome {
-    let containers = call.root.containers()?;
+    let (containers, damaged) = call.root.containers()?;
+    for error in &damaged {
+        call.ui.warning(&chain(error));
+    }
     if call.words.is_set("quiet") {
         for container in &containers {
             call.ui.line(container.id())?;

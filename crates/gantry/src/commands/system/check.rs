@@ -38,6 +38,10 @@ pub(crate) fn run(context: &Context, args: CheckArgs) -> Outcome {
                 .line(&format!("  {}", damaged.hints().join("; ")))?;
         }
     }
+    if let Some((damage, mended)) = &report.network {
+        tally.count(*mended);
+        context.ui.line(damage)?;
+    }
     let report = report.store;
     for finding in &report.findings {
         tally.count(report.repaired && is_mended(finding));

@@ -63,7 +63,7 @@ fn find(context: &Context, kind: &str, name: &str, size: bool) -> Result<Documen
     let engine = context.engine()?;
     Ok(match kind {
         "container" => Document::new(&engine.containers().inspect(name, size)?),
-        "image" => Document::new(&engine.images().inspect(name)?),
+        "image" => Document::new(&engine.images().inspect(name, None)?),
         "volume" => Document::new(&volume::inspect::document(&engine.volumes().inspect(name)?)),
         _ => Document::new(&network::inspect::document(
             &engine.networks().inspect(name)?,

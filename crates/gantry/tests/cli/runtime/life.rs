@@ -57,6 +57,38 @@ fn root_a_container_outlives_the_one_who_creates_it() {
 }
 
 #[test]
+fn root_a_damaged_record_holds_up_nobody_and_leaves_no_process() {
+    let bundles = Bundles::running("exec sleep 1000");
+    let ids = ["torn", "lost", "whole"].map(|name| bundles.id(name));
+    let pids = ids.each_ref().map(|id| {
+        bundles.runtime(["create", id]).ok();
+        bundles.runtime(["start", id]).ok();
+        bundles.told(id)["pid"].to_string()
+    });
+    let record = |id: &String| bundles.state().join(id).join("state.json");
+    fs::write(record(&ids[0]), "{\"id\"").unwrap();
+    fs::remove_file(record(&ids[1])).unwrap();
+    let listed = bundles.runtime(["list"]);
+    assert!(
+        listed.stderr.contains(record(&ids[0]).to_str().unwrap()),
+        "{listed:?}"
+    );
+    let listed = listed.ok();
+    assert!(
+        listed.contains(&pids[2]) && listed.contains(&ids[1]),
+        "{listed}"
+    );
+    bundles.runtime(["delete", &ids[0]]).fails(1);
+    for (id, pid) in ids.iter().zip(&pids) {
+        bundles.runtime(["delete", "--force", id]).ok();
+        let process = std::path::PathBuf::from(format!("/proc/{pid}/exe"));
+        wait_for("the process to end", || fs::read_link(&process).is_err());
+        assert!(!bundles.state().join(id).exists());
+        wait_for("the cgroup to go", || bundles.cgroups(id).is_empty());
+    }
+}
+
+#[test]
 fn root_run_ends_as_its_command_does() {
     let bundles = Bundles::running("echo out; echo err >&2; exit 42");
     let answer = bundles.run();

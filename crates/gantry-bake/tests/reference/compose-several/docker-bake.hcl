@@ -1,0 +1,4 @@
+target "db" {
+  args = { Y = "6" }
+  platforms = ["linux/arm64"]
+}

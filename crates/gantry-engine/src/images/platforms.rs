@@ -1,0 +1,77 @@
+//! Images of several platforms under one name, and which of them is meant.
+
+use gantry_model::{Digest, Platform, Reference};
+use gantry_store::{Image, Index, IndexMember};
+
+use super::{ImageError, Images};
+
+impl Images<'_> {
+    /// The image that a person means by a name, for a platform. Without one it is that which
+    /// serves this machine best.
+    ///
+    /// # Errors
+    /// [`ImageError::NotFound`] when there is none of that name, [`ImageError::OtherPlatform`] and
+    /// [`ImageError::NoPlatform`] when there is none of that name for the platform.
+    pub fn id_for(&self, name: &str, platform: Option<&Platform>) -> Result<Digest, ImageError> {
+        let id = self.id(name)?;
+        let Some(wanted) = platform else {
+            return Ok(id);
+        };
+        if let Some(index) = self.index(name)? {
+            return match index.member_for(wanted) {
+                Some(member) => Ok(member.image),
+                None => Err(none_for(name, wanted, &index.members)),
+            };
+        }
+        let found = self.store()?.images().config(&id)?.platform();
+        match wanted.rank(&found) {
+            Some(_) => Ok(id),
+            None => Err(ImageError::OtherPlatform {
+                reference: name.to_owned(),
+                wanted: Box::new(wanted.clone()),
+                found: Box::new(found),
+            }),
+        }
+    }
+
+    /// The same with all that the store knows of the image; its names are those of the index,
+    /// where it has one.
+    ///
+    /// # Errors
+    /// As with [`Images::id_for`].
+    pub fn resolve_for(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Image, ImageError> {
+        let images = self.store()?.images();
+        let id = self.id_for(name, platform)?;
+        let mut image = images.image(&id)?;
+        let named = images.names(&self.id(name)?)?;
+        if named.id != id {
+            image.tags = named.tags;
+            image.digests = named.digests;
+        }
+        Ok(image)
+    }
+
+    /// The index that a name is the name of.
+    pub(crate) fn index(&self, name: &str) -> Result<Option<Index>, ImageError> {
+        match name.parse::<Reference>() {
+            // What is no name but an id means one image.
+            Ok(reference) if self.store()?.images().find(&reference)?.is_some() => {
+                Ok(self.store()?.images().index_of(&reference)?)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// That an index has nothing for a platform, and what it has.
+fn none_for(name: &str, wanted: &Platform, members: &[IndexMember]) -> ImageError {
+    ImageError::NoPlatform {
+        reference: name.to_owned(),
+        wanted: vec![wanted.clone()],
+        offered: members.iter().map(|m| m.platform.clone()).collect(),
+    }
+}
