@@ -60,6 +60,7 @@ pub fn build(
     let needed = needed_contexts(&graph, &targets);
     let open = contexts.open(&needed, &setting, reporter)?;
     let mut solver = Solver::new(&setting, &graph, reporter, stop, &contexts, open);
+    solver.borrow_from(builder.borrowed);
     let solved = solver.solve(&targets);
     let project = solve::project(requests);
     if builder.explain || reporter.at() >= LONG {
@@ -85,11 +86,19 @@ pub fn build(
             BuiltImage::new(platform, lowered.config, lowered.history, layers)
         })
         .collect();
+    let steps = solver.steps();
     drop(solver);
-    for layer in images.iter().flat_map(BuiltImage::layers) {
+    let of_steps = steps.iter().flat_map(|step| &step.layers);
+    let kept: HashSet<_> = images
+        .iter()
+        .flat_map(BuiltImage::layers)
+        .chain(of_steps)
+        .collect();
+    for layer in kept {
         setting.lease.layer(layer)?;
     }
     Ok(Outcome {
+        steps,
         targets: targets_of(&orders, images),
         executed: tally.executed,
         cached: tally.cached,
@@ -199,7 +208,7 @@ fn setting(
         lease: builder.store.lease()?,
         root: builder.root.clone(),
         run_root: builder.run_root.clone(),
-        knows_nothing: fresh || Cache::is_empty(&builder.store),
+        knows_nothing: fresh || (builder.borrowed.is_none() && Cache::is_empty(&builder.store)),
         syncing: Syncing::new(builder.store.clone()),
         parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),
         threads,

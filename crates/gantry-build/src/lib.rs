@@ -7,6 +7,7 @@
 //! | [`export`] | what was made, put where it is wanted: the image in the store |
 //! | [`report`] | tells of vertices, those of exporters too |
 //! | [`base`] | where base images come from |
+//! | [`borrowed`] | caches from elsewhere, and steps for such |
 //! | [`progress`] | what happens, as a stream of events; the plain renderer |
 //! | [`cancel`] | how a build is stopped |
 //! | [`error`] | why a build failed, with the lines of the Dockerfile |
@@ -50,6 +51,7 @@ mod sources;
 mod tree;
 
 pub mod base;
+pub mod borrowed;
 pub mod cancel;
 pub mod error;
 pub mod examine;
@@ -62,6 +64,7 @@ pub mod request;
 pub mod run_step;
 
 pub use base::{BaseImage, BaseImageError, BaseImages, PullPolicy};
+pub use borrowed::{BorrowedCache, BorrowedLayer, CachedStep};
 pub use build::build;
 pub use cancel::Cancellation;
 pub use error::{BuildError, StepError};

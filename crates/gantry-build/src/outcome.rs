@@ -4,6 +4,7 @@ use gantry_model::image::{History, ImageConfig};
 use gantry_model::{Digest, Platform};
 use gantry_store::Lease;
 
+use crate::borrowed::CachedStep;
 use crate::cache::Layer;
 
 /// What a build made: a target for each request, in their order.
@@ -14,6 +15,8 @@ use crate::cache::Layer;
 pub struct Outcome {
     /// One for each request.
     pub targets: Vec<BuiltTarget>,
+    /// The steps, for caches elsewhere.
+    pub steps: Vec<CachedStep>,
     /// Steps that were run.
     pub executed: usize,
     /// Steps that were in the cache.

@@ -9,6 +9,7 @@ use gantry_model::Platform;
 use gantry_store::Store;
 
 use crate::base::{BaseImages, PullPolicy};
+use crate::borrowed::BorrowedCache;
 use crate::cancel::Cancellation;
 use crate::remote::Outside;
 use crate::secrets::SecretSource;
@@ -21,6 +22,8 @@ pub struct Builder<'a> {
     pub bases: &'a dyn BaseImages,
     /// How what is not on this machine is reached.
     pub outside: Outside,
+    /// Caches from elsewhere that steps are looked for in (`--cache-from`).
+    pub borrowed: Option<&'a dyn BorrowedCache>,
     /// `$ROOT`: stat caches live below it.
     pub root: PathBuf,
     /// `$RUN`: locks of running steps live below it.

@@ -17,6 +17,7 @@ use gantry_dockerfile::diagnostic::{Code, Diagnostic};
 use gantry_model::Fault;
 use gantry_store::{Lease, Store};
 
+use crate::borrowed::BorrowedCache;
 use crate::cache::{Cache, Layer};
 use crate::contexts::{ContextId, Contexts, OpenContexts};
 use crate::error::{BuildError, StepError};
@@ -87,6 +88,8 @@ pub(crate) struct Solver<'s> {
     contexts: &'s Contexts,
     open: OpenContexts,
     cache: Cache,
+    /// Caches from elsewhere.
+    borrowed: Option<&'s dyn BorrowedCache>,
     /// For the secrets that the steps borrow.
     search: Option<Search>,
     vertices: HashMap<NodeId, VertexId>,
@@ -126,6 +129,7 @@ impl<'s> Solver<'s> {
             contexts,
             open,
             cache: Cache::new(setting.store.clone(), &setting.run_root),
+            borrowed: None,
             search: None,
             vertices: HashMap::new(),
             shown: Vec::new(),
@@ -134,6 +138,11 @@ impl<'s> Solver<'s> {
             accounts: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
             damages: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Looks for steps in caches from elsewhere, too.
+    pub(crate) fn borrow_from(&mut self, borrowed: Option<&'s dyn BorrowedCache>) {
+        self.borrowed = borrowed;
     }
 
     /// Brings the root file systems of `targets` about.

@@ -6,9 +6,9 @@
 
 mod archive;
 pub(crate) mod change;
-mod compress;
+pub(crate) mod compress;
 mod damage;
-mod destination;
+pub(crate) mod destination;
 pub(crate) mod document;
 mod error;
 pub mod export;
@@ -16,11 +16,11 @@ pub mod history;
 pub mod import;
 pub mod inspect;
 mod keep;
-mod layout;
+pub(crate) mod layout;
 pub mod list;
 pub mod load;
 mod name;
-mod packing;
+pub(crate) mod packing;
 mod parallel;
 mod pattern;
 mod platforms;
@@ -33,7 +33,7 @@ pub mod remove;
 #[cfg(test)]
 mod sample;
 pub mod save;
-mod select;
+pub(crate) mod select;
 mod spool;
 
 pub use archive::ArchiveError;

@@ -10,6 +10,7 @@
 // The HostConfig object of a container's inspection has more fields than the default allows.
 #![recursion_limit = "256"]
 
+pub mod caches;
 mod cdi;
 pub mod config;
 pub mod containers;
@@ -28,6 +29,7 @@ use std::sync::OnceLock;
 
 use gantry_store::Store;
 
+pub use caches::Caches;
 pub use config::{Config, Surroundings};
 pub use containers::Containers;
 pub use damage::LeftOut;
@@ -129,6 +131,12 @@ impl Engine {
     #[must_use]
     pub const fn images(&self) -> Images<'_> {
         Images::new(self)
+    }
+
+    /// Build caches elsewhere.
+    #[must_use]
+    pub const fn caches(&self) -> Caches<'_> {
+        Caches::new(self)
     }
 
     /// Containers.

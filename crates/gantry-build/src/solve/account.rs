@@ -8,6 +8,7 @@ use gantry_model::Digest;
 use gantry_model::digest::hex_encode;
 
 use super::Solver;
+use crate::borrowed::CachedStep;
 use crate::cache::{Key, Layer, STEP};
 use crate::explain::inputs::Inputs;
 use crate::explain::trace::{self, Project, Step, TRACE, Trace};
@@ -54,6 +55,20 @@ pub(crate) fn project(requests: &[BuildRequest]) -> Project {
 }
 
 impl Solver<'_> {
+    /// The steps that were looked up or ran, for caches elsewhere.
+    pub(crate) fn steps(&self) -> Vec<CachedStep> {
+        let done = self.accounts.iter().enumerate();
+        done.filter_map(|(number, account)| {
+            let layers = self.layers(NodeId(number));
+            Some(CachedStep {
+                key: account.get()?.key.0,
+                layers: layers.iter().map(|layer| layer.diff_id).collect(),
+                created: layers.last()?.created.clone()?,
+            })
+        })
+        .collect()
+    }
+
     /// Notes what became of a step.
     pub(super) fn account(&self, id: NodeId, account: Account) {
         let set = self.accounts[id.0].set(account);

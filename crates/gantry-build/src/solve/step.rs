@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gantry_model::Digest;
 use gantry_store::{LayerInfo, StoreError};
@@ -140,7 +140,43 @@ impl Solver<'_> {
         if self.graph.node(id).label.fresh {
             return Ok(None);
         }
-        Ok(self.taken(id, self.cache.find(key)?))
+        match self.taken(id, self.cache.find(key)?) {
+            Some(layer) => Ok(Some(layer)),
+            None => self.brought(id, key),
+        }
+    }
+
+    /// What a cache from elsewhere has under the key of a step. It is not recorded here.
+    fn brought(&self, id: NodeId, key: &Key) -> Result<Option<Layer>, StepError> {
+        let Some(borrowed) = self.borrowed else {
+            return Ok(None);
+        };
+        let found = match borrowed.bring(&key.0) {
+            Ok(Some(found)) if self.setting.lease.layer(&found.diff_id)? => found,
+            Ok(_) => return Ok(None),
+            Err(error) => {
+                let name = &self.graph.node(id).label.name;
+                let text = format!("{name} is run, since its imported cache is of no use: {error}");
+                self.reporter.warning(&text, None);
+                return Ok(None);
+            }
+        };
+        self.account(
+            id,
+            Account {
+                key: *key,
+                outcome: Outcome::Hit,
+                took: Duration::ZERO,
+                inputs: None,
+            },
+        );
+        if let Some(vertex) = self.vertex(id) {
+            self.reporter.cached(vertex);
+        }
+        Ok(Some(Layer {
+            diff_id: found.diff_id,
+            created: Some(found.created),
+        }))
     }
 
     /// The same for another key of the step.

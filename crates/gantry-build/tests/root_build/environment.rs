@@ -184,6 +184,7 @@ impl Environment {
             root: self.folder.path().join("root"),
             run_root: self.folder.path().join("run"),
             parallelism: None,
+            borrowed: None,
             explain: true,
             cancellation: Cancellation::new().unwrap(),
         }

@@ -42,9 +42,22 @@ pub enum LayerCompression {
 }
 
 impl LayerCompression {
+    /// The level that a text says; what is wanted where it is none of this compression.
+    ///
+    /// # Errors
+    /// What would be a level.
+    pub fn level(self, text: &str) -> Result<i32, String> {
+        let (low, high) = self.levels();
+        let level = text
+            .parse()
+            .ok()
+            .filter(|level| (low..=high).contains(level));
+        level.ok_or_else(|| format!("a number from {low} to {high} for this compression"))
+    }
+
     /// The least and the greatest level there is.
     #[must_use]
-    pub const fn levels(self) -> (i32, i32) {
+    const fn levels(self) -> (i32, i32) {
         match self {
             Self::Uncompressed => (0, 0),
             Self::Gzip | Self::Estargz => (0, 9),

@@ -270,11 +270,16 @@ pub(crate) struct FolderLayout {
 }
 
 impl FolderLayout {
+    /// The layout that is in `folder`, to be read.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
     /// The layout in `folder`, which is made.
     pub(crate) fn new(folder: &Path) -> Result<Self, ImageError> {
-        let layout = Self {
-            folder: folder.to_owned(),
-        };
+        let layout = Self::at(folder);
         let blobs = folder.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(layout.failed("make", "blobs/sha256"))?;
         layout.write("oci-layout", MARK)?;
@@ -295,6 +300,64 @@ impl FolderLayout {
         });
         all.extend(manifests);
         self.write("index.json", &document::json(&index(all)))
+    }
+
+    /// Takes away all that is not one of these manifests or mentioned in them.
+    pub(crate) fn keep_only(&self, manifests: &[Digest]) -> Result<(), ImageError> {
+        let mut entries = self.manifests()?;
+        entries.retain(|entry| manifests.contains(&entry.digest));
+        let mut kept: HashSet<String> = manifests.iter().map(Digest::hex).collect();
+        for digest in manifests {
+            let bytes = self.read(digest, DOCUMENT_LIMIT)?;
+            // A manifest or an index, which mention digests under the same name.
+            let document: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let lists = [&document["layers"], &document["manifests"]];
+            let listed = lists
+                .into_iter()
+                .filter_map(|list| list.as_array())
+                .flatten();
+            let mentioned = listed.chain([&document["config"]]);
+            let digests = mentioned.filter_map(|one| one["digest"].as_str());
+            kept.extend(digests.filter_map(|text| text.strip_prefix("sha256:").map(str::to_owned)));
+        }
+        self.write("index.json", &document::json(&index(entries)))?;
+        let blobs = self.folder.join("blobs/sha256");
+        let sweep = || -> io::Result<()> {
+            for entry in fs::read_dir(&blobs)? {
+                let entry = entry?;
+                if !kept.contains(&*entry.file_name().to_string_lossy()) {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(())
+        };
+        sweep().map_err(self.failed("clear", "blobs/sha256"))
+    }
+
+    /// Reads a small blob and verifies it.
+    pub(crate) fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ImageError> {
+        let name = blob_name(digest);
+        let mut bytes = Vec::new();
+        File::open(self.folder.join(&name))
+            .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+            .map_err(self.failed("read", &name))?;
+        let actual = document::digest(&bytes);
+        if bytes.len() as u64 > limit || actual != *digest {
+            let expected = *digest;
+            return Err(ArchiveError::Digest {
+                name,
+                expected,
+                actual,
+            }
+            .into());
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a blob, unverified.
+    pub(crate) fn open_blob(&self, digest: &Digest) -> Result<File, ImageError> {
+        let name = blob_name(digest);
+        File::open(self.folder.join(&name)).map_err(self.failed("open", &name))
     }
 
     /// What the index of the folder has; nothing where there is none.

@@ -439,7 +439,8 @@ fn is_image(manifest: &Manifest) -> bool {
     )
 }
 
-fn parse<T: serde::de::DeserializeOwned>(
+/// A document that was fetched.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
     what: &'static str,
     digest: &Digest,

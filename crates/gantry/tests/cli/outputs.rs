@@ -22,6 +22,21 @@ fn build(env: &TestEnv, flags: &[&str]) -> Answer {
     env.gantry(args)
 }
 
+/// Another machine with the same base image and the same context.
+pub(crate) fn elsewhere(env: &TestEnv) -> TestEnv {
+    let other = TestEnv::new(GANTRY);
+    env.gantry(["save", "-o", "base.tar", "busybox"]).ok();
+    let base = env.work().join("base.tar");
+    other
+        .gantry(["load", "-q", "-i", base.to_str().unwrap()])
+        .ok();
+    for entry in std::fs::read_dir(env.work().join("ctx")).unwrap() {
+        let name = format!("ctx/{}", entry.unwrap().file_name().display());
+        other.write(&name, std::fs::read(env.work().join(&name)).unwrap());
+    }
+    other
+}
+
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
@@ -138,17 +153,7 @@ fn root_reproducible_builds_give_the_same_digest_anywhere() {
         "ctx/Dockerfile",
         "FROM busybox\nCOPY hello /copied/\nENV A=b\nRUN echo made > /made && mkdir /new\nWORKDIR /w\n",
     );
-    // The same base on another machine.
-    let other = TestEnv::new(GANTRY);
-    env.gantry(["save", "-o", "base.tar", "busybox"]).ok();
-    let base = env.work().join("base.tar");
-    other
-        .gantry(["load", "-q", "-i", base.to_str().unwrap()])
-        .ok();
-    for name in ["hello", "Dockerfile"] {
-        let name = format!("ctx/{name}");
-        other.write(&name, std::fs::read(env.work().join(&name)).unwrap());
-    }
+    let other = elsewhere(&env);
     let flags = [
         "--build-arg=SOURCE_DATE_EPOCH=1700000000",
         "-o=type=oci,tar=false,dest=layout,rewrite-timestamp=true",

@@ -1,6 +1,7 @@
 //! Builds an image.
 
 mod bases;
+mod caches;
 mod call;
 mod deliver;
 mod explain;
@@ -13,8 +14,10 @@ mod request;
 use clap::Args;
 use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Outside, Reporter};
 use gantry_engine::Engine;
+use gantry_engine::caches::CachePlace;
 
 pub(crate) use self::bases::EngineBases;
+use self::caches::{CacheTo, Imported};
 use self::deliver::{Delivered, Delivery};
 use self::outputs::{Output, Shorthands};
 pub(crate) use self::request::{build_args, from_stdin as dockerfile_from_stdin};
@@ -32,6 +35,12 @@ pub(crate) struct BuildArgs {
     /// Annotation of the image ([manifest:|index:|…]KEY=VALUE)
     #[arg(long)]
     pub(crate) annotation: Vec<String>,
+    /// Cache to look for steps in (IMAGE|type=registry|local[,KEY=VALUE…])
+    #[arg(long)]
+    pub(crate) cache_from: Vec<String>,
+    /// Cache to write (type=inline|registry|local[,KEY=VALUE…])
+    #[arg(long)]
+    pub(crate) cache_to: Vec<String>,
     /// Set build arguments
     #[arg(long)]
     pub(crate) build_arg: Vec<String>,
@@ -131,6 +140,12 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
             tags: &tags,
         },
     )?;
+    let wanted = Wanted {
+        from: caches::sources(&args.cache_from)?,
+        to: caches::targets(&args.cache_to)?,
+        outputs,
+    };
+    caches::check(&wanted.to, &wanted.outputs)?;
     for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
         forget(path)?;
     }
@@ -143,6 +158,7 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
             environment: environment::all(),
             authorities: None,
         },
+        borrowed: None,
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
         parallelism: None,
@@ -150,9 +166,10 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     };
     let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
-    let built = interrupt::guarded(&builder.cancellation, || {
+    let cancellation = builder.cancellation.clone();
+    let built = interrupt::guarded(&cancellation, || {
         display.show(
-            || make(&builder, engine, request, &outputs, &display),
+            || make(builder, engine, request, &wanted, &display),
             Result::is_err,
         )
     })?;
@@ -172,26 +189,51 @@ enum Unmade {
     Delivery(Failure),
 }
 
+/// What becomes of a build, and what it borrows.
+struct Wanted {
+    outputs: Vec<Output>,
+    from: Vec<CachePlace>,
+    to: Vec<CacheTo>,
+}
+
 /// Builds and delivers.
 fn make(
-    builder: &Builder<'_>,
+    builder: Builder<'_>,
     engine: &Engine,
     request: BuildRequest,
-    outputs: &[Output],
+    wanted: &Wanted,
     display: &BuildDisplay,
 ) -> Result<Delivered, Unmade> {
     let reporter = Reporter::new(display);
     let epoch = request.build_args.get("SOURCE_DATE_EPOCH");
     let epoch = epoch.and_then(|seconds| seconds.parse().ok());
-    let outcome = gantry_build::build(builder, &[request], &reporter)
+    let imported = Imported::read(engine, &wanted.from, &reporter);
+    let builder = Builder {
+        borrowed: (!wanted.from.is_empty()).then_some(&imported),
+        ..builder
+    };
+    let mut outcome = gantry_build::build(&builder, &[request], &reporter)
         .map_err(|error| Unmade::Build(Box::new(error)))?;
+    let target = &mut outcome.targets[0];
+    caches::write_inline(&wanted.to, &outcome.steps, target);
     let delivery = Delivery {
         engine,
-        target: &outcome.targets[0],
+        target,
         epoch,
         reporter: &reporter,
     };
-    delivery.all(outputs).map_err(Unmade::Delivery)
+    let deliver = || {
+        let delivered = delivery.all(&wanted.outputs)?;
+        caches::export(
+            engine,
+            &wanted.to,
+            &outcome.steps,
+            delivery.target,
+            &reporter,
+        )?;
+        Ok(delivered)
+    };
+    deliver().map_err(Unmade::Delivery)
 }
 
 fn finish(context: &Context, args: &BuildArgs, mode: Mode, delivered: &Delivered) -> Outcome {

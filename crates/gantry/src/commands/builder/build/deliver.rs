@@ -245,9 +245,9 @@ impl Delivered {
 }
 
 /// Shows what becomes of layers as parts of a vertex.
-struct Watched<'a> {
-    reporter: &'a Reporter<'a>,
-    vertex: VertexId,
+pub(super) struct Watched<'a> {
+    pub(super) reporter: &'a Reporter<'a>,
+    pub(super) vertex: VertexId,
 }
 
 impl Transfer for Watched<'_> {

@@ -189,18 +189,11 @@ impl Attributes {
                 "compression zstd and estargz need oci-mediatypes=true: Docker's types do not know them",
             ));
         }
-        let (low, high) = compression.levels();
-        let level = match self.take("compression-level") {
-            None => None,
-            Some(text) => {
-                let level = text
-                    .parse()
-                    .ok()
-                    .filter(|level| (low..=high).contains(level));
-                let wanted = format!("a number from {low} to {high} for this compression");
-                Some(level.ok_or_else(|| invalid("compression-level", &text, &wanted))?)
-            }
-        };
+        let level = self.take("compression-level").map(|text| {
+            let bad = |wanted: String| invalid("compression-level", &text, &wanted);
+            compression.level(&text).map_err(bad)
+        });
+        let level = level.transpose()?;
         let artifacts = self.truth("oci-artifact")?.unwrap_or(false);
         let force = self.truth("force-compression")?.unwrap_or(false);
         let mut annotated = Vec::new();
