@@ -14,7 +14,7 @@ pub(crate) struct Needed {
 }
 
 /// The peers and tools of the test suite.
-pub(crate) const FOR_TESTS: [Needed; 20] = [
+pub(crate) const FOR_TESTS: [Needed; 21] = [
     Needed {
         program: "busybox",
         package: "busybox-static",
@@ -94,6 +94,10 @@ pub(crate) const FOR_TESTS: [Needed; 20] = [
     Needed {
         program: "zstd",
         package: "zstd",
+    },
+    Needed {
+        program: "qemu-aarch64-static",
+        package: "qemu-user-static",
     },
 ];
 

@@ -141,12 +141,18 @@ fn orders(requests: &[BuildRequest]) -> Result<Vec<Order<'_>>, BuildError> {
         orders.push(Order {
             request,
             title: request.name.as_deref().filter(|_| requests.len() > 1),
-            multi_platform: platforms.len() > 1,
+            multi_platform: platforms.len() > 1 || asks_for_index(request),
             platforms,
             epoch: epoch(request)?,
         });
     }
     Ok(orders)
+}
+
+/// Whether an index is wanted even of one platform (`BUILDKIT_MULTI_PLATFORM`).
+fn asks_for_index(request: &BuildRequest) -> bool {
+    let value = request.build_args.get("BUILDKIT_MULTI_PLATFORM");
+    value.is_some_and(|value| matches!(value.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T"))
 }
 
 /// What is lowered: each platform of each request.

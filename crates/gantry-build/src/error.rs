@@ -7,7 +7,7 @@ use gantry_dockerfile::diagnostic::Code;
 use gantry_dockerfile::ignore::IgnoreError;
 use gantry_dockerfile::resolve::ResolveError;
 use gantry_dockerfile::{Diagnostic, SourceFile, Span};
-use gantry_model::{Fault, FaultKind};
+use gantry_model::{Fault, FaultKind, Platform};
 
 use gantry_store::{PackError, StoreError, UnpackError};
 use gantry_sys::mount::MountError;
@@ -205,6 +205,17 @@ pub enum StepError {
         /// What to do.
         hints: Vec<String>,
     },
+    /// A program for another machine, which the kernel does not know how to run.
+    #[error(
+        "cannot run {command:?}: it is for {platform}, and this machine ({}) has no emulator for that",
+        Platform::host()
+    )]
+    NoEmulator {
+        /// The command line.
+        command: String,
+        /// What it is for.
+        platform: Box<Platform>,
+    },
     /// A secret cannot be read.
     #[error("cannot read the secret {id}")]
     Secret {
@@ -335,6 +346,7 @@ impl Fault for StepError {
             },
             Self::Store(error) => error.kind(),
             Self::Start { kind, .. } | Self::Fetch { kind, .. } => *kind,
+            Self::NoEmulator { .. } => FaultKind::Unsupported,
             Self::Unpack { source, .. } => source.kind(),
             Self::Archive { .. } => FaultKind::Corrupt,
             Self::Mount(_) | Self::Pack(_) | Self::Canceled => FaultKind::Internal,
@@ -360,6 +372,10 @@ impl Fault for StepError {
             Self::Store(error) => error.hints(),
             Self::Unpack { source, .. } => source.hints(),
             Self::Start { hints, .. } | Self::Fetch { hints, .. } => hints.clone(),
+            Self::NoEmulator { platform, .. } => vec![format!(
+                "register one: gantry system binfmt install {}",
+                platform.architecture
+            )],
             Self::NotLent { flag, .. } => vec![format!("give it with {flag}")],
             Self::Leaked { .. } => vec![
                 "keep it out of the layer: read it where it is mounted, and write no file with it"

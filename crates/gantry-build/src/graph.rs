@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gantry_dockerfile::{SourceFile, Span};
-use gantry_model::Digest;
+use gantry_model::{Digest, Platform};
 
 use crate::contexts::ContextId;
 
@@ -99,6 +99,9 @@ pub(crate) struct RunOperation {
     pub(crate) extra_hosts: Vec<(String, std::net::IpAddr)>,
     /// Proxy variables: they reach the process, and are not part of the definition.
     pub(crate) proxies: Vec<(String, String)>,
+    /// What the process is for, where that is another machine than this one. Its files say it as
+    /// well, so that it is not part of the definition either.
+    pub(crate) foreign: Option<Platform>,
 }
 
 /// The network of a [`RunOperation`].

@@ -1,12 +1,14 @@
 //! The installation as a whole: what it is ([`info`]), what it takes ([`usage`]), whether it is
-//! sound ([`check`]), and taking away what nobody needs ([`prune`]).
+//! sound ([`check`]), what it runs programs of other machines by ([`binfmt`]), and taking away what nobody needs ([`prune`]).
 
+pub mod binfmt;
 pub mod check;
 mod error;
 pub mod info;
 pub mod prune;
 pub mod usage;
 
+pub use binfmt::BinfmtError;
 pub use error::SystemError;
 pub use info::Info;
 pub use prune::{CachePruned, PruneCache, PruneOptions, Pruned};

@@ -202,8 +202,8 @@ impl Fault for StartError {
                  image's C library"
             }
             StartError::CannotInvoke { reason, .. } if reason.contains("format") => {
-                "the file is neither a program for this machine's architecture nor a script with \
-                 a #! line"
+                "the file is neither a program for an architecture that this machine runs (see \
+                 `gantry system binfmt ls`) nor a script with a #! line"
             }
             StartError::Cgroup {
                 source: CgroupError::MissingController { .. },

@@ -306,6 +306,16 @@ impl<'a> Images<'a> {
     }
 
     fn by_prefix(&self, prefix: &str) -> Result<Option<Digest>, StoreError> {
+        let images = "SELECT id FROM images WHERE id BETWEEN ?1 AND ?2";
+        if let Some(id) = self.only(images, prefix)? {
+            return Ok(Some(id));
+        }
+        let index = self.index_by_id(prefix)?;
+        Ok(index.and_then(|index| Some(index.best()?.image)))
+    }
+
+    /// The only digest that a query gives for what begins like this.
+    fn only(&self, query: &str, prefix: &str) -> Result<Option<Digest>, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
         if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_hexdigit())
         {
@@ -320,7 +330,7 @@ impl<'a> Images<'a> {
         };
         let (low, high) = (bound('0'), bound('f'));
         let ids: Vec<Digest> = self.store.database().read("look for an image", |db| {
-            db.prepare_cached("SELECT id FROM images WHERE id BETWEEN ?1 AND ?2")?
+            db.prepare_cached(query)?
                 .query_map([low.as_bytes(), high.as_bytes()], |row| {
                     row.get(0).map(Digest::from_bytes)
                 })?

@@ -6,6 +6,7 @@
 //!
 //! This crate never knows what an image, a container or an OCI document is.
 
+pub mod binfmt;
 pub mod capability;
 pub mod cgroup;
 pub mod damage;

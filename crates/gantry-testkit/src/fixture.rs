@@ -163,3 +163,55 @@ pub fn certificates() -> PathBuf {
     );
     path
 }
+
+/// `e_machine` of 64-bit ARM programs.
+pub const AARCH64: u16 = 183;
+/// `e_machine` of RISC-V programs.
+pub const RISCV: u16 = 243;
+
+/// A program for another machine of 64 bits. That for [`AARCH64`] writes `aarch64` into the file
+/// `/made`; those for others have no instructions that mean anything.
+#[must_use]
+pub fn foreign_program(machine: u16) -> Vec<u8> {
+    const INSTRUCTIONS: [u32; 13] = [
+        0x9280_0c60, // movn x0, #99          the working directory
+        0x1000_0181, // adr  x1, path
+        0xd280_4822, // movz x2, #0x241       O_WRONLY | O_CREAT | O_TRUNC
+        0xd280_3483, // movz x3, #0o644
+        0xd280_0708, // movz x8, #56          openat
+        0xd400_0001, // svc  #0
+        0x1000_0121, // adr  x1, text
+        0xd280_0102, // movz x2, #8
+        0xd280_0808, // movz x8, #64          write
+        0xd400_0001, // svc  #0
+        0xd280_0000, // movz x0, #0
+        0xd280_0ba8, // movz x8, #93          exit
+        0xd400_0001, // svc  #0
+    ];
+    const HEADERS: u64 = 64 + 56;
+    const BASE: u64 = 0x40_0000;
+    let mut code: Vec<u8> = INSTRUCTIONS.iter().flat_map(|i| i.to_le_bytes()).collect();
+    code.extend_from_slice(b"/made\0\0\0aarch64\n");
+    let size = HEADERS + code.len() as u64;
+    let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let mut short = |value: u16| program.extend_from_slice(&value.to_le_bytes());
+    short(2);
+    short(machine);
+    program.extend_from_slice(&1_u32.to_le_bytes());
+    for value in [BASE + HEADERS, 64, 0] {
+        program.extend_from_slice(&value.to_le_bytes());
+    }
+    program.extend_from_slice(&0_u32.to_le_bytes());
+    for value in [64_u16, 56, 1, 64, 0, 0] {
+        program.extend_from_slice(&value.to_le_bytes());
+    }
+    // One segment that is loaded, to be read and executed.
+    for value in [1_u32, 5] {
+        program.extend_from_slice(&value.to_le_bytes());
+    }
+    for value in [0, BASE, BASE, size, size, 0x1000] {
+        program.extend_from_slice(&value.to_le_bytes());
+    }
+    program.extend(code);
+    program
+}

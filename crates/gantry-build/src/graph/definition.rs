@@ -157,6 +157,7 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
         mounts,
         extra_hosts,
         proxies: _,
+        foreign: _,
     } = run;
     fields.list(arguments.iter().map(String::as_str));
     fields.number(environment.len() as u64);

@@ -30,7 +30,7 @@ pub(super) struct StageState {
     pub(super) has_command: bool,
     pub(super) numbering: Numbering,
     /// What the stage is run on.
-    platform: Platform,
+    pub(super) platform: Platform,
     /// Order of display of the next node.
     position: usize,
 }

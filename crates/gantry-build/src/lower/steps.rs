@@ -4,6 +4,7 @@ use gantry_dockerfile::argument::PROXY_ARGUMENTS;
 use gantry_dockerfile::ast::{self, Copy, CopySource, Run, RunProgram};
 use gantry_dockerfile::resolve::{SCRATCH, Source};
 use gantry_dockerfile::{Span, Word, mode, owner};
+use gantry_model::Platform;
 
 use super::stage::{Place, StageState};
 use super::{Lowering, Stop, history, metadata};
@@ -67,6 +68,7 @@ impl Lowering<'_> {
             mounts,
             extra_hosts: self.settings.extra_hosts.clone(),
             proxies: self.proxies(),
+            foreign: self.foreign(&state.platform),
         };
         let label = self.label(state, place);
         state.rootfs = self
@@ -82,6 +84,12 @@ impl Lowering<'_> {
             (ast::Network::Host, _) | (ast::Network::Default, RunNetwork::Host) => Network::Host,
             (ast::Network::Default, RunNetwork::Default) => Network::Bridge,
         }
+    }
+
+    /// A platform that this machine has no processor for.
+    fn foreign(&self, platform: &Platform) -> Option<Platform> {
+        let own = &self.settings.build_platform;
+        own.rank(platform).is_none().then(|| platform.clone())
     }
 
     /// Proxy variables that reach every process without an `ARG`.

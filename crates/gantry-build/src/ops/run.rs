@@ -99,7 +99,7 @@ pub(crate) fn execute(
     helper::run(
         &Work::Step(Box::new(request)),
         folder.lock(),
-        &operation.arguments,
+        operation,
         stop,
         output,
     )?;

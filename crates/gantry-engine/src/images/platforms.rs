@@ -58,11 +58,15 @@ impl Images<'_> {
     /// The index that a name is the name of.
     pub(crate) fn index(&self, name: &str) -> Result<Option<Index>, ImageError> {
         match name.parse::<Reference>() {
-            // What is no name but an id means one image.
             Ok(reference) if self.store()?.images().find(&reference)?.is_some() => {
                 Ok(self.store()?.images().index_of(&reference)?)
             }
-            _ => Ok(None),
+            // An id may be that of an index as well as of one image.
+            _ => {
+                let index = self.store()?.images().index_by_id(name)?;
+                let own = self.store()?.images().resolve_id(name)?;
+                Ok(index.filter(|index| own == index.best().map(|best| best.image)))
+            }
         }
     }
 }

@@ -62,7 +62,30 @@ impl Index {
     }
 }
 
+impl Index {
+    /// The member that serves this machine best.
+    #[must_use]
+    pub fn best(&self) -> Option<&IndexMember> {
+        self.member_for(&Platform::host())
+            .or_else(|| self.members.first())
+    }
+}
+
 impl Images<'_> {
+    /// The index with a name whose digest is this, or the only one that begins like this.
+    ///
+    /// # Errors
+    /// [`StoreError::AmbiguousId`] when it fits several.
+    pub fn index_by_id(&self, id: &str) -> Result<Option<Index>, StoreError> {
+        let prefix = id.strip_prefix("sha256:").unwrap_or(id);
+        let query =
+            "SELECT DISTINCT index_digest FROM index_images WHERE index_digest BETWEEN ?1 AND ?2";
+        match self.only(query, prefix)? {
+            Some(digest) => self.index(&digest),
+            None => Ok(None),
+        }
+    }
+
     /// The index that a tag or a repository digest names.
     ///
     /// # Errors

@@ -4,9 +4,9 @@ use clap::{Arg, ArgAction};
 
 use super::command::{Command, Group};
 use super::global;
-use super::lookup::children;
+use super::lookup::{children, groups};
 use super::parse::prepare;
-use super::table::{COMMON, GROUPS};
+use super::table::COMMON;
 
 /// The help of one command.
 pub(crate) fn command(program: &str, command: &Command, spelling: &str, width: usize) -> String {
@@ -38,6 +38,7 @@ pub(crate) fn group(program: &str, group: &Group) -> String {
         group.about
     );
     let mut verbs: Vec<(&str, &str)> = children(Some(name)).map(|(c, n)| (n, c.about)).collect();
+    verbs.extend(groups(Some(name)).map(|(below, last)| (last, below.about)));
     verbs.sort_unstable();
     text.push_str(&listed(&verbs));
     text.push_str(&format!(
@@ -57,13 +58,12 @@ pub(crate) fn root(program: &str, width: usize) -> String {
         .filter_map(|name| all.iter().find(|(n, _)| n == name).copied())
         .collect();
     text.push_str(&format!("\nCommon Commands:\n{}", listed(&common)));
-    let mut groups: Vec<(&str, &str)> = GROUPS
-        .iter()
-        .filter(|g| !g.hidden)
-        .map(|g| (g.name, g.about))
+    let mut nouns: Vec<(&str, &str)> = groups(None)
+        .filter(|(g, _)| !g.hidden)
+        .map(|(g, _)| (g.name, g.about))
         .collect();
-    groups.sort_unstable();
-    text.push_str(&format!("\nManagement Commands:\n{}", listed(&groups)));
+    nouns.sort_unstable();
+    text.push_str(&format!("\nManagement Commands:\n{}", listed(&nouns)));
     let mut rest: Vec<(&str, &str)> = all
         .iter()
         .filter(|(n, _)| !COMMON.contains(n))

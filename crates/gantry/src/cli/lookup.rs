@@ -31,13 +31,36 @@ pub(crate) fn find(program: &str, words: &[&str]) -> Result<Found, UsageError> {
     if let Some(found) = exact(first) {
         return Ok(Found::Command(found.0, found.1, 1));
     }
-    let Some(group) = GROUPS.iter().find(|g| g.name == *first) else {
+    let Some(mut group) = named(first) else {
         return Err(unknown_top(program, first));
     };
-    let Some(second) = words.get(1).filter(|w| !w.starts_with('-')) else {
-        return Ok(Found::Group(group));
-    };
-    Err(unknown_below(program, group, second))
+    for (used, word) in words.iter().enumerate().skip(1) {
+        if word.starts_with('-') {
+            break;
+        }
+        let spelt = format!("{} {word}", group.name);
+        if let Some((command, spelling)) = exact(&spelt) {
+            return Ok(Found::Command(command, spelling, used + 1));
+        }
+        match named(&spelt) {
+            Some(below) => group = below,
+            None => return Err(unknown_below(program, group, word)),
+        }
+    }
+    Ok(Found::Group(group))
+}
+
+fn named(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().find(|group| group.name == name)
+}
+
+/// The nouns below a noun, or the first ones, each with its last word.
+pub(crate) fn groups(above: Option<&str>) -> impl Iterator<Item = (&'static Group, &'static str)> {
+    let prefix = above.map(|name| format!("{name} ")).unwrap_or_default();
+    GROUPS.iter().filter_map(move |group| {
+        let last = group.name.strip_prefix(prefix.as_str())?;
+        (!last.contains(' ')).then_some((group, last))
+    })
 }
 
 fn exact(spelling: &str) -> Option<(&'static Command, &'static str)> {
@@ -72,7 +95,7 @@ fn unknown_top(program: &str, word: &str) -> UsageError {
     if let Some(why) = refused::command(&[word]) {
         return UsageError::words("", None, format!("command {word} is not supported: {why}"));
     }
-    let nouns = GROUPS.iter().filter(|g| !g.hidden).map(|g| g.name);
+    let nouns = groups(None).filter(|(g, _)| !g.hidden).map(|(g, _)| g.name);
     let verbs = children(None).map(|(_, name)| name);
     let mut error = UsageError::words("", None, format!("unknown command: {program} {word}"));
     error.suggestion = suggest(word, verbs.chain(nouns)).map(|s| format!("'{s}'"));
@@ -116,6 +139,11 @@ mod tests {
             spelling(&["buildx", "build", "."]),
             Some(("buildx build", 2))
         );
+        assert_eq!(
+            spelling(&["system", "binfmt", "ls", "-x"]),
+            Some(("system binfmt ls", 3))
+        );
+        assert!(find("gantry", &["system", "binfmt", "nope"]).is_err());
         assert!(matches!(
             find("gantry", &["container"]),
             Ok(Found::Group(_))

@@ -2,6 +2,7 @@
 
 use super::command::{Command, Group, command};
 use super::usage::Arity;
+use crate::commands::system::binfmt;
 use crate::commands::{self, builder, container, image, network, registry, system, volume};
 
 /// The nouns.
@@ -34,6 +35,11 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         name: "system",
         about: "Manage this installation",
+        hidden: false,
+    },
+    Group {
+        name: "system binfmt",
+        about: "Manage emulators for programs of other machines",
         hidden: false,
     },
     Group {
@@ -105,6 +111,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["system events", "events"], "[OPTIONS]", "Get real time events of this installation", Exactly(0), Plain, system::events::EventsArgs),
     command!(["system check"], "[OPTIONS]", "Verify every digest and reference in the store", Exactly(0), Plain, system::check::CheckArgs),
     command!(["system prune"], "[OPTIONS]", "Remove unused data", Exactly(0), Plain, system::prune::PruneArgs),
+    command!(["system binfmt ls", "system binfmt list"], "[OPTIONS]", "List how programs of other machines are run", Exactly(0), Plain, binfmt::ls::LsArgs),
+    command!(["system binfmt install"], "[ARCHITECTURE...]", "Register the emulators of this host", AtLeast(0), Plain, binfmt::install::InstallArgs),
+    command!(["system binfmt uninstall"], "[ARCHITECTURE...]", "Take registered emulators away", AtLeast(0), Plain, binfmt::uninstall::UninstallArgs),
     command!(["system info", "info"], "[OPTIONS]", "Display system-wide information", Exactly(0), Plain, system::info::InfoArgs),
     command!(["inspect"], "[OPTIONS] NAME|ID [NAME|ID...]", "Return low-level information on containers, images, networks and volumes", AtLeast(1), Plain, system::inspect::InspectArgs),
     command!(["version"], "[OPTIONS]", "Show the version information", Exactly(0), Plain, system::version::VersionArgs),

@@ -1,10 +1,10 @@
 //! All commands as one clap tree, for completions and manual pages; a command that runs never
 //! needs it.
 
+use super::command::Group;
 use super::global;
-use super::lookup::children;
+use super::lookup::{children, groups};
 use super::parse::prepare;
-use super::table::GROUPS;
 
 /// The program with every command that is not hidden.
 pub(crate) fn whole() -> clap::Command {
@@ -12,15 +12,18 @@ pub(crate) fn whole() -> clap::Command {
         .no_binary_name(false)
         .about("Containers, from Dockerfile to running service, without a daemon")
         .mut_arg("words", |arg| arg.hide(true));
-    for group in GROUPS.iter().filter(|g| !g.hidden) {
-        let below = below(Some(group.name));
-        root = root.subcommand(
-            clap::Command::new(group.name)
-                .about(group.about)
-                .subcommands(below),
-        );
+    for (group, name) in groups(None).filter(|(group, _)| !group.hidden) {
+        root = root.subcommand(noun(group, name));
     }
     root.subcommands(below(None))
+}
+
+/// A noun with its commands and the nouns below it.
+fn noun(group: &'static Group, name: &'static str) -> clap::Command {
+    clap::Command::new(name)
+        .about(group.about)
+        .subcommands(below(Some(group.name)))
+        .subcommands(groups(Some(group.name)).map(|(group, name)| noun(group, name)))
 }
 
 fn below(group: Option<&'static str>) -> Vec<clap::Command> {

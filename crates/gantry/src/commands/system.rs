@@ -1,5 +1,6 @@
 //! The installation as a whole.
 
+pub(crate) mod binfmt;
 pub(crate) mod boot;
 pub(crate) mod check;
 pub(crate) mod completion;

@@ -53,6 +53,7 @@ mod mounts;
 mod network;
 mod outputs;
 mod parity;
+mod platforms;
 mod programs;
 mod rootless;
 mod run;

@@ -11,12 +11,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::Output;
 use crate::error::StepError;
+use crate::graph::RunOperation;
 use crate::progress::LogStream;
-use crate::run_step::{ARGUMENT, CONTROL, DOCUMENT, FOLDER, Outcome, Work};
+use crate::run_step::{ARGUMENT, CONTROL, DOCUMENT, FOLDER, Kind, Outcome, Work};
 use crate::solve::Stop;
 
 /// How much output is read at once.
 const CHUNK: usize = 64 << 10;
+/// What the kernel says of a program that it cannot run.
+const NO_FORMAT: &str = "exec format error";
 /// Most bytes of an answer.
 const ANSWER: u64 = 1 << 20;
 
@@ -24,11 +27,11 @@ const ANSWER: u64 = 1 << 20;
 pub(super) fn run(
     work: &Work,
     folder: BorrowedFd<'_>,
-    arguments: &[String],
+    operation: &RunOperation,
     stop: &Stop,
     output: &Output<'_>,
 ) -> Result<(), StepError> {
-    let command = arguments.join(" ");
+    let command = operation.arguments.join(" ");
     let failed = |source: io::Error| StepError::io("start the helper of", command.clone(), source);
     let (out, out_write) = gantry_sys::fd::pipe().map_err(failed)?;
     let (err, err_write) = gantry_sys::fd::pipe().map_err(failed)?;
@@ -57,11 +60,20 @@ pub(super) fn run(
             kind,
             hints,
             code: _,
-        }) => Err(StepError::Start {
-            command,
-            message,
-            kind: kind.into(),
-            hints,
+        }) => Err(match &operation.foreign {
+            // The kernel alone knows which programs of other machines it can run.
+            Some(platform) if kind == Kind::CannotInvoke && message.contains(NO_FORMAT) => {
+                StepError::NoEmulator {
+                    command,
+                    platform: Box::new(platform.clone()),
+                }
+            }
+            _ => StepError::Start {
+                command,
+                message,
+                kind: kind.into(),
+                hints,
+            },
         }),
     }
 }

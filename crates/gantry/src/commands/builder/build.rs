@@ -85,9 +85,9 @@ pub(crate) struct BuildArgs {
     /// Where the result goes ([PATH|-|type=TYPE[,KEY=VALUE…]])
     #[arg(short, long)]
     pub(crate) output: Vec<String>,
-    /// Platform of the image
+    /// Platforms of the image, with commas between
     #[arg(long)]
-    pub(crate) platform: Option<String>,
+    pub(crate) platform: Vec<String>,
     /// Kind of progress output ("auto", "plain", "tty", "quiet") (default "auto")
     #[arg(long)]
     pub(crate) progress: Option<String>,

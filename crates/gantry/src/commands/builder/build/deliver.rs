@@ -8,7 +8,9 @@ use gantry_build::progress::VertexId;
 use gantry_build::report::titled;
 use gantry_build::{BuiltImage, BuiltTarget, Reporter};
 use gantry_engine::Engine;
-use gantry_engine::images::{ArchiveKind, ExportPart, Exported, Images, LayerProgress, Transfer};
+use gantry_engine::images::{
+    ArchiveKind, ExportPart, Exported, Images, Kept, LayerProgress, Transfer,
+};
 use gantry_model::image::Descriptor;
 use gantry_model::{Digest, Event, EventType, Reference};
 
@@ -55,7 +57,10 @@ impl Delivery<'_> {
 
     fn image(&self, output: &ImageOutput, delivered: &mut Delivered) -> Result<(), Failure> {
         let parts = self.parts(output.rewrite_timestamp)?;
-        if output.store {
+        if output.store && self.target.multi_platform {
+            let kept = self.keep(&parts, &output.names)?;
+            delivered.kept(&kept, &output.names);
+        } else if output.store {
             for image in &parts {
                 let store = self.engine.store()?;
                 let id = export::image(store, self.target, image, &output.names, self.reporter)?;
@@ -75,6 +80,24 @@ impl Delivery<'_> {
             delivered.left(exported, &output.names);
         }
         Ok(())
+    }
+
+    /// Puts the images of several platforms into the store as one.
+    fn keep(&self, parts: &[BuiltImage], names: &[Reference]) -> Result<Kept, Failure> {
+        let vertex = self.begin("exporting to image");
+        self.reporter.part(vertex, "exporting layers", true);
+        let kept = self.engine.images().keep(&leaving(parts), names);
+        if let Ok(kept) = &kept {
+            let index = format!("exporting manifest list {}", kept.index.digest);
+            self.reporter.part(vertex, &index, true);
+            for name in names {
+                self.reporter
+                    .part(vertex, &format!("naming to {name}"), true);
+                let event = Event::new(EventType::Image, "tag", kept.id.to_string());
+                self.engine.tell(event.with("name", name.familiar()));
+            }
+        }
+        self.end(vertex, kept.map_err(Failure::from))
     }
 
     fn layout(&self, output: &LayoutOutput, delivered: &mut Delivered) -> Result<(), Failure> {
@@ -228,6 +251,12 @@ impl Delivered {
             self.config = Some(only.id());
             self.id = self.config;
         }
+        self.names = names.to_vec();
+    }
+
+    fn kept(&mut self, kept: &Kept, names: &[Reference]) {
+        self.id = Some(kept.index.digest);
+        self.top = Some(kept.index.clone());
         self.names = names.to_vec();
     }
 

@@ -36,13 +36,7 @@ pub(crate) fn translate(
     request.build_args = build_args(&args.build_arg, lookup);
     request.proxy_args = proxies;
     request.labels = labels(&args.label);
-    request.platforms = args
-        .platform
-        .as_deref()
-        .map(platform)
-        .transpose()?
-        .into_iter()
-        .collect();
+    request.platforms = platforms(&args.platform)?;
     request.no_cache = args.no_cache;
     request.pull = if args.pull {
         PullPolicy::Always
@@ -171,20 +165,17 @@ fn labels(texts: &[String]) -> BTreeMap<String, String> {
     texts.iter().map(pair).collect()
 }
 
-fn platform(text: &str) -> Result<Platform, Failure> {
-    if text.contains(',') {
-        return Err(Failure::unsupported(
-            "several platforms are not supported: an image here has one platform yet",
-        ));
+/// Platforms in the order in which they are given: several flags, each with commas between.
+fn platforms(texts: &[String]) -> Result<Vec<Platform>, Failure> {
+    let names = texts.iter().flat_map(|text| text.split(','));
+    let mut all = Vec::new();
+    for name in names.map(str::trim).filter(|name| !name.is_empty()) {
+        all.push(match name {
+            "local" => Platform::host(),
+            name => name.parse().map_err(wrong("--platform", name))?,
+        });
     }
-    let platform: Platform = text.parse().map_err(wrong("--platform", text))?;
-    if Platform::host().rank(&platform).is_none() {
-        return Err(Failure::unsupported(format!(
-            "platform {platform} is not supported: this machine runs {}, and there is no emulation yet",
-            Platform::host()
-        )));
-    }
-    Ok(platform)
+    Ok(all)
 }
 
 fn network(text: Option<&str>) -> Result<RunNetwork, Failure> {
@@ -256,11 +247,26 @@ mod tests {
     }
 
     #[test]
-    fn other_platforms_are_refused_by_name() {
-        assert!(platform(&Platform::host().to_string()).is_ok());
-        assert!(platform("linux/s390x").is_err());
-        assert!(platform("linux/amd64,linux/arm64").is_err());
-        assert!(platform("/").is_err());
+    fn platforms_are_listed() {
+        let read = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            let platforms = platforms(&texts).map_err(drop)?;
+            Ok(platforms
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>())
+        };
+        assert_eq!(
+            read(&["linux/arm64,linux/amd64", "s390x"]),
+            Ok(vec![
+                "linux/arm64".to_owned(),
+                "linux/amd64".to_owned(),
+                "linux/s390x".to_owned()
+            ])
+        );
+        assert_eq!(read(&["local"]), Ok(vec![Platform::host().to_string()]));
+        assert_eq!(read(&[""]), Ok(vec![]));
+        assert_eq!(read(&["/"]), Err(()));
     }
 
     #[test]

@@ -1,0 +1,206 @@
+//! Images of several platforms: built, shown, moved, run.
+
+use std::fs;
+
+use gantry_testkit::fixture::{AARCH64, RISCV, foreign_program};
+use gantry_testkit::{Answer, TestEnv};
+
+in_both_modes! {
+    several_platforms_become_one_image,
+    one_platform_in_an_index_where_it_is_asked_for,
+    a_base_without_the_platform_says_what_it_has,
+    a_missing_emulator_is_named,
+}
+
+fn host() -> String {
+    gantry_model::Platform::host().to_string()
+}
+
+fn build(env: &TestEnv, flags: &[&str]) -> Answer {
+    let context = env.work().join("ctx");
+    let mut args = vec!["build", "--progress=plain"];
+    args.extend(flags);
+    args.push(context.to_str().unwrap());
+    env.gantry(args)
+}
+
+const CROSS: &str = "FROM --platform=$BUILDPLATFORM busybox AS make\nARG TARGETARCH\n\
+    RUN echo for $TARGETARCH > /arch\nFROM scratch\nCOPY --from=make /arch /arch\nCOPY same /\n";
+
+fn several_platforms_become_one_image(env: TestEnv) {
+    env.write("ctx/same", "same");
+    env.write("ctx/Dockerfile", CROSS);
+    let both = format!("linux/riscv64,{}", host());
+    let iid = env.work().join("iid");
+    let flags = [
+        "--platform",
+        &both,
+        "-t",
+        "app:1",
+        "--iidfile",
+        iid.to_str().unwrap(),
+    ];
+    let built = build(&env, &flags);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    for name in [
+        "->riscv64 make 2/2] RUN echo for riscv64",
+        "[linux/riscv64 stage-1 1/2] COPY --from=make /arch /arch",
+        "exporting manifest list sha256:",
+    ] {
+        assert!(built.stderr.contains(name), "{name}: {}", built.stderr);
+    }
+    let again = build(&env, &flags).stderr;
+    // A RUN and two COPY for each.
+    assert_eq!(again.matches("CACHED").count(), 6, "{again}");
+
+    // One row, one tree, and the index's digest is an id as well.
+    assert_eq!(env.gantry(["images", "-q", "app"]).ok().lines().count(), 1);
+    let tree = env.gantry(["images", "--tree", "app"]).ok();
+    assert!(
+        tree.contains("├─ linux/riscv64") && tree.contains("└─ "),
+        "{tree}"
+    );
+    let architecture = ["image", "inspect", "-f", "{{.Architecture}}"];
+    let shown = |rest: &[&str]| env.gantry(architecture.iter().chain(rest)).ok();
+    let own = gantry_model::Platform::host().architecture;
+    assert_eq!(shown(&["app:1"]), own);
+    assert_eq!(shown(&["--platform", "linux/riscv64", "app:1"]), "riscv64");
+    let index = fs::read_to_string(&iid).unwrap();
+    assert_eq!(shown(&["--platform", "linux/riscv64", &index]), "riscv64");
+    assert_eq!(shown(&[&index[..19]]), own);
+
+    // What is saved is all of it, and one platform's files have a folder of their own.
+    let archive = env.work().join("app.tar");
+    let archive = archive.to_str().unwrap();
+    env.gantry(["save", "-o", archive, "app:1"]).ok();
+    env.gantry(["rmi", "app:1"]).ok();
+    assert_eq!(env.gantry(["images", "-q", "app"]).ok(), "");
+    assert_eq!(
+        env.gantry(["load", "-i", archive]).ok(),
+        "Loaded image: app:1"
+    );
+    assert_eq!(shown(&["--platform", "linux/riscv64", "app:1"]), "riscv64");
+    let out = env.work().join("out");
+    let output = format!("type=local,dest={}", out.display());
+    let built = build(&env, &["--platform", &both, "-o", &output]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let arch = fs::read_to_string(out.join("linux_riscv64/arch")).unwrap();
+    assert_eq!(arch, "for riscv64\n");
+    let own_folder = out.join(host().replace('/', "_"));
+    assert_eq!(fs::read_to_string(own_folder.join("same")).unwrap(), "same");
+    // One platform goes alone.
+    env.gantry(["rmi", "--platform", "linux/riscv64", "app:1"])
+        .ok();
+    let gone = ["image", "inspect", "--platform", "linux/riscv64", "app:1"];
+    assert!(env.gantry(gone).fails(1).contains("riscv64"));
+    assert_eq!(shown(&["app:1"]), own);
+}
+
+fn one_platform_in_an_index_where_it_is_asked_for(env: TestEnv) {
+    env.write("ctx/same", "same");
+    env.write("ctx/Dockerfile", CROSS);
+    let flags = ["--build-arg", "BUILDKIT_MULTI_PLATFORM=1", "-t", "app"];
+    let built = build(&env, &flags);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert!(
+        built.stderr.contains("exporting manifest list"),
+        "{}",
+        built.stderr
+    );
+    let own = host();
+    assert!(
+        built.stderr.contains(&format!("[{own} make 2/2] RUN")),
+        "{}",
+        built.stderr
+    );
+    assert!(!built.stderr.contains("not consumed"), "{}", built.stderr);
+}
+
+fn a_base_without_the_platform_says_what_it_has(env: TestEnv) {
+    // Nobody listens there.
+    env.gantry(["tag", "busybox", "127.0.0.1:9/base:1"]).ok();
+    env.write(
+        "ctx/Dockerfile",
+        "FROM 127.0.0.1:9/base:1\nCOPY Dockerfile /\n",
+    );
+    let built = build(&env, &["--platform", "linux/riscv64"]);
+    assert_eq!(built.code, 1);
+    for word in ["linux/riscv64", &host(), ">>> FROM"] {
+        assert!(built.stderr.contains(word), "{word}: {}", built.stderr);
+    }
+}
+
+fn a_missing_emulator_is_named(env: TestEnv) {
+    env.write("ctx/tool", foreign_program(RISCV));
+    env.write(
+        "ctx/Dockerfile",
+        "FROM scratch\nCOPY --chmod=755 tool /tool\nRUN [\"/tool\"]\n",
+    );
+    let built = build(&env, &["--platform", "linux/riscv64"]);
+    assert_eq!(built.code, 1, "{}", built.stderr);
+    for word in [
+        "it is for linux/riscv64",
+        "no emulator",
+        "gantry system binfmt install riscv64",
+        ">>> RUN",
+    ] {
+        assert!(built.stderr.contains(word), "{word}: {}", built.stderr);
+    }
+}
+
+/// Takes the emulator away whatever becomes of the test, unless it was there before.
+struct Registered<'a>(&'a TestEnv, bool);
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        if self.1 {
+            self.0.gantry(["system", "binfmt", "uninstall", "arm64"]);
+        }
+    }
+}
+
+#[test]
+fn root_programs_of_other_machines_run_by_an_emulator() {
+    let env = crate::busybox();
+    let state = || {
+        let format = "{{.Architecture}} {{.Status}} {{.Flags}}";
+        let all = env
+            .gantry(["system", "binfmt", "ls", "--format", format])
+            .ok();
+        let line = all.lines().find(|line| line.starts_with("arm64 "));
+        line.map(str::to_owned).unwrap_or_default()
+    };
+    let fresh = !state().contains("emulated");
+    let registered = Registered(&env, fresh);
+    env.gantry(["system", "binfmt", "install", "arm64"]).ok();
+    assert!(state().starts_with("arm64 emulated"), "{}", state());
+    assert!(state().contains('F'), "{}", state());
+    // Again changes nothing.
+    env.gantry(["system", "binfmt", "install", "linux/arm64"])
+        .ok();
+    env.write("ctx/tool", foreign_program(AARCH64));
+    env.write(
+        "ctx/Dockerfile",
+        "FROM scratch\nCOPY --chmod=755 tool /tool\nRUN [\"/tool\"]\nCMD [\"/tool\"]\n",
+    );
+    let built = build(&env, &["--platform", "linux/arm64", "-t", "foreign"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let run = [
+        "run",
+        "--name",
+        "far",
+        "--platform",
+        "linux/arm64",
+        "foreign",
+    ];
+    env.gantry(run).ok();
+    env.gantry(["cp", "far:/made", "made"]).ok();
+    let made = fs::read_to_string(env.work().join("made")).unwrap();
+    assert_eq!(made, "aarch64\n");
+    let unknown = env.gantry(["system", "binfmt", "install", "z80"]);
+    assert!(unknown.fails(1).contains("riscv64"));
+    drop(registered);
+    if fresh {
+        assert!(!state().contains("emulated"), "{}", state());
+    }
+}
