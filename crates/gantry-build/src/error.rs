@@ -369,6 +369,7 @@ impl Fault for StepError {
                     path.trim_start_matches('/')
                 )]
             }
+            Self::Io { source, .. } => gantry_store::error::io_hints(source),
             Self::Store(error) => error.hints(),
             Self::Unpack { source, .. } => source.hints(),
             Self::Start { hints, .. } | Self::Fetch { hints, .. } => hints.clone(),

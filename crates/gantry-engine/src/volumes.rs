@@ -256,7 +256,12 @@ impl<'a> Volumes<'a> {
             }
         });
         let removed = fs::remove_file(&aside);
-        written.and(removed).map_err(file("write", &folder))?;
+        written.and(removed).map_err(|error| {
+            // Nothing is left of it, unless somebody else makes the same one just now.
+            drop(fs::remove_dir(&volume.mountpoint));
+            drop(fs::remove_dir(&folder));
+            file("write", &folder)(error)
+        })?;
         self.tell(&volume.name, "create");
         self.inspect(&volume.name)
     }

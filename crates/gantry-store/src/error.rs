@@ -159,7 +159,8 @@ pub(crate) fn io_kind(error: &io::Error) -> FaultKind {
 }
 
 /// What to do about an errno.
-pub(crate) fn io_hints(error: &io::Error) -> Vec<String> {
+#[must_use]
+pub fn io_hints(error: &io::Error) -> Vec<String> {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => vec![
             "free space with `gantry system prune`, or choose another place with --root".to_owned(),

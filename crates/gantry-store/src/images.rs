@@ -118,7 +118,8 @@ impl<'a> Images<'a> {
     ///
     /// # Errors
     /// [`StoreError::Config`] for a malformed configuration, [`StoreError::NoLayer`] and
-    /// [`StoreError::NoBlob`] for what it refers to and the store does not have.
+    /// [`StoreError::NoBlob`] for what it refers to and the store does not have,
+    /// [`StoreError::DanglingHardLink`] for layers that do not fit together.
     pub fn put(&self, image: &NewImage<'_>) -> Result<Digest, StoreError> {
         let id = sha256(image.config);
         let config: ImageConfig = serde_json::from_slice(image.config)
@@ -127,6 +128,8 @@ impl<'a> Images<'a> {
         if !self.store.blobs().is_whole(&id) {
             self.store.blobs().put(image.config)?;
         }
+        // What does not fit together now never does: told here, and not at each start.
+        self.store.layers().lowers(&config.rootfs.diff_ids)?;
         self.store.layers().sync(&config.rootfs.diff_ids)?;
         let lock = self.store.lock_shared()?;
         self.store.hold(&lock, Resource::Image(id))?;

@@ -8,8 +8,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use gantry_model::{Fault, FaultKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Signal, kill_process};
 
 use crate::protocol::{
     self, Attach, Decoder, ExecRequest, Exit, Failure, FrameError, HEADER, Kind, MAX_STREAM, Reply,
@@ -122,7 +126,7 @@ impl Session {
             Mode::empty(),
         ) {
             Ok(folder) => folder,
-            Err(rustix::io::Errno::NOENT) => return Err(ClientError::NotRunning),
+            Err(Errno::NOENT) => return Err(ClientError::NotRunning),
             Err(errno) => {
                 return Err(ClientError::Socket {
                     source: errno.into(),
@@ -361,8 +365,35 @@ impl Session {
                 Some(_) => {}
                 None if self.closed => return Err(ClientError::Gone),
                 None => {
+                    self.wait_awake()?;
                     self.receive(RecvFlags::empty())?;
                 }
+            }
+        }
+    }
+
+    /// Waits until there is something to read. A supervisor that somebody stopped (`SIGSTOP`)
+    /// would never answer: it is made to go on.
+    fn wait_awake(&self) -> Result<(), ClientError> {
+        let failed = |errno: Errno| ClientError::Socket {
+            source: errno.into(),
+        };
+        let second = Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        loop {
+            let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+            match poll(&mut fds, Some(&second)) {
+                Ok(0) => {}
+                Err(Errno::INTR) => continue,
+                other => return other.map(drop).map_err(failed),
+            }
+            if let Ok(credentials) = socket_peercred(&self.socket)
+                && is_stopped(credentials.pid.as_raw_nonzero().get())
+            {
+                // One that has gone since closes the socket, which is told next.
+                kill_process(credentials.pid, Signal::CONT).ok();
             }
         }
     }
@@ -456,6 +487,12 @@ impl Session {
             Err(source) => Err(ClientError::Socket { source }),
         }
     }
+}
+
+/// Whether this is a supervisor that a signal has stopped.
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.contains("(gantry:") && stat.contains(") T ")
 }
 
 fn unexpected(reply: &Reply) -> ClientError {

@@ -378,7 +378,7 @@ pub(crate) fn reserve(
 }
 
 /// Whether a container never came to be: no document, and nobody at work on it.
-fn is_abandoned(engine: &Engine, id: &ContainerId) -> Result<bool, ContainerError> {
+pub(super) fn is_abandoned(engine: &Engine, id: &ContainerId) -> Result<bool, ContainerError> {
     let folders = Folders::of(engine, id);
     // One whose document cannot be read is damaged, and not abandoned.
     let is_there = || !matches!(folders.record(), Ok(None));

@@ -281,6 +281,9 @@ impl Containers<'_> {
             return Ok(folders.record()?.is_none());
         };
         clear_killed_start(self.engine, &record.id, &folders)?;
+        // It may have been given another name since it was looked at.
+        let found = folders.record()?;
+        let record = found.as_ref().unwrap_or(record);
         let mut removal = removal_of(self.engine, record);
         if !options.volumes {
             removal.volumes.clear();

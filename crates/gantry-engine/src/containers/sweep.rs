@@ -11,7 +11,7 @@ use gantry_model::ContainerId;
 use gantry_supervisor::removal::{Removal, empty};
 
 use super::error::{ContainerError, file};
-use super::folders::{CONTAINERS, Folders, TRASH};
+use super::folders::{CONTAINERS, Folders, NAMES, TRASH, absent, is_abandoned};
 use crate::Engine;
 
 /// A folder younger than this may be one that a command is just making: between its folder and
@@ -49,9 +49,32 @@ pub(super) fn sweep(engine: &Engine) -> Result<u64, ContainerError> {
             removal.hide()?;
         }
     }
+    sweep_names(engine)?;
     let size = crate::volumes::disk_usage(&trash).unwrap_or(0);
     empty(&trash)?;
     Ok(size)
+}
+
+/// Takes away the names of containers that never came to be, or that were removed while they
+/// were renamed.
+fn sweep_names(engine: &Engine) -> Result<(), ContainerError> {
+    let names = engine.root().join(NAMES);
+    let entries = match fs::read_dir(&names) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(file("read", &names))?,
+    };
+    for link in entries.flatten().map(|entry| entry.path()) {
+        let Ok(target) = fs::read_link(&link) else {
+            continue;
+        };
+        let owner = target.to_str().and_then(|target| target.parse().ok());
+        if let Some(owner) = owner
+            && is_abandoned(engine, &owner)?
+        {
+            absent(fs::remove_file(&link)).map_err(file("remove", &link))?;
+        }
+    }
+    Ok(())
 }
 
 fn ids_below(folder: &Path) -> Result<Vec<ContainerId>, ContainerError> {

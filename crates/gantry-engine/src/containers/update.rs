@@ -96,7 +96,11 @@ impl Containers<'_> {
         lock(&alone, Kind::Exclusive).map_err(file("lock", &folders.folder))?;
         let mut record = folders.record()?.ok_or_else(not_found)?;
         change(&mut record);
-        folders.write_record(&record, true)?;
+        match folders.write_record(&record, true) {
+            // Removed in the middle of it.
+            Err(_) if !folders.folder.exists() => return Err(not_found()),
+            other => other?,
+        }
         drop(alone);
         Ok(record)
     }

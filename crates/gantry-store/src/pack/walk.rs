@@ -284,17 +284,8 @@ fn write_file<S: Sink>(
     writer
         .header(&entry)
         .map_err(|source| PackError::Write { source })?;
-    let whole = [Fragment {
-        offset: 0,
-        length: entry.size,
-    }];
-    let fragments = match &entry.sparse {
-        Some(sparse) => &sparse.fragments[..],
-        None if entry.size == 0 => &[],
-        None => &whole,
-    };
     if entry.sparse.is_some() || entry.size > 0 {
-        content(writer, file, &entry.path, fragments, buffer)?;
+        content(writer, file, &entry.path, &entry.fragments(), buffer)?;
     }
     Ok((entry.size, status.st_blocks.unsigned_abs() * 512))
 }

@@ -1,5 +1,7 @@
 //! One entry of an archive, with everything its headers say.
 
+use std::borrow::Cow;
+
 /// Seconds since 1970 and nanoseconds within the second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
@@ -83,6 +85,19 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Where its data is: of a file that is not sparse, all of it.
+    #[must_use]
+    pub fn fragments(&self) -> Cow<'_, [Fragment]> {
+        match &self.sparse {
+            Some(sparse) => Cow::Borrowed(&sparse.fragments),
+            None if self.size == 0 => Cow::Borrowed(&[]),
+            None => Cow::Owned(vec![Fragment {
+                offset: 0,
+                length: self.size,
+            }]),
+        }
+    }
+
     /// An entry of this kind, owned by root, of mode 0644 (directories 0755, links 0777).
     #[must_use]
     pub fn new(kind: EntryKind, path: impl Into<Vec<u8>>) -> Self {

@@ -27,16 +27,8 @@ impl Unpacker<'_> {
         let file = self.make(reader, &spot, |parent, name| {
             fs::openat(parent, name, flags, Mode::from_raw_mode(asked))
         })?;
-        let whole = [Fragment {
-            offset: 0,
-            length: entry.size,
-        }];
-        let fragments = match &entry.sparse {
-            Some(sparse) => &sparse.fragments[..],
-            None if entry.size == 0 => &[],
-            None => &whole,
-        };
-        self.write_content(reader, &file, fragments, &spot)?;
+        let fragments = entry.fragments();
+        self.write_content(reader, &file, &fragments, &spot)?;
         if entry.sparse.is_some() {
             fs::ftruncate(&file, entry.size).map_err(|e| UnpackError::entry("size", path, e))?;
         }

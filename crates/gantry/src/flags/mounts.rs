@@ -1,25 +1,36 @@
 //! `-v`, `--mount` and `--tmpfs`; paths relative to the caller's folder become absolute here.
 
-use std::path::Path;
+use std::io;
+use std::path::PathBuf;
 
 use gantry_model::mount::MountSpec;
 
 use super::value::{FlagError, wrong};
+
+/// The caller's working folder, asked for where it counts: one that was deleted is no reason to
+/// run nothing.
+pub(crate) type Folder<'a> = &'a dyn Fn() -> io::Result<PathBuf>;
+
+/// That a path is relative to a folder that cannot be told.
+fn lost(flag: &'static str, value: &str) -> impl FnOnce(io::Error) -> FlagError {
+    let refused = wrong(flag, value);
+    move |error| refused(format!("cannot find the working folder: {error}"))
+}
 
 /// The mounts of all three flags, in Docker's order.
 pub(crate) fn mounts(
     volumes: &[String],
     mounts: &[String],
     tmpfs: &[String],
-    folder: &Path,
+    folder: Folder<'_>,
 ) -> Result<Vec<MountSpec>, FlagError> {
     let mut all = Vec::new();
     for text in volumes {
-        let spelt = absolute_volume(text, folder);
+        let spelt = absolute_volume(text, folder).map_err(lost("-v, --volume", text))?;
         all.push(MountSpec::parse_volume(&spelt).map_err(wrong("-v, --volume", text))?);
     }
     for text in mounts {
-        let spelt = absolute_mount(text, folder);
+        let spelt = absolute_mount(text, folder).map_err(lost("--mount", text))?;
         all.push(MountSpec::parse_mount(&spelt).map_err(wrong("--mount", text))?);
     }
     for text in tmpfs {
@@ -41,12 +52,12 @@ pub(crate) fn mounts(
 }
 
 /// `./data:/data` as an absolute path; a name that does not start with a dot is a volume's.
-fn absolute_volume(text: &str, folder: &Path) -> String {
+fn absolute_volume(text: &str, folder: Folder<'_>) -> io::Result<String> {
     match text.split_once(':') {
         Some((source, rest)) if is_relative(source) => {
-            format!("{}:{rest}", folder.join(source).display())
+            Ok(format!("{}:{rest}", folder()?.join(source).display()))
         }
-        _ => text.to_owned(),
+        _ => Ok(text.to_owned()),
     }
 }
 
@@ -55,16 +66,17 @@ fn is_relative(source: &str) -> bool {
 }
 
 /// The same for the `source` field of `--mount`.
-fn absolute_mount(text: &str, folder: &Path) -> String {
+fn absolute_mount(text: &str, folder: Folder<'_>) -> io::Result<String> {
     let field = |field: &str| {
         for key in ["source=", "src="] {
             if let Some(path) = field.strip_prefix(key).filter(|path| is_relative(path)) {
-                return format!("{key}{}", folder.join(path).display());
+                return Ok(format!("{key}{}", folder()?.join(path).display()));
             }
         }
-        field.to_owned()
+        Ok(field.to_owned())
     };
-    text.split(',').map(field).collect::<Vec<_>>().join(",")
+    let fields: io::Result<Vec<String>> = text.split(',').map(field).collect();
+    Ok(fields?.join(","))
 }
 
 #[cfg(test)]
@@ -88,7 +100,7 @@ mod tests {
                 "type=bind,source=/y,dst=/e".into(),
             ],
             &["/f:size=1m".into()],
-            Path::new("/home/me"),
+            &|| Ok("/home/me".into()),
         )
         .unwrap();
         let sources: Vec<String> = all.iter().take(5).map(source).collect();
@@ -99,14 +111,27 @@ mod tests {
         assert!(all[1].read_only);
     }
 
+    const ROOT: fn() -> io::Result<PathBuf> = || Ok("/".into());
+
+    #[test]
+    fn a_folder_that_is_gone_counts_only_where_it_is_needed() {
+        let gone: fn() -> io::Result<PathBuf> = || Err(io::ErrorKind::NotFound.into());
+        assert_eq!(mounts(&["/a:/x".into()], &[], &[], &gone).unwrap().len(), 1);
+        for (volume, mount) in [("./a:/x", None), ("/a:/x", Some("type=bind,src=..,dst=/y"))] {
+            let mount: Vec<String> = mount.map(str::to_owned).into_iter().collect();
+            let error = mounts(&[volume.into()], &mount, &[], &gone).unwrap_err();
+            assert!(error.to_string().contains("working folder"), "{error}");
+        }
+    }
+
     #[test]
     fn one_target_is_mounted_once() {
-        let error = mounts(&["/a:/x".into()], &[], &["/x".into()], Path::new("/")).unwrap_err();
+        let error = mounts(&["/a:/x".into()], &[], &["/x".into()], &ROOT).unwrap_err();
         assert!(
             error.to_string().contains("duplicate mount point"),
             "{error}"
         );
-        let error = mounts(&["rel/path:/x".into()], &[], &[], Path::new("/")).unwrap_err();
+        let error = mounts(&["rel/path:/x".into()], &[], &[], &ROOT).unwrap_err();
         assert!(error.to_string().contains("local volume name"), "{error}");
     }
 }

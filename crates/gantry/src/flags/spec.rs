@@ -4,7 +4,6 @@
 mod health;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use gantry_model::container::{ContainerSpec, LogConfig, NetworkMode, Resources};
 use gantry_model::port::{parse_exposed, parse_published};
@@ -24,16 +23,14 @@ use crate::failure::Failure;
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'a> {
     /// The caller's working folder.
-    pub(crate) folder: &'a Path,
+    pub(crate) folder: mounts::Folder<'a>,
     /// The caller's environment.
     pub(crate) environment: Lookup<'a>,
 }
 
 impl std::fmt::Debug for Caller<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Caller")
-            .field("folder", &self.folder)
-            .finish_non_exhaustive()
+        f.debug_struct("Caller").finish_non_exhaustive()
     }
 }
 

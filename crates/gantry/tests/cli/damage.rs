@@ -290,6 +290,44 @@ fn root_a_damaged_note_of_the_bridge_holds_up_nobody() {
     env.gantry(["rm", "-f", "one", "two"]).ok();
 }
 
+#[test]
+fn root_a_name_that_leads_nowhere_goes_with_the_next_prune() {
+    let env = busybox();
+    let id = env
+        .gantry(["create", "--name", "kept", "busybox", "true"])
+        .ok();
+    let names = env.root().join("names");
+    std::os::unix::fs::symlink("f".repeat(64), names.join("ghost")).unwrap();
+    env.gantry(["container", "prune", "-f", "--filter", "label=none"])
+        .ok();
+    assert!(names.join("ghost").symlink_metadata().is_err());
+    assert_eq!(
+        env.gantry(["ps", "-aq", "--no-trunc", "-f", "name=kept"])
+            .ok(),
+        id
+    );
+}
+
+#[test]
+fn root_a_stopped_supervisor_is_made_to_go_on() {
+    let env = busybox();
+    for (name, command) in [
+        ("one", &["rm", "-f", "one"][..]),
+        ("two", &["stop", "-t", "0", "two"]),
+        ("three", &["exec", "three", "true"]),
+    ] {
+        let run = ["run", "-d", "--name", name, "busybox", "sleep", "1000"];
+        let id = env.gantry(run).ok();
+        let state = env.root().join("containers").join(id).join("state.json");
+        let state: serde_json::Value = serde_json::from_slice(&fs::read(state).unwrap()).unwrap();
+        let pid = i32::try_from(state["supervisor_pid"].as_i64().unwrap()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        env.gantry(command).ok();
+    }
+    env.gantry(["rm", "-f", "two", "three"]).ok();
+}
+
 /// Says that it is over when it goes.
 struct Ended<'a>(&'a AtomicBool);
 

@@ -83,6 +83,21 @@ fn root_layers_cannot_write_outside() {
 }
 
 #[test]
+fn root_an_image_whose_links_lead_nowhere_is_refused_where_it_enters() {
+    let env = TestEnv::new(GANTRY);
+    let body = "add('a', data=b'x')\nadd('b', tarfile.LNKTYPE, link='nowhere')";
+    let archive = crafted(&env, "links", body);
+    let refused = env.gantry(["import", &archive, "links"]).fails(1);
+    assert!(
+        refused.contains("hard link \"b\" to \"nowhere\""),
+        "{refused}"
+    );
+    assert_eq!(env.gantry(["images", "-aq"]).ok(), "");
+    env.gantry(["system", "prune", "-f"]).ok();
+    env.gantry(["system", "check"]).ok();
+}
+
+#[test]
 fn root_archives_that_lie_are_refused_and_leave_nothing() {
     let env = TestEnv::new(GANTRY);
     let long = crafted(&env, "truncated", "add('f', data=b'x' * 100000)");

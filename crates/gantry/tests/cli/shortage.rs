@@ -92,6 +92,42 @@ fn root_a_container_that_fills_the_disk_at_once_is_seen_to_run() {
 }
 
 #[test]
+fn root_what_finds_no_room_leaves_nothing_and_says_what_to_do() {
+    let env = busybox();
+    let script = "mkdir \"$WORK/small\" \"$WORK/ctx\"
+        mount -t tmpfs -o size=6m small \"$WORK/small\" || exit 9
+        g() { \"$G\" --root \"$WORK/small\" \"$@\"; }
+        g import \"$IMAGE\" bb >/dev/null || exit 7
+        head -c 9m /dev/zero >\"$WORK/ctx/big\"
+        printf 'FROM bb\\nCOPY big /\\n' >\"$WORK/ctx/Dockerfile\"
+        g build \"$WORK/ctx\" 2>&1; echo \"build $?\"
+        head -c 9m /dev/zero >\"$WORK/small/rest\" 2>/dev/null
+        g volume create v; echo \"volume $?\"
+        ls \"$WORK/small/volumes\"";
+    let (_, said) = shell(&env, script);
+    assert!(
+        said.contains("build 1\n") && said.contains("volume 1\n"),
+        "{said}"
+    );
+    assert!(said.contains("gantry system prune"), "{said}");
+    assert!(!said.contains("\nv\n"), "{said}");
+}
+
+#[test]
+fn root_a_working_folder_that_is_gone_holds_up_nothing_that_does_not_need_it() {
+    let env = busybox();
+    let script = "mkdir \"$WORK/gone\" && cd \"$WORK/gone\" && rmdir \"$WORK/gone\" || exit 9
+        \"$G\" run --rm busybox echo fine
+        \"$G\" run --rm -v ./x:/x busybox true; echo \"relative $?\"";
+    let (_, said) = shell(&env, script);
+    assert!(
+        said.contains("fine\n") && said.contains("relative 125"),
+        "{said}"
+    );
+    assert!(said.contains("working folder"), "{said}");
+}
+
+#[test]
 fn root_a_created_container_has_room_for_its_state() {
     let env = busybox();
     let id = env.gantry(["create", "busybox", "true"]).ok();

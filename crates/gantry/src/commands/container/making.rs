@@ -24,10 +24,8 @@ pub(crate) fn specification(
     let Some((image, command)) = operands.split_first() else {
         return Err(Failure::invalid("an image is needed"));
     };
-    let folder =
-        std::env::current_dir().map_err(CommandError::file("find", "the working folder"))?;
     let caller = Caller {
-        folder: &folder,
+        folder: &std::env::current_dir,
         environment: &environment::caller,
     };
     let mut spec = spec::container(flags, image, command, caller)?;

@@ -21,7 +21,7 @@ fn flags(words: &[&str]) -> ContainerFlags {
 
 fn spec(words: &[&str]) -> Result<ContainerSpec, Failure> {
     let caller = Caller {
-        folder: Path::new("/home/me"),
+        folder: &|| Ok("/home/me".into()),
         environment: &environment,
     };
     container(&flags(words), "busybox", &["sh".to_owned()], caller)
