@@ -281,6 +281,7 @@ impl Step {
             spec: &request.spec,
             rootfs: RootFs::Overlay(OverlayRoot {
                 lowers: request.lowers.clone(),
+                data: Vec::new(),
                 upper: request.upper.clone(),
                 work: request.work.clone(),
                 // The layer is synced when an image of it is stored, and thrown away otherwise.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Engine;
 
-pub(crate) use copy_up::{copy_layer, copy_up};
+pub(crate) use copy_up::copy_up;
 
 /// Most bytes of a volume's document that are read.
 const MAX_DOCUMENT: u64 = 1 << 20;

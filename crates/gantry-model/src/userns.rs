@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// IDs that a container has when nobody says how many: what programs expect to find.
 pub const USUAL_SIZE: u32 = 65_536;
+/// The user and group that the kernel shows for those which a user namespace has not.
+pub const NOBODY: u32 = 65_534;
 
 /// A range of IDs in the container, and what they are on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +36,8 @@ pub enum UsernsMode {
     Host,
     /// One of its own, on IDs that no other container has.
     Auto {
-        /// How many.
-        size: u32,
+        /// How many; `None`: as many as are usual.
+        size: Option<u32>,
     },
     /// One of its own in which the caller is the same user, or this one.
     KeepId {
@@ -44,6 +46,8 @@ pub enum UsernsMode {
         /// The caller's group in the container.
         gid: Option<u32>,
     },
+    /// One of its own with all IDs of an ordinary user but the user's own.
+    NoMap,
     /// One of its own with these IDs, for users and groups alike.
     Mapped(Vec<IdRange>),
 }
@@ -51,8 +55,8 @@ pub enum UsernsMode {
 /// A text that names no user namespace.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid USER mode: {0:?}, it is host, auto[:size=N], keep-id[:uid=N,gid=N] or \
-     CONTAINER:HOST:SIZE[,…]"
+    "invalid USER mode: {0:?}, it is host, auto[:size=N], keep-id[:uid=N,gid=N], \
+     nomap or CONTAINER:HOST:SIZE[,…]"
 )]
 pub struct UsernsError(String);
 
@@ -69,12 +73,12 @@ impl FromStr for UsernsMode {
         let options = options.split(',').filter(|option| !option.is_empty());
         match name {
             "host" if text == "host" => Ok(Self::Host),
+            "nomap" if text == "nomap" => Ok(Self::NoMap),
             "auto" => {
-                let mut size = USUAL_SIZE;
+                let mut size = None;
                 for option in options {
-                    size = number(option.strip_prefix("size="))
-                        .filter(|size| *size > 0)
-                        .ok_or_else(bad)?;
+                    let given = number(option.strip_prefix("size=")).filter(|size| *size > 0);
+                    size = Some(given.ok_or_else(bad)?);
                 }
                 Ok(Self::Auto { size })
             }
@@ -118,6 +122,26 @@ impl IdRanges {
             .find(|range| id >= range.container && id - range.container < range.size)?;
         Some(range.host + (id - range.container))
     }
+
+    /// The host's user and group of a user and a group in the container; `None` when it has not
+    /// both.
+    #[must_use]
+    pub fn outside(&self, uid: u32, gid: u32) -> Option<(u32, u32)> {
+        Self::host_id(&self.uids, uid).zip(Self::host_id(&self.gids, gid))
+    }
+
+    /// What a user and a group of the host are in the container: nobody, as the kernel shows
+    /// them, when it has them not.
+    #[must_use]
+    pub fn inside(&self, uid: u32, gid: u32) -> (u32, u32) {
+        let id = |ranges: &[IdRange], id: u32| {
+            let range = ranges
+                .iter()
+                .find(|range| id >= range.host && id - range.host < range.size);
+            range.map_or(NOBODY, |range| range.container + (id - range.host))
+        };
+        (id(&self.uids, uid), id(&self.gids, gid))
+    }
 }
 
 #[cfg(test)]
@@ -134,8 +158,9 @@ mod tests {
         let keep = |uid, gid| UsernsMode::KeepId { uid, gid };
         for (text, expected) in [
             ("host", UsernsMode::Host),
-            ("auto", UsernsMode::Auto { size: 65536 }),
-            ("auto:size=10", UsernsMode::Auto { size: 10 }),
+            ("auto", UsernsMode::Auto { size: None }),
+            ("auto:size=10", UsernsMode::Auto { size: Some(10) }),
+            ("nomap", UsernsMode::NoMap),
             ("keep-id", keep(None, None)),
             ("keep-id:uid=7,gid=8", keep(Some(7), Some(8))),
             (
@@ -149,6 +174,7 @@ mod tests {
             "",
             "private",
             "host:x",
+            "nomap:1",
             "auto:size=0",
             "auto:x",
             "keep-id:uid=",
@@ -170,5 +196,13 @@ mod tests {
         for (id, host) in [(0, Some(1000)), (9, Some(1009)), (10, None), (20, Some(5))] {
             assert_eq!(IdRanges::host_id(&ranges, id), host);
         }
+        let both = IdRanges {
+            uids: ranges.clone(),
+            gids: ranges,
+        };
+        assert_eq!(both.outside(9, 20), Some((1009, 5)));
+        assert_eq!(both.outside(9, 21), None);
+        assert_eq!(both.inside(1009, 5), (9, 20));
+        assert_eq!(both.inside(0, 1010), (NOBODY, NOBODY));
     }
 }

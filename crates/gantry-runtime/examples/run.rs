@@ -29,6 +29,7 @@ fn main() -> Result<ExitCode, Failure> {
         let own = state.join(number.to_string());
         let overlay = OverlayRoot {
             lowers: vec![rootfs.clone()],
+            data: Vec::new(),
             upper: own.join("upper"),
             work: own.join("work"),
             volatile: false,

@@ -90,6 +90,9 @@ pub enum RootFs {
 pub struct OverlayRoot {
     /// The read-only layers, TOP first, at most 500.
     pub lowers: Vec<PathBuf>,
+    /// Where files of those have their contents, if not in themselves
+    /// ([`gantry_sys::mount::Overlay::data`]).
+    pub data: Vec<PathBuf>,
     /// The writable layer.
     pub upper: PathBuf,
     /// An empty directory on the file system of `upper`.

@@ -29,7 +29,8 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Everything that the child could not mount itself.
+    /// Everything that the child could not mount itself. Whoever has no power over the machine
+    /// cannot show files with other owners: its layers come with those that they are to have.
     pub(crate) fn make(plan: &Plan) -> Result<Prepared, StartError> {
         let own = plan.namespaces.id_maps.as_ref();
         let copies = plan
@@ -42,7 +43,8 @@ impl Prepared {
             .collect::<Result<_, Failure>>()?;
         let root = match (own, &plan.root.source) {
             (Some(maps), RootFs::Overlay(parts)) => {
-                Some(overlay(parts, maps, plan.root.label.as_deref())?)
+                let seen_by = process::is_in_initial_user_namespace().then_some(maps);
+                Some(overlay(parts, seen_by, plan.root.label.as_deref())?)
             }
             _ => None,
         };
@@ -79,21 +81,27 @@ fn map_owners(mount: &Mount, namespace: &OwnedFd, recursive: bool) -> Result<(),
     mount.change(&change, recursive)
 }
 
-/// An overlay of ID-mapped layers. It is made by a process with a mount namespace of its own,
-/// where each layer is covered with itself as the container sees it.
-fn overlay(parts: &OverlayRoot, maps: &IdMaps, label: Option<&str>) -> Result<OwnedFd, StartError> {
+/// An overlay of layers, ID-mapped if `maps` say so. It is made by a process with a mount namespace
+/// of its own, where each layer is covered with itself as the container sees it.
+fn overlay(
+    parts: &OverlayRoot,
+    maps: Option<&IdMaps>,
+    label: Option<&str>,
+) -> Result<OwnedFd, StartError> {
     let failed = |source| StartError::Parent {
         action: "mount the layers with other owners",
         source,
     };
-    let namespace = process::user_namespace(&maps.uids, &maps.gids).map_err(failed)?;
+    let namespace = |maps: &IdMaps| process::user_namespace(&maps.uids, &maps.gids);
+    let namespace = maps.map(namespace).transpose().map_err(failed)?;
+    let seen_by = maps.zip(namespace.as_ref());
     let (ours, theirs) = gantry_sys::fd::socket_pair().map_err(failed)?;
     let fork = Fork {
         namespaces: [Namespace::Mount].into_iter().collect(),
         cgroup: None,
     };
     let child = fork
-        .run(|| match mapped(parts, maps, label, &namespace) {
+        .run(|| match mounted(parts, seen_by, label) {
             Ok(made) => i32::from(gantry_sys::fd::send(&theirs, &[0], &[made.as_fd()]).is_err()),
             Err(failure) => {
                 let errno = failure.errno.to_ne_bytes();
@@ -127,13 +135,30 @@ fn told(said: &[u8]) -> Option<Failure> {
     Some(Failure::at(Step::from_number(*step)?, path, &error))
 }
 
-fn mapped(
+fn mounted(
     parts: &OverlayRoot,
-    maps: &IdMaps,
+    seen_by: Option<(&IdMaps, &OwnedFd)>,
     label: Option<&str>,
-    namespace: &OwnedFd,
 ) -> Result<Mount, Failure> {
     mount::change_everything(Propagation::Private).map_err(mount_failed(Step::Propagation, "/"))?;
+    if let Some((maps, namespace)) = seen_by {
+        map_layers(parts, namespace)?;
+        become_user(root_of(&maps.uids), root_of(&maps.gids))?;
+    }
+    let overlay = Overlay {
+        lowers: &parts.lowers,
+        data: &parts.data,
+        upper: Some((&parts.upper, &parts.work)),
+        volatile: parts.volatile,
+        label,
+    };
+    overlay
+        .mount(Attributes::NONE)
+        .map_err(mount_failed(Step::RootFs, &parts.upper))
+}
+
+/// Covers each directory of an overlay with itself as the users of a namespace see it.
+fn map_layers(parts: &OverlayRoot, namespace: &OwnedFd) -> Result<(), Failure> {
     // Both have to be in one mount.
     let above = parts
         .upper
@@ -148,16 +173,7 @@ fn mapped(
     {
         cover(folder, namespace)?;
     }
-    become_user(root_of(&maps.uids), root_of(&maps.gids))?;
-    let overlay = Overlay {
-        lowers: &parts.lowers,
-        upper: Some((&parts.upper, &parts.work)),
-        volatile: parts.volatile,
-        label,
-    };
-    overlay
-        .mount(Attributes::NONE)
-        .map_err(mount_failed(Step::RootFs, &parts.upper))
+    Ok(())
 }
 
 /// What user 0 of the container is on the host.

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::{Fault, FaultKind};
 use gantry_sys::process::{self, IdMapping};
-use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Mount, Process, Spec};
+use oci_spec::runtime::{
+    Linux, LinuxIdMapping, LinuxNamespaceType, LinuxResources, Mount, Process, Spec,
+};
 
 /// How an ordinary user comes by a cgroup.
 pub const DELEGATION_HINT: &str = "run it by `systemd-run --user --scope --property Delegate=yes`";
@@ -91,6 +93,20 @@ impl Unprivileged {
     /// # Errors
     /// [`AdaptError`] for what it cannot have.
     pub fn adapt(&self, spec: &mut Spec) -> Result<(), AdaptError> {
+        match spec.linux().as_ref().and_then(own_users) {
+            None => self.adapt_to_users(spec),
+            Some((uids, gids)) => self.clone().with_users(uids, gids).adapt_to_users(spec),
+        }
+    }
+
+    /// The same caller for a container with users of its own.
+    #[must_use]
+    pub fn with_users(self, uids: Vec<IdMapping>, gids: Vec<IdMapping>) -> Unprivileged {
+        Unprivileged { uids, gids, ..self }
+    }
+
+    /// The same, for users who are this caller's, or those of a namespace of the container's own.
+    fn adapt_to_users(&self, spec: &mut Spec) -> Result<(), AdaptError> {
         if let Some(process) = spec.process_mut() {
             self.adapt_process(process)?;
         }
@@ -197,6 +213,26 @@ impl Unprivileged {
             });
         }
     }
+}
+
+/// The users and groups of a new user namespace of the container's own.
+fn own_users(linux: &Linux) -> Option<(Vec<IdMapping>, Vec<IdMapping>)> {
+    let mappings = |all: &Option<Vec<LinuxIdMapping>>| -> Vec<IdMapping> {
+        let mapping = |ids: &LinuxIdMapping| IdMapping {
+            inside: ids.container_id(),
+            outside: ids.host_id(),
+            size: ids.size(),
+        };
+        all.iter().flatten().map(mapping).collect()
+    };
+    let mut namespaces = linux.namespaces().iter().flatten();
+    let own = namespaces.any(|own| own.typ() == LinuxNamespaceType::User && own.path().is_none());
+    own.then(|| {
+        (
+            mappings(linux.uid_mappings()),
+            mappings(linux.gid_mappings()),
+        )
+    })
 }
 
 fn bind_instead(mount: &mut Mount, path: &str) {
@@ -368,6 +404,37 @@ mod tests {
         resources.set_pids(Some(oci_spec::runtime::LinuxPids::default()));
         let refused = user(65536, None).adapt(&mut spec).expect_err("a limit");
         assert!(refused.to_string().contains("number of processes"));
+    }
+
+    #[test]
+    fn users_of_a_namespace_of_its_own_count() {
+        let mut spec = document(None);
+        let linux = spec.linux_mut().as_mut().expect("linux");
+        let mut namespaces = linux.namespaces().clone().unwrap_or_default();
+        let mut namespace = oci_spec::runtime::LinuxNamespace::default();
+        namespace.set_typ(LinuxNamespaceType::User);
+        namespaces.push(namespace);
+        linux.set_namespaces(Some(namespaces));
+        let mapping = oci_spec::runtime::LinuxIdMappingBuilder::default()
+            .container_id(0_u32)
+            .host_id(1_u32)
+            .size(100_u32)
+            .build()
+            .expect("a mapping");
+        linux.set_uid_mappings(Some(vec![mapping]));
+        linux.set_gid_mappings(Some(vec![mapping]));
+        let process = spec.process_mut().as_mut().expect("a process");
+        process.user_mut().set_uid(99_u32);
+        let mut fine = spec.clone();
+        user(65536, None)
+            .adapt(&mut fine)
+            .expect("user 99 is there");
+        let linux = fine.linux().clone().expect("linux");
+        let sysctls = linux.sysctl().clone().expect("sysctls");
+        assert_eq!(sysctls["net.ipv4.ping_group_range"], "0 99");
+        let process = spec.process_mut().as_mut().expect("a process");
+        process.user_mut().set_uid(100_u32);
+        assert!(user(65536, None).adapt(&mut spec).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(crate) use snapshot::{RecordRow, Snapshot};
 use crate::database::failed;
 use crate::error::StoreError;
 use crate::ingest::IngestEntry;
+use crate::layers::mapped;
 use crate::lease::{self, Resource};
 use crate::store::{Store, StoreLock, now};
 use crate::tree;
@@ -129,6 +130,7 @@ impl Store {
         forget(self, &doomed)?;
         let mut hidden = hide(self, &lock, &doomed)?;
         hidden.extend(hide_fixups(self, &lock)?);
+        hidden.extend(mapped::hide(self)?);
         drop(lock);
         drop(hidden);
         Ok(collected)

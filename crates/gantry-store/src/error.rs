@@ -37,6 +37,16 @@ pub enum StoreError {
         /// Newest version known.
         known: i64,
     },
+    /// A file of a layer belongs to a user or group that is to be nobody's.
+    #[error(
+        "a file of the image belongs to user {uid} and group {gid}, which the container's user namespace does not have"
+    )]
+    UnmappedOwner {
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
     /// The source of a blob failed while it was read.
     #[error("cannot read the content to be stored")]
     Source {
@@ -198,7 +208,9 @@ impl Fault for StoreError {
             | Self::DamagedRecipe { .. }
             | Self::DanglingHardLink { .. }
             | Self::Config { .. } => FaultKind::Corrupt,
-            Self::BlobTooLarge { .. } | Self::AmbiguousId { .. } => FaultKind::Invalid,
+            Self::BlobTooLarge { .. } | Self::AmbiguousId { .. } | Self::UnmappedOwner { .. } => {
+                FaultKind::Invalid
+            }
             Self::NoBlob { .. } | Self::NoLayer { .. } | Self::NoImage { .. } => {
                 FaultKind::NotFound
             }
@@ -223,6 +235,13 @@ impl Fault for StoreError {
             | Self::Config { .. } => {
                 vec!["`gantry system check --repair` removes what is damaged; pull or build it again"
                     .to_owned()]
+            }
+            Self::UnmappedOwner { uid, gid } => {
+                let most = (*uid).max(*gid);
+                vec![format!(
+                    "give it more users: --userns auto:size={}",
+                    most.saturating_add(1)
+                )]
             }
             Self::AmbiguousId { .. } => vec!["give more digits of the id".to_owned()],
             _ => Vec::new(),

@@ -8,10 +8,13 @@
 //! * `replaced/`: contents of files that a later entry of the same tar replaced;
 //! * `needs`: the directories that the tar implied without listing them, and the hard links to
 //!   files of lower layers; `fixups` makes good for them per chain.
+//!
+//! Copies for other users are in `mapped/` (see `mapped`).
 
 mod draft;
 mod draft_tar;
 mod fixups;
+pub(crate) mod mapped;
 mod publish;
 mod recipe;
 mod replay;
@@ -23,12 +26,15 @@ use std::path::PathBuf;
 
 use gantry_model::Digest;
 use gantry_model::media_type::Compression;
+use gantry_model::userns::IdRanges;
+use gantry_sys::path::Directory;
 use rusqlite::{Connection, OptionalExtension, params};
 use rustix::fs::{self, Access, AtFlags};
 use rustix::io::Errno;
 
 pub use draft::LayerDraft;
 pub use draft_tar::DraftTar;
+pub use mapped::Lowers;
 pub use replay::LayerTar;
 pub use seal::Seal;
 
@@ -205,6 +211,30 @@ impl<'a> Layers<'a> {
     /// these layers do not fit together.
     pub fn lowers(&self, diff_ids: &[Digest]) -> Result<Vec<PathBuf>, StoreError> {
         fixups::lowers(self.store, diff_ids)
+    }
+
+    /// The lower directories `lowers` as the users of a user namespace are to see them without root:
+    /// what belongs to a user of the layers belongs to the host's user that this is there. `merged`
+    /// opens what they show together, in case that there is no copy of it yet.
+    ///
+    /// # Errors
+    /// [`StoreError::UnmappedOwner`] when a file belongs to nobody there, and others.
+    pub fn mapped(
+        &self,
+        lowers: &[PathBuf],
+        owners: &IdRanges,
+        merged: impl FnOnce() -> std::io::Result<Directory>,
+    ) -> Result<Lowers, StoreError> {
+        mapped::lowers(self.store, lowers, owners, merged)
+    }
+
+    /// The highest user or group that files of lower directories belong to; nobody (65534) does
+    /// not count.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn highest_owner(&self, lowers: &[PathBuf]) -> Result<u32, StoreError> {
+        mapped::highest_owner(lowers)
     }
 
     /// A new empty layer to be filled.

@@ -17,12 +17,14 @@ pub use error::PackError;
 pub use walk::entry_of;
 pub(crate) use walk::{check_depth, check_name, file};
 
+use gantry_model::userns::IdRanges;
+
 use crate::tar::{EntryKind, Fragment, Writer};
 use crate::unpack::OverlayNames;
 
 /// How a directory is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// The directory is an overlayfs upper or lower one, whose attributes have these names.
     pub overlay: Option<OverlayNames>,
     /// Write an entry for the directory itself (`./`).
@@ -30,6 +32,8 @@ pub struct Options {
     /// Take from the tree, while at it, what the archive will not have: overlayfs's working
     /// attributes and sockets.
     pub normalise: bool,
+    /// Whose numbers the tree has: the archive has those of this container's users.
+    pub owners: Option<&'a IdRanges>,
 }
 
 /// What was packed.
@@ -63,7 +67,7 @@ impl Packed {
 pub fn directory<W: Write>(
     root: BorrowedFd<'_>,
     sink: W,
-    options: Options,
+    options: Options<'_>,
 ) -> Result<(Packed, W), PackError> {
     let (packed, sink) = into(root, Plain(sink), options)?;
     Ok((packed, sink.0))
@@ -72,7 +76,7 @@ pub fn directory<W: Write>(
 pub(crate) fn into<S: Sink>(
     root: BorrowedFd<'_>,
     sink: S,
-    options: Options,
+    options: Options<'_>,
 ) -> Result<(Packed, S), PackError> {
     let mut writer = Writer::new(sink);
     let packed = walk::walk(root, &mut writer, options)?;

@@ -164,6 +164,9 @@ impl Contact {
 pub struct Overlay {
     /// Read-only layers, base first.
     pub lowers: Vec<PathBuf>,
+    /// Where files of those have their contents, if not in themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<PathBuf>,
     /// The writable layer.
     pub upper: PathBuf,
     /// Overlayfs' own folder beside it.

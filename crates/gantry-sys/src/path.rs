@@ -17,8 +17,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+mod copying;
 mod removal;
 
+pub use copying::{Contents, Marks, Owners, TreeCopy};
 pub use removal::remove_tree;
 
 /// A directory held open.

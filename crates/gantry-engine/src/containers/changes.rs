@@ -44,7 +44,7 @@ impl Containers<'_> {
     pub fn changes(&self, name: &str) -> Result<Vec<Change>, ContainerError> {
         let (record, _) = self.look(name)?;
         let upper = Folders::of(self.engine, &record.id).upper();
-        let lowers = self.engine.store()?.layers().lowers(&record.layers)?;
+        let lowers = self.seen_lowers(&record)?;
         let failed = || file("compare the files of", &upper);
         let lower = view::image_root(lowers).map_err(failed())?;
         let upper = Directory::open(&upper).map_err(failed())?;

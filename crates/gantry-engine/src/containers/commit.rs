@@ -4,13 +4,12 @@ use gantry_model::image::{History, ImageConfig, ProcessConfig};
 use gantry_model::record::Status;
 use gantry_model::{ContainerRecord, Digest, Reference};
 use gantry_store::{LayerInfo, NewImage};
-use gantry_sys::path::Directory;
+use gantry_sys::path::{Directory, Marks, Owners, TreeCopy};
 
 use super::error::{ContainerError, file};
 use super::folders::Folders;
-use super::{Containers, stubs, view};
+use super::{Containers, stubs, userns, view};
 use crate::images::{change, document};
-use crate::volumes::copy_layer;
 
 /// How the image is to be.
 #[derive(Debug, Clone, Default)]
@@ -82,8 +81,15 @@ impl Containers<'_> {
         let upper = Folders::of(self.engine, &record.id).upper();
         let copy = || -> std::io::Result<()> {
             let (from, into) = (Directory::open(&upper)?, Directory::open(draft.upper())?);
-            copy_layer(&from, &into)?;
-            stubs::remove(&into, view::image_root(lowers)?.as_ref())
+            let own = userns::on_disk(record);
+            let inside = own.map(|own| |uid, gid| Ok(own.inside(uid, gid)));
+            let copy = TreeCopy {
+                marks: Marks::Kept,
+                owners: inside.as_ref().map(|inside| inside as Owners<'_>),
+                contents: None,
+            };
+            copy.run(&from, &into)?;
+            stubs::remove(&into, view::image_root(lowers.into())?.as_ref())
         };
         copy().map_err(file("take the files of", &upper))?;
         Ok(draft.commit()?)

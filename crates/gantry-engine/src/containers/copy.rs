@@ -24,7 +24,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 pub use error::CopyError;
-use make::Owner;
+use make::{Owner, Ownership};
 use place::{Found, Place};
 use rules::{Existing, Target};
 use tree::{Direction, TreeCopy};
@@ -33,6 +33,7 @@ use super::Containers;
 use super::error::file;
 use super::exec::read_inside;
 use super::user;
+use super::view::RootView;
 
 /// How something is copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Containers<'_> {
         let existing = existing(&destination);
         let target = rules::target(&path, found.is_directory(), &to, existing)?;
         let (parent, own) = put(destination, target, place::base_name(&path))?;
-        TreeCopy::new(Direction::Out, Owner::Caller, progress).run(found, &parent, &own)?;
+        TreeCopy::new(Direction::Out, Ownership::CALLER, progress).run(found, &parent, &own)?;
         self.engine.tell_of(&record, "archive-path", &[]);
         Ok(())
     }
@@ -91,10 +92,10 @@ impl Containers<'_> {
         let path = inside_or_empty(path);
         let destination = container_destination(&view.root, &path, name)?;
         let target = rules::target(&from, found.is_directory(), &path, existing(&destination))?;
-        let owner = self.owner(&record, &view.root, options)?;
+        let ownership = self.ownership(&record, &view, options)?;
         check_writable(&view.root, &destination)?;
         let (parent, own) = put(destination, target, place::base_name(&from))?;
-        TreeCopy::new(Direction::In, owner, progress).run(&found, &parent, &own)?;
+        TreeCopy::new(Direction::In, ownership, progress).run(&found, &parent, &own)?;
         self.engine.tell_of(&record, "extract-to-dir", &[]);
         Ok(())
     }
@@ -119,7 +120,7 @@ impl Containers<'_> {
             "/" => ".",
             own => own,
         };
-        archive_out::write(found, own.as_bytes(), sink)?;
+        archive_out::write(found, own.as_bytes(), view.users.as_ref(), sink)?;
         self.engine.tell_of(&record, "archive-path", &[]);
         Ok(())
     }
@@ -144,35 +145,39 @@ impl Containers<'_> {
                 container: name.to_owned(),
             });
         }
-        let owner = self.owner(&record, &view.root, options)?;
+        let ownership = self.ownership(&record, &view, options)?;
         check_writable(&view.root, &destination)?;
         let (top, own) = put(destination, Target::Contents, ".")?;
         let top = top
             .directory_beneath(&own)
             .map_err(CopyError::entry("open", path.as_bytes()))?;
-        archive_in::extract(archive, &top, owner)?;
+        archive_in::extract(archive, &top, ownership)?;
         self.engine.tell_of(&record, "extract-to-dir", &[]);
         Ok(())
     }
 
     /// Whom copies in a container belong to: the owners of the sources by number, or with `-a`
     /// the user the container runs as.
-    fn owner(
+    fn ownership<'a>(
         &self,
         record: &ContainerRecord,
-        root: &Directory,
+        view: &'a RootView,
         options: CopyOptions,
-    ) -> Result<Owner, CopyError> {
+    ) -> Result<Ownership<'a>, CopyError> {
+        let owned_by = |owner| Ownership {
+            owner,
+            users: view.users.as_ref(),
+        };
         if !options.archive || record.process.user.is_empty() {
-            return Ok(Owner::Source);
+            return Ok(owned_by(Owner::Source));
         }
         let read = |path: &str| {
-            read_inside(root, path).map_err(file("read the container's", path.as_ref()))
+            read_inside(&view.root, path).map_err(file("read the container's", path.as_ref()))
         };
         let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
         let user = user::resolve(&record.process.user, &[], &passwd, &group)
             .map_err(super::ContainerError::from)?;
-        Ok(Owner::Of(user.uid, user.gid))
+        Ok(owned_by(Owner::Of(user.uid, user.gid)))
     }
 }
 

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use gantry_model::container::NetworkMode;
 use gantry_model::image::ImageConfig;
 use gantry_model::record::ResolvedMountKind;
+use gantry_model::userns::IdRanges;
 use gantry_model::{ContainerId, ContainerRecord, ContainerSpec, Digest, Platform};
+use gantry_store::StoreError;
 use gantry_supervisor::state;
 use gantry_sys::lock::folder::HeldFolder;
 
@@ -125,6 +127,7 @@ impl Containers<'_> {
             name: None,
             volumes: Vec::new(),
             held: Vec::new(),
+            on_disk: None,
             done: false,
         };
         make_folder(&folders.folder, 0o710)?;
@@ -177,6 +180,8 @@ struct Attempt<'a> {
     volumes: Vec<String>,
     /// Holds on all its volumes, until its document says that it has them.
     held: Vec<HeldFolder>,
+    /// Its users, where its files have the caller's numbers of them.
+    on_disk: Option<IdRanges>,
     done: bool,
 }
 
@@ -251,7 +256,13 @@ impl Attempt<'_> {
         self.containers.check_links(&spec.links, &spec.network)?;
         let spec = &spec;
         let lowers = engine.store()?.layers().lowers(&image.rootfs.diff_ids)?;
-        let id_ranges = userns::decide(engine, spec)?;
+        let most = || self.highest_id(&lowers);
+        let decided = userns::decide(engine, spec, most)?;
+        let (id_ranges, held) = match decided {
+            Some(decided) => (Some(decided.ranges), decided.held),
+            None => (None, None),
+        };
+        self.on_disk = userns::shifted(id_ranges.as_ref()).cloned();
         self.make_root(&lowers)?;
         self.keep_seccomp_profile(spec)?;
         // Refused now rather than at the start.
@@ -282,6 +293,7 @@ impl Attempt<'_> {
             id_ranges,
         };
         self.folders.write_record(&record, durable)?;
+        drop(held);
         let warnings = [unfit, warnings(spec, &image)].concat();
         Ok((record, lowers, warnings))
     }
@@ -310,11 +322,28 @@ impl Attempt<'_> {
             return Ok(());
         };
         let metadata = fs::metadata(top).map_err(file("look at", top))?;
-        if metadata.uid() != 0 || metadata.gid() != 0 {
-            chown(&upper, Some(metadata.uid()), Some(metadata.gid()))
-                .map_err(file("set the owner of", &upper))?;
+        let (uid, gid) = self.owner_on_disk(metadata.uid(), metadata.gid())?;
+        if uid != 0 || gid != 0 {
+            chown(&upper, Some(uid), Some(gid)).map_err(file("set the owner of", &upper))?;
         }
         fs::set_permissions(&upper, metadata.permissions()).map_err(file("set the mode of", &upper))
+    }
+
+    /// The numbers that a user and a group of the container's have on the disk.
+    fn owner_on_disk(&self, uid: u32, gid: u32) -> Result<(u32, u32), ContainerError> {
+        let Some(own) = &self.on_disk else {
+            return Ok((uid, gid));
+        };
+        let known = own.outside(uid, gid);
+        known.ok_or_else(|| StoreError::UnmappedOwner { uid, gid }.into())
+    }
+
+    /// The highest ID that an image's files belong to or that its users have.
+    fn highest_id(&self, lowers: &[PathBuf]) -> Result<u32, ContainerError> {
+        let engine = self.containers.engine;
+        let owner = engine.store()?.layers().highest_owner(lowers)?;
+        let user = self.containers.highest_user(lowers)?;
+        Ok(owner.max(user))
     }
 
     /// A profile is read once: what its file becomes later is not the container's affair.

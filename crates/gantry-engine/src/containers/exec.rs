@@ -15,7 +15,7 @@ use super::error::{ContainerError, file};
 use super::merge::process_environment;
 use super::spec::{self, capabilities, security};
 use super::start::{MAX_USERS, unprivileged};
-use super::{Containers, confinement, host, links, user};
+use super::{Containers, confinement, host, links, user, userns};
 
 /// What to run in a container that runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,7 +115,10 @@ impl Containers<'_> {
         spec::labels::confine(&mut process, &labels);
         process.set_rlimits(None);
         process.set_oom_score_adj(record.spec.oom_score_adj);
-        if let Some(caller) = unprivileged()? {
+        if let Some(mut caller) = unprivileged()? {
+            if let Some(own) = &record.id_ranges {
+                caller = caller.with_users(userns::maps(&own.uids), userns::maps(&own.gids));
+            }
             caller.adapt_process(&mut process)?;
         }
         Ok(process)

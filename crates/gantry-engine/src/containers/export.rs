@@ -16,7 +16,11 @@ impl Containers<'_> {
     /// [`ContainerError::NotFound`], [`ContainerError::Pack`] and others.
     pub fn export(&self, name: &str, sink: &mut dyn Write) -> Result<(), ContainerError> {
         let (record, view) = self.bare_view(name)?;
-        pack::directory(view.root.as_fd(), sink, pack::Options::default())?;
+        let options = pack::Options {
+            owners: view.users.as_ref(),
+            ..pack::Options::default()
+        };
+        pack::directory(view.root.as_fd(), sink, options)?;
         self.engine.tell_of(&record, "export", &[]);
         Ok(())
     }

@@ -272,10 +272,11 @@ impl Containers<'_> {
             host_name: &host_name,
         })?;
         self.add_devices(spec, &mut config)?;
-        userns::apply(&mut config, record, &user)?;
+        userns::apply(&mut config, record, &user, &folders.folder)?;
         if let Some(caller) = unprivileged()? {
             caller.adapt(&mut config)?;
         }
+        let seen = self.as_seen(record, lowers)?;
         let mut settings = self.settings(record, folders, network.launch, &host_name)?;
         settings.health = config
             .process()
@@ -285,7 +286,8 @@ impl Containers<'_> {
             version: launch::VERSION,
             config: Box::new(config),
             overlay: Overlay {
-                lowers,
+                lowers: seen.folders,
+                data: seen.data,
                 upper,
                 work: folders.work(),
             },
@@ -404,6 +406,20 @@ impl Containers<'_> {
             &passwd,
             &group,
         )?)
+    }
+
+    /// The highest number of a user or group in the files of an image.
+    pub(super) fn highest_user(&self, lowers: &[PathBuf]) -> Result<u32, ContainerError> {
+        let here = self.engine.root();
+        let root = MergedRoot::open(lowers.iter().rev().map(PathBuf::as_path));
+        let root = root.map_err(file("open the layers in", here))?;
+        let read = |path: &'static str| {
+            let found = root.read(Path::new(path), MAX_USERS);
+            found
+                .map(Option::unwrap_or_default)
+                .map_err(file("read the image's", Path::new(path)))
+        };
+        Ok(user::highest(&read("/etc/passwd")?, &read("/etc/group")?))
     }
 }
 

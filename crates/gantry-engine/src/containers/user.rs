@@ -1,5 +1,6 @@
 //! Who a process runs as: `user[:group]` against the container's own files. Pure.
 
+use gantry_model::userns::NOBODY;
 use gantry_sys::users::{Group, User, parse_group, parse_passwd};
 
 /// A user as the kernel knows it.
@@ -82,6 +83,15 @@ pub(crate) fn resolve(
     })
 }
 
+/// The highest number of a user or group that container images are made with; nobody does not
+/// count.
+pub(crate) fn highest(passwd: &[u8], group: &[u8]) -> u32 {
+    let users = parse_passwd(passwd).flat_map(|user| [user.uid, user.gid]);
+    let groups = parse_group(group).map(|group| group.gid);
+    let usual = users.chain(groups).filter(|id| *id < NOBODY);
+    usual.max().unwrap_or_default()
+}
+
 fn find_group(wanted: &str, group: &[u8]) -> Option<u32> {
     let id = number(wanted);
     let found: Option<Group> =
@@ -95,6 +105,16 @@ mod tests {
 
     const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nweb:x:33:33::/var/www:/bin/false\n\
                             7:x:1007:1007::/seven:/bin/sh\nbroken line\n";
+    #[test]
+    fn nobody_is_not_the_highest() {
+        assert_eq!(highest(PASSWD, GROUP), 1007);
+        assert_eq!(
+            highest(b"nobody:x:65534:65534::/:/x\n", b"big:x:2000:\n"),
+            2000
+        );
+        assert_eq!(highest(b"", b""), 0);
+    }
+
     const GROUP: &[u8] = b"root:x:0:root\nweb:x:33:\nlog:x:44:web,x\nwheel:x:10:root\n";
 
     #[test]

@@ -1,8 +1,10 @@
 //! User namespaces of containers: which IDs one gets, and what that changes in its document.
 
-use std::collections::BTreeSet;
+mod pool;
+mod subordinate;
+
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 use gantry_model::container::NetworkMode;
@@ -10,61 +12,81 @@ use gantry_model::mount::MountOwners;
 use gantry_model::record::ResolvedMountKind;
 use gantry_model::userns::{IdRange, IdRanges, USUAL_SIZE, UsernsMode};
 use gantry_model::{ContainerRecord, ContainerSpec};
+use gantry_sys::process::{self, IdMapping};
 use oci_spec::runtime::{
     LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceType, Mount, Spec,
 };
-use serde::Deserialize;
 
 use super::error::{ContainerError, file};
 use super::user::ResolvedUser;
 use crate::Engine;
 
-/// IDs that nobody's users have: above those of people, machines and container managers, below
-/// those that count as negative somewhere.
-const FIRST: u32 = 0x7000_0000;
-const SLOTS: u32 = 0x0f00;
-
-/// The part of [`ContainerRecord`] that tells which IDs are taken.
-#[derive(Debug, Deserialize)]
-struct Taken {
-    #[serde(default)]
-    id_ranges: Option<IdRanges>,
+/// The IDs of a new container.
+#[derive(Debug)]
+pub(super) struct Decided {
+    /// What they are.
+    pub(super) ranges: IdRanges,
+    /// Keeps others from choosing the same ones, until the container's document has them.
+    pub(super) held: Option<fs::File>,
 }
 
-/// The IDs of a new container; `None` when it has the caller's namespace.
+impl From<IdRanges> for Decided {
+    fn from(ranges: IdRanges) -> Self {
+        Self { ranges, held: None }
+    }
+}
+
+fn refused(reason: impl Into<String>) -> ContainerError {
+    ContainerError::Userns {
+        reason: reason.into(),
+    }
+}
+
+/// The IDs of a new container; `None` when it has the caller's namespace. `most` tells the highest
+/// ID that its image has.
 pub(super) fn decide(
     engine: &Engine,
     spec: &ContainerSpec,
-) -> Result<Option<IdRanges>, ContainerError> {
+    most: impl FnOnce() -> Result<u32, ContainerError>,
+) -> Result<Option<Decided>, ContainerError> {
     let own = Some(spec.userns_mode.as_str()).filter(|mode| !mode.is_empty());
     let mode = own.or(engine.config().userns.as_deref()).unwrap_or("host");
-    let refused = |reason: String| ContainerError::Userns { reason };
     let mode = mode
         .parse::<UsernsMode>()
         .map_err(|error| refused(error.to_string()))?;
     if mode == UsernsMode::Host {
         return Ok(None);
     }
-    if !engine.surroundings().root || !gantry_sys::process::is_in_initial_user_namespace() {
-        let reason = "a user namespace of the container's own needs root: only root may show \
-                      layers with other owners";
-        return Err(refused(reason.to_owned()));
-    }
-    if let Some(shared) = shared_with_host(spec) {
+    let power = process::is_in_initial_user_namespace();
+    if let Some(shared) = shared(spec, power) {
         return Err(refused(format!(
             "{shared} cannot be had in a user namespace of the container's own; add --userns host"
         )));
     }
+    let decided = match power {
+        true => of_root(engine, mode)?,
+        false => subordinate::decide(engine, mode, most)?,
+    };
+    Ok(Some(decided))
+}
+
+/// IDs of the machine, for root.
+fn of_root(engine: &Engine, mode: UsernsMode) -> Result<Decided, ContainerError> {
     let ranges = match mode {
-        UsernsMode::Host => return Ok(None),
+        UsernsMode::Host | UsernsMode::NoMap => {
+            return Err(refused(
+                "nomap leaves out the ordinary user who asks for it, and this is root; use auto",
+            ));
+        }
         UsernsMode::Mapped(ranges) => IdRanges {
             uids: ranges.clone(),
             gids: ranges,
         },
         UsernsMode::Auto { size } => {
+            let size = size.unwrap_or(USUAL_SIZE);
             let range = IdRange {
                 container: 0,
-                host: free(engine, size)?,
+                host: pool::free(engine, size)?,
                 size,
             };
             IdRanges {
@@ -74,22 +96,39 @@ pub(super) fn decide(
         }
         UsernsMode::KeepId { uid, gid } => {
             let (own_uid, own_gid) = engine.surroundings().person.unwrap_or_default();
-            let first = free(engine, USUAL_SIZE)?;
+            let first = pool::free(engine, USUAL_SIZE)?;
             IdRanges {
-                uids: around(first, uid.unwrap_or(own_uid), own_uid),
-                gids: around(first, gid.unwrap_or(own_gid), own_gid),
+                uids: around(first, uid.unwrap_or(own_uid), own_uid, USUAL_SIZE),
+                gids: around(first, gid.unwrap_or(own_gid), own_gid, USUAL_SIZE),
             }
         }
     };
-    Ok(Some(ranges))
+    Ok(ranges.into())
 }
 
-/// What cannot be, because the namespace that it needs belongs to the host's users.
-fn shared_with_host(spec: &ContainerSpec) -> Option<&'static str> {
-    let joined = |mode: &str| mode == "host" || mode.starts_with("container:");
-    let network = matches!(spec.network, NetworkMode::Host | NetworkMode::Container(_));
+/// The users of a container whose files on the disk have the numbers of the caller's namespace,
+/// and not the container's own: only root may show files with other owners.
+pub(super) fn on_disk(record: &ContainerRecord) -> Option<&IdRanges> {
+    shifted(record.id_ranges.as_ref())
+}
+
+/// The same of a container that is being made.
+pub(super) fn shifted(own: Option<&IdRanges>) -> Option<&IdRanges> {
+    let own = own?;
+    (!process::is_in_initial_user_namespace()).then_some(own)
+}
+
+/// What cannot be, because the namespace that it needs belongs to other users. Without root what
+/// is the host's is shown as it is, so that only other containers' are out of reach.
+fn shared(spec: &ContainerSpec, power: bool) -> Option<&'static str> {
+    let joined = |mode: &str| (power && mode == "host") || mode.starts_with("container:");
+    let network = match spec.network {
+        NetworkMode::Host => power,
+        NetworkMode::Container(_) => true,
+        NetworkMode::Bridge | NetworkMode::None => false,
+    };
     [
-        (spec.privileged, "--privileged"),
+        (spec.privileged && power, "--privileged"),
         (network, "the network of the host or another container"),
         (
             joined(&spec.pid_mode),
@@ -99,15 +138,15 @@ fn shared_with_host(spec: &ContainerSpec) -> Option<&'static str> {
             joined(&spec.ipc_mode),
             "the IPC namespace of the host or another container",
         ),
-        (spec.uts_mode == "host", "the host's name"),
+        (power && spec.uts_mode == "host", "the host's name"),
     ]
     .into_iter()
     .find_map(|(asked, what)| asked.then_some(what))
 }
 
-/// A range in which one ID is the caller's.
-fn around(first: u32, inside: u32, outside: u32) -> Vec<IdRange> {
-    let before = inside.min(USUAL_SIZE);
+/// A range of `size` IDs and one more, which is the caller's.
+fn around(first: u32, inside: u32, outside: u32, size: u32) -> Vec<IdRange> {
+    let before = inside.min(size);
     let mut ranges = vec![IdRange {
         container: inside,
         host: outside,
@@ -120,74 +159,28 @@ fn around(first: u32, inside: u32, outside: u32) -> Vec<IdRange> {
             size: before,
         });
     }
-    if before < USUAL_SIZE {
+    if before < size {
         ranges.push(IdRange {
             container: inside + 1,
             host: first + before,
-            size: USUAL_SIZE - before,
+            size: size - before,
         });
     }
     ranges
 }
 
-/// The first of so many IDs that no container here has.
-fn free(engine: &Engine, size: u32) -> Result<u32, ContainerError> {
-    let folder = engine.root().join(super::folders::CONTAINERS);
-    let mut taken = BTreeSet::new();
-    for entry in fs::read_dir(&folder)
-        .map_err(file("read", &folder))?
-        .flatten()
-    {
-        // One that is just being made, or damaged, has said nothing yet.
-        let text = fs::read(entry.path().join("container.json")).unwrap_or_default();
-        let Ok(Taken {
-            id_ranges: Some(ranges),
-        }) = serde_json::from_slice(&text)
-        else {
-            continue;
-        };
-        for range in ranges.uids.iter().chain(&ranges.gids) {
-            taken.extend(slots(range.host, range.size));
-        }
-    }
-    let mut random = [0; 4];
-    super::fill_random(&mut random)
-        .map_err(file("read random numbers from", Path::new("the kernel")))?;
-    choose(size, u32::from_ne_bytes(random), &taken).ok_or_else(|| ContainerError::Userns {
-        reason: format!("no {size} IDs are free for the container's user namespace"),
-    })
-}
-
-fn slots(first: u32, size: u32) -> impl Iterator<Item = u32> {
-    let slot = |id: u32| id.checked_sub(FIRST).map(|above| above / USUAL_SIZE);
-    let last = first.saturating_add(size.saturating_sub(1));
-    let (from, to) = (slot(first), slot(last));
-    from.zip(to)
-        .into_iter()
-        .flat_map(|(from, to)| from..=to.min(SLOTS))
-}
-
-/// Begins anywhere, so that two commands at once hardly ever meet.
-fn choose(size: u32, random: u32, taken: &BTreeSet<u32>) -> Option<u32> {
-    let needed = size.div_ceil(USUAL_SIZE);
-    if needed > SLOTS {
-        return None;
-    }
-    (0..SLOTS)
-        .map(|step| (random % SLOTS + step) % SLOTS)
-        .filter(|slot| slot + needed <= SLOTS)
-        .find(|slot| (*slot..slot + needed).all(|slot| !taken.contains(&slot)))
-        .map(|slot| FIRST + slot * USUAL_SIZE)
-}
-
 /// Changes the document of a container for its own user namespace, and for mounts whose files
-/// change owners.
+/// change owners. `folder` is where the container's own files are, which become its root's where
+/// they cannot be shown so.
 pub(super) fn apply(
     document: &mut Spec,
     record: &ContainerRecord,
     user: &ResolvedUser,
+    folder: &Path,
 ) -> Result<(), ContainerError> {
     let own = record.id_ranges.as_ref();
+    let on_disk = on_disk(record);
+    let mapped = if on_disk.is_some() { None } else { own };
     if let (Some(ranges), Some(linux)) = (own, document.linux_mut()) {
         let mut namespaces = linux.namespaces().clone().unwrap_or_default();
         let mut namespace = LinuxNamespace::default();
@@ -219,21 +212,39 @@ pub(super) fn apply(
                 MountOwners::Me => {
                     let exchanged = exchange(Path::new(source), own, user)?;
                     // Only root may exchange owners; where they are the same there is no need.
-                    if gantry_sys::process::is_in_initial_user_namespace()
-                        || !changes_nothing(&exchanged)
-                    {
+                    if process::is_in_initial_user_namespace() || !changes_nothing(&exchanged) {
                         map(mount, Some(&exchanged));
                     }
                 }
             },
-            Some(ResolvedMountKind::Volume { mounted: None, .. }) => map(mount, own),
+            Some(ResolvedMountKind::Volume { mounted: None, .. }) => map(mount, mapped),
             Some(_) => {}
             // The container's own files.
-            None if mount.typ().as_deref() == Some("bind") => map(mount, own),
+            None if mount.typ().as_deref() == Some("bind") => {
+                map(mount, mapped);
+                let source = mount
+                    .source()
+                    .as_deref()
+                    .filter(|at| at.starts_with(folder));
+                if let (Some(source), Some(own)) = (source, on_disk) {
+                    give_to_root(source, own)?;
+                }
+            }
             None => {}
         }
     }
     Ok(())
+}
+
+/// Makes a file of the caller's the container's root's.
+pub(super) fn give_to_root(path: &Path, own: &IdRanges) -> Result<(), ContainerError> {
+    match own.outside(0, 0) {
+        Some((uid, gid)) => {
+            chown(path, Some(uid), Some(gid)).map_err(file("set the owner of", path))
+        }
+        // A container without a root sees it as nobody's.
+        None => Ok(()),
+    }
 }
 
 /// The owner of the source on the one side, the container's user on the other.
@@ -243,15 +254,11 @@ fn exchange(
     user: &ResolvedUser,
 ) -> Result<IdRanges, ContainerError> {
     let status = fs::metadata(source).map_err(file("look at", source))?;
-    let host = |id: u32, ranges: fn(&IdRanges) -> &Vec<IdRange>| match own {
-        None => Some(id),
-        Some(own) => IdRanges::host_id(ranges(own), id),
+    let host = match own {
+        None => Some((user.uid, user.gid)),
+        Some(own) => own.outside(user.uid, user.gid),
     };
-    let (uid, gid) = (
-        host(user.uid, |own| &own.uids),
-        host(user.gid, |own| &own.gids),
-    );
-    let (Some(uid), Some(gid)) = (uid, gid) else {
+    let Some((uid, gid)) = host else {
         return Err(ContainerError::Userns {
             reason: format!("user {}:{} is not in it", user.uid, user.gid),
         });
@@ -281,6 +288,16 @@ fn map(mount: &mut Mount, ranges: Option<&IdRanges>) {
     }
 }
 
+/// As the kernel takes them.
+pub(super) fn maps(ranges: &[IdRange]) -> Vec<IdMapping> {
+    let mapping = |range: &IdRange| IdMapping {
+        inside: range.container,
+        outside: range.host,
+        size: range.size,
+    };
+    ranges.iter().map(mapping).collect()
+}
+
 fn mappings(ranges: &[IdRange]) -> Vec<LinuxIdMapping> {
     let mapping = |range: &IdRange| {
         LinuxIdMappingBuilder::default()
@@ -298,31 +315,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn free_ids_do_not_overlap() {
-        let mut taken = BTreeSet::new();
-        assert_eq!(choose(65536, 0, &taken), Some(FIRST));
-        taken.extend(slots(FIRST, 65536));
-        assert_eq!(choose(65536, 0, &taken), Some(FIRST + 65536));
-        taken.extend(slots(FIRST + 65536, 65537));
-        assert_eq!(choose(1, 0, &taken), Some(FIRST + 3 * 65536));
-        assert_eq!(choose(70_000, SLOTS - 1, &taken), Some(FIRST + 3 * 65536));
-        assert_eq!(choose(u32::MAX, 5, &taken), None);
-        taken.extend(0..SLOTS);
-        assert_eq!(choose(1, 5, &taken), None);
-        assert_eq!(slots(1000, 5).count(), 0, "IDs of people take no slot");
-    }
-
-    #[test]
     fn the_caller_stays_who_it_is() {
         let text = |ranges: Vec<IdRange>| {
             let line = |r: &IdRange| format!("{}:{}:{}", r.container, r.host, r.size);
             ranges.iter().map(line).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(text(around(100_000, 0, 0)), "0:0:1 1:100000:65536");
         assert_eq!(
-            text(around(100_000, 1000, 500)),
+            text(around(100_000, 0, 0, USUAL_SIZE)),
+            "0:0:1 1:100000:65536"
+        );
+        assert_eq!(
+            text(around(100_000, 1000, 500, USUAL_SIZE)),
             "1000:500:1 0:100000:1000 1001:101000:64536"
         );
-        assert_eq!(text(around(100_000, 70_000, 5)), "70000:5:1 0:100000:65536");
+        assert_eq!(
+            text(around(100_000, 70_000, 5, USUAL_SIZE)),
+            "70000:5:1 0:100000:65536"
+        );
     }
 }

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::ContainerRecord;
 use gantry_model::record::ResolvedMountKind;
+use gantry_model::userns::IdRanges;
+use gantry_store::Lowers;
 use gantry_supervisor::state::{self, process_start};
 use gantry_sys::mount::{self, Attributes, Change, Mount, Overlay, Propagation};
 use gantry_sys::path::Directory;
@@ -23,12 +25,15 @@ use super::Containers;
 use super::error::{ContainerError, file};
 use super::folders::Folders;
 use super::status::{is_live, observe, supervisor_lives};
+use super::userns;
 
 /// A container's root held open.
 #[derive(Debug)]
 pub(crate) struct RootView {
     /// The root.
     pub(crate) root: Directory,
+    /// The container's users, where its files show them by the host's numbers.
+    pub(crate) users: Option<IdRanges>,
     /// The mount namespace of a running container.
     live: Option<OwnedFd>,
     /// Keeps the mounts of a stopped container.
@@ -65,6 +70,7 @@ impl Containers<'_> {
                 if let Some((root, live)) = live_root(pid, seen.pid_start)? {
                     let view = RootView {
                         root,
+                        users: record.id_ranges.clone(),
                         live: Some(live),
                         _namespace: None,
                         _lock: None,
@@ -110,6 +116,28 @@ impl Containers<'_> {
             view.root = alone(&view.root, &namespace).map_err(file("look into", &folder))?;
         }
         Ok((record, view))
+    }
+
+    /// The lower directories of a container as its users see them, base first.
+    pub(super) fn seen_lowers(&self, record: &ContainerRecord) -> Result<Lowers, ContainerError> {
+        let lowers = self.engine.store()?.layers().lowers(&record.layers)?;
+        self.as_seen(record, lowers)
+    }
+
+    /// The same of those lower directories.
+    pub(super) fn as_seen(
+        &self,
+        record: &ContainerRecord,
+        lowers: Vec<PathBuf>,
+    ) -> Result<Lowers, ContainerError> {
+        let Some(own) = userns::on_disk(record).filter(|_| !lowers.is_empty()) else {
+            return Ok(lowers.into());
+        };
+        let merged = || match image_root(lowers.clone().into())? {
+            Some(root) => root.directory_in_root("."),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        Ok(self.engine.store()?.layers().mapped(&lowers, own, merged)?)
     }
 
     /// What the mounts of a container show while it does not run.
@@ -166,8 +194,8 @@ impl Containers<'_> {
         lock: File,
         mounts: bool,
     ) -> Result<RootView, ContainerError> {
-        let mut lowers = self.engine.store()?.layers().lowers(&record.layers)?;
-        lowers.reverse();
+        let mut lowers = self.seen_lowers(record)?;
+        lowers.folders.reverse();
         let (mut shown, mut files) = (Vec::new(), Vec::new());
         if mounts {
             shown = self.shown(record)?;
@@ -190,6 +218,7 @@ impl Containers<'_> {
             mounted.map_err(file("mount the file system of", &folders.folder))?;
         Ok(RootView {
             root,
+            users: userns::on_disk(record).cloned(),
             live: None,
             _namespace: Some(namespace),
             _lock: Some(lock),
@@ -249,17 +278,18 @@ fn alone(root: &Directory, namespace: &OwnedFd) -> io::Result<Directory> {
 
 /// The root of an image by its layers, base first: a mount that no path leads to. `None` for
 /// an image without any.
-pub(crate) fn image_root(mut lowers: Vec<PathBuf>) -> io::Result<Option<Directory>> {
-    match &lowers[..] {
+pub(crate) fn image_root(mut lowers: Lowers) -> io::Result<Option<Directory>> {
+    match &lowers.folders[..] {
         [] => return Ok(None),
-        [only] => return Directory::open(only).map(Some),
-        _ => lowers.reverse(),
+        [only] if lowers.data.is_empty() => return Directory::open(only).map(Some),
+        _ => lowers.folders.reverse(),
     }
     aside(|| {
         leave_mount_namespace()?;
         mount::change_everything(Propagation::Private).map_err(|error| error.source)?;
         let overlay = Overlay {
-            lowers: &lowers,
+            lowers: &lowers.folders,
+            data: &lowers.data,
             ..Overlay::default()
         };
         let mount = overlay
@@ -329,7 +359,7 @@ fn part(whole: OwnedFd, subpath: Option<&str>, recursive: bool) -> io::Result<Op
 /// What is mounted to see a stopped container's files.
 struct Stopped<'a> {
     /// Top first.
-    lowers: &'a [PathBuf],
+    lowers: &'a Lowers,
     upper: &'a Path,
     work: &'a Path,
     read_only: bool,
@@ -343,7 +373,8 @@ impl Stopped<'_> {
         leave_mount_namespace()?;
         mount::change_everything(Propagation::Private).map_err(|error| error.source)?;
         let overlay = Overlay {
-            lowers: self.lowers,
+            lowers: &self.lowers.folders,
+            data: &self.lowers.data,
             upper: Some((self.upper, self.work)),
             ..Overlay::default()
         };

@@ -31,6 +31,7 @@ pub(super) fn mount(plan: &RootPlan, prepared: Option<&OwnedFd>) -> Result<Direc
         RootFs::Overlay(parts) => {
             let overlay = Overlay {
                 lowers: &parts.lowers,
+                data: &parts.data,
                 upper: Some((&parts.upper, &parts.work)),
                 volatile: parts.volatile,
                 label: plan.label.as_deref(),

@@ -80,6 +80,7 @@ fn plan_of(document: Value, observed: &Observed) -> Result<Plan, PlanError> {
         spec: &spec,
         rootfs: RootFs::Overlay(OverlayRoot {
             lowers: vec![PathBuf::from("/layers/top"), PathBuf::from("/layers/base")],
+            data: Vec::new(),
             upper: PathBuf::from("/containers/one/upper"),
             work: PathBuf::from("/containers/one/work"),
             volatile: false,

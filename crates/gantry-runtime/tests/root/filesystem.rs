@@ -299,6 +299,7 @@ fn root_hundreds_of_layers() {
         spec: &spec,
         rootfs: RootFs::Overlay(OverlayRoot {
             lowers,
+            data: Vec::new(),
             upper: world.upper(),
             work: world.folder().join("work"),
             volatile: true,

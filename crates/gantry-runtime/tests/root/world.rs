@@ -120,6 +120,7 @@ impl World {
         } else {
             RootFs::Overlay(OverlayRoot {
                 lowers: vec![self.lower.clone()],
+                data: Vec::new(),
                 upper,
                 work: self.folder.path().join("work"),
                 volatile: false,

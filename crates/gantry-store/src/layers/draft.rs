@@ -208,6 +208,7 @@ fn pack_upper(upper: &Path, root: bool, sink: DraftSink) -> Result<(Packed, Draf
         overlay: Some(overlay_names()),
         root,
         normalise: true,
+        owners: None,
     };
     pack::into(directory.as_fd(), sink, options)
 }
@@ -220,6 +221,7 @@ pub(super) fn digest_of(directory: &Path) -> Result<Digest, PackError> {
         overlay: Some(overlay_names()),
         root: false,
         normalise: false,
+        owners: None,
     };
     let sink = DraftSink {
         hasher: Sha256::new(),

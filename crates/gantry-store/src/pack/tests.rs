@@ -5,7 +5,7 @@ use crate::sample::{self, Scratch};
 use crate::tree::open_directory;
 use crate::unpack;
 
-pub(crate) fn pack(tree: &std::path::Path, options: Options) -> Vec<u8> {
+pub(crate) fn pack(tree: &std::path::Path, options: Options<'_>) -> Vec<u8> {
     let root = open_directory(rustix::fs::CWD, tree).unwrap();
     directory(root.as_fd(), Vec::new(), options).unwrap().1
 }
@@ -15,10 +15,11 @@ fn unpack_all(tar: &[u8], into: &std::path::Path) {
     unpack::into_directory(root.as_fd(), tar, &unpack::Options::default()).unwrap();
 }
 
-const WITH_ROOT: Options = Options {
+const WITH_ROOT: Options<'_> = Options {
     overlay: None,
     root: true,
     normalise: false,
+    owners: None,
 };
 
 #[test]

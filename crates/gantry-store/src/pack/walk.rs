@@ -27,17 +27,17 @@ struct Level {
 
 struct Walk<'a, S> {
     writer: &'a mut Writer<S>,
-    options: Options,
+    options: Options<'a>,
     /// The first path of every file with several names.
     linked: HashMap<(u64, u64), Vec<u8>>,
     packed: Packed,
     buffer: Vec<u8>,
 }
 
-pub(super) fn walk<S: Sink>(
+pub(super) fn walk<'a, S: Sink>(
     root: BorrowedFd<'_>,
-    writer: &mut Writer<S>,
-    options: Options,
+    writer: &'a mut Writer<S>,
+    options: Options<'a>,
 ) -> Result<Packed, PackError> {
     let mut walk = Walk {
         writer,
@@ -48,6 +48,7 @@ pub(super) fn walk<S: Sink>(
     };
     let top = tree::open_directory(root, ".").map_err(|e| PackError::entry("open", b".", e))?;
     let status = fs::fstat(&top).map_err(|e| PackError::entry("look at", b".", e))?;
+    let status = walk.owned(status);
     walk.directory_entry(&top, &status, b"")?;
     let mut levels = vec![level(top, Vec::new())?];
     while let Some(here) = levels.last_mut() {
@@ -100,6 +101,14 @@ fn show(path: &[u8]) -> String {
 }
 
 impl<S: Sink> Walk<'_, S> {
+    /// With the owners that the archive is to have.
+    fn owned(&self, mut status: Stat) -> Stat {
+        if let Some(owners) = self.options.owners {
+            (status.st_uid, status.st_gid) = owners.inside(status.st_uid, status.st_gid);
+        }
+        status
+    }
+
     /// Writes one entry; gives a directory back to be walked.
     fn entry(
         &mut self,
@@ -110,7 +119,7 @@ impl<S: Sink> Walk<'_, S> {
         let failed = |action, errno: Errno| PackError::entry(action, path, errno);
         let status = match fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None), // gone since the directory was listed
-            result => result.map_err(|errno| failed("look at", errno))?,
+            result => self.owned(result.map_err(|errno| failed("look at", errno))?),
         };
         if self.options.overlay.is_some() {
             check_name(path, name.to_bytes())?;

@@ -83,6 +83,7 @@ impl Supervisor {
         let said = command_line(&request.process);
         let tools = request.toolbox.as_ref().map(|toolbox| OverlayRoot {
             lowers: toolbox.lowers.clone(),
+            data: Vec::new(),
             upper: toolbox.upper.clone(),
             work: toolbox.work.clone(),
             volatile: true,

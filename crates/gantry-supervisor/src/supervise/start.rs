@@ -255,6 +255,7 @@ impl Supervisor {
             spec: &launch.config,
             rootfs: RootFs::Overlay(OverlayRoot {
                 lowers: launch.overlay.lowers.iter().rev().cloned().collect(),
+                data: launch.overlay.data.clone(),
                 upper: launch.overlay.upper.clone(),
                 work: launch.overlay.work.clone(),
                 volatile: self.settings.removal.is_some(),

@@ -189,6 +189,7 @@ impl Container<'_> {
             config: Box::new(spec),
             overlay: Overlay {
                 lowers: vec![self.house.at("layer")],
+                data: Vec::new(),
                 upper: self.folder.join("upper"),
                 work: self.folder.join("work"),
             },

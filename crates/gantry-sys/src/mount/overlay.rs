@@ -24,6 +24,9 @@ const LONGEST: usize = 255;
 pub struct Overlay<'a> {
     /// The read-only directories, top first.
     pub lowers: &'a [PathBuf],
+    /// Directories that files of `lowers` name as the places of their contents, by the attributes
+    /// `overlay.metacopy` and `overlay.redirect`. Needs Linux 6.8, in a user namespace 6.16.
+    pub data: &'a [PathBuf],
     /// The writable directory and the work directory beside it; `None` = a read-only overlay,
     /// which needs at least two lowers on older kernels.
     pub upper: Option<(&'a Path, &'a Path)>,
@@ -73,6 +76,9 @@ impl Overlay<'_> {
         let mut short = |path: &Path, key| short_name(path, &mut opened).map_err(at(key));
         for lower in self.lowers {
             set("lowerdir+", &short(lower, "lower")?)?;
+        }
+        for data in self.data {
+            set("datadir+", &short(data, "data")?)?;
         }
         if let Some((upper, work)) = self.upper {
             // These two are unescaped by the kernel, unlike lowerdir+.

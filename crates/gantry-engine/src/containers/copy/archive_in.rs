@@ -19,19 +19,23 @@ use rustix::fs::{FileType, Timespec};
 use super::CopyError;
 use super::error::show;
 use super::kernel::KernelFiles;
-use super::make::{self, Look, Owner};
+use super::make::{self, Look, Ownership};
 use super::place::Found;
 
 struct Extraction<'a> {
     top: &'a Directory,
-    owner: Owner,
+    ownership: Ownership<'a>,
     kernel: KernelFiles,
     /// Looks of the directories, set when nothing is made in them any more.
     looks: BTreeMap<Vec<u8>, Look>,
 }
 
 /// Unpacks an archive, compressed or not, into `top`.
-pub(super) fn extract(archive: impl Read, top: &Directory, owner: Owner) -> Result<(), CopyError> {
+pub(super) fn extract(
+    archive: impl Read,
+    top: &Directory,
+    ownership: Ownership<'_>,
+) -> Result<(), CopyError> {
     let decoder = Decoder::new(archive, None).map_err(CopyError::Stream)?;
     let limits = Limits {
         // What the caller pours into a container of theirs is not limited.
@@ -43,7 +47,7 @@ pub(super) fn extract(archive: impl Read, top: &Directory, owner: Owner) -> Resu
     let mut reader = Reader::new(BufReader::with_capacity(256 << 10, decoder), &limits);
     let mut extraction = Extraction {
         top,
-        owner,
+        ownership,
         kernel: KernelFiles::default(),
         looks: BTreeMap::new(),
     };
@@ -63,14 +67,10 @@ fn names(path: &[u8]) -> Result<Vec<&OsStr>, CopyError> {
     }
 }
 
-fn look(entry: &Entry, owner: Owner) -> Look {
+fn look(entry: &Entry, ownership: Ownership<'_>) -> Look {
     Look {
         mode: entry.mode & 0o7777,
-        owner: match owner {
-            Owner::Caller => None,
-            Owner::Source => Some((entry.uid, entry.gid)),
-            Owner::Of(uid, gid) => Some((uid, gid)),
-        },
+        owner: ownership.of(entry.uid, entry.gid),
         modified: Timespec {
             tv_sec: entry.mtime.seconds,
             tv_nsec: entry.mtime.nanoseconds.into(),
@@ -86,7 +86,7 @@ impl Extraction<'_> {
     ) -> Result<(), CopyError> {
         let path = &entry.path[..];
         let names = names(path)?;
-        let look = look(entry, self.owner);
+        let look = look(entry, self.ownership);
         let Some((name, above)) = names.split_last() else {
             // The directory itself.
             if entry.kind == EntryKind::Directory {
@@ -288,7 +288,7 @@ mod tests {
         for entries in bad {
             let archive = archive(entries);
             assert!(
-                extract(&archive[..], &top, Owner::Caller).is_err(),
+                extract(&archive[..], &top, Ownership::CALLER).is_err(),
                 "{entries:?}"
             );
             assert!(!folder.path().join("out").exists(), "{entries:?}");
@@ -310,12 +310,12 @@ mod tests {
             (Symlink, "link", "/etc/passwd"),
             (Regular, "link", "no link any more"),
         ]);
-        extract(&archive[..], &top, Owner::Caller).unwrap();
+        extract(&archive[..], &top, Ownership::CALLER).unwrap();
         let read = |path: &str| fs::read_to_string(folder.path().join(path)).unwrap();
         assert_eq!(read("d/f"), "text");
         assert_eq!(read("same"), "text");
         assert_eq!(read("made/on/the/way"), "1");
         assert_eq!(read("link"), "no link any more");
-        assert!(extract(&b"junk"[..], &top, Owner::Caller).is_err());
+        assert!(extract(&b"junk"[..], &top, Ownership::CALLER).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use gantry_model::userns::IdRanges;
 use gantry_store::pack::entry_of;
 use gantry_store::tar::{Entry as Header, EntryKind, WriteError, Writer};
 use gantry_sys::path::{Directory, Entry};
@@ -27,16 +28,24 @@ struct Level {
 }
 
 /// Writes trees into one archive.
-struct Archive<W> {
+struct Archive<'a, W> {
     writer: Writer<W>,
+    /// The container's users, where its files show them by the host's numbers.
+    users: Option<&'a IdRanges>,
     kernel: KernelFiles,
     links: HashMap<(u64, u64), Vec<u8>>,
 }
 
 /// Writes what was found, with all below it, under this name.
-pub(super) fn write<W: Write>(found: &Found, name: &[u8], sink: W) -> Result<W, CopyError> {
+pub(super) fn write<W: Write>(
+    found: &Found,
+    name: &[u8],
+    users: Option<&IdRanges>,
+    sink: W,
+) -> Result<W, CopyError> {
     let mut archive = Archive {
         writer: Writer::new(sink),
+        users,
         kernel: KernelFiles::default(),
         links: HashMap::new(),
     };
@@ -66,7 +75,7 @@ pub(super) fn write<W: Write>(found: &Found, name: &[u8], sink: W) -> Result<W, 
     Ok(archive.writer.finish()?)
 }
 
-impl<W: Write> Archive<W> {
+impl<W: Write> Archive<'_, W> {
     /// Writes one entry; gives a directory back to be walked.
     fn one(&mut self, found: &Found, path: &[u8]) -> Result<Option<Level>, CopyError> {
         let kernels = self
@@ -86,6 +95,9 @@ impl<W: Write> Archive<W> {
         };
         let mut header = entry_of(kind, path, &found.status);
         header.mtime.nanoseconds = 0;
+        if let Some(users) = self.users {
+            (header.uid, header.gid) = users.inside(header.uid, header.gid);
+        }
         if kind == EntryKind::Directory {
             self.writer.header(&header)?;
             let directory = make::listed(&found.file).map_err(CopyError::entry("open", path))?;

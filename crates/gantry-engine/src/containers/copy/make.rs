@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 
+use gantry_model::userns::IdRanges;
 use gantry_sys::path::Directory;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, StatxFlags, Timespec, Timestamps, Uid,
@@ -26,6 +27,37 @@ pub(super) enum Owner {
     Of(u32, u32),
 }
 
+/// Who the copies belong to on the disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ownership<'a> {
+    /// In the words of the container.
+    pub(super) owner: Owner,
+    /// The container's users, where what is copied to shows them by the host's numbers.
+    pub(super) users: Option<&'a IdRanges>,
+}
+
+impl Ownership<'_> {
+    /// Whoever copies.
+    pub(super) const CALLER: Ownership<'static> = Ownership {
+        owner: Owner::Caller,
+        users: None,
+    };
+
+    /// Of a source that belongs to this user and group. What belongs to nobody whom the container
+    /// has becomes its root's.
+    pub(super) fn of(&self, uid: u32, gid: u32) -> Option<(u32, u32)> {
+        let (uid, gid) = match self.owner {
+            Owner::Caller => return None,
+            Owner::Source => (uid, gid),
+            Owner::Of(uid, gid) => (uid, gid),
+        };
+        match self.users {
+            None => Some((uid, gid)),
+            Some(users) => users.outside(uid, gid).or_else(|| users.outside(0, 0)),
+        }
+    }
+}
+
 /// What an entry is to look like.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
@@ -36,14 +68,10 @@ pub(super) struct Look {
 
 impl Look {
     /// As the source looks.
-    pub(super) fn of(status: &Stat, owner: Owner) -> Self {
+    pub(super) fn of(status: &Stat, ownership: Ownership<'_>) -> Self {
         Self {
             mode: status.st_mode & 0o7777,
-            owner: match owner {
-                Owner::Caller => None,
-                Owner::Source => Some((status.st_uid, status.st_gid)),
-                Owner::Of(uid, gid) => Some((uid, gid)),
-            },
+            owner: ownership.of(status.st_uid, status.st_gid),
             modified: Timespec {
                 tv_sec: status.st_mtime,
                 tv_nsec: i64::try_from(status.st_mtime_nsec).unwrap_or(0),

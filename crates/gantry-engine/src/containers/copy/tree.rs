@@ -11,7 +11,7 @@ use rustix::fs::{FileType, OFlags};
 
 use super::error::show;
 use super::kernel::KernelFiles;
-use super::make::{self, Look, Owner};
+use super::make::{self, Look, Ownership};
 use super::place::{Found, read_link};
 use super::{CopyError, content, rules};
 
@@ -31,7 +31,7 @@ pub(super) enum Direction {
 
 /// Copies trees, and counts what Docker would have sent.
 pub(super) struct TreeCopy<'a> {
-    owner: Owner,
+    ownership: Ownership<'a>,
     direction: Direction,
     kernel: KernelFiles,
     /// Where the first name of a file with several is: directory below the top, and name.
@@ -50,11 +50,11 @@ struct Level {
 impl<'a> TreeCopy<'a> {
     pub(super) fn new(
         direction: Direction,
-        owner: Owner,
+        ownership: Ownership<'a>,
         progress: &'a mut dyn FnMut(u64),
     ) -> Self {
         Self {
-            owner,
+            ownership,
             direction,
             kernel: KernelFiles::default(),
             links: HashMap::new(),
@@ -128,7 +128,7 @@ impl<'a> TreeCopy<'a> {
         path: &[u8],
         root: Option<&Directory>,
     ) -> Result<Option<Level>, CopyError> {
-        let look = Look::of(&found.status, self.owner);
+        let look = Look::of(&found.status, self.ownership);
         let kind = found.kind();
         if kind == FileType::Directory {
             (self.progress)(rules::archived_size(0));

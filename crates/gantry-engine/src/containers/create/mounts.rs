@@ -2,17 +2,23 @@
 //! other containers taken over, images looked up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use gantry_model::ContainerSpec;
 use gantry_model::image::StringSet;
 use gantry_model::mount::{MountFlag, MountSource, MountSpec, clean};
 use gantry_model::record::{ResolvedMount, ResolvedMountKind};
+use gantry_model::userns::IdRanges;
+use gantry_sys::path::Owners;
 
 use super::Attempt;
 use crate::containers::error::{ContainerError, file};
 use crate::containers::folders::make_folder;
 use crate::containers::spec::SpecError;
+use crate::containers::userns;
 use crate::volumes::{Volume, copy_up};
 
 /// A volume as a mount asks for it.
@@ -198,7 +204,13 @@ impl Attempt<'_> {
             Some(_) => None,
         };
         if let Some(data) = data.filter(|_| !wanted.no_copy && wanted.subpath.is_none()) {
-            copy_up(lowers, target, &data).map_err(file("copy the image's content into", &data))?;
+            let failed = || file("copy the image's content into", &data);
+            let owners = |uid, gid| self.owner_on_disk(uid, gid).map_err(io::Error::other);
+            let owners = self.on_disk.is_some().then_some(&owners as Owners<'_>);
+            copy_up(lowers, target, &data, owners).map_err(failed())?;
+            if let Some(own) = &self.on_disk {
+                give_new(&data, own)?;
+            }
         }
         let anonymous = volume.anonymous;
         let Volume {
@@ -246,6 +258,17 @@ impl Attempt<'_> {
                 mount
             })
             .collect())
+    }
+}
+
+/// Gives a volume that nobody has written to yet to the container's root.
+fn give_new(data: &Path, own: &IdRanges) -> Result<(), ContainerError> {
+    let failed = || file("look at", data);
+    let status = fs::metadata(data).map_err(failed())?;
+    let is_empty = fs::read_dir(data).map_err(failed())?.next().is_none();
+    match is_empty && (status.uid(), status.gid()) == (0, 0) {
+        true => userns::give_to_root(data, own),
+        false => Ok(()),
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::exec::{ExecSpec, Executing};
 use super::super::folders::Folders;
 use super::super::spec::mounts::ImageFolders;
 use super::super::start::StartOptions;
-use super::super::{Containers, host, spec as document};
+use super::super::{Containers, host, spec as document, userns};
 use super::{CONTAINER, Debugging, Kept, Tools};
 
 impl Containers<'_> {
@@ -57,7 +57,12 @@ impl Containers<'_> {
         let mut of = record.clone();
         of.process.user = spec.user.clone().unwrap_or_else(|| "0".to_owned());
         let user = self.user(&of, &folders.upper(), lowers)?;
-        Ok(format!("{}:{}", user.uid, user.gid))
+        let numbers = match userns::on_disk(record) {
+            Some(own) if user.uid != 0 => own.outside(user.uid, user.gid),
+            _ => None,
+        };
+        let (uid, gid) = numbers.unwrap_or((user.uid, user.gid));
+        Ok(format!("{uid}:{gid}"))
     }
 }
 
@@ -123,6 +128,11 @@ fn draft(
                 subpath: None,
             },
         }],
+        // The tools are nobody's layers, and what they look at is there by the host's numbers.
+        id_ranges: match userns::on_disk(record) {
+            None => record.id_ranges.clone(),
+            Some(_) => None,
+        },
         ..record.clone()
     }
 }

@@ -136,7 +136,7 @@ impl Images<'_> {
     ) -> Result<(), ImageError> {
         let failed = ImageError::stream("look at the files of the build");
         let lowers = self.store()?.layers().lowers(layers)?;
-        let root = view::image_root(lowers).map_err(failed)?;
+        let root = view::image_root(lowers.into()).map_err(failed)?;
         let mut out = BufWriter::with_capacity(BUFFER, out);
         let Some(root) = root else {
             let finished = Writer::new(out).finish().map_err(io::Error::other);
