@@ -14,7 +14,7 @@ pub(crate) struct Needed {
 }
 
 /// The peers and tools of the test suite.
-pub(crate) const FOR_TESTS: [Needed; 21] = [
+pub(crate) const FOR_TESTS: [Needed; 22] = [
     Needed {
         program: "busybox",
         package: "busybox-static",
@@ -66,6 +66,10 @@ pub(crate) const FOR_TESTS: [Needed; 21] = [
     Needed {
         program: "slirp4netns",
         package: "slirp4netns",
+    },
+    Needed {
+        program: "fuse-overlayfs",
+        package: "fuse-overlayfs",
     },
     Needed {
         program: "newuidmap",

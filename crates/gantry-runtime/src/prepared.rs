@@ -1,5 +1,7 @@
 //! What the parent mounts for a child in a user namespace of its own: in there nobody may see a
-//! file system's owners otherwise than they are, nor look into folders of the host's root.
+//! file system's owners otherwise than they are, nor look into folders of the host's root. And
+//! what every caller without power over the machine mounts before, since a program outside of the
+//! container may have to do it.
 //!
 //! Layers are shown through an ID-mapped mount with the container's mapping, so that the files of
 //! one layer belong to the users of any number of containers, and nothing is ever chowned.
@@ -45,6 +47,10 @@ impl Prepared {
             (Some(maps), RootFs::Overlay(parts)) => {
                 let seen_by = process::is_in_initial_user_namespace().then_some(maps);
                 Some(overlay(parts, seen_by, plan.root.label.as_deref())?)
+            }
+            // Nothing that a container could look into may serve its files.
+            (None, RootFs::Overlay(parts)) if !process::is_in_initial_user_namespace() => {
+                Some(overlay(parts, None, plan.root.label.as_deref())?)
             }
             _ => None,
         };
@@ -151,6 +157,7 @@ fn mounted(
         upper: Some((&parts.upper, &parts.work)),
         volatile: parts.volatile,
         label,
+        or_program: true,
     };
     overlay
         .mount(Attributes::NONE)

@@ -13,6 +13,7 @@ mod walk;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 
+pub use attributes::{PROGRAMS_OPAQUE, is_programs_mark};
 pub use error::PackError;
 pub use walk::entry_of;
 pub(crate) use walk::{check_depth, check_name, file};

@@ -5,6 +5,7 @@
 mod attributes;
 mod context;
 mod overlay;
+mod program;
 
 use std::ffi::OsStr;
 use std::io;

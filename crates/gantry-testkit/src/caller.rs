@@ -1,8 +1,8 @@
 //! Who runs the commands of an installation: root, or an ordinary user.
 //!
 //! The user exists only for the commands of one installation: each is started in a mount namespace
-//! that shows them other files of users, the binary at a place they may enter, and a TUN device
-//! with the permissions it has on machines with udev.
+//! that shows them other files of users, the binary at a place they may enter, and TUN and FUSE
+//! devices with the permissions they have on machines with udev.
 
 use std::ffi::OsString;
 use std::fs;
@@ -30,7 +30,7 @@ pub enum Caller {
 const SCRIPT: &str = "mount --bind \"$0/passwd\" /etc/passwd && \
     mount --bind \"$0/subordinate\" /etc/subuid && \
     mount --bind \"$0/subordinate\" /etc/subgid && \
-    mount --bind \"$0/tun\" /dev/net/tun && \
+    mount --bind \"$0/tun\" /dev/net/tun && mount --bind \"$0/fuse\" /dev/fuse && \
     mount --bind \"$1\" \"$0/gantry\" && shift && \
     exec setpriv --reuid 54321 --regid 54321 --clear-groups --inh-caps=-all \"$0/gantry\" \"$@\"";
 
@@ -56,15 +56,17 @@ impl Caller {
         ] {
             fs::write(place.join(name), text).expect("a file can be written");
         }
-        let made = Command::new("mknod")
-            .args(["-m", "666"])
-            .arg(place.join("tun"))
-            .args(["c", "10", "200"])
-            .status();
-        assert!(
-            made.is_ok_and(|status| status.success()),
-            "a device can be made"
-        );
+        for (name, minor) in [("tun", "200"), ("fuse", "229")] {
+            let made = Command::new("mknod")
+                .args(["-m", "666"])
+                .arg(place.join(name))
+                .args(["c", "10", minor])
+                .status();
+            assert!(
+                made.is_ok_and(|status| status.success()),
+                "a device can be made"
+            );
+        }
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
         for path in [
             folder.to_path_buf(),

@@ -152,6 +152,7 @@ fn mount(
     let overlay = Overlay {
         lowers: &below,
         upper: Some((draft.upper(), draft.work())),
+        or_program: true,
         ..Overlay::default()
     };
     let mount = overlay.mount(Attributes::NONE).map_err(StepError::Mount)?;

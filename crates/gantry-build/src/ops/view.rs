@@ -31,6 +31,7 @@ pub(crate) fn open(
     lowers.push(empty.to_owned());
     let overlay = Overlay {
         lowers: &lowers,
+        or_program: true,
         ..Overlay::default()
     };
     let mount = overlay

@@ -149,6 +149,7 @@ impl View {
                 .as_ref()
                 .map(|(upper, work)| (upper.as_path(), work.as_path())),
             volatile: true,
+            or_program: true,
             ..Overlay::default()
         };
         let attributes = match self.upper {

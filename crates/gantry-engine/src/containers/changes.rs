@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 
+use gantry_store::pack;
 use gantry_sys::path::{Directory, Entry};
 use rustix::fs::{FileType, Stat};
 
@@ -159,9 +160,11 @@ fn one(level: &Level, entry: &Entry, changes: &mut Vec<Change>) -> io::Result<Op
 }
 
 fn open(pair: Pair, changes: &mut Vec<Change>) -> io::Result<Level> {
-    let entries = pair.upper.entries()?;
+    let mut entries = pair.upper.entries()?;
     let place = changes.len();
-    if let (Some(lower), true) = (&pair.lower, is_opaque(&pair.upper)) {
+    let opaque = is_opaque(&pair.upper);
+    entries.retain(|entry| !(opaque && pack::is_programs_mark(entry.name.as_encoded_bytes())));
+    if let (Some(lower), true) = (&pair.lower, opaque) {
         // Nothing of the image shows through: what is not here again was deleted.
         let here: BTreeSet<&OsStr> = entries.iter().map(|e| e.name.as_os_str()).collect();
         for entry in lower.entries()? {

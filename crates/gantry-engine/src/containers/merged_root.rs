@@ -13,7 +13,11 @@ use rustix::fs::{FileType, OFlags};
 
 /// Links followed on the way to one file.
 const MOST_LINKS: usize = 40;
-const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+const OPAQUE: [&str; 3] = [
+    "trusted.overlay.opaque",
+    "user.overlay.opaque",
+    gantry_store::pack::PROGRAMS_OPAQUE,
+];
 
 /// The layers of one root file system, held open.
 #[derive(Debug)]

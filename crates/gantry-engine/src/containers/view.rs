@@ -290,6 +290,7 @@ pub(crate) fn image_root(mut lowers: Lowers) -> io::Result<Option<Directory>> {
         let overlay = Overlay {
             lowers: &lowers.folders,
             data: &lowers.data,
+            or_program: true,
             ..Overlay::default()
         };
         let mount = overlay
@@ -325,6 +326,7 @@ impl Source {
             Self::Layers(lowers) => {
                 let overlay = Overlay {
                     lowers,
+                    or_program: true,
                     ..Overlay::default()
                 };
                 let whole = overlay.mount(Attributes::READ_ONLY).map_err(plain)?;
@@ -376,6 +378,7 @@ impl Stopped<'_> {
             lowers: &self.lowers.folders,
             data: &self.lowers.data,
             upper: Some((self.upper, self.work)),
+            or_program: true,
             ..Overlay::default()
         };
         let attributes = Attributes::NO_DEVICES.with(Attributes::NO_SETUID);

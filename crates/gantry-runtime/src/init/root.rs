@@ -35,6 +35,7 @@ pub(super) fn mount(plan: &RootPlan, prepared: Option<&OwnedFd>) -> Result<Direc
                 upper: Some((&parts.upper, &parts.work)),
                 volatile: parts.volatile,
                 label: plan.label.as_deref(),
+                or_program: false,
             };
             let root = overlay
                 .mount(Attributes::NONE)

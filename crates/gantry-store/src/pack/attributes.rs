@@ -16,6 +16,18 @@ const LOCAL: &[&[u8]] = &[
     b"security.apparmor",
 ];
 
+/// What fuse-overlayfs names its own attributes.
+const PROGRAMS: &[u8] = b"user.fuseoverlayfs.";
+/// The one that marks an opaque directory.
+pub const PROGRAMS_OPAQUE: &str = "user.fuseoverlayfs.opaque";
+
+/// Whether it is the name of a file by which fuse-overlayfs marks an opaque directory, beside the
+/// attribute.
+#[must_use]
+pub fn is_programs_mark(name: &[u8]) -> bool {
+    matches!(name, b".wh..opq" | b".wh..wh..opq")
+}
+
 /// Where attributes are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place<'a> {
@@ -33,6 +45,8 @@ pub(crate) struct Attributes {
     /// overlayfs's own, which are left out.
     pub(crate) overlay: Vec<Vec<u8>>,
     pub(crate) opaque: bool,
+    /// It is opaque by a mark of fuse-overlayfs.
+    pub(crate) programs: bool,
     pub(crate) redirect: bool,
     pub(crate) metacopy: bool,
 }
@@ -98,6 +112,11 @@ pub(crate) fn read(place: Place<'_>, overlay: Option<OverlayNames>) -> io::Resul
         if is_local(name) {
             continue;
         }
+        if overlay.is_some() && name.starts_with(PROGRAMS) {
+            attributes.programs |= name == PROGRAMS_OPAQUE.as_bytes();
+            attributes.overlay.push(name.to_vec());
+            continue;
+        }
         let own = overlay
             .and_then(|overlay| Some((overlay.prefix(), name.strip_prefix(overlay.prefix())?)));
         let archived_name = match own {
@@ -127,6 +146,7 @@ pub(crate) fn read(place: Place<'_>, overlay: Option<OverlayNames>) -> io::Resul
         }
     }
     attributes.archived.sort();
+    attributes.opaque |= attributes.programs;
     Ok(attributes)
 }
 

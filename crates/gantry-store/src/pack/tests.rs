@@ -86,6 +86,41 @@ fn root_other_archivers_read_what_is_packed() {
 }
 
 #[test]
+fn what_fuse_overlayfs_marked_opaque_is_so_for_the_kernel() {
+    let scratch = Scratch::new();
+    let tree = scratch.directory("tree");
+    std::fs::create_dir(tree.join("d")).unwrap();
+    for name in ["d/.wh..opq", "d/.wh..wh..opq", "d/kept"] {
+        std::fs::write(tree.join(name), "").unwrap();
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::lsetxattr(tree.join("d"), PROGRAMS_OPAQUE, b"y", flags).unwrap();
+    let pack = |overlay| {
+        let options = Options {
+            overlay: Some(overlay),
+            normalise: true,
+            ..Options::default()
+        };
+        pack(&tree, options)
+    };
+    let tar = pack(OverlayNames::User);
+    assert!(!tree.join("d/.wh..opq").exists() && !tree.join("d/.wh..wh..opq").exists());
+    let text = String::from_utf8_lossy(&tar);
+    assert!(text.contains("d/.wh..wh..opq") && text.contains("d/kept"));
+    assert!(!text.contains("fuseoverlayfs"), "its attributes stay here");
+    assert_eq!(pack(OverlayNames::User), tar, "now by the kernel's mark");
+    // Without the mark such a name is as bad as any other of its kind.
+    std::fs::write(tree.join("d/.wh..opq"), "").unwrap();
+    let root = open_directory(rustix::fs::CWD, &tree).unwrap();
+    let options = Options {
+        overlay: Some(OverlayNames::User),
+        ..Options::default()
+    };
+    let refused = directory(root.as_fd(), Vec::new(), options).unwrap_err();
+    assert!(matches!(refused, PackError::ReservedName { .. }));
+}
+
+#[test]
 fn root_what_only_overlayfs_knows_is_refused_by_name() {
     sample::require_root();
     let scratch = Scratch::new();

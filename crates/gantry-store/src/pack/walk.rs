@@ -9,11 +9,12 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::attributes::{self, Attributes, Place};
+use super::attributes::{self, Attributes, Place, is_programs_mark};
 use super::error::PackError;
 use super::{Options, Packed, Sink, sparse};
 use crate::tar::{Entry, EntryKind, Fragment, Timestamp, Writer};
 use crate::tree::{self, DirectoryEntry};
+use crate::unpack::{OverlayNames, timestamps};
 
 /// As deep as an unpacked layer may be, and well below the number of files one may open.
 const MAX_DEPTH: usize = 600;
@@ -49,25 +50,27 @@ pub(super) fn walk<'a, S: Sink>(
     let top = tree::open_directory(root, ".").map_err(|e| PackError::entry("open", b".", e))?;
     let status = fs::fstat(&top).map_err(|e| PackError::entry("look at", b".", e))?;
     let status = walk.owned(status);
-    walk.directory_entry(&top, &status, b"")?;
-    let mut levels = vec![level(top, Vec::new())?];
+    let programs = walk.directory_entry(&top, &status, b"")?;
+    let mut levels = vec![level(top, Vec::new(), programs)?];
     while let Some(here) = levels.last_mut() {
         let Some(entry) = here.entries.next() else {
             levels.pop();
             continue;
         };
         let path = tree::join(&here.path, entry.name.as_bytes());
-        if let Some(directory) = walk.entry(&here.directory, &entry.name, &path)? {
+        if let Some((directory, programs)) = walk.entry(&here.directory, &entry.name, &path)? {
             check_depth(&path)?;
-            levels.push(level(directory, path)?);
+            levels.push(level(directory, path, programs)?);
         }
     }
     Ok(walk.packed)
 }
 
-fn level(directory: OwnedFd, path: Vec<u8>) -> Result<Level, PackError> {
-    let entries =
+/// `programs`: files by which fuse-overlayfs marks the directory are none of its entries.
+fn level(directory: OwnedFd, path: Vec<u8>, programs: bool) -> Result<Level, PackError> {
+    let mut entries =
         tree::sorted_entries(&directory).map_err(|e| PackError::entry("list", &path, e))?;
+    entries.retain(|entry| !(programs && is_programs_mark(entry.name.as_bytes())));
     Ok(Level {
         directory,
         path,
@@ -96,6 +99,27 @@ pub(crate) fn check_depth(path: &[u8]) -> Result<(), PackError> {
     Ok(())
 }
 
+/// What fuse-overlayfs marked opaque becomes so for the kernel.
+fn mark_for_kernel(
+    directory: &OwnedFd,
+    status: &Stat,
+    names: OverlayNames,
+) -> rustix::io::Result<()> {
+    let name = [names.prefix(), b"opaque"].concat();
+    fs::fsetxattr(directory, &name[..], b"y", fs::XattrFlags::empty())?;
+    for mark in tree::sorted_entries(directory)? {
+        if is_programs_mark(mark.name.as_bytes()) {
+            fs::unlinkat(directory, &mark.name, AtFlags::empty())?;
+        }
+    }
+    // The archive has said already when something was last made in it.
+    let modified = Timestamp {
+        seconds: status.st_mtime,
+        nanoseconds: u32::try_from(status.st_mtime_nsec).unwrap_or(0),
+    };
+    fs::futimens(directory, &timestamps(modified))
+}
+
 fn show(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
@@ -115,7 +139,7 @@ impl<S: Sink> Walk<'_, S> {
         parent: &OwnedFd,
         name: &CStr,
         path: &[u8],
-    ) -> Result<Option<OwnedFd>, PackError> {
+    ) -> Result<Option<(OwnedFd, bool)>, PackError> {
         let failed = |action, errno: Errno| PackError::entry(action, path, errno);
         let status = match fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None), // gone since the directory was listed
@@ -135,8 +159,8 @@ impl<S: Sink> Walk<'_, S> {
             FileType::Directory => {
                 let directory =
                     tree::open_directory(parent, name).map_err(|errno| failed("open", errno))?;
-                self.directory_entry(&directory, &status, path)?;
-                return Ok(Some(directory));
+                let programs = self.directory_entry(&directory, &status, path)?;
+                return Ok(Some((directory, programs)));
             }
             FileType::Socket => {
                 // No archive can have it, and it means nothing without its process.
@@ -216,12 +240,13 @@ impl<S: Sink> Walk<'_, S> {
         Ok(found)
     }
 
+    /// Says whether fuse-overlayfs has marked it.
     fn directory_entry(
         &mut self,
         directory: &OwnedFd,
         status: &Stat,
         path: &[u8],
-    ) -> Result<(), PackError> {
+    ) -> Result<bool, PackError> {
         let found = self.attributes(Place::File(directory.as_fd()), path)?;
         if !path.is_empty() || self.options.root {
             let name = if path.is_empty() { b"." } else { path };
@@ -234,7 +259,13 @@ impl<S: Sink> Walk<'_, S> {
         if found.opaque {
             self.marker(path, b".wh..wh..opq")?;
         }
-        Ok(())
+        if let (true, true, Some(names)) =
+            (found.programs, self.options.normalise, self.options.overlay)
+        {
+            mark_for_kernel(directory, status, names)
+                .map_err(|errno| PackError::entry("mark as opaque", path, errno))?;
+        }
+        Ok(found.programs)
     }
 
     fn node(&mut self, parent: &OwnedFd, name: &CStr, mut entry: Entry) -> Result<(), PackError> {

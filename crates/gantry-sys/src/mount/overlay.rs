@@ -11,7 +11,7 @@ use rustix::mount::MountFlags;
 
 use super::attributes::{Attributes, Change};
 use super::context::FsContext;
-use super::{Mount, MountError};
+use super::{Mount, MountError, program};
 
 /// As many layers as the kernel takes.
 pub const MOST_LOWERS: usize = 500;
@@ -34,6 +34,9 @@ pub struct Overlay<'a> {
     pub volatile: bool,
     /// The SELinux label of all files.
     pub label: Option<&'a str>,
+    /// Have fuse-overlayfs mount it in a user namespace in which the kernel refuses. Not from
+    /// within a container: the program is one more process there, and has the layers open.
+    pub or_program: bool,
 }
 
 /// Whether the marks are kept in `user.` instead of `trusted.` attributes: in a user namespace
@@ -43,10 +46,19 @@ fn user_attributes() -> bool {
 }
 
 impl Overlay<'_> {
-    /// Makes the file system and a detached mount of it. On Linux before 6.8 it is for a moment
-    /// mounted on its own upper directory, and the working directory is for a moment another: call
-    /// it in a mount namespace of one's own, from a process with one thread.
+    /// Makes the file system and a detached mount of it. On Linux before 6.8, and by a program, it
+    /// is for a moment mounted on its own upper directory, and the working directory is for a
+    /// moment another: call it in a mount namespace of one's own, from a process with one thread.
     pub fn mount(&self, attributes: Attributes) -> Result<Mount, MountError> {
+        match self.by_kernel(attributes) {
+            Err(refused) if self.or_program && user_attributes() && program::may_help(&refused) => {
+                program::mount(self, attributes, refused)
+            }
+            answer => answer,
+        }
+    }
+
+    fn by_kernel(&self, attributes: Attributes) -> Result<Mount, MountError> {
         if self.lowers.len() > MOST_LOWERS {
             let source = io::Error::from_raw_os_error(libc::E2BIG);
             return Err(MountError::new("mount more than 500 layers", source));
@@ -187,7 +199,7 @@ fn needs_escape(path: &[u8]) -> bool {
 }
 
 /// Overlayfs splits at colons and unescapes backslashes.
-fn escape(path: &OsStr) -> OsString {
+pub(super) fn escape(path: &OsStr) -> OsString {
     use std::os::unix::ffi::OsStringExt;
     let bytes = path.as_bytes();
     if !needs_escape(bytes) {

@@ -244,3 +244,98 @@ fn a_foreign_run_folder_is_not_used() {
         .fails(1);
     assert!(refused.contains("belongs to user 0"), "{refused}");
 }
+
+/// An overlay over an overlay at a place: the kernel lays no third one over those.
+struct Stacked(Vec<std::path::PathBuf>);
+
+impl Stacked {
+    fn at(env: &TestEnv, place: &std::path::Path) -> Stacked {
+        let mut stacked = Stacked(Vec::new());
+        let base = env.work().join("stack");
+        for (lower, at) in [("bottom", base.join("first")), ("first", place.to_owned())] {
+            let parts = ["upper", "work"].map(|part| base.join(format!("{lower}-{part}")));
+            for folder in [&base.join("bottom"), &at, &parts[0], &parts[1]] {
+                std::fs::create_dir_all(folder).unwrap();
+                std::os::unix::fs::chown(folder, Some(54_321), Some(54_321)).unwrap();
+            }
+            let options = format!(
+                "lowerdir={},upperdir={},workdir={}",
+                base.join(lower).display(),
+                parts[0].display(),
+                parts[1].display()
+            );
+            let mounted = std::process::Command::new("mount")
+                .args(["-t", "overlay", "overlay", "-o", &options])
+                .arg(&at)
+                .status();
+            assert!(mounted.unwrap().success());
+            stacked.0.push(at);
+        }
+        stacked
+    }
+}
+
+impl Drop for Stacked {
+    fn drop(&mut self) {
+        for place in self.0.iter().rev() {
+            let unmounted = std::process::Command::new("umount")
+                .arg("--lazy")
+                .arg(place)
+                .status();
+            assert!(unmounted.is_ok_and(|status| status.success()));
+        }
+    }
+}
+
+#[test]
+fn where_the_kernel_mounts_no_layers_a_program_does() {
+    let env = TestEnv::of(Caller::User, GANTRY);
+    let _stacked = Stacked::at(&env, &env.root());
+    env.import(&gantry_testkit::fixture::busybox(), "busybox", &[]);
+    let script =
+        "echo one > /made; chown 7:8 /made; grep ' / ' /proc/self/mountinfo; exec sleep 100";
+    let run = ["run", "-d", "--name", "own", "--network", "none", "busybox"];
+    env.gantry(run.iter().chain(&["sh", "-c", script])).ok();
+    let logged = || !env.gantry(["logs", "own"]).ok().is_empty();
+    wait_for("the container's output", logged);
+    let root = env.gantry(["logs", "own"]).ok();
+    assert!(root.contains("fuse-overlayfs"), "{root}");
+    let look = [
+        "exec",
+        "own",
+        "sh",
+        "-c",
+        "stat -c %u:%g /made; pidof fuse-overlayfs",
+    ];
+    let looked = env.gantry(look);
+    assert_eq!(looked.stdout, "7:8\n", "nothing of it is in the container");
+    assert_eq!(env.gantry(["diff", "own"]).ok(), "A /made");
+    env.gantry(["commit", "own", "changed"]).ok();
+    env.gantry(["stop", "-t", "0", "own"]).ok();
+    env.write("file", "copied");
+    env.gantry(["cp", "file", "own:/file"]).ok();
+    env.gantry(["start", "own"]).ok();
+    let both = ["exec", "own", "cat", "/made", "/file"];
+    assert_eq!(env.gantry(both).ok(), "one\ncopied");
+    env.write(
+        "ctx/Dockerfile",
+        "FROM changed\nRUN echo two > /two && cat /made > /three\nCOPY Dockerfile /\n",
+    );
+    let context = env.work().join("ctx");
+    let build = ["build", "-q", "-t", "built", context.to_str().unwrap()];
+    env.gantry(build).ok();
+    let run = ["run", "--rm", "--network", "none", "built"];
+    let cat = ["cat", "/two", "/three"];
+    assert_eq!(env.gantry(run.iter().chain(&cat)).ok(), "two\none");
+    env.gantry(["rm", "-f", "own"]).ok();
+    let place = env.root().display().to_string();
+    let serving = || {
+        let processes = std::process::Command::new("ps")
+            .args(["-eo", "args"])
+            .output();
+        String::from_utf8_lossy(&processes.unwrap().stdout)
+            .lines()
+            .any(|line| line.starts_with("fuse-overlayfs") && line.contains(&place))
+    };
+    wait_for("the end of the programs", || !serving());
+}
