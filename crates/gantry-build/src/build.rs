@@ -20,7 +20,7 @@ use crate::request::{BuildRequest, Builder};
 use crate::run_folder;
 use crate::run_step;
 use crate::secrets::Secrets;
-use crate::solve::{self, Origin, Setting, Solver, Stop, Syncing};
+use crate::solve::{self, Origin, Room, Setting, Solver, Stop, Syncing};
 use crate::sources::Sources;
 
 /// A build that takes so long is explained, asked or not.
@@ -59,7 +59,8 @@ pub fn build(
     let targets: Vec<NodeId> = lowered.iter().map(|lowered| lowered.target).collect();
     let needed = needed_contexts(&graph, &targets);
     let open = contexts.open(&needed, &setting, reporter)?;
-    let mut solver = Solver::new(&setting, &graph, reporter, stop, &contexts, open);
+    let room = Room::new(&builder.store, &builder.root, builder.housekeeping);
+    let mut solver = Solver::new(&setting, &graph, reporter, stop, &contexts, open, room);
     solver.borrow_from(builder.borrowed);
     let solved = solver.solve(&targets);
     let project = solve::project(requests);
@@ -190,6 +191,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
         extra_hosts: request.extra_hosts.clone(),
         pull: request.pull,
         no_cache: request.no_cache,
+        no_cache_stages: request.no_cache_stages.clone(),
         target_platform: platform.clone(),
         build_platform: Platform::host(),
         epoch: order.epoch_text(),

@@ -20,7 +20,7 @@ use crate::error::StepError;
 use crate::explain::inputs::Inputs;
 use crate::run_folder::folder;
 
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Entry, decode_alias};
 pub(crate) use keys::{key_of_definition, key_of_files};
 pub(crate) use locks::{KeyLock, wait_for_lock};
 
@@ -121,7 +121,7 @@ impl Cache {
     /// The same for a key that may be another one of the step's.
     pub(crate) fn find_alias(&self, alias: &Key) -> Result<Found, StepError> {
         let record = self.store.records().find(ALIAS, &alias.0)?;
-        match record.and_then(|record| entry::decode_alias(&alias.0, &record.value)) {
+        match record.and_then(|record| decode_alias(&alias.0, &record.value)) {
             Some(key) => self.find(&key),
             None => Ok(Found::Nothing),
         }

@@ -20,6 +20,7 @@
 //! | `remote` | files over HTTP and git repositories, fetched into layers |
 //! | `tree` | what is copied from: the context in place, or a stage; digests by `stat` |
 //! | `cache` | keys by content, records, one run of a step among all processes |
+//! | [`collect`] | what is in the cache, and what of it goes first |
 //! | [`explain`] | why each step ran or did not |
 //! | `solve` | which step is run when, and which not at all |
 //! | `ops` | what the operations do: copies straight into a layer, archives, containers |
@@ -53,6 +54,7 @@ mod tree;
 pub mod base;
 pub mod borrowed;
 pub mod cancel;
+pub mod collect;
 pub mod error;
 pub mod examine;
 pub mod explain;
@@ -67,6 +69,7 @@ pub use base::{BaseImage, BaseImageError, BaseImages, PullPolicy};
 pub use borrowed::{BorrowedCache, BorrowedLayer, CachedStep};
 pub use build::build;
 pub use cancel::Cancellation;
+pub use collect::{BuildCache, CacheKind, CacheRow, Keep, PrunedCache, Survey};
 pub use error::{BuildError, StepError};
 pub use examine::{Check, CheckError, Examination, examine};
 pub use explain::Explanation;
@@ -74,6 +77,6 @@ pub use outcome::{BuiltImage, BuiltTarget, Outcome};
 pub use progress::{Event, Progress};
 pub use remote::Outside;
 pub use report::Reporter;
-pub use request::{BuildRequest, Builder, DockerfileSource, RunNetwork};
+pub use request::{BuildRequest, Builder, DockerfileSource, Housekeeping, RunNetwork};
 pub use run_folder::sweep;
 pub use secrets::SecretSource;

@@ -66,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) pull: PullPolicy,
     /// Whether every step is run again.
     pub(crate) no_cache: bool,
+    /// Stages of which every step is, by name or number.
+    pub(crate) no_cache_stages: Vec<String>,
     /// What the image is made for.
     pub(crate) target_platform: Platform,
     /// What this machine is.

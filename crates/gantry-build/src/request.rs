@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use gantry_model::Platform;
-use gantry_store::Store;
+use gantry_store::{Roots, Store};
 
 use crate::base::{BaseImages, PullPolicy};
 use crate::borrowed::BorrowedCache;
 use crate::cancel::Cancellation;
+use crate::collect::Keep;
 use crate::remote::Outside;
 use crate::secrets::SecretSource;
 
@@ -32,8 +33,27 @@ pub struct Builder<'a> {
     pub parallelism: Option<usize>,
     /// Whether the build is explained when it ends; one that takes long is anyway.
     pub explain: bool,
+    /// The bounds that the cache is kept within; none without.
+    pub housekeeping: Option<Housekeeping<'a>>,
     /// Stops the build.
     pub cancellation: Cancellation,
+}
+
+/// The bounds of the cache, and what a collection must know to keep to them.
+#[derive(Clone, Copy)]
+pub struct Housekeeping<'a> {
+    /// How much of the cache is kept.
+    pub keep: Keep,
+    /// What containers need; nothing is collected where that cannot be known.
+    pub roots: &'a (dyn Fn() -> Option<Roots> + Sync),
+}
+
+impl fmt::Debug for Housekeeping<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Housekeeping")
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Builder<'_> {
@@ -94,6 +114,8 @@ pub struct BuildRequest {
     pub platforms: Vec<Platform>,
     /// Whether every step is run again.
     pub no_cache: bool,
+    /// Stages of which every step is run again, by name or number.
+    pub no_cache_stages: Vec<String>,
     /// Whether base images are looked for again.
     pub pull: PullPolicy,
     /// Network of `RUN` steps.
@@ -119,6 +141,7 @@ impl BuildRequest {
             labels: BTreeMap::new(),
             platforms: Vec::new(),
             no_cache: false,
+            no_cache_stages: Vec::new(),
             pull: PullPolicy::default(),
             network: RunNetwork::default(),
             extra_hosts: Vec::new(),

@@ -3,6 +3,7 @@
 mod account;
 mod file;
 mod leaks;
+mod room;
 mod schedule;
 mod step;
 mod stop;
@@ -31,6 +32,7 @@ use crate::secrets::leaks::Search;
 use crate::tree::{Match, Tree};
 use account::Account;
 pub(crate) use account::project;
+pub(crate) use room::Room;
 pub(crate) use stop::Stop;
 pub(crate) use sync::Syncing;
 
@@ -98,6 +100,7 @@ pub(crate) struct Solver<'s> {
     results: Vec<OnceLock<Vec<Layer>>>,
     /// What sources of `COPY` in the context mean.
     selections: Vec<OnceLock<Vec<Vec<Match>>>>,
+    room: Room<'s>,
     /// What became of each step that was looked up or ran.
     accounts: Vec<OnceLock<Account>>,
     /// What is wrong with what the cache had.
@@ -119,6 +122,7 @@ impl<'s> Solver<'s> {
         stop: Stop,
         contexts: &'s Contexts,
         open: OpenContexts,
+        room: Room<'s>,
     ) -> Self {
         let slots = graph.len();
         Self {
@@ -135,6 +139,7 @@ impl<'s> Solver<'s> {
             shown: Vec::new(),
             results: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
             selections: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
+            room,
             accounts: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
             damages: Mutex::new(HashMap::new()),
         }

@@ -3,6 +3,7 @@
 //! The second wins over the first key by key, flags win over both. An unknown key is an error:
 //! nothing that is written there is silently ignored.
 
+mod builder;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use gantry_store::Limits;
 use serde::Deserialize;
 
 use crate::error::OpenError;
+
+pub use builder::BuilderConfig;
 
 /// The part of the caller's environment that the engine uses; read once, by the command line.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +112,8 @@ pub struct Config {
     pub log: Log,
     /// What layers and archives from outside may be.
     pub limits: Limits,
+    /// The bounds of the build cache.
+    pub builder: BuilderConfig,
     /// Folders of CDI specifications; the usual ones when empty.
     pub cdi_spec_dirs: Vec<PathBuf>,
     /// The image whose programs `debug` runs; a static busybox of the host when none is named.
@@ -176,6 +181,7 @@ struct Written {
     userns: Option<String>,
     log: WrittenLog,
     limits: limits::WrittenLimits,
+    builder: builder::WrittenBuilder,
     cdi_spec_dirs: Option<Vec<PathBuf>>,
     debug: WrittenDebug,
 }
@@ -282,6 +288,10 @@ impl Config {
             .limits
             .apply(&mut self.limits)
             .map_err(|(key, value, reason)| invalid(&format!("limits.{key}"), &value, reason))?;
+        written
+            .builder
+            .apply(&mut self.builder)
+            .map_err(|(key, value, reason)| invalid(&format!("builder.{key}"), &value, reason))?;
         self.root = written.root.or_else(|| self.root.take());
         self.run_root = written.run_root.or_else(|| self.run_root.take());
         if let Some(subnet) = &written.network.subnet

@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// Writes down that a prune was done.
-    pub(crate) fn tell_prune(&self, kind: EventType, reclaimed: u64) {
+    pub fn tell_prune(&self, kind: EventType, reclaimed: u64) {
         let event = Event::new(kind, "prune", "");
         self.tell(event.with("reclaimed", reclaimed.to_string()));
     }

@@ -11,7 +11,7 @@ pub mod usage;
 pub use binfmt::BinfmtError;
 pub use error::SystemError;
 pub use info::Info;
-pub use prune::{CachePruned, PruneCache, PruneOptions, Pruned};
+pub use prune::{PruneOptions, Pruned};
 pub use usage::DiskUsage;
 
 use crate::Engine;

@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::ingest::IngestEntry;
 use crate::layers::mapped;
 use crate::lease::{self, Resource};
-use crate::store::{Store, StoreLock, now};
+use crate::store::{Store, StoreLock};
 use crate::tree;
 
 /// What somebody outside of the store's own tables refers to: containers by their documents.
@@ -43,18 +43,14 @@ pub enum ImagePolicy {
     Unused,
 }
 
-/// Which build records a collection takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Which build records a collection takes, beside those whose layers or blobs are gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum RecordPolicy {
-    /// None but those whose layers or blobs are gone.
+    /// None.
     #[default]
     Keep,
-    /// Those which were not used for this many seconds.
-    UnusedFor(u64),
-    /// The least recently used ones, until what only records keep has at most so many bytes.
-    Size(u64),
-    /// All.
-    All,
+    /// These, by kind and key: whoever made them knows which are worth least.
+    These(BTreeSet<(String, Vec<u8>)>),
 }
 
 /// What a collection is to take away.
@@ -190,7 +186,7 @@ fn doomed(
         .collect();
     let (folders, strangers) = layer_folders(store)?;
     let blobs: BTreeSet<Digest> = store.blobs().list()?.into_iter().collect();
-    let records = doomed_records(snapshot, held, policy, &images, &blobs);
+    let records = doomed_records(snapshot, policy, &blobs);
     let mut live_layers = held.layers.clone();
     let mut live_blobs = held.blobs.clone();
     let kept_images = snapshot
@@ -247,9 +243,7 @@ fn takes_image(snapshot: &Snapshot, held: &Held, policy: &CollectPolicy, id: &Di
 /// The records that go: those the policy names, and those whose layers or blobs are gone.
 fn doomed_records(
     snapshot: &Snapshot,
-    held: &Held,
     policy: &CollectPolicy,
-    images: &BTreeSet<Digest>,
     blobs: &BTreeSet<Digest>,
 ) -> Vec<(String, Vec<u8>)> {
     let broken = |record: &RecordRow| {
@@ -259,42 +253,16 @@ fn doomed_records(
             .all(|layer| snapshot.layers.contains_key(layer))
             || !record.blobs.iter().all(|blob| blobs.contains(blob))
     };
-    let unused_since = |seconds: u64| now().saturating_sub_unsigned(seconds);
-    let by_policy = |record: &RecordRow| match policy.records {
-        RecordPolicy::Keep | RecordPolicy::Size(_) => false,
-        RecordPolicy::UnusedFor(seconds) => record.last_used < unused_since(seconds),
-        RecordPolicy::All => true,
+    let by_policy = |key: &(String, Vec<u8>)| match &policy.records {
+        RecordPolicy::Keep => false,
+        RecordPolicy::These(these) => these.contains(key),
     };
-    let (mut gone, mut kept): (Vec<_>, Vec<_>) = snapshot
+    snapshot
         .records
         .iter()
-        .partition(|(_, record)| broken(record) || by_policy(record));
-    if let RecordPolicy::Size(limit) = policy.records {
-        let elsewhere: BTreeSet<&Digest> = snapshot
-            .images
-            .iter()
-            .filter(|(id, _)| !images.contains(*id))
-            .flat_map(|(_, image)| &image.layers)
-            .chain(&held.layers)
-            .collect();
-        let own = |record: &RecordRow| -> u64 {
-            let layers = record
-                .layers
-                .iter()
-                .filter(|layer| !elsewhere.contains(layer));
-            layers.map(|layer| snapshot.disk_usage(layer)).sum::<u64>() + record.size
-        };
-        kept.sort_by_key(|(_, record)| record.last_used);
-        let mut total: u64 = kept.iter().map(|(_, record)| own(record)).sum();
-        for oldest in kept {
-            if total <= limit {
-                break;
-            }
-            total = total.saturating_sub(own(oldest.1));
-            gone.push(oldest);
-        }
-    }
-    gone.into_iter().map(|(key, _)| key.clone()).collect()
+        .filter(|(key, record)| broken(record) || by_policy(key))
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 /// The diff IDs that have a folder, and the names of folders that are no diff ID.
@@ -506,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn records_keep_their_layers_until_the_cap() {
+    fn records_keep_their_layers_until_they_go() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         let store = Store::open(&root).unwrap();
@@ -516,7 +484,6 @@ mod tests {
             Record::new("step", b"new", b"v"),
         ];
         records[0].layers.push(old);
-        records[0].last_used = 1;
         records[1].layers.push(new);
         store.records().put(&records).unwrap();
         drop(store);
@@ -524,16 +491,17 @@ mod tests {
             collect(&root, &Roots::default(), &CollectPolicy::default()).layers,
             []
         );
-        let aged = CollectPolicy {
-            records: RecordPolicy::UnusedFor(60),
+        let these = |keys: &[&[u8]]| CollectPolicy {
+            records: RecordPolicy::These(
+                keys.iter()
+                    .map(|key| ("step".to_owned(), key.to_vec()))
+                    .collect(),
+            ),
             ..CollectPolicy::default()
         };
-        let gone = collect(&root, &Roots::default(), &aged);
+        let gone = collect(&root, &Roots::default(), &these(&[b"old", b"nonesuch"]));
         assert_eq!((gone.records, gone.layers), (1, vec![old]));
-        let capped = CollectPolicy {
-            records: RecordPolicy::Size(0),
-            ..CollectPolicy::default()
-        };
-        assert_eq!(collect(&root, &Roots::default(), &capped).layers, [new]);
+        let rest = these(&[b"new"]);
+        assert_eq!(collect(&root, &Roots::default(), &rest).layers, [new]);
     }
 }

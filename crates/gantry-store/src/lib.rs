@@ -50,7 +50,7 @@ pub use layers::{DraftTar, LayerBlob, LayerDraft, LayerInfo, Layers, Lowers, Unp
 pub use lease::Lease;
 pub use limits::Limits;
 pub use pack::PackError;
-pub use records::{Record, Records};
+pub use records::{Record, RecordHead, Records};
 pub use store::Store;
 pub use unpack::UnpackError;
-pub use usage::Usage;
+pub use usage::{LayerUse, Usage};

@@ -32,6 +32,17 @@ pub struct Record {
     pub uses: u64,
 }
 
+/// A build record without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordHead {
+    /// Its key within the kind.
+    pub key: Vec<u8>,
+    /// When it was last used, in seconds since 1970.
+    pub last_used: i64,
+    /// Bytes of its value.
+    pub size: u64,
+}
+
 impl Record {
     /// A record made now.
     #[must_use]
@@ -203,14 +214,32 @@ impl<'a> Records<'a> {
         Ok(records)
     }
 
-    /// Key and time of the last use (seconds since 1970) of every record of a kind.
+    /// The kinds that there are records of.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn ages(&self, kind: &str) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
+    pub fn kinds(&self) -> Result<Vec<String>, StoreError> {
+        self.store.database().read("list kinds of records", |db| {
+            db.prepare_cached("SELECT DISTINCT kind FROM records ORDER BY kind")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    /// Every record of a kind without its value.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn heads(&self, kind: &str) -> Result<Vec<RecordHead>, StoreError> {
         self.store.database().read("list records", |db| {
-            db.prepare_cached("SELECT key, last_used FROM records WHERE kind = ?1")?
-                .query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?
+            db.prepare_cached("SELECT key, last_used, length(value) FROM records WHERE kind = ?1")?
+                .query_map([kind], |row| {
+                    Ok(RecordHead {
+                        key: row.get(0)?,
+                        last_used: row.get(1)?,
+                        size: row.get::<_, i64>(2)?.unsigned_abs(),
+                    })
+                })?
                 .collect()
         })
     }

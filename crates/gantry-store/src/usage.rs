@@ -6,6 +6,7 @@ use gantry_model::Digest;
 
 use crate::collect::{Roots, Snapshot};
 use crate::error::StoreError;
+use crate::lease::{self, Resource};
 use crate::store::Store;
 
 /// What one image takes.
@@ -30,17 +31,42 @@ pub struct Usage {
     pub images_bytes: u64,
     /// Of these, bytes in layers which no image in use has.
     pub images_reclaimable: u64,
-    /// How many build records there are.
-    pub records: u64,
-    /// How many of them are not shared with an image in use.
-    pub records_unused: u64,
-    /// Bytes on disk of layers which only build records have, and of the records.
-    pub records_bytes: u64,
     /// Bytes on disk of layers that nothing refers to.
     pub garbage_bytes: u64,
 }
 
+/// Who needs a layer, beside build records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LayerUse {
+    /// Bytes it takes on the disk.
+    pub bytes: u64,
+    /// Whether an image or a root has it: it stays whatever becomes of records.
+    pub shared: bool,
+    /// Whether a living command holds it.
+    pub held: bool,
+}
+
 impl Store {
+    /// Who needs each layer.
+    ///
+    /// # Errors
+    /// When the database or the leases cannot be read.
+    pub fn layer_uses(&self, roots: &Roots) -> Result<BTreeMap<Digest, LayerUse>, StoreError> {
+        let lock = self.lock_exclusive()?;
+        let held = lease::held(&self.leases_path())?;
+        drop(lock);
+        let snapshot = Snapshot::read(self)?;
+        let of_images = snapshot.images.values().flat_map(|image| &image.layers);
+        let shared: BTreeSet<&Digest> = of_images.chain(&roots.layers).collect();
+        let of = |layer: &Digest| LayerUse {
+            bytes: snapshot.disk_usage(layer),
+            shared: roots.unknown || shared.contains(layer),
+            held: held.contains(&Resource::Layer(*layer)),
+        };
+        let layers = snapshot.layers.keys();
+        Ok(layers.map(|layer| (*layer, of(layer))).collect())
+    }
+
     /// Measures the store, by its tables.
     ///
     /// # Errors
@@ -80,12 +106,7 @@ fn measure(snapshot: &Snapshot, roots: &Roots) -> Usage {
         .values()
         .flat_map(|record| &record.layers)
         .collect();
-    let values: u64 = snapshot.records.values().map(|record| record.size).sum();
-    let unused = snapshot.records.values().filter(|record| {
-        !record.layers.is_empty() && record.layers.iter().all(|layer| !needed.contains(layer))
-    });
     let only_records = |layer: &&Digest| !users.contains_key(*layer) && !needed.contains(*layer);
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     Usage {
         images: images.collect(),
         images_bytes: disk(&mut users.keys().copied()),
@@ -95,9 +116,6 @@ fn measure(snapshot: &Snapshot, roots: &Roots) -> Usage {
                 .copied()
                 .filter(|layer| !needed.contains(layer)),
         ),
-        records: count(snapshot.records.len()),
-        records_unused: count(unused.count()),
-        records_bytes: disk(&mut of_records.iter().copied().filter(only_records)) + values,
         garbage_bytes: disk(
             &mut snapshot
                 .layers

@@ -27,5 +27,6 @@ pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod system;
+pub mod usage;
 pub mod users;
 pub mod xattr;

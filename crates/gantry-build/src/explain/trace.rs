@@ -98,15 +98,15 @@ pub(crate) fn keep(
     let value = serde_json::to_vec(steps).expect("texts are JSON");
     let name = name(project, steps);
     records.put(&[Record::new(TRACE, &name, &value)])?;
-    let mut ages = records.ages(TRACE)?;
+    let mut kept = records.heads(TRACE)?;
     // This one and the newest first: what is beyond the bounds goes.
-    ages.sort_by_key(|(other, last_used)| (*other != name, std::cmp::Reverse(*last_used)));
+    kept.sort_by_key(|other| (other.key != name, std::cmp::Reverse(other.last_used)));
     let mut of_project = 0;
-    for (number, (other, _)) in ages.iter().enumerate() {
-        let same_project = other.starts_with(&project.0);
+    for (number, other) in kept.iter().enumerate() {
+        let same_project = other.key.starts_with(&project.0);
         of_project += usize::from(same_project);
         if number >= MOST || (same_project && of_project > MOST_OF_ONE) {
-            records.remove(TRACE, other)?;
+            records.remove(TRACE, &other.key)?;
         }
     }
     Ok(())

@@ -75,7 +75,7 @@ impl Lowering<'_> {
             place: Some(place.of()),
             position: self.position(state.index, state.position),
             request: self.settings.request,
-            fresh: self.settings.no_cache,
+            fresh: self.is_fresh(state.index),
         }
     }
 
@@ -92,8 +92,14 @@ impl Lowering<'_> {
             place: Some(place),
             position: self.position(stage, 0),
             request: self.settings.request,
-            fresh: self.settings.no_cache,
+            fresh: self.is_fresh(stage),
         }
+    }
+
+    /// Whether the steps of a stage are run whatever the cache has.
+    fn is_fresh(&self, stage: usize) -> bool {
+        let asked = |name: &String| self.dockerfile.target(Some(name)).ok() == Some(stage);
+        self.settings.no_cache || self.settings.no_cache_stages.iter().any(asked)
     }
 
     fn position(&self, stage: usize, step: usize) -> Position {

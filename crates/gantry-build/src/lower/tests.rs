@@ -64,6 +64,7 @@ fn settings(flags: &str) -> Settings {
         context: ContextId(0),
         pull: PullPolicy::Missing,
         no_cache: false,
+        no_cache_stages: Vec::new(),
         target_platform: "linux/amd64".parse::<Platform>().unwrap(),
         build_platform: "linux/amd64".parse::<Platform>().unwrap(),
         epoch: None,
@@ -254,6 +255,20 @@ fn targets_and_platforms_share_one_graph() {
     let (graph, two) = all_lowered(text, &[target("a", 0), target("b", 1)], &[]).unwrap();
     assert_eq!(two[0].target, two[1].target);
     assert!(graph.node(two[0].target).label.fresh);
+    let stages = Settings {
+        no_cache_stages: vec!["B".into(), "2".into(), "c".into()],
+        ..settings("")
+    };
+    let text = "FROM busybox AS a\nRUN one\nFROM a AS b\nRUN two\nFROM b\nRUN three\n";
+    let (graph, one) = all_lowered(text, &[stages], &[]).unwrap();
+    let fresh: Vec<bool> = graph
+        .needed(&[one[0].target])
+        .into_iter()
+        .map(|id| graph.node(id).label.fresh)
+        .collect();
+    assert_eq!(fresh, [false, false, true, true]);
+    let told = |warning: &Warning| warning.message.contains("no stage \"c\"");
+    assert!(one[0].warnings.iter().any(told));
     assert_eq!(
         names(&graph, &[two[0].target]),
         [

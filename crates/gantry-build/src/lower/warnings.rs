@@ -31,6 +31,7 @@ impl Lowering<'_> {
             .map(|complaint| warning(self.dockerfile, self.source, complaint))
             .collect();
         warnings.extend(self.unused_arguments());
+        warnings.extend(self.strange_stages());
         warnings.extend(advice(&own));
         Ok(warnings)
     }
@@ -48,6 +49,17 @@ impl Lowering<'_> {
                 "one or more build-args [{}] were not consumed",
                 unused.join(" ")
             ),
+            rendered: None,
+            is_advice: false,
+        })
+    }
+
+    /// Stages that were to be run anew, of which there are none.
+    fn strange_stages(&self) -> impl Iterator<Item = Warning> {
+        let names = self.settings.no_cache_stages.iter();
+        let strange = names.filter(|name| self.dockerfile.target(Some(name)).is_err());
+        strange.map(|name| Warning {
+            message: format!("there is no stage {name:?} to run without the cache"),
             rendered: None,
             is_advice: false,
         })

@@ -22,6 +22,7 @@ use oci_spec::runtime::Spec;
 use super::identity::{self, ProcessUser};
 use super::layer::Permissions;
 use super::view;
+use crate::collect::mounts;
 use crate::error::StepError;
 use crate::graph::{Network, RunOperation};
 use crate::progress::LogStream;
@@ -55,7 +56,7 @@ pub(crate) fn execute(
     let folder = StepFolder::new(&setting.run_root, &id)
         .map_err(|source| StepError::io("create", run_folder(&setting.run_root), source))?;
     let files = Files::write(&folder.path, operation)?;
-    let caches = caches::prepare(&setting.root.join("cache-mounts"), operation, stop)?;
+    let caches = caches::prepare(&mounts::root(&setting.root), operation, stop)?;
     let place = folder.path.join("lent");
     std::fs::create_dir(&place).map_err(|source| StepError::io("create", &place, source))?;
     let mut lent = lent::prepare(setting, origin, operation, inputs, &place)?;

@@ -75,7 +75,9 @@ impl FileStep<'_, '_> {
             }
             return Ok(layer);
         }
-        self.solver.once(self.id, &key, || {
+        let entries = selected.iter().flatten().flat_map(Match::entries);
+        let bytes = entries.map(|entry| entry.stat.size).sum();
+        self.solver.once(self.id, &key, bytes, || {
             let change = self.change()?;
             let made = self.copy(&trees, &selected, &change)?;
             let mut selected = selected;

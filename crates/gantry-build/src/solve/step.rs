@@ -212,11 +212,13 @@ impl Solver<'_> {
         }
     }
 
-    /// Runs a step under its key, unless another build does or did in the meantime.
+    /// Runs a step under its key, unless another build does or did in the meantime. It is known
+    /// to write at least so many bytes.
     pub(super) fn once(
         &self,
         id: NodeId,
         key: &Key,
+        bytes: u64,
         execute: impl FnOnce() -> Result<Executed, StepError>,
     ) -> Result<Layer, StepError> {
         let lock = if self.graph.node(id).label.fresh {
@@ -234,6 +236,7 @@ impl Solver<'_> {
         if let Some(vertex) = self.vertex(id) {
             self.reporter.started(vertex);
         }
+        self.room.reserve(bytes);
         let began = Instant::now();
         let executed = execute()?;
         let took = began.elapsed();
@@ -268,6 +271,7 @@ impl Solver<'_> {
     /// A layer that was just made.
     pub(super) fn layer(&self, id: NodeId, made: &LayerInfo) -> Layer {
         self.setting.syncing.begin(made);
+        self.room.add(made.disk_usage);
         let now = || jiff::Timestamp::now().to_string();
         Layer {
             diff_id: made.diff_id,
@@ -291,7 +295,7 @@ impl Solver<'_> {
         if let Some(layer) = self.cached(id, &key)? {
             return Ok(layer);
         }
-        self.once(id, &key, || {
+        self.once(id, &key, 0, || {
             let empty = self.setting.empty();
             let lower = view::open(&self.setting.store, &diff_ids(base), &empty)?;
             let made = self.workshop(id, &empty).make_directory(operation, lower)?;
@@ -311,7 +315,7 @@ impl Solver<'_> {
         if let Some(layer) = self.cached(id, &key)? {
             return Ok(layer);
         }
-        self.once(id, &key, || {
+        self.once(id, &key, 0, || {
             let output = |stream, bytes: &[u8]| {
                 if let Some(vertex) = self.vertex(id) {
                     self.reporter.log(vertex, stream, bytes);

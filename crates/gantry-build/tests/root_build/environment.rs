@@ -151,6 +151,11 @@ impl Environment {
         self.images.insert(name.to_owned(), id);
     }
 
+    /// Lets go of what the builds so far hold, as the end of a process does.
+    pub(crate) fn reopen(&mut self) {
+        self.store = Store::open(&self.folder.path().join("root")).unwrap();
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join("context").join(path)
     }
@@ -186,6 +191,7 @@ impl Environment {
             parallelism: None,
             borrowed: None,
             explain: true,
+            housekeeping: None,
             cancellation: Cancellation::new().unwrap(),
         }
     }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a program of tests")]
 
 mod cache;
+mod collect;
 mod context;
 mod copy;
 mod environment;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         run::TESTS,
         cache::TESTS,
         context::TESTS,
+        collect::TESTS,
         explain::TESTS,
         remote::TESTS,
         trust::TESTS,

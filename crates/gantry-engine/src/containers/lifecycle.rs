@@ -312,7 +312,7 @@ impl Containers<'_> {
                 continue;
             }
             let folders = Folders::of(self.engine, &record.id);
-            let size = crate::volumes::disk_usage(&folders.folder).unwrap_or(0);
+            let size = gantry_sys::usage::disk_usage(&folders.folder).unwrap_or(0);
             // Not when it was started by somebody else in the meantime.
             if self.delete(&record, RemoveOptions::default())? {
                 pruned.reclaimed += size;

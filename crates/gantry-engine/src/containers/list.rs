@@ -6,7 +6,6 @@ use super::Containers;
 use super::error::ContainerError;
 use super::folders::Folders;
 use super::status::{is_live, observe};
-use crate::volumes::{content_size, disk_usage};
 
 /// What to list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,12 +59,12 @@ impl Containers<'_> {
     /// Bytes of the files in a container's writable layer, as Docker counts them; 0 when it cannot be measured.
     #[must_use]
     pub fn writable_size(&self, record: &ContainerRecord) -> u64 {
-        content_size(&Folders::of(self.engine, &record.id).upper()).unwrap_or(0)
+        gantry_sys::usage::content_size(&Folders::of(self.engine, &record.id).upper()).unwrap_or(0)
     }
 
     /// Bytes of a container's log; 0 when it cannot be measured.
     #[must_use]
     pub fn log_size(&self, record: &ContainerRecord) -> u64 {
-        disk_usage(&Folders::of(self.engine, &record.id).logs()).unwrap_or(0)
+        gantry_sys::usage::disk_usage(&Folders::of(self.engine, &record.id).logs()).unwrap_or(0)
     }
 }

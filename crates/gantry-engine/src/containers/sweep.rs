@@ -50,7 +50,7 @@ pub(super) fn sweep(engine: &Engine) -> Result<u64, ContainerError> {
         }
     }
     sweep_names(engine)?;
-    let size = crate::volumes::disk_usage(&trash).unwrap_or(0);
+    let size = gantry_sys::usage::disk_usage(&trash).unwrap_or(0);
     empty(&trash)?;
     Ok(size)
 }

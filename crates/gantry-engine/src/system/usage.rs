@@ -1,4 +1,4 @@
-//! What takes how much of the disk.
+//! What takes how much of the disk, the build cache aside, which the builder knows.
 
 use gantry_model::ContainerRecord;
 use gantry_model::record::Status;
@@ -8,7 +8,7 @@ use crate::containers::ListOptions;
 use crate::images::{ImageFilters, ImageRow};
 use crate::volumes::Volume;
 
-/// Disk usage, in Docker's four groups.
+/// Disk usage, in three of Docker's four groups.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DiskUsage {
     /// Images.
@@ -17,8 +17,6 @@ pub struct DiskUsage {
     pub containers: Group,
     /// Volumes.
     pub volumes: Group,
-    /// The build cache.
-    pub build_cache: Group,
     /// Each image.
     pub each_image: Vec<ImageShare>,
     /// Each container.
@@ -94,12 +92,6 @@ impl System<'_> {
             active: store.images.iter().filter(|image| image.in_use).count() as u64,
             size: store.images_bytes,
             reclaimable: store.images_reclaimable,
-        };
-        usage.build_cache = Group {
-            count: store.records,
-            active: store.records.saturating_sub(store.records_unused),
-            size: store.records_bytes,
-            reclaimable: store.records_bytes,
         };
         for image in store.images {
             let Some(row) = rows.iter().find(|row| row.id == image.id) else {

@@ -39,8 +39,6 @@ pub(crate) struct ImageRow {
 /// What a build record refers to.
 #[derive(Debug, Default)]
 pub(crate) struct RecordRow {
-    pub(crate) last_used: i64,
-    pub(crate) size: u64,
     pub(crate) layers: Vec<Digest>,
     pub(crate) blobs: Vec<Digest>,
 }
@@ -141,15 +139,11 @@ fn read(db: &Connection) -> rusqlite::Result<Snapshot> {
 }
 
 fn records(db: &Connection, snapshot: &mut Snapshot) -> rusqlite::Result<()> {
-    let mut statement = db.prepare("SELECT kind, key, last_used, length(value) FROM records")?;
+    let mut statement = db.prepare("SELECT kind, key FROM records")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let record = RecordRow {
-            last_used: row.get(2)?,
-            size: row.get::<_, i64>(3)?.unsigned_abs(),
-            ..RecordRow::default()
-        };
-        snapshot.records.insert((row.get(0)?, row.get(1)?), record);
+        let key = (row.get(0)?, row.get(1)?);
+        snapshot.records.insert(key, RecordRow::default());
     }
     for (query, blobs) in [
         ("SELECT kind, key, diff_id FROM record_layers", false),

@@ -1,5 +1,7 @@
 //! Builds.
 
 pub(crate) mod build;
+pub(crate) mod cache;
+pub(crate) mod du;
 pub(crate) mod lint;
 pub(crate) mod prune;

@@ -56,10 +56,6 @@ const BUILD: &[(&str, &str)] = &[
     ("--memory", "limits of RUN are not set yet"),
     ("-m", "limits of RUN are not set yet"),
     ("--memory-swap", "limits of RUN are not set yet"),
-    (
-        "--no-cache-filter",
-        "the cache cannot be turned off for single stages yet",
-    ),
     ("--policy", "policies are not there yet"),
     ("--provenance", "attestations are not made yet"),
     ("--sbom", "attestations are not made yet"),

@@ -26,6 +26,7 @@ macro_rules! in_both_modes {
 mod attacks;
 mod boot;
 mod build;
+mod buildcache;
 mod caches;
 mod cdi;
 mod changes;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use gantry_sys::lock::{self, Kind};
 
 use crate::cache::wait_for_lock;
+use crate::collect::mounts;
 use crate::error::StepError;
 use crate::graph::{CacheMount, CacheSharing, Mount, RunOperation};
 use crate::solve::Stop;
@@ -55,12 +56,7 @@ fn folder(
         } else {
             format!("{name}-{number}")
         });
-        let guard = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder.with_extension("lock"))
-            .map_err(failed)?;
+        let guard = mounts::open_lock(&folder).map_err(failed)?;
         let kind = if cache.sharing == CacheSharing::Shared {
             Kind::Shared
         } else {
@@ -78,6 +74,10 @@ fn folder(
                 None => return Ok(None),
             }
         };
+        if !mounts::is_current(&held, &folder).map_err(failed)? {
+            continue;
+        }
+        mounts::note_use(&folder, &cache.id, &cache.target, &held);
         match fs::create_dir(&folder) {
             Ok(()) => {
                 fs::set_permissions(&folder, Permissions::from_mode(cache.mode)).map_err(failed)?;

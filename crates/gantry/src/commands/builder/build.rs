@@ -21,6 +21,7 @@ use self::caches::{CacheTo, Imported};
 use self::deliver::{Delivered, Delivery};
 use self::outputs::{Output, Shorthands};
 pub(crate) use self::request::{build_args, from_stdin as dockerfile_from_stdin};
+use super::cache;
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
 use crate::flags::environment;
@@ -85,6 +86,9 @@ pub(crate) struct BuildArgs {
     /// Where the result goes ([PATH|-|type=TYPE[,KEY=VALUE…]])
     #[arg(short, long)]
     pub(crate) output: Vec<String>,
+    /// Run every step of these stages again
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
     /// Platforms of the image, with commas between
     #[arg(long)]
     pub(crate) platform: Vec<String>,
@@ -146,11 +150,13 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         outputs,
     };
     caches::check(&wanted.to, &wanted.outputs)?;
+    explain::check(explain, &wanted.outputs)?;
     for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
         forget(path)?;
     }
     let engine = context.engine()?;
     let bases = EngineBases::new(engine);
+    let roots = || engine.roots().ok();
     let builder = Builder {
         store: engine.store()?.clone(),
         bases: &bases,
@@ -163,6 +169,7 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         run_root: engine.run_root().to_owned(),
         parallelism: None,
         explain: explain.is_some(),
+        housekeeping: cache::housekeeping(engine, &roots),
         cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     };
     let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
@@ -233,7 +240,13 @@ fn make(
         )?;
         Ok(delivered)
     };
-    deliver().map_err(Unmade::Delivery)
+    let delivered = deliver().map_err(Unmade::Delivery)?;
+    if let (Some(housekeeping), true) = (builder.housekeeping, outcome.executed > 0) {
+        // What the image has does not count to the cache any more.
+        let cache = cache::of(engine).map_err(Unmade::Delivery)?;
+        cache.make_room(housekeeping, 0);
+    }
+    Ok(delivered)
 }
 
 fn finish(context: &Context, args: &BuildArgs, mode: Mode, delivered: &Delivered) -> Outcome {

@@ -1,12 +1,14 @@
 //! Shows how much disk is used.
 
 use clap::Args;
+use gantry_build::{CacheRow, Survey};
 use gantry_engine::containers::{ContainerView, ListOptions};
 use gantry_engine::system::DiskUsage;
 use gantry_engine::system::usage::{Group, ImageShare, VolumeShare};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::commands::builder::cache;
 use crate::commands::container::row as container_row;
 use crate::commands::image::row as image_row;
 use crate::commands::volume::ls as volume_row;
@@ -73,22 +75,46 @@ const VOLUMES: Shape = Shape {
     ..volume_row::SHAPE
 };
 
+const CACHE: Shape = Shape {
+    fields: &[
+        ("ID", "CACHE ID"),
+        ("CacheType", "CACHE TYPE"),
+        ("Size", "SIZE"),
+        ("CreatedSince", "CREATED"),
+        ("LastUsedSince", "LAST USED"),
+        ("UsageCount", "USAGE"),
+        ("Shared", "SHARED"),
+    ],
+    table: &[
+        "ID",
+        "CacheType",
+        "Size",
+        "CreatedSince",
+        "LastUsedSince",
+        "UsageCount",
+        "Shared",
+    ],
+    raw: "",
+};
+
 pub(crate) fn run(context: &Context, args: DfArgs) -> Outcome {
-    let usage = context.engine()?.system().disk_usage()?;
+    let engine = context.engine()?;
+    let usage = engine.system().disk_usage()?;
+    let cache = cache::of(engine)?.survey(&cache::roots(engine)?)?;
     let format = Format::parse(args.format.as_deref());
     let text = match (args.verbose, format) {
-        (false, format) => listing::render(&SHAPE, &format, &groups(&usage))?,
-        (true, Format::Table) => tables(&Details::of(context, &usage, false)?, &usage)?,
+        (false, format) => listing::render(&SHAPE, &format, &groups(&usage, &cache))?,
+        (true, Format::Table) => tables(&Details::of(context, &usage, &cache, false)?, &cache)?,
         (true, Format::Json) => {
             format!(
                 "{}\n",
-                go_json::compact(&Details::of(context, &usage, true)?.json(&usage))
+                go_json::compact(&Details::of(context, &usage, &cache, true)?.json())
             )
         }
         (true, Format::Lines(text)) => {
-            let details = Details::of(context, &usage, true)?;
+            let details = Details::of(context, &usage, &cache, true)?;
             let template = Template::parse(&text, Subject::Row)?;
-            let data = template::from_json(&details.json(&usage));
+            let data = template::from_json(&details.json());
             format!("{}\n", template.execute(&data)?)
         }
         (true, Format::Raw | Format::TableOf(_)) => {
@@ -101,12 +127,18 @@ pub(crate) fn run(context: &Context, args: DfArgs) -> Outcome {
     Ok(Exit::SUCCESS)
 }
 
-fn groups(usage: &DiskUsage) -> Vec<Row> {
+fn groups(usage: &DiskUsage, cache: &Survey) -> Vec<Row> {
+    let build_cache = Group {
+        count: cache.rows.len() as u64,
+        active: cache.rows.iter().filter(|row| row.in_use).count() as u64,
+        size: cache.used,
+        reclaimable: cache.reclaimable,
+    };
     [
         ("Images", usage.images),
         ("Containers", usage.containers),
         ("Local Volumes", usage.volumes),
-        ("Build Cache", usage.build_cache),
+        ("Build Cache", build_cache),
     ]
     .map(|(name, group)| {
         Row::new([
@@ -128,16 +160,40 @@ fn reclaimable(group: Group) -> String {
     }
 }
 
+fn cache_row(row: &CacheRow, whole: bool, now: Timestamp) -> Row {
+    let shown = if whole { row.id.len() } else { 12 };
+    Row::new([
+        ("ID", row.id.chars().take(shown).collect()),
+        ("Parent", row.parents.join(", ")),
+        ("CacheType", row.kind.name().to_owned()),
+        ("Description", row.description.clone()),
+        ("Size", size::long(row.size)),
+        ("CreatedAt", cache::date(row.created)),
+        ("CreatedSince", cache::ago(row.created, now)),
+        ("LastUsedAt", cache::date(row.last_used)),
+        ("LastUsedSince", cache::ago(row.last_used, now)),
+        ("UsageCount", row.uses.to_string()),
+        ("InUse", row.in_use.to_string()),
+        ("Shared", row.shared.to_string()),
+    ])
+}
+
 /// A row for each thing.
 struct Details {
     images: Vec<Row>,
     containers: Vec<Row>,
     volumes: Vec<Row>,
+    cache: Vec<Row>,
 }
 
 impl Details {
     /// What there is; `whole` shortens nothing, for programs.
-    fn of(context: &Context, usage: &DiskUsage, whole: bool) -> Result<Self, Failure> {
+    fn of(
+        context: &Context,
+        usage: &DiskUsage,
+        cache: &Survey,
+        whole: bool,
+    ) -> Result<Self, Failure> {
         let now = Timestamp::now();
         let image = |share: &ImageShare| {
             image_row::row(&share.row, whole, now)
@@ -163,38 +219,35 @@ impl Details {
             images: usage.each_image.iter().map(image).collect(),
             containers: views.iter().map(container).collect(),
             volumes: usage.each_volume.iter().map(volume).collect(),
+            cache: cache
+                .rows
+                .iter()
+                .map(|row| cache_row(row, whole, now))
+                .collect(),
         })
     }
 
-    /// Docker's document. The cache is told of as a whole, in one row.
-    fn json(&self, usage: &DiskUsage) -> Value {
+    /// Docker's document.
+    fn json(&self) -> Value {
         let all = |rows: &[Row]| rows.iter().map(Row::json).collect::<Vec<_>>();
-        let cache = usage.build_cache;
-        let cache = (cache.count > 0).then(|| {
-            json!({
-                "CacheType": "all",
-                "UsageCount": cache.count.to_string(),
-                "Size": size::long(cache.size),
-                "InUse": (cache.active > 0).to_string(),
-            })
-        });
         json!({
             "Images": all(&self.images),
             "Containers": all(&self.containers),
             "Volumes": all(&self.volumes),
-            "BuildCache": Vec::from_iter(cache),
+            "BuildCache": all(&self.cache),
         })
     }
 }
 
-fn tables(details: &Details, usage: &DiskUsage) -> Result<String, Failure> {
+fn tables(details: &Details, cache: &Survey) -> Result<String, Failure> {
     let table = |shape: &Shape, rows: &[Row]| listing::render(shape, &Format::Table, rows);
     Ok(format!(
         "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\n\
-         Build cache usage: {}\n",
+         Build cache usage: {}\n\n{}",
         table(&IMAGES, &details.images)?,
         table(&CONTAINERS, &details.containers)?,
         table(&VOLUMES, &details.volumes)?,
-        size::long(usage.build_cache.size),
+        size::long(cache.used),
+        table(&CACHE, &details.cache)?,
     ))
 }

@@ -1,6 +1,8 @@
 //! Removes unused data.
 
 use clap::Args;
+use gantry_build::{CacheRow, Keep, PrunedCache};
+use gantry_engine::Engine;
 use gantry_engine::system::{PruneOptions, Pruned};
 use jiff::Timestamp;
 
@@ -40,13 +42,28 @@ pub(crate) fn run(context: &Context, args: PruneArgs) -> Outcome {
     };
     let engine = context.engine()?;
     let pruned = engine.system().prune(&options)?;
-    builder::prune::sweep(engine)?;
-    context.ui.data(&text(&pruned))?;
+    let cache = prune_cache(engine, &options)?;
+    context.ui.data(&text(&pruned, &cache))?;
     context.ui.line(&format!(
         "Total reclaimed space: {}",
-        size::long(pruned.bytes)
+        size::long(pruned.bytes + cache.bytes)
     ))?;
     Ok(Exit::SUCCESS)
+}
+
+/// The build cache: what no image has, or all of it.
+fn prune_cache(engine: &Engine, options: &PruneOptions) -> Result<PrunedCache, Failure> {
+    let filters = &options.filters;
+    // The cache knows no labels: a label filter leaves it alone, as Docker does.
+    if !filters.label.is_empty() || !filters.without_label.is_empty() {
+        return Ok(PrunedCache::default());
+    }
+    let until = filters.until.map(Timestamp::as_second);
+    let which = |row: &CacheRow| {
+        (options.all || builder::prune::is_dangling(row))
+            && until.is_none_or(|until| row.last_used < until)
+    };
+    builder::prune::prune(engine, &which, Keep::default())
 }
 
 fn warning(args: &PruneArgs) -> String {
@@ -63,7 +80,7 @@ fn warning(args: &PruneArgs) -> String {
 }
 
 /// What was removed, in Docker's words.
-fn text(pruned: &Pruned) -> String {
+fn text(pruned: &Pruned, cache: &PrunedCache) -> String {
     let mut text = String::new();
     if !pruned.containers.is_empty() {
         text.push_str("Deleted Containers:\n");
@@ -77,11 +94,10 @@ fn text(pruned: &Pruned) -> String {
         ));
     }
     text.push_str(&image::prune::text(&pruned.images));
-    if pruned.cache.records > 0 {
-        text.push_str(&format!(
-            "Deleted build cache objects: {}\n\n",
-            pruned.cache.records
-        ));
+    if !cache.rows.is_empty() {
+        text.push_str("Deleted build cache objects:\n");
+        text.extend(cache.rows.iter().map(|row| format!("{}\n", row.id)));
+        text.push('\n');
     }
     text
 }

@@ -7,6 +7,7 @@ use gantry_build::explain::{Advice, Aspect, Change, Explanation, Outcome, Reason
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::outputs::{Output, Place};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::progress::build::Mode;
@@ -38,6 +39,21 @@ impl Format {
                 "invalid --explain {other:?}, the formats are text and json"
             ))),
         }
+    }
+}
+
+/// Refuses two documents on one stream.
+pub(super) fn check(format: Option<Format>, outputs: &[Output]) -> Result<(), Failure> {
+    let to_stdout = outputs.iter().any(|output| match output {
+        Output::Layout(layout) => layout.place == Place::Stdout,
+        Output::Files(files) => files.place == Place::Stdout,
+        Output::Image(_) | Output::Nothing => false,
+    });
+    match format {
+        Some(Format::Json) if to_stdout => Err(Failure::invalid(
+            "conflicting options: --explain=json and --output both write to STDOUT",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn translate(
     request.labels = labels(&args.label);
     request.platforms = platforms(&args.platform)?;
     request.no_cache = args.no_cache;
+    request.no_cache_stages = args.no_cache_filter.clone();
     request.pull = if args.pull {
         PullPolicy::Always
     } else {
