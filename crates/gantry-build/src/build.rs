@@ -1,6 +1,6 @@
 //! A build from beginning to end: all requests lowered into one graph, the graph solved once.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use gantry_model::Platform;
 
 use crate::cache::Cache;
-use crate::contexts::{ContextId, Contexts};
+use crate::contexts::{ContextId, Contexts, Main};
 use crate::error::BuildError;
 use crate::frontend::{self, Loaded};
 use crate::graph::{Graph, NodeId, Operation};
-use crate::lower::{self, Lowered, Settings, Subject};
+use crate::lower::{self, Lowered, Named, Settings, Subject};
 use crate::outcome::{BuiltImage, BuiltTarget, Outcome};
 use crate::remote::Remote;
 use crate::report::Reporter;
-use crate::request::{BuildRequest, Builder};
+use crate::request::{BuildRequest, Builder, DockerfileSource, NamedContext};
 use crate::run_folder;
 use crate::run_step;
 use crate::secrets::Secrets;
@@ -47,11 +47,8 @@ pub fn build(
     })?;
     let orders = orders(requests)?;
     let setting = setting(builder, &orders, &stop)?;
-    let files = orders
-        .iter()
-        .map(|order| frontend::load(order.request, order.title, reporter))
-        .collect::<Result<Vec<_>, _>>()?;
     let mut contexts = Contexts::default();
+    let files = files(&orders, &mut contexts, &setting, reporter)?;
     let subjects = subjects(&orders, &files, &mut contexts);
     let sources = Sources::new(builder.bases, reporter);
     let (graph, lowered) = lower::lower(&subjects, &sources)?;
@@ -142,7 +139,7 @@ fn orders(requests: &[BuildRequest]) -> Result<Vec<Order<'_>>, BuildError> {
         orders.push(Order {
             request,
             title: request.name.as_deref().filter(|_| requests.len() > 1),
-            multi_platform: platforms.len() > 1 || asks_for_index(request),
+            multi_platform: platforms.len() > 1 || request.is_on("BUILDKIT_MULTI_PLATFORM"),
             platforms,
             epoch: epoch(request)?,
         });
@@ -150,10 +147,31 @@ fn orders(requests: &[BuildRequest]) -> Result<Vec<Order<'_>>, BuildError> {
     Ok(orders)
 }
 
-/// Whether an index is wanted even of one platform (`BUILDKIT_MULTI_PLATFORM`).
-fn asks_for_index(request: &BuildRequest) -> bool {
-    let value = request.build_args.get("BUILDKIT_MULTI_PLATFORM");
-    value.is_some_and(|value| matches!(value.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T"))
+/// The Dockerfiles of all requests.
+fn files(
+    orders: &[Order<'_>],
+    contexts: &mut Contexts,
+    setting: &Setting,
+    reporter: &Reporter<'_>,
+) -> Result<Vec<Loaded>, BuildError> {
+    let mut files = Vec::new();
+    for (number, order) in orders.iter().enumerate() {
+        let id = contexts.of(order.request, number, order.title);
+        let main = match order.request.dockerfile {
+            // What is not in the context needs none.
+            Some(DockerfileSource::Inline { .. } | DockerfileSource::Remote(_)) => Main::Nothing,
+            _ => contexts.main(id, setting, reporter)?,
+        };
+        let origin = (setting, number);
+        files.push(frontend::load(
+            order.request,
+            order.title,
+            &main,
+            origin,
+            reporter,
+        )?);
+    }
+    Ok(files)
 }
 
 /// What is lowered: each platform of each request.
@@ -164,12 +182,31 @@ fn subjects<'f>(
 ) -> Vec<Subject<'f>> {
     let mut subjects = Vec::new();
     for (number, (order, file)) in orders.iter().zip(files).enumerate() {
-        let context = contexts.of(order.request, order.title);
+        let context = contexts.of(order.request, number, order.title);
+        let named = order.request.named_contexts.iter();
+        let named: BTreeMap<String, Named> = named
+            .map(|(name, named)| {
+                let named = match named {
+                    NamedContext::Image(reference) => Named::Image(reference.clone()),
+                    NamedContext::Files(source) => Named::Files(contexts.named(
+                        order.request,
+                        number,
+                        order.title,
+                        name,
+                        source,
+                    )),
+                };
+                (lower::context_name(name), named)
+            })
+            .collect();
         for platform in &order.platforms {
             subjects.push(Subject {
                 dockerfile: &file.dockerfile,
                 source: &file.source,
-                settings: settings(order, number, platform, context),
+                settings: Settings {
+                    named: named.clone(),
+                    ..settings(order, number, platform, context)
+                },
             });
         }
     }
@@ -183,6 +220,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
         title: order.title.map(str::to_owned),
         multi_platform: order.multi_platform,
         context,
+        named: BTreeMap::new(),
         build_args: request.build_args.clone(),
         proxy_args: request.proxy_args.clone(),
         labels: request.labels.clone(),

@@ -2,124 +2,292 @@
 //!
 //! They are numbered before anything is lowered, so that equal copies out of one context are one
 //! node whoever asks for them, and opened afterwards, if anything that is needed copies from them.
+//! What is not a folder of this machine is brought into the store first (`load`).
 
-use std::collections::BTreeSet;
+mod load;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gantry_dockerfile::ignore::IgnoreFile;
+use gantry_sys::path::Directory;
 
 use crate::error::BuildError;
 use crate::frontend;
+use crate::ops::view;
+use crate::remote::archive::is_archive;
 use crate::report::{Reporter, titled};
-use crate::request::{BuildRequest, DockerfileSource};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource, Input};
 use crate::solve::Setting;
 use crate::tree::{StatCache, Tree};
+use load::{Loaded, Loading};
 
 /// A context of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ContextId(pub(crate) usize);
 
-/// Where the files of a context come from.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// From nowhere: the request has a Dockerfile alone.
-    Nowhere,
-    /// A folder of the client.
-    Folder {
-        path: PathBuf,
-        /// The ignore file that belongs to the Dockerfile; that of the folder without.
-        ignore: Option<PathBuf>,
-    },
-}
-
 #[derive(Debug)]
 struct Context {
-    place: Place,
-    /// The target that names it first, where there are several.
+    /// Where its files come from; the request may have a Dockerfile alone.
+    source: Option<ContextSource>,
+    /// Its name, where it has one.
+    name: Option<String>,
+    /// The ignore file that belongs to the Dockerfile, where there is one: a path of this machine
+    /// for a folder, one in the context else.
+    ignore: Option<PathBuf>,
+    /// The request that names it first, its title where there are several, and whether nothing is
+    /// taken from a cache for it.
+    request: usize,
     title: Option<String>,
+    fresh: bool,
+    /// Whether the repository of a git context stays, where its address does not say.
+    keep_git_dir: bool,
 }
 
 /// The contexts of all requests of a build, equal ones once.
 #[derive(Debug, Default)]
 pub(crate) struct Contexts {
     known: Vec<Context>,
+    loaded: HashMap<ContextId, Loaded>,
 }
 
 /// Contexts by their numbers: those that are needed and have files are open.
 pub(crate) type OpenContexts = Vec<Option<Arc<Tree>>>;
 
+/// What the Dockerfile of a request is looked for in.
+#[derive(Debug)]
+pub(crate) enum Main<'c> {
+    /// Nowhere but where the request says.
+    Nothing,
+    /// A folder of the client.
+    Folder(&'c Path),
+    /// A folder that came from elsewhere: no link of it may lead out.
+    Foreign(&'c Path),
+    /// What came was the Dockerfile.
+    Dockerfile(&'c [u8]),
+}
+
 impl Contexts {
-    /// The context of a request.
-    pub(crate) fn of(&mut self, request: &BuildRequest, title: Option<&str>) -> ContextId {
-        let place = match &request.context {
-            None => Place::Nowhere,
-            Some(path) => Place::Folder {
-                path: path.clone(),
-                ignore: own_ignore_file(path, request.dockerfile.as_ref()),
-            },
+    /// The context of a request, which is of this number.
+    pub(crate) fn of(
+        &mut self,
+        request: &BuildRequest,
+        number: usize,
+        title: Option<&str>,
+    ) -> ContextId {
+        let ignore = match &request.context {
+            Some(ContextSource::Folder(path)) => {
+                own_ignore_file(path, request.dockerfile.as_ref()).filter(|path| path.exists())
+            }
+            Some(_) => own_ignore_file(Path::new(""), request.dockerfile.as_ref()),
+            None => None,
         };
-        self.add(place, title)
+        self.add(Context {
+            source: request.context.clone(),
+            name: None,
+            ignore,
+            request: number,
+            title: title.map(str::to_owned),
+            fresh: request.no_cache,
+            keep_git_dir: request.is_on("BUILDKIT_CONTEXT_KEEP_GIT_DIR"),
+        })
     }
 
-    fn add(&mut self, place: Place, title: Option<&str>) -> ContextId {
-        let known = self.known.iter().position(|known| known.place == place);
+    /// A context that a request gives a name.
+    pub(crate) fn named(
+        &mut self,
+        request: &BuildRequest,
+        number: usize,
+        title: Option<&str>,
+        name: &str,
+        source: &ContextSource,
+    ) -> ContextId {
+        self.add(Context {
+            source: Some(source.clone()),
+            name: Some(name.to_owned()),
+            ignore: None,
+            request: number,
+            title: title.map(str::to_owned),
+            fresh: request.no_cache,
+            keep_git_dir: false,
+        })
+    }
+
+    fn add(&mut self, context: Context) -> ContextId {
+        let equal = |known: &Context| {
+            (
+                &known.source,
+                &known.name,
+                &known.ignore,
+                known.keep_git_dir,
+            ) == (
+                &context.source,
+                &context.name,
+                &context.ignore,
+                context.keep_git_dir,
+            )
+        };
+        let known = self.known.iter().position(equal);
         ContextId(known.unwrap_or_else(|| {
-            self.known.push(Context {
-                place,
-                title: title.map(str::to_owned),
-            });
+            self.known.push(context);
             self.known.len() - 1
         }))
     }
 
     /// What the reading of a context is called.
     pub(crate) fn vertex(&self, id: ContextId) -> String {
-        self.titled(id, "[internal] load build context")
+        let context = &self.known[id.0];
+        match &context.name {
+            Some(name) => context.titled(&format!("[context {name}] load from client")),
+            None => context.titled("[internal] load build context"),
+        }
     }
 
-    fn titled(&self, id: ContextId, name: &str) -> String {
-        titled(self.known[id.0].title.as_deref(), name)
+    /// Brings the files of a context here, and says what a Dockerfile is looked for in.
+    pub(crate) fn main(
+        &mut self,
+        id: ContextId,
+        setting: &Setting,
+        reporter: &Reporter<'_>,
+    ) -> Result<Main<'_>, BuildError> {
+        let context = &self.known[id.0];
+        if let Some(source) = &context.source
+            && !self.loaded.contains_key(&id)
+        {
+            let loaded = context.load(source, setting, reporter)?;
+            self.loaded.insert(id, loaded);
+        }
+        Ok(match (&self.known[id.0].source, self.loaded.get(&id)) {
+            (Some(ContextSource::Folder(path)), _) => Main::Folder(path),
+            (_, Some(Loaded::Folder(path))) => Main::Foreign(path),
+            (_, Some(Loaded::Dockerfile(bytes))) => Main::Dockerfile(bytes),
+            (_, None) => Main::Nothing,
+        })
     }
 
     /// Opens those that are needed.
     pub(crate) fn open(
-        &self,
+        &mut self,
         needed: &BTreeSet<ContextId>,
         setting: &Setting,
         reporter: &Reporter<'_>,
     ) -> Result<OpenContexts, BuildError> {
-        let open = |number: usize, context: &Context| match &context.place {
-            Place::Folder { path, ignore } if needed.contains(&ContextId(number)) => {
-                let vertex = self.titled(ContextId(number), "[internal] load .dockerignore");
-                let tree = open_folder(path, ignore.as_deref(), &vertex, setting, reporter)?;
-                Ok(Some(Arc::new(tree)))
+        let mut open = Vec::new();
+        for number in 0..self.known.len() {
+            let id = ContextId(number);
+            if !needed.contains(&id) {
+                open.push(None);
+                continue;
             }
-            _ => Ok(None),
-        };
-        let numbered = self.known.iter().enumerate();
-        numbered
-            .map(|(number, context)| open(number, context))
-            .collect()
+            let main = self.main(id, setting, reporter)?;
+            let folder = match main {
+                Main::Folder(path) => Some((path.to_owned(), false)),
+                Main::Foreign(path) => Some((path.to_owned(), true)),
+                Main::Dockerfile(_) | Main::Nothing => None,
+            };
+            let context = &self.known[number];
+            open.push(match folder {
+                Some((path, foreign)) => {
+                    let tree = context.open(&path, foreign, setting, reporter)?;
+                    Some(Arc::new(tree))
+                }
+                None => None,
+            });
+        }
+        Ok(open)
     }
 }
 
-/// `Dockerfile.dockerignore` beside the Dockerfile, where there is one.
+impl Context {
+    fn titled(&self, name: &str) -> String {
+        titled(self.title.as_deref(), name)
+    }
+
+    fn load(
+        &self,
+        source: &ContextSource,
+        setting: &Setting,
+        reporter: &Reporter<'_>,
+    ) -> Result<Loaded, BuildError> {
+        let loading = Loading {
+            setting,
+            reporter,
+            request: self.request,
+            fresh: self.fresh,
+            name: self.name.as_deref(),
+            keep_git_dir: self.keep_git_dir,
+        };
+        loading.load(source, |step| self.titled(step))
+    }
+
+    /// Opens a folder with its ignore file.
+    fn open(
+        &self,
+        path: &Path,
+        foreign: bool,
+        setting: &Setting,
+        reporter: &Reporter<'_>,
+    ) -> Result<Tree, BuildError> {
+        let vertex = match &self.name {
+            Some(name) => format!("[context {name}] load .dockerignore"),
+            None => "[internal] load .dockerignore".to_owned(),
+        };
+        let vertex = reporter.begin(&self.titled(&vertex));
+        let missing = |_| BuildError::NoContext {
+            path: path.to_owned(),
+        };
+        let usual = path.join(".dockerignore");
+        let (name, bytes) = if foreign {
+            let top = Directory::open(path).map_err(missing)?;
+            let own = self.ignore.iter().map(PathBuf::as_path);
+            let found = own.chain([Path::new(".dockerignore")]).find_map(|name| {
+                let text = view::read(&top, &name.to_string_lossy(), frontend::LARGEST);
+                text.ok().flatten().map(|bytes| (name.to_owned(), bytes))
+            });
+            found.unwrap_or((usual, Vec::new()))
+        } else {
+            let name = self.ignore.clone().unwrap_or(usual);
+            let bytes = frontend::read(&name)?.unwrap_or_default();
+            (name, bytes)
+        };
+        reporter.bytes(
+            vertex,
+            "transferring context:",
+            bytes.len() as u64,
+            None,
+            true,
+        );
+        let ignore = parsed(&name, &bytes)?;
+        reporter.done(vertex);
+        let absolute = std::fs::canonicalize(path).map_err(missing)?;
+        let cache = StatCache::open(&setting.root.join("build/stat"), &absolute);
+        let tree = Tree::context(&absolute, ignore, cache, setting.threads).map_err(missing)?;
+        Ok(if setting.knows_nothing {
+            tree.unread()
+        } else {
+            tree
+        })
+    }
+}
+
+/// Where `Dockerfile.dockerignore` would be, beside the Dockerfile.
 fn own_ignore_file(context: &Path, dockerfile: Option<&DockerfileSource>) -> Option<PathBuf> {
     let mut path = match dockerfile {
         Some(DockerfileSource::File(path)) => path.clone(),
-        Some(DockerfileSource::Inline { .. }) => return None,
+        Some(DockerfileSource::Inline { .. } | DockerfileSource::Remote(_)) => return None,
         None => context.join("Dockerfile"),
     };
     path.as_mut_os_string().push(".dockerignore");
-    path.exists().then_some(path)
+    Some(path)
 }
 
 /// The names at the top of a request's context, and its ignore file; `None` where it is no folder.
 pub(crate) fn view(
     request: &BuildRequest,
 ) -> Result<Option<(Vec<String>, IgnoreFile)>, BuildError> {
-    let Some(folder) = &request.context else {
+    let Some(ContextSource::Folder(folder)) = &request.context else {
         return Ok(None);
     };
     let Ok(entries) = std::fs::read_dir(folder) else {
@@ -128,43 +296,27 @@ pub(crate) fn view(
     let names = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
-    let own = own_ignore_file(folder, request.dockerfile.as_ref());
-    let (_, ignore) = read_ignore_file(folder, own.as_deref())?;
-    Ok(Some((names, ignore)))
+    let own = own_ignore_file(folder, request.dockerfile.as_ref()).filter(|path| path.exists());
+    let name = own.unwrap_or_else(|| folder.join(".dockerignore"));
+    let bytes = frontend::read(&name)?.unwrap_or_default();
+    Ok(Some((names, parsed(&name, &bytes)?)))
 }
 
-/// Reads an ignore file, that of the folder unless there is another; its size and what it says.
-fn read_ignore_file(folder: &Path, own: Option<&Path>) -> Result<(u64, IgnoreFile), BuildError> {
-    let name = own.map_or_else(|| folder.join(".dockerignore"), Path::to_owned);
-    let bytes = frontend::read(&name)?.unwrap_or_default();
-    let ignore = IgnoreFile::parse(&bytes).map_err(|source| BuildError::IgnoreFile {
-        path: name.display().to_string(),
+/// The text of an open file that is no archive.
+pub(crate) fn text(input: &Input) -> Result<Option<Vec<u8>>, BuildError> {
+    let mut bytes = Vec::new();
+    let read = input.file().take(frontend::LARGEST).read_to_end(&mut bytes);
+    read.map_err(|source| BuildError::Io {
+        action: "read",
+        path: PathBuf::from(&input.name),
         source,
     })?;
-    Ok((bytes.len() as u64, ignore))
+    Ok((!is_archive(&bytes)).then_some(bytes))
 }
 
-/// Opens a folder with its ignore file.
-fn open_folder(
-    path: &Path,
-    ignore: Option<&Path>,
-    vertex: &str,
-    setting: &Setting,
-    reporter: &Reporter<'_>,
-) -> Result<Tree, BuildError> {
-    let vertex = reporter.begin(vertex);
-    let (size, ignore) = read_ignore_file(path, ignore)?;
-    reporter.bytes(vertex, "transferring context:", size, None, true);
-    reporter.done(vertex);
-    let missing = |_| BuildError::NoContext {
-        path: path.to_owned(),
-    };
-    let absolute = std::fs::canonicalize(path).map_err(missing)?;
-    let cache = StatCache::open(&setting.root.join("build/stat"), &absolute);
-    let tree = Tree::context(&absolute, ignore, cache, setting.threads).map_err(missing)?;
-    Ok(if setting.knows_nothing {
-        tree.unread()
-    } else {
-        tree
+fn parsed(name: &Path, bytes: &[u8]) -> Result<IgnoreFile, BuildError> {
+    IgnoreFile::parse(bytes).map_err(|source| BuildError::IgnoreFile {
+        path: name.display().to_string(),
+        source,
     })
 }

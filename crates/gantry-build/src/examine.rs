@@ -9,15 +9,16 @@ use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_dockerfile::lint::{self, ContextView, Environment, Origin, Settings, Surroundings};
 use gantry_dockerfile::outline::{Outline, Target};
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile};
-use gantry_model::{Platform, Reference};
+use gantry_model::{FaultKind, Platform, Reference};
 
 use crate::base::{BaseImages, PullPolicy};
-use crate::contexts;
-use crate::error::BuildError;
+use crate::contexts::{self, Main};
+use crate::error::{BuildError, StepError};
 use crate::frontend;
 use crate::lower::{platform_arguments, target_stage};
+use crate::remote::address::shown;
 use crate::report::Reporter;
-use crate::request::BuildRequest;
+use crate::request::{BuildRequest, ContextSource, DockerfileSource};
 use crate::rules;
 
 /// A Dockerfile with what rules ask about its surroundings.
@@ -60,7 +61,13 @@ pub struct CheckError {
 /// The Dockerfile or the ignore file cannot be read, or `BUILDKIT_DOCKERFILE_CHECK` is wrong.
 /// A file that does not parse is none: see [`Examination::parsed`].
 pub fn examine(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<Examination, BuildError> {
-    let source = Arc::new(frontend::source(request, None, reporter)?);
+    let alone = alone(request)?;
+    let main = match (&request.context, &alone) {
+        (_, Some(dockerfile)) => Main::Dockerfile(dockerfile),
+        (Some(ContextSource::Folder(path)), None) => Main::Folder(path),
+        _ => Main::Nothing,
+    };
+    let source = Arc::new(frontend::source(request, &main, reporter)?);
     let parsed = gantry_dockerfile::parse(&source);
     let check = match &parsed {
         Ok(file) => rules::settings(file, &source, &request.build_args)?,
@@ -85,6 +92,34 @@ pub fn examine(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<Examin
         check,
         context: contexts::view(request)?,
     })
+}
+
+/// The Dockerfile that a context is, if it is no folder.
+fn alone(request: &BuildRequest) -> Result<Option<Vec<u8>>, BuildError> {
+    let refused = |address: &str| {
+        let reason = "only what is on this machine is looked at: clone or unpack it first";
+        let source = StepError::Fetch {
+            address: shown(address),
+            reason: reason.to_owned(),
+            kind: FaultKind::Unsupported,
+            hints: Vec::new(),
+        };
+        BuildError::Step {
+            step: "[internal] load build definition".to_owned(),
+            source: Box::new(source),
+            rendered: String::new(),
+        }
+    };
+    match (&request.dockerfile, &request.context) {
+        (Some(DockerfileSource::Remote(url)), _) => Err(refused(url)),
+        (Some(DockerfileSource::Inline { .. }), _) => Ok(None),
+        (_, Some(ContextSource::Remote(address))) => Err(refused(address)),
+        (_, Some(ContextSource::Input(input))) => match contexts::text(input)? {
+            Some(text) => Ok(Some(text)),
+            None => Err(refused(&input.name)),
+        },
+        _ => Ok(None),
+    }
 }
 
 impl Examination {

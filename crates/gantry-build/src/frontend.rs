@@ -6,13 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gantry_dockerfile::{Dockerfile, SourceFile};
+use gantry_sys::path::Directory;
 
+use crate::contexts::Main;
 use crate::error::BuildError;
+use crate::graph::HttpSource;
+use crate::ops::view;
+use crate::remote::Behalf;
+use crate::remote::address::{file_name, shown};
 use crate::report::{Reporter, titled};
 use crate::request::{BuildRequest, DockerfileSource};
+use crate::solve::Setting;
 
 /// Most bytes of a Dockerfile or an ignore file.
-const LARGEST: u64 = 8 << 20;
+pub(crate) const LARGEST: u64 = 8 << 20;
 
 /// A Dockerfile that was read.
 #[derive(Debug, Clone)]
@@ -23,33 +30,38 @@ pub(crate) struct Loaded {
     pub(crate) dockerfile: Dockerfile,
 }
 
-/// Reads and parses the Dockerfile of a request; `title` is the target's name where there are
-/// several.
+/// Reads and parses the Dockerfile of a request, whose context is `main` and whose number stands in
+/// `origin`; `title` is the target's name where there are several.
 pub(crate) fn load(
     request: &BuildRequest,
     title: Option<&str>,
+    main: &Main<'_>,
+    origin: (&Setting, usize),
     reporter: &Reporter<'_>,
 ) -> Result<Loaded, BuildError> {
-    read_as(request, title, reporter, parse)
+    let read = match &request.dockerfile {
+        Some(DockerfileSource::Remote(url)) => (file_name(url), remote(url, origin, reporter)?),
+        _ => dockerfile_bytes(request, main)?,
+    };
+    told(read, title, reporter, parse)
 }
 
-/// Reads the Dockerfile of a request.
+/// Reads the Dockerfile of a request that is on this machine.
 pub(crate) fn source(
     request: &BuildRequest,
-    title: Option<&str>,
+    main: &Main<'_>,
     reporter: &Reporter<'_>,
 ) -> Result<SourceFile, BuildError> {
-    read_as(request, title, reporter, Ok)
+    told(dockerfile_bytes(request, main)?, None, reporter, Ok)
 }
 
-/// Reads the Dockerfile of a request and makes something of it, told as one vertex.
-fn read_as<T>(
-    request: &BuildRequest,
+/// Makes something of a Dockerfile, told as one vertex.
+fn told<T>(
+    (name, bytes): (String, Vec<u8>),
     title: Option<&str>,
     reporter: &Reporter<'_>,
     make: impl FnOnce(SourceFile) -> Result<T, BuildError>,
 ) -> Result<T, BuildError> {
-    let (name, bytes) = dockerfile_bytes(request)?;
     let vertex = reporter.begin(&titled(
         title,
         &format!("[internal] load build definition from {name}"),
@@ -108,16 +120,21 @@ fn check_syntax(source: &SourceFile, dockerfile: &Dockerfile) -> Result<(), Buil
 }
 
 /// The Dockerfile's name and bytes.
-fn dockerfile_bytes(request: &BuildRequest) -> Result<(String, Vec<u8>), BuildError> {
-    let path = match (&request.dockerfile, &request.context) {
+fn dockerfile_bytes(
+    request: &BuildRequest,
+    main: &Main<'_>,
+) -> Result<(String, Vec<u8>), BuildError> {
+    let path = match (&request.dockerfile, main) {
         (Some(DockerfileSource::Inline { name, bytes }), _) => {
             return Ok((name.clone(), bytes.clone()));
         }
+        (None, Main::Dockerfile(bytes)) => return Ok(("Dockerfile".to_owned(), bytes.to_vec())),
+        (written, Main::Foreign(context)) => return foreign(context, written.as_ref()),
         (Some(DockerfileSource::File(path)), _) => path.clone(),
-        (None, Some(context)) => {
+        (None, Main::Folder(context)) => {
             if !context.is_dir() {
                 return Err(BuildError::NoContext {
-                    path: context.clone(),
+                    path: (*context).to_owned(),
                 });
             }
             let usual = context.join("Dockerfile");
@@ -128,7 +145,9 @@ fn dockerfile_bytes(request: &BuildRequest) -> Result<(String, Vec<u8>), BuildEr
                 usual
             }
         }
-        (None, None) => PathBuf::from("Dockerfile"),
+        (Some(DockerfileSource::Remote(_)), _) | (None, Main::Nothing) => {
+            PathBuf::from("Dockerfile")
+        }
     };
     let name = path
         .file_name()
@@ -139,6 +158,79 @@ fn dockerfile_bytes(request: &BuildRequest) -> Result<(String, Vec<u8>), BuildEr
         Some(bytes) => Ok((name, bytes)),
         None => Err(BuildError::NoDockerfile { path }),
     }
+}
+
+/// The Dockerfile of a context that came from elsewhere: in it, links followed inside.
+fn foreign(
+    context: &Path,
+    written: Option<&DockerfileSource>,
+) -> Result<(String, Vec<u8>), BuildError> {
+    let failed = |source| BuildError::Io {
+        action: "open",
+        path: context.to_owned(),
+        source,
+    };
+    let top = Directory::open(context).map_err(failed)?;
+    let names = match written {
+        Some(DockerfileSource::File(path)) => vec![path.to_string_lossy().into_owned()],
+        _ => vec!["Dockerfile".to_owned(), "dockerfile".to_owned()],
+    };
+    for name in &names {
+        let found = view::read(&top, name, LARGEST + 1).map_err(|source| BuildError::Io {
+            action: "read",
+            path: PathBuf::from(name),
+            source,
+        })?;
+        let Some(bytes) = found else { continue };
+        let shown = name.rsplit('/').next().unwrap_or(name);
+        return bounded(bytes, name).map(|bytes| (shown.to_owned(), bytes));
+    }
+    Err(BuildError::NoDockerfile {
+        path: names[0].clone().into(),
+    })
+}
+
+/// A Dockerfile over HTTP.
+fn remote(
+    url: &str,
+    (setting, request): (&Setting, usize),
+    reporter: &Reporter<'_>,
+) -> Result<Vec<u8>, BuildError> {
+    let step = format!("[internal] load {}", shown(url));
+    let vertex = reporter.begin(&step);
+    let source = HttpSource {
+        url: url.to_owned(),
+        name: "Dockerfile".to_owned(),
+        checksum: None,
+    };
+    let on = Behalf {
+        secrets: &setting.origins[request].secrets,
+        agent: None,
+        anew: false,
+        reporter,
+        vertex: Some(vertex),
+    };
+    let layer = setting.remote.file(&source, &on).map_err(|source| {
+        reporter.failed(vertex, &source.to_string());
+        BuildError::Step {
+            step,
+            source: Box::new(source),
+            rendered: String::new(),
+        }
+    })?;
+    reporter.done(vertex);
+    let path = setting.store.layers().tree(&layer).join("Dockerfile");
+    Ok(read(&path)?.unwrap_or_default())
+}
+
+fn bounded(bytes: Vec<u8>, path: &str) -> Result<Vec<u8>, BuildError> {
+    if bytes.len() as u64 > LARGEST {
+        return Err(BuildError::DockerfileTooLarge {
+            path: path.to_owned(),
+            limit: LARGEST,
+        });
+    }
+    Ok(bytes)
 }
 
 /// A small file; `None` where there is none.
@@ -163,11 +255,5 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
     file.take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(BuildError::DockerfileTooLarge {
-            path: path.display().to_string(),
-            limit: LARGEST,
-        });
-    }
-    Ok(Some(bytes))
+    bounded(bytes, &path.display().to_string()).map(Some)
 }

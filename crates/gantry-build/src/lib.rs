@@ -77,6 +77,9 @@ pub use outcome::{BuiltImage, BuiltTarget, Outcome};
 pub use progress::{Event, Progress};
 pub use remote::Outside;
 pub use report::Reporter;
-pub use request::{BuildRequest, Builder, DockerfileSource, Housekeeping, RunNetwork};
+pub use request::{
+    BuildRequest, Builder, ContextSource, DockerfileSource, Housekeeping, Input, NamedContext,
+    RunNetwork,
+};
 pub use run_folder::sweep;
 pub use secrets::SecretSource;

@@ -9,6 +9,7 @@ mod healthcheck;
 mod history;
 mod metadata;
 mod mounts;
+mod named;
 mod scope;
 mod stage;
 mod steps;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use gantry_dockerfile::ast::InstructionKind;
 use gantry_dockerfile::lint::Environment;
-use gantry_dockerfile::resolve::{Base, SCRATCH, Source};
+use gantry_dockerfile::resolve::Base;
 use gantry_dockerfile::{Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
 use gantry_model::image::{History, ImageConfig};
@@ -34,6 +35,8 @@ use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::report::titled;
 use crate::request::RunNetwork;
+use named::Origin;
+pub(crate) use named::{Named, context_name};
 pub(crate) use scope::{Globals, platform_arguments, target_stage};
 use stage::StageState;
 pub(crate) use stage::environment;
@@ -57,6 +60,8 @@ pub(crate) struct Settings {
     /// Whether steps are shown with their platform.
     pub(crate) multi_platform: bool,
     pub(crate) context: ContextId,
+    /// What stands before stages and images of these names.
+    pub(crate) named: BTreeMap<String, Named>,
     pub(crate) build_args: BTreeMap<String, String>,
     pub(crate) proxy_args: BTreeMap<String, String>,
     pub(crate) labels: BTreeMap<String, String>,
@@ -204,6 +209,10 @@ struct StageBase {
     name: String,
     platform: Option<Platform>,
     base: Base,
+    /// The named context whose files it begins with.
+    files: Option<ContextId>,
+    /// Whether a named context stands for the whole stage.
+    is_replaced: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -258,13 +267,7 @@ impl<'a> Lowering<'a> {
             None => None,
             Some(word) => Some(self.stage_platform(word)?),
         };
-        let name = base.value;
-        let base = self.dockerfile.base_of(index, &name);
-        Ok(StageBase {
-            name,
-            platform,
-            base,
-        })
+        Ok(self.named_base(index, base.value, platform))
     }
 
     fn stage_platform(&mut self, word: &gantry_dockerfile::Word) -> Result<Platform, BuildError> {
@@ -292,7 +295,7 @@ impl<'a> Lowering<'a> {
             }
             for from in self.named_sources(stage) {
                 // What cannot be resolved is complained about when its instruction is reached.
-                if let Ok(Source::Stage(source)) = self.dockerfile.source_of(stage, from) {
+                if let Ok(Origin::Stage(source)) = self.origin_of(stage, from) {
                     open.push(source);
                 }
             }
@@ -301,9 +304,7 @@ impl<'a> Lowering<'a> {
 
     /// Every `--from` of a stage.
     fn named_sources(&self, stage: usize) -> impl Iterator<Item = &'a str> + use<'a> {
-        let dockerfile = self.dockerfile;
-        dockerfile.stages[stage]
-            .instructions
+        self.instructions(stage)
             .iter()
             .flat_map(|instruction| match &instruction.kind {
                 InstructionKind::Copy(copy) => {
@@ -327,10 +328,8 @@ impl<'a> Lowering<'a> {
                 wanted.push(self.base_request(stage));
             }
             for from in self.named_sources(stage) {
-                if from != SCRATCH
-                    && matches!(self.dockerfile.source_of(stage, from), Ok(Source::External))
-                {
-                    wanted.push(self.source_request(from));
+                if let Ok(Origin::Image(name)) = self.origin_of(stage, from) {
+                    wanted.push(self.source_request(&name));
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! takes any record.
 
 pub(crate) mod address;
+pub(crate) mod archive;
 mod git;
 mod git_program;
 mod http;
@@ -115,6 +116,11 @@ impl Remote {
             stop: stop.clone(),
             commits: Mutex::default(),
         }
+    }
+
+    /// What stops the build.
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// Waits until no other build fetches the same.

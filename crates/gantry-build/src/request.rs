@@ -1,5 +1,7 @@
 //! What is asked for.
 
+mod context;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -14,6 +16,7 @@ use crate::cancel::Cancellation;
 use crate::collect::Keep;
 use crate::remote::Outside;
 use crate::secrets::SecretSource;
+pub use context::{ContextSource, Input, NamedContext};
 
 /// Where and how builds work: the store, the two state folders, and what holds for all requests.
 pub struct Builder<'a> {
@@ -68,8 +71,11 @@ impl fmt::Debug for Builder<'_> {
 /// The Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DockerfileSource {
-    /// A file; relative paths are relative to the working directory of the process.
+    /// A file: of a context that is not a folder of this machine, if there is such a one; else
+    /// relative paths are relative to the working directory of the process.
     File(PathBuf),
+    /// A file over HTTP.
+    Remote(String),
     /// Its text, already read (`-f -`).
     Inline {
         /// How messages call it.
@@ -96,8 +102,10 @@ pub enum RunNetwork {
 pub struct BuildRequest {
     /// How the target is called among several: its vertices are titled with it.
     pub name: Option<String>,
-    /// The context folder; none where there is only a Dockerfile.
-    pub context: Option<PathBuf>,
+    /// The context; none where there is only a Dockerfile.
+    pub context: Option<ContextSource>,
+    /// Further contexts by name, which stand before stages and images of that name.
+    pub named_contexts: BTreeMap<String, NamedContext>,
     /// The Dockerfile; `None`: `Dockerfile` (or `dockerfile`) in the context.
     pub dockerfile: Option<DockerfileSource>,
     /// The stage to build; the last one without.
@@ -129,11 +137,20 @@ pub struct BuildRequest {
 }
 
 impl BuildRequest {
+    /// Whether a build argument that is a switch of the builder is on, in Go's words.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        let value = self.build_args.get(name);
+        value.is_some_and(|value| {
+            matches!(value.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T")
+        })
+    }
+
     /// A build of a context folder with everything else as it is by default.
-    pub fn new(context: impl Into<PathBuf>) -> Self {
+    pub fn new(context: impl Into<ContextSource>) -> Self {
         Self {
             name: None,
             context: Some(context.into()),
+            named_contexts: BTreeMap::new(),
             dockerfile: None,
             target: None,
             build_args: BTreeMap::new(),

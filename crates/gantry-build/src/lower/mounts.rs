@@ -2,13 +2,12 @@
 
 use gantry_dockerfile::ast::{self, MountSpec};
 
+use super::named::Origin;
 use super::stage::{Place, StageState};
 use super::steps::{absolute, clean};
 use super::{Lowering, Stop};
-use crate::graph::{
-    BindMount, CacheMount, CacheSharing, FileOperation, FileSource, Label, Mount, NodeId,
-    Operation, SecretMount, SshMount,
-};
+use crate::contexts::ContextId;
+use crate::graph::{BindMount, CacheMount, CacheSharing, Mount, NodeId, SecretMount, SshMount};
 
 impl Lowering<'_> {
     /// The mounts of a step, targets made absolute; what they show is added to its `inputs`.
@@ -70,6 +69,20 @@ impl Lowering<'_> {
         Ok(mounts)
     }
 
+    /// Files of a context, to be shown.
+    fn bound_files(
+        &mut self,
+        state: &StageState,
+        context: ContextId,
+        source: &str,
+        name: &str,
+        place: &Place<'_>,
+    ) -> NodeId {
+        let platform = &self.settings.target_platform;
+        let label = self.label_before(state.index, name, platform, place.of());
+        self.rootfs_of(context, source, label)
+    }
+
     /// What a bind mount shows, and where in it.
     fn bound(
         &mut self,
@@ -80,34 +93,19 @@ impl Lowering<'_> {
     ) -> Result<(NodeId, String), Stop> {
         let source = clean(bind.source.as_deref().unwrap_or("/"));
         if let Some(from) = &bind.from {
-            let node = self.source_node(state, from, mount.text.span, place)?;
+            let span = mount.text.span;
+            let node = match self.origin(state, from, span, place)? {
+                Origin::Files(context) => {
+                    let name = format!("[context {from}] bind {source}");
+                    self.bound_files(state, context, &source, &name, place)
+                }
+                origin => self.origin_node(state, origin, span, place)?,
+            };
             return Ok((node, source));
         }
-        // Files of the context are bound as they would be copied: root's, without what is
-        // ignored, and as they were when they were looked at. The copy is a layer like others,
-        // made once for each content.
-        let operation = FileOperation {
-            sources: vec![FileSource::Exact(source.clone())],
-            destination: "/".to_owned(),
-            owner: None,
-            mode: None,
-            unpack: false,
-            exclude: Vec::new(),
-            parents: true,
-            link: true,
-        };
-        let scratch = self
-            .graph
-            .add(Operation::Scratch, Vec::new(), Label::default());
-        let context = self.context();
         let name = format!("[internal] bind {source} of the build context");
-        let platform = &self.settings.target_platform;
-        let label = self.label_before(state.index, &name, platform, place.of());
-        let node = self.graph.add(
-            Operation::File(Box::new(operation)),
-            vec![scratch, context],
-            label,
-        );
+        let context = self.settings.context;
+        let node = self.bound_files(state, context, &source, &name, place);
         Ok((node, source))
     }
 }

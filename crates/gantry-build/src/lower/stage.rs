@@ -114,10 +114,9 @@ impl Lowering<'_> {
     pub(super) fn stage(&mut self, index: usize) -> Result<StageState, Stop> {
         let mut state = self.base_state(index)?;
         let triggers = std::mem::take(&mut state.config.config.on_build);
-        let stage = &self.dockerfile.stages[index];
+        let instructions = self.instructions(index);
         let external = usize::from(self.bases[index].base == Base::External);
-        let steps = stage
-            .instructions
+        let steps = instructions
             .iter()
             .filter(|instruction| display::is_step(instruction))
             .count();
@@ -131,7 +130,7 @@ impl Lowering<'_> {
             self.trigger(&mut state, number, trigger)?;
         }
         let source = self.source;
-        for instruction in &stage.instructions {
+        for instruction in instructions {
             self.instruction(&mut state, instruction, source, false)?;
         }
         Ok(state)
@@ -174,9 +173,18 @@ impl Lowering<'_> {
                     ..ImageConfig::default()
                 };
                 config.config.working_dir = "/".to_owned();
-                let rootfs = self
-                    .graph
-                    .add(Operation::Scratch, Vec::new(), Label::default());
+                let rootfs = match self.bases[index].files {
+                    Some(context) => {
+                        let span = self.dockerfile.stages[index].span;
+                        let name = format!("[context {}] load", self.bases[index].name);
+                        let place = (Arc::clone(self.source), span);
+                        let label = self.label_before(index, &name, &platform, place);
+                        self.rootfs_of(context, "/", label)
+                    }
+                    None => self
+                        .graph
+                        .add(Operation::Scratch, Vec::new(), Label::default()),
+                };
                 Ok(Self::begin(index, platform, config, rootfs))
             }
             Base::External => self.image_state(index),

@@ -2,10 +2,10 @@
 
 use gantry_dockerfile::argument::PROXY_ARGUMENTS;
 use gantry_dockerfile::ast::{self, Copy, CopySource, Run, RunProgram};
-use gantry_dockerfile::resolve::{SCRATCH, Source};
 use gantry_dockerfile::{Span, Word, mode, owner};
 use gantry_model::Platform;
 
+use super::named::Origin;
 use super::stage::{Place, StageState};
 use super::{Lowering, Stop, history, metadata};
 use crate::graph::{
@@ -166,7 +166,7 @@ impl Lowering<'_> {
         self.graph.add(operation, Vec::new(), Label::default())
     }
 
-    /// What `--from` means: the root file system of a stage or of an image.
+    /// What `--from` means: the root file system of a stage or of an image, or a named context.
     pub(super) fn source_node(
         &mut self,
         state: &StageState,
@@ -174,19 +174,42 @@ impl Lowering<'_> {
         span: Span,
         place: &Place<'_>,
     ) -> Result<NodeId, Stop> {
-        let resolved = self.dockerfile.source_of(state.index, from);
-        match resolved.map_err(|error| place.error_at(span, error.to_string()))? {
-            Source::Stage(stage) => {
+        let origin = self.origin(state, from, span, place)?;
+        self.origin_node(state, origin, span, place)
+    }
+
+    pub(super) fn origin(
+        &self,
+        state: &StageState,
+        from: &str,
+        span: Span,
+        place: &Place<'_>,
+    ) -> Result<Origin, Stop> {
+        self.origin_of(state.index, from)
+            .map_err(|error| place.error_at(span, error.to_string()))
+    }
+
+    pub(super) fn origin_node(
+        &mut self,
+        state: &StageState,
+        origin: Origin,
+        span: Span,
+        place: &Place<'_>,
+    ) -> Result<NodeId, Stop> {
+        match origin {
+            Origin::Stage(stage) => {
                 let below = self.stages[stage].as_ref().ok_or(Stop::Needs(stage))?;
                 Ok(below.rootfs)
             }
-            Source::External if from == SCRATCH => {
-                Ok(self
-                    .graph
-                    .add(Operation::Scratch, Vec::new(), Label::default()))
+            Origin::Scratch => Ok(self
+                .graph
+                .add(Operation::Scratch, Vec::new(), Label::default())),
+            Origin::Files(context) => {
+                let operation = Operation::Context(context);
+                Ok(self.graph.add(operation, Vec::new(), Label::default()))
             }
-            Source::External => {
-                let request = self.source_request(from);
+            Origin::Image(image) => {
+                let request = self.source_request(&image);
                 let named = self.image(&request, place.source, span)?;
                 let name = format!("FROM {}", named.reference);
                 let layers = named.image.config.rootfs.diff_ids;

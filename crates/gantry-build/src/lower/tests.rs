@@ -62,6 +62,7 @@ fn settings(flags: &str) -> Settings {
         title: None,
         multi_platform: false,
         context: ContextId(0),
+        named: BTreeMap::new(),
         pull: PullPolicy::Missing,
         no_cache: false,
         no_cache_stages: Vec::new(),

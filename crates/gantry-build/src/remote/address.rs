@@ -63,6 +63,19 @@ impl Address {
             Ok(Some(Self::Http(text.to_owned())))
         }
     }
+
+    /// The same for a build context, which may leave the scheme of GitHub out.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(crate) fn of_context(text: &str) -> Result<Option<Self>, String> {
+        match text.strip_prefix("github.com/") {
+            Some(_) => {
+                GitAddress::parse(&format!("https://{text}")).map(|git| Some(Self::Git(git)))
+            }
+            None => Self::parse(text),
+        }
+    }
 }
 
 /// `user@host:path`, which is ssh.
@@ -341,6 +354,13 @@ mod tests {
             assert_eq!(Address::parse(text), Ok(Some(http)), "{text}");
         }
         assert_eq!(Address::parse("github.com/a/b"), Ok(None));
+        let Ok(Some(Address::Git(address))) = Address::of_context("github.com/a/b#:c") else {
+            panic!("a repository")
+        };
+        assert_eq!(
+            (&*address.remote, &*address.folder),
+            ("https://github.com/a/b", "/c")
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::explain::inputs::Inputs;
 use crate::explain::trace::{self, Project, Step, TRACE, Trace};
 use crate::explain::{self, Done, Explanation, Outcome};
 use crate::graph::{NodeId, Operation};
-use crate::request::{BuildRequest, DockerfileSource};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource};
 
 /// A step that was looked up or ran.
 #[derive(Debug)]
@@ -38,9 +38,15 @@ pub(crate) fn project(requests: &[BuildRequest]) -> Project {
         path.to_string_lossy().into_owned()
     };
     for request in requests {
-        add(&request.context.as_deref().map(absolute).unwrap_or_default());
+        add(&match &request.context {
+            Some(ContextSource::Folder(path)) => absolute(path),
+            Some(ContextSource::Input(input)) => input.name.clone(),
+            Some(ContextSource::Remote(address)) => address.clone(),
+            None => String::new(),
+        });
         add(&match &request.dockerfile {
             Some(DockerfileSource::File(path)) => absolute(path),
+            Some(DockerfileSource::Remote(url)) => url.clone(),
             Some(DockerfileSource::Inline { .. }) | None => String::new(),
         });
         add(request.target.as_deref().unwrap_or_default());

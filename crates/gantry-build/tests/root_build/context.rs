@@ -76,7 +76,7 @@ fn missing() {
     request.context = None;
     let (result, _) = environment.build_request(&request);
     assert!(explain(&result.unwrap_err()).contains("there is no build context to copy from"));
-    request.context = Some(environment.path("nosuch"));
+    request.context = Some(environment.path("nosuch").into());
     assert!(matches!(
         environment.build_request(&request).0,
         Err(BuildError::NoContext { .. })
@@ -86,7 +86,7 @@ fn missing() {
         environment.build_request(&request).0,
         Err(BuildError::NoContext { .. })
     ));
-    request.context = Some(environment.path(""));
+    request.context = Some(environment.path("").into());
     assert!(matches!(
         environment.build_request(&request).0,
         Err(BuildError::NoDockerfile { .. })

@@ -338,7 +338,7 @@ impl Built<'_> {
     }
 }
 
-fn list(top: &Path, directory: &Path, lines: &mut Vec<String>) {
+pub(crate) fn list(top: &Path, directory: &Path, lines: &mut Vec<String>) {
     let mut entries: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())

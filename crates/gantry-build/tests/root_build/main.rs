@@ -7,6 +7,7 @@
 mod cache;
 mod collect;
 mod context;
+mod contexts;
 mod copy;
 mod environment;
 mod explain;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         cache::TESTS,
         context::TESTS,
         collect::TESTS,
+        contexts::TESTS,
         explain::TESTS,
         remote::TESTS,
         trust::TESTS,

@@ -77,7 +77,7 @@ fn contexts_are_kept_apart() {
     let text = "FROM scratch\nCOPY f /f\n";
     let requests = ["a", "b"].map(|name| {
         let mut request = named(&environment, name, text);
-        request.context = Some(environment.path(name));
+        request.context = Some(environment.path(name).into());
         request
     });
     let (outcome, said) = built(&environment, &requests);

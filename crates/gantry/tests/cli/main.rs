@@ -32,6 +32,7 @@ mod cdi;
 mod changes;
 mod confinement;
 mod conformance;
+mod contexts;
 mod cp;
 mod damage;
 mod debug;

@@ -3,6 +3,7 @@
 mod bases;
 mod caches;
 mod call;
+mod context;
 mod deliver;
 mod explain;
 mod interrupt;
@@ -18,9 +19,11 @@ use gantry_engine::caches::CachePlace;
 
 pub(crate) use self::bases::EngineBases;
 use self::caches::{CacheTo, Imported};
+pub(crate) use self::context::from_stdin as dockerfile_from_stdin;
+
 use self::deliver::{Delivered, Delivery};
 use self::outputs::{Output, Shorthands};
-pub(crate) use self::request::{build_args, from_stdin as dockerfile_from_stdin};
+pub(crate) use self::request::build_args;
 use super::cache;
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
@@ -45,6 +48,9 @@ pub(crate) struct BuildArgs {
     /// Set build arguments
     #[arg(long)]
     pub(crate) build_arg: Vec<String>,
+    /// Further context (NAME=FOLDER|ARCHIVE|URL|GIT|docker-image://IMAGE)
+    #[arg(long)]
+    pub(crate) build_context: Vec<String>,
     /// Tell about the build instead of doing it ("build", "check", "outline", "targets", each
     /// with ",format=json")
     #[arg(long)]

@@ -264,7 +264,7 @@ fn request(args: &LintArgs, place: &Place) -> Result<BuildRequest, Failure> {
         Some(path) => path.parent().filter(|folder| *folder != Path::new("")),
         None => None,
     };
-    let mut request = BuildRequest::new(folder.unwrap_or(Path::new(".")));
+    let mut request = BuildRequest::new(folder.unwrap_or(Path::new(".")).to_owned());
     request.dockerfile = Some(match &place.path {
         Some(path) => DockerfileSource::File(path.clone()),
         None => super::build::dockerfile_from_stdin()?,

@@ -156,10 +156,10 @@ pub(super) fn run(context: &Context, mode: Mode, call: &Call, request: &BuildReq
 
 /// The Dockerfile as the caller would name it.
 fn shown_name(request: &BuildRequest, name: &str) -> String {
-    use gantry_build::DockerfileSource;
+    use gantry_build::{ContextSource, DockerfileSource};
     match (&request.dockerfile, &request.context) {
         (Some(DockerfileSource::File(path)), _) => path.display().to_string(),
-        (None, Some(context)) => {
+        (None, Some(ContextSource::Folder(context))) => {
             let path: std::path::PathBuf = context.join(name).components().collect();
             path.display().to_string()
         }

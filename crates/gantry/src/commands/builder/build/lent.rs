@@ -66,20 +66,22 @@ fn secret(text: &str, lookup: Lookup<'_>) -> Result<(String, SecretSource), Flag
     Ok((id, source))
 }
 
+/// The variable that names the usual agent.
+pub(super) const AGENT: &str = "SSH_AUTH_SOCK";
+
 /// The sockets of agents by id.
 pub(super) fn agents(
     texts: &[String],
     lookup: Lookup<'_>,
 ) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    const USUAL: &str = "SSH_AUTH_SOCK";
     let mut all = BTreeMap::new();
     for text in texts {
         let (id, path) = text.split_once('=').unwrap_or((text, ""));
         let bad = |reason: String| wrong("--ssh", text)(reason);
         let path = if path.is_empty() {
-            let usual = lookup(USUAL).filter(|path| !path.is_empty());
+            let usual = lookup(AGENT).filter(|path| !path.is_empty());
             usual.ok_or_else(|| {
-                let reason = format!("invalid empty ssh agent socket: make sure {USUAL} is set");
+                let reason = format!("invalid empty ssh agent socket: make sure {AGENT} is set");
                 bad(reason)
             })?
         } else {

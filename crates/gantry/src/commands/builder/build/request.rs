@@ -1,21 +1,17 @@
 //! From the flags of `build` to a [`BuildRequest`].
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use gantry_build::{BuildRequest, DockerfileSource, PullPolicy, RunNetwork};
+use gantry_build::{BuildRequest, PullPolicy, RunNetwork};
 use gantry_model::{Platform, Reference};
 
-use super::{BuildArgs, lent};
-use crate::failure::{CommandError, Failure};
+use super::{BuildArgs, context, lent};
+use crate::failure::Failure;
 use crate::flags::environment::Lookup;
 use crate::flags::hosts;
 use crate::flags::value::{FlagError, wrong};
-
-/// Largest Dockerfile that is taken from stdin.
-const MAX_DOCKERFILE: u64 = 4 << 20;
 
 /// What `args` ask for.
 pub(crate) fn translate(
@@ -28,9 +24,10 @@ pub(crate) fn translate(
         .first()
         .map(String::as_str)
         .unwrap_or_default();
-    let (context, dockerfile) = sources(context, args.file.as_deref())?;
+    let (context, dockerfile) = context::sources(context, args.file.as_deref())?;
     let mut request = BuildRequest::new(PathBuf::new());
     request.context = context;
+    request.named_contexts = context::named(&args.build_context)?;
     request.dockerfile = dockerfile;
     request.target = args.target.clone().filter(|name| !name.is_empty());
     request.build_args = build_args(&args.build_arg, lookup);
@@ -48,82 +45,13 @@ pub(crate) fn translate(
     request.extra_hosts = extra_hosts(&args.add_host)?;
     request.secrets = lent::secrets(&args.secret, lookup)?;
     request.ssh = lent::agents(&args.ssh, lookup)?;
+    if request.ssh.is_empty()
+        && context::is_over_ssh(request.context.as_ref())
+        && lookup(lent::AGENT).is_some()
+    {
+        request.ssh = lent::agents(&["default".to_owned()], lookup)?;
+    }
     Ok(request)
-}
-
-/// Where the context and the Dockerfile are.
-fn sources(
-    context: &str,
-    file: Option<&str>,
-) -> Result<(Option<PathBuf>, Option<DockerfileSource>), Failure> {
-    if is_remote(context) {
-        return Err(Failure::unsupported(format!(
-            "context {context} is not supported: a context is a local folder yet, clone or download it first"
-        )));
-    }
-    match (context, file) {
-        ("-", Some("-")) => Err(Failure::invalid(
-            "invalid argument: can't use stdin for both build context and dockerfile",
-        )),
-        ("-", Some(_)) => Err(Failure::unsupported(
-            "context - with --file is not supported: a context from STDIN is a Dockerfile alone yet",
-        )),
-        ("-", None) => Ok((None, Some(from_stdin()?))),
-        (folder, Some("-")) => Ok((Some(folder.into()), Some(from_stdin()?))),
-        (folder, Some(path)) => Ok((
-            Some(folder.into()),
-            Some(DockerfileSource::File(path.into())),
-        )),
-        (folder, None) => Ok((Some(folder.into()), None)),
-    }
-}
-
-fn is_remote(context: &str) -> bool {
-    [
-        "http://",
-        "https://",
-        "git://",
-        "ssh://",
-        "git@",
-        "github.com/",
-    ]
-    .iter()
-    .any(|prefix| context.starts_with(prefix))
-}
-
-pub(crate) fn from_stdin() -> Result<DockerfileSource, Failure> {
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .lock()
-        .take(MAX_DOCKERFILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(CommandError::file("read", "STDIN"))?;
-    if is_archive(&bytes) {
-        return Err(Failure::unsupported(
-            "an archive at STDIN is not supported: a context is a local folder yet, unpack it first",
-        ));
-    }
-    if bytes.len() as u64 > MAX_DOCKERFILE {
-        return Err(Failure::invalid(format!(
-            "the Dockerfile at STDIN is larger than {MAX_DOCKERFILE} bytes"
-        )));
-    }
-    Ok(DockerfileSource::Inline {
-        name: "Dockerfile".to_owned(),
-        bytes,
-    })
-}
-
-/// Whether the bytes are a tar archive, compressed or not.
-fn is_archive(bytes: &[u8]) -> bool {
-    let compressed: [&[u8]; 4] = [
-        &[0x1f, 0x8b],
-        b"BZh",
-        &[0xfd, b'7', b'z', b'X', b'Z'],
-        &[0x28, 0xb5, 0x2f, 0xfd],
-    ];
-    compressed.iter().any(|magic| bytes.starts_with(magic))
-        || bytes.get(257..262).is_some_and(|magic| magic == b"ustar")
 }
 
 /// The names that `-t` gives.
@@ -222,29 +150,6 @@ mod tests {
         assert_eq!(got, ["A=1", "B=x=y", "SOURCE_DATE_EPOCH=7", "USER=7"]);
         let args = build_args(&["SOURCE_DATE_EPOCH=1".into()], &lookup);
         assert_eq!(args["SOURCE_DATE_EPOCH"], "1");
-    }
-
-    #[test]
-    fn remote_contexts_are_refused_by_name() {
-        for context in ["https://x.y/z.git", "git@github.com:a/b", "github.com/a/b"] {
-            assert!(sources(context, None).is_err(), "{context}");
-        }
-        let (context, file) = sources("dir", Some("other/Dockerfile")).unwrap();
-        assert_eq!(context, Some("dir".into()));
-        assert_eq!(
-            file,
-            Some(DockerfileSource::File("other/Dockerfile".into()))
-        );
-        assert!(sources("-", Some("-")).is_err());
-    }
-
-    #[test]
-    fn archives_are_recognised() {
-        assert!(is_archive(&[0x1f, 0x8b, 8]));
-        let mut tar = vec![0; 512];
-        tar[257..262].copy_from_slice(b"ustar");
-        assert!(is_archive(&tar));
-        assert!(!is_archive(b"FROM scratch\n"));
     }
 
     #[test]

@@ -1,0 +1,221 @@
+//! Contexts that are not folders of this machine: brought into the store before they are opened.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use gantry_sys::path::Directory;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::error::{BuildError, StepError};
+use crate::graph::{GitSource, HttpSource};
+use crate::remote::Behalf;
+use crate::remote::address::{self, Address, GitAddress};
+use crate::remote::archive::{is_archive, read_head};
+use crate::report::Reporter;
+use crate::request::ContextSource;
+use crate::solve::{Setting, Stop};
+
+/// Most bytes of a Dockerfile that comes alone.
+const LARGEST: u64 = 8 << 20;
+
+/// What became of a context.
+#[derive(Debug, Clone)]
+pub(super) enum Loaded {
+    /// The folder with its files.
+    Folder(PathBuf),
+    /// It was a Dockerfile alone.
+    Dockerfile(Vec<u8>),
+}
+
+/// What is needed to load one.
+pub(super) struct Loading<'l> {
+    pub(super) setting: &'l Setting,
+    pub(super) reporter: &'l Reporter<'l>,
+    /// Number of the request.
+    pub(super) request: usize,
+    pub(super) fresh: bool,
+    /// What it is called, where it has a name.
+    pub(super) name: Option<&'l str>,
+    pub(super) keep_git_dir: bool,
+}
+
+impl Loading<'_> {
+    pub(super) fn load(
+        &self,
+        source: &ContextSource,
+        title: impl Fn(&str) -> String,
+    ) -> Result<Loaded, BuildError> {
+        let step = match (source, self.name) {
+            (ContextSource::Folder(path), _) => return Ok(Loaded::Folder(path.clone())),
+            (ContextSource::Input(_), _) => "[internal] load remote build context".to_owned(),
+            (ContextSource::Remote(text), Some(name)) => {
+                format!("[context {name}] {}", address::shown(text))
+            }
+            (ContextSource::Remote(text), None) => match Address::of_context(text) {
+                Ok(Some(Address::Git(_))) => {
+                    format!("[internal] load git source {}", address::shown(text))
+                }
+                _ => "[internal] load remote build context".to_owned(),
+            },
+        };
+        let vertex = self.reporter.begin(&title(&step));
+        let origin = &self.setting.origins[self.request];
+        let on = Behalf {
+            secrets: &origin.secrets,
+            agent: origin.ssh.get("default").map(PathBuf::as_path),
+            anew: self.fresh,
+            reporter: self.reporter,
+            vertex: Some(vertex),
+        };
+        let loaded = match source {
+            ContextSource::Folder(path) => Ok(Loaded::Folder(path.clone())),
+            ContextSource::Input(input) => self.input(input.file(), &input.name),
+            ContextSource::Remote(text) => self.remote(text, &on),
+        };
+        match loaded {
+            Ok(loaded) => {
+                self.reporter.done(vertex);
+                Ok(loaded)
+            }
+            Err(StepError::Canceled) => {
+                self.reporter.canceled(vertex);
+                Err(BuildError::Canceled)
+            }
+            Err(source) => {
+                self.reporter.failed(vertex, &source.to_string());
+                Err(BuildError::Step {
+                    step,
+                    source: Box::new(source),
+                    rendered: String::new(),
+                })
+            }
+        }
+    }
+
+    fn remote(&self, text: &str, on: &Behalf<'_>) -> Result<Loaded, StepError> {
+        let wrong = |reason| StepError::Fetch {
+            address: address::shown(text),
+            reason,
+            kind: gantry_model::FaultKind::Invalid,
+            hints: Vec::new(),
+        };
+        match Address::of_context(text).map_err(wrong)? {
+            Some(Address::Git(git)) => self.repository(git, on),
+            Some(Address::Http(url)) => self.file(url, on),
+            None => Err(wrong("it is the address of nothing".to_owned())),
+        }
+    }
+
+    fn repository(&self, git: GitAddress, on: &Behalf<'_>) -> Result<Loaded, StepError> {
+        let source = GitSource {
+            remote: git.remote,
+            reference: git.reference,
+            commit: git.commit,
+            keep_git_dir: git.keep_git_dir.unwrap_or(self.keep_git_dir),
+            submodules: git.submodules.unwrap_or(true),
+        };
+        let layer = self.setting.remote.repository(&source, on)?;
+        let tree = self.setting.store.layers().tree(&layer);
+        // No link of the repository may lead out of it.
+        let folder = git.folder.trim_start_matches('/');
+        Directory::open(&tree)
+            .and_then(|top| top.directory_beneath(folder))
+            .map_err(|_| StepError::NotFound {
+                path: git.folder.clone(),
+                ignored: false,
+                similar: None,
+            })?;
+        Ok(Loaded::Folder(tree.join(folder)))
+    }
+
+    fn file(&self, url: String, on: &Behalf<'_>) -> Result<Loaded, StepError> {
+        let name = match self.name {
+            Some(_) => address::file_name(&url),
+            None => "context".to_owned(),
+        };
+        let shown = address::shown(&url);
+        let source = HttpSource {
+            url,
+            name: name.clone(),
+            checksum: None,
+        };
+        let layer = self.setting.remote.file(&source, on)?;
+        let tree = self.setting.store.layers().tree(&layer);
+        let path = tree.join(&name);
+        let failed = |source| StepError::io("read", &path, source);
+        let mut file = File::open(&path).map_err(failed)?;
+        let head = read_head(&mut file).map_err(failed)?;
+        if is_archive(&head) {
+            let reader = Cursor::new(head).chain(file);
+            let layer = self.setting.remote.unpacked(&layer, reader, &shown, on)?;
+            return Ok(Loaded::Folder(self.setting.store.layers().tree(&layer)));
+        }
+        if self.name.is_some() {
+            return Ok(Loaded::Folder(tree));
+        }
+        self.dockerfile(Cursor::new(head).chain(file), &shown)
+    }
+
+    fn input(&self, file: &File, name: &str) -> Result<Loaded, StepError> {
+        let mut watched = Watched {
+            file,
+            stop: self.setting.remote.stop(),
+        };
+        let head = read_head(&mut watched).map_err(|source| self.broken(name, source))?;
+        let archive = is_archive(&head);
+        let reader = Cursor::new(head).chain(watched);
+        if archive {
+            let layer = self.setting.remote.unpack(reader, name)?;
+            return Ok(Loaded::Folder(self.setting.store.layers().tree(&layer)));
+        }
+        self.dockerfile(reader, name)
+    }
+
+    fn dockerfile(&self, reader: impl Read, name: &str) -> Result<Loaded, StepError> {
+        let mut bytes = Vec::new();
+        reader
+            .take(LARGEST + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|source| self.broken(name, source))?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(StepError::Archive {
+                path: PathBuf::from(name),
+                reason: format!(
+                    "it is no archive, and larger than the {LARGEST} bytes of a Dockerfile"
+                ),
+            });
+        }
+        Ok(Loaded::Dockerfile(bytes))
+    }
+
+    fn broken(&self, name: &str, source: io::Error) -> StepError {
+        if self.setting.remote.stop().is_stopped() {
+            return StepError::Canceled;
+        }
+        StepError::io("read", Path::new(name), source)
+    }
+}
+
+/// An open file that is read until the build is stopped.
+struct Watched<'w> {
+    file: &'w File,
+    stop: &'w Stop,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let [client, failure] = self.stop.descriptors();
+        let mut fds = [
+            PollFd::new(self.file, PollFlags::IN),
+            PollFd::from_borrowed_fd(client, PollFlags::IN),
+            PollFd::from_borrowed_fd(failure, PollFlags::IN),
+        ];
+        poll(&mut fds, None)?;
+        if fds[1..].iter().any(|fd| !fd.revents().is_empty()) {
+            return Err(io::Error::other("the build was canceled"));
+        }
+        let mut file = self.file;
+        file.read(buffer)
+    }
+}
