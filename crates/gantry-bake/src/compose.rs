@@ -2,6 +2,7 @@
 //! `x-bake`).
 
 mod build;
+mod dotenv;
 mod interpolate;
 mod merge;
 mod value;
@@ -16,6 +17,8 @@ use crate::error::{BakeError, Result};
 use crate::surroundings::Surroundings;
 use crate::target::Target;
 use yaml::{Node, NodeKind};
+
+pub use dotenv::dotenv;
 
 /// Most services that extend one another.
 const LONGEST_CHAIN: usize = 32;

@@ -37,6 +37,7 @@ pub mod types;
 pub mod value;
 
 pub use bake::{Baked, Definition, File, Request, TargetRow, VariableRow, define, evaluate};
+pub use compose::dotenv;
 pub use error::BakeError;
 pub use surroundings::Surroundings;
 pub use target::Target;

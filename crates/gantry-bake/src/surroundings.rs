@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 pub struct Surroundings {
     /// Environment variables; they set the variables of Bake files.
     pub environment: BTreeMap<String, String>,
+    /// Variables of `.env`, which Compose files see where the environment has none of that name.
+    pub dotenv: BTreeMap<String, String>,
     /// Variables that were set on the command line (`--var`), before those of the environment.
     pub variables: BTreeMap<String, String>,
     /// The folder or URL of the command (`BAKE_CMD_CONTEXT`).
@@ -34,6 +36,12 @@ impl Surroundings {
             .get(name)
             .or_else(|| self.environment.get(name));
         set.map(String::as_str)
+    }
+
+    /// The same for a Compose file.
+    pub(crate) fn lookup_for_compose(&self, name: &str) -> Option<&str> {
+        let written = || self.dotenv.get(name).map(String::as_str);
+        self.lookup(name).or_else(written)
     }
 
     /// Bytes that nobody can tell beforehand who does not know the seed.

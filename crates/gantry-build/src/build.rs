@@ -1,5 +1,7 @@
 //! A build from beginning to end: all requests lowered into one graph, the graph solved once.
 
+mod links;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,7 +51,8 @@ pub fn build(
     let setting = setting(builder, &orders, &stop)?;
     let mut contexts = Contexts::default();
     let files = files(&orders, &mut contexts, &setting, reporter)?;
-    let subjects = subjects(&orders, &files, &mut contexts);
+    let mut subjects = subjects(&orders, &files, &mut contexts);
+    links::connect(requests, &mut subjects)?;
     let sources = Sources::new(builder.bases, reporter);
     let (graph, lowered) = lower::lower(&subjects, &sources)?;
     warn(&lowered, reporter);
@@ -185,8 +188,10 @@ fn subjects<'f>(
         let context = contexts.of(order.request, number, order.title);
         let named = order.request.named_contexts.iter();
         let named: BTreeMap<String, Named> = named
-            .map(|(name, named)| {
+            .filter_map(|(name, named)| {
                 let named = match named {
+                    // These are connected when all subjects are known.
+                    NamedContext::Target(_) => return None,
                     NamedContext::Image(reference) => Named::Image(reference.clone()),
                     NamedContext::Files(source) => Named::Files(contexts.named(
                         order.request,
@@ -196,7 +201,7 @@ fn subjects<'f>(
                         source,
                     )),
                 };
-                (lower::context_name(name), named)
+                Some((lower::context_name(name), named))
             })
             .collect();
         for platform in &order.platforms {

@@ -7,6 +7,7 @@ mod add;
 mod display;
 mod healthcheck;
 mod history;
+mod links;
 mod metadata;
 mod mounts;
 mod named;
@@ -35,6 +36,7 @@ use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::report::titled;
 use crate::request::RunNetwork;
+use links::Linked;
 use named::Origin;
 pub(crate) use named::{Named, context_name};
 pub(crate) use scope::{Globals, platform_arguments, target_stage};
@@ -159,13 +161,20 @@ pub(crate) fn lower(
     }
     images.prefetch(&wanted);
     let mut graph = Graph::default();
-    let mut all = Vec::new();
-    for lowering in lowerings {
+    let mut done: BTreeMap<usize, Lowered> = BTreeMap::new();
+    let mut waiting: Vec<Option<Lowering<'_>>> = lowerings.into_iter().map(Some).collect();
+    for number in links::order(subjects)? {
+        let Some(mut lowering) = waiting[number].take() else {
+            continue;
+        };
+        lowering.linked = links::links(&subjects[number])
+            .filter_map(|link| Some((link, Linked::of(done.get(&link)?))))
+            .collect();
         let lowered;
         (graph, lowered) = lowering.into_graph(graph)?;
-        all.push(lowered);
+        done.insert(number, lowered);
     }
-    Ok((graph, all))
+    Ok((graph, done.into_values().collect()))
 }
 
 /// Why the lowering of a stage stops.
@@ -198,6 +207,8 @@ struct Lowering<'a> {
     /// The operations of this subject and of those before it.
     graph: Graph,
     stages: Vec<Option<StageState>>,
+    /// What the subjects make that names stand for.
+    linked: BTreeMap<usize, Linked>,
     /// Environments of base images by name, for the rules.
     environments: HashMap<String, Environment>,
     /// Names of build arguments that some `ARG` declared.
@@ -211,6 +222,8 @@ struct StageBase {
     base: Base,
     /// The named context whose files it begins with.
     files: Option<ContextId>,
+    /// The subject whose image it stands on.
+    link: Option<usize>,
     /// Whether a named context stands for the whole stage.
     is_replaced: bool,
 }
@@ -239,6 +252,7 @@ impl<'a> Lowering<'a> {
             needed: vec![false; dockerfile.stages.len()],
             graph: Graph::default(),
             stages: vec![None; dockerfile.stages.len()],
+            linked: BTreeMap::new(),
             environments: HashMap::new(),
             declared,
         };
@@ -324,7 +338,7 @@ impl<'a> Lowering<'a> {
         let mut wanted = Vec::new();
         for stage in (0..=self.target).filter(|stage| self.needed[*stage]) {
             let base = &self.bases[stage];
-            if base.base == Base::External {
+            if base.base == Base::External && base.link.is_none() {
                 wanted.push(self.base_request(stage));
             }
             for from in self.named_sources(stage) {

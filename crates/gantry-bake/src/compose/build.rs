@@ -156,7 +156,7 @@ fn arguments(service: &Node, node: Option<&Node>, surroundings: &Surroundings) -
     let environment = map(service.member("environment"))?;
     let value = |name: &str, text: Option<String>| {
         text.or_else(|| environment.get(name).cloned().flatten())
-            .or_else(|| surroundings.lookup(name).map(String::from))
+            .or_else(|| surroundings.lookup_for_compose(name).map(String::from))
     };
     Ok(map(node)?
         .into_iter()

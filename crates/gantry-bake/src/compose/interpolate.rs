@@ -59,7 +59,11 @@ fn text_of(
                     "$ is not followed by a name in {text:?}: write $$ for one"
                 ));
             }
-            made.push_str(surroundings.lookup(&rest[..length]).unwrap_or_default());
+            made.push_str(
+                surroundings
+                    .lookup_for_compose(&rest[..length])
+                    .unwrap_or_default(),
+            );
             rest = &rest[length..];
         }
     }
@@ -101,7 +105,7 @@ fn substitution(
     if name.is_empty() {
         return Err(format!("${{{inside}}} does not begin with a name"));
     }
-    let value = surroundings.lookup(name);
+    let value = surroundings.lookup_for_compose(name);
     let (operation, value) = match operation.strip_prefix(':') {
         Some(operation) => (operation, value.filter(|value| !value.is_empty())),
         None => (operation, value),

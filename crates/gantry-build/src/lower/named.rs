@@ -16,6 +16,8 @@ pub(crate) enum Named {
     Files(ContextId),
     /// An image by its reference.
     Image(String),
+    /// What the subject of that number makes.
+    Target(usize),
 }
 
 /// What a `--from` means.
@@ -24,6 +26,7 @@ pub(super) enum Origin {
     Stage(usize),
     Files(ContextId),
     Image(String),
+    Target(usize),
     Scratch,
 }
 
@@ -61,7 +64,13 @@ impl<'a> Lowering<'a> {
             Base::Stage(_) => None,
             Base::Scratch | Base::External => self.named(&written),
         };
-        let (name, base, files) = match whole.or_else(below) {
+        let named = whole.or_else(below);
+        let link = match named {
+            Some(Named::Target(subject)) => Some(*subject),
+            _ => None,
+        };
+        let (name, base, files) = match named {
+            Some(Named::Target(_)) => (written, Base::External, None),
             Some(Named::Files(context)) => (written, Base::Scratch, Some(*context)),
             Some(Named::Image(image)) if image == SCRATCH => (written, Base::Scratch, None),
             Some(Named::Image(image)) => (image.clone(), Base::External, None),
@@ -75,6 +84,7 @@ impl<'a> Lowering<'a> {
             platform,
             base,
             files,
+            link,
             is_replaced,
         }
     }
@@ -93,6 +103,7 @@ impl<'a> Lowering<'a> {
             Source::Stage(stage) => Ok(Origin::Stage(stage)),
             Source::External => Ok(match self.named(from) {
                 Some(Named::Files(context)) => Origin::Files(*context),
+                Some(Named::Target(subject)) => Origin::Target(*subject),
                 Some(Named::Image(image)) if image != SCRATCH => Origin::Image(image.clone()),
                 Some(Named::Image(_)) => Origin::Scratch,
                 None if from == SCRATCH => Origin::Scratch,

@@ -115,7 +115,7 @@ impl Lowering<'_> {
         let mut state = self.base_state(index)?;
         let triggers = std::mem::take(&mut state.config.config.on_build);
         let instructions = self.instructions(index);
-        let external = usize::from(self.bases[index].base == Base::External);
+        let external = usize::from(self.has_image(index));
         let steps = instructions
             .iter()
             .filter(|instruction| display::is_step(instruction))
@@ -134,6 +134,12 @@ impl Lowering<'_> {
             self.instruction(&mut state, instruction, source, false)?;
         }
         Ok(state)
+    }
+
+    /// Whether a stage stands on an image that is fetched.
+    fn has_image(&self, index: usize) -> bool {
+        let base = &self.bases[index];
+        base.base == Base::External && base.link.is_none()
     }
 
     fn stage_title(&self, index: usize) -> Option<String> {
@@ -187,7 +193,10 @@ impl Lowering<'_> {
                 };
                 Ok(Self::begin(index, platform, config, rootfs))
             }
-            Base::External => self.image_state(index),
+            Base::External => match self.bases[index].link {
+                Some(subject) => Ok(self.linked_state(index, subject)),
+                None => self.image_state(index),
+            },
         }
     }
 
@@ -219,7 +228,7 @@ impl Lowering<'_> {
 
     /// `[build 1/4] FROM …`
     fn label_base(&mut self, state: &mut StageState, index: usize) {
-        if self.bases[index].base != Base::External {
+        if !self.has_image(index) {
             return;
         }
         let Operation::Image(image) = &self.graph.node(state.rootfs).operation else {
@@ -232,7 +241,7 @@ impl Lowering<'_> {
         self.graph.rename(state.rootfs, position, name);
     }
 
-    fn begin(
+    pub(super) fn begin(
         index: usize,
         platform: Platform,
         mut config: ImageConfig,

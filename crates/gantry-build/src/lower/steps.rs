@@ -204,6 +204,7 @@ impl Lowering<'_> {
             Origin::Scratch => Ok(self
                 .graph
                 .add(Operation::Scratch, Vec::new(), Label::default())),
+            Origin::Target(subject) => Ok(self.linked(subject).rootfs),
             Origin::Files(context) => {
                 let operation = Operation::Context(context);
                 Ok(self.graph.add(operation, Vec::new(), Label::default()))

@@ -74,4 +74,6 @@ pub enum NamedContext {
     Files(ContextSource),
     /// An image by its reference.
     Image(String),
+    /// What another request of the same build makes, by that request's name.
+    Target(String),
 }

@@ -1,5 +1,6 @@
 //! Builds.
 
+pub(crate) mod bake;
 pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod du;

@@ -24,6 +24,7 @@ macro_rules! in_both_modes {
 }
 
 mod attacks;
+mod bake;
 mod boot;
 mod build;
 mod buildcache;

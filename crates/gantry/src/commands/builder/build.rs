@@ -2,36 +2,32 @@
 
 mod bases;
 mod caches;
-mod call;
+pub(super) mod call;
 mod context;
-mod deliver;
+pub(super) mod deliver;
 mod explain;
 mod interrupt;
 mod lent;
-mod metadata;
-mod outputs;
-mod request;
+pub(super) mod make;
+pub(super) mod metadata;
+pub(super) mod outputs;
+pub(super) mod request;
 
 use clap::Args;
-use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Outside, Reporter};
-use gantry_engine::Engine;
-use gantry_engine::caches::CachePlace;
+use gantry_build::BuildError;
 
 pub(crate) use self::bases::EngineBases;
-use self::caches::{CacheTo, Imported};
 pub(crate) use self::context::from_stdin as dockerfile_from_stdin;
-
-use self::deliver::{Delivered, Delivery};
-use self::outputs::{Output, Shorthands};
+use self::deliver::Delivered;
+use self::make::Order;
 pub(crate) use self::request::build_args;
-use super::cache;
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
 use crate::flags::environment;
-use crate::output::progress::build::{BuildDisplay, Mode};
+use crate::output::progress::build::Mode;
 
 /// The words behind the command.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct BuildArgs {
     /// Add a host-to-IP mapping for RUN (host:ip)
     #[arg(long)]
@@ -140,119 +136,13 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     if let Some(call) = call::chosen(&args)? {
         return call::run(context, mode, &call, &request);
     }
-    let tags = request::tags(&args.tag)?;
-    let outputs = outputs::parse(
-        &args.output,
-        Shorthands {
-            push: args.push,
-            load: args.load,
-            annotations: &args.annotation,
-            tags: &tags,
-        },
-    )?;
-    let wanted = Wanted {
-        from: caches::sources(&args.cache_from)?,
-        to: caches::targets(&args.cache_to)?,
-        outputs,
-    };
-    caches::check(&wanted.to, &wanted.outputs)?;
-    explain::check(explain, &wanted.outputs)?;
+    let order = Order::of(&args, request)?;
+    explain::check(explain, &order.outputs)?;
     for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
         forget(path)?;
     }
-    let engine = context.engine()?;
-    let bases = EngineBases::new(engine);
-    let roots = || engine.roots().ok();
-    let builder = Builder {
-        store: engine.store()?.clone(),
-        bases: &bases,
-        outside: Outside {
-            environment: environment::all(),
-            authorities: None,
-        },
-        borrowed: None,
-        root: engine.root().to_owned(),
-        run_root: engine.run_root().to_owned(),
-        parallelism: None,
-        explain: explain.is_some(),
-        housekeeping: cache::housekeeping(engine, &roots),
-        cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
-    };
-    let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
-    let cancellation = builder.cancellation.clone();
-    let built = interrupt::guarded(&cancellation, || {
-        display.show(
-            || make(builder, engine, request, &wanted, &display),
-            Result::is_err,
-        )
-    })?;
-    if let Some(explanation) = display.explanation() {
-        explain::show(context, explain, mode, &explanation)?;
-    }
-    match built {
-        Ok(delivered) => finish(context, &args, mode, &delivered),
-        Err(Unmade::Build(error)) => Err(failure(context, *error)),
-        Err(Unmade::Delivery(failure)) => Err(failure),
-    }
-}
-
-/// Why there is no result.
-enum Unmade {
-    Build(Box<BuildError>),
-    Delivery(Failure),
-}
-
-/// What becomes of a build, and what it borrows.
-struct Wanted {
-    outputs: Vec<Output>,
-    from: Vec<CachePlace>,
-    to: Vec<CacheTo>,
-}
-
-/// Builds and delivers.
-fn make(
-    builder: Builder<'_>,
-    engine: &Engine,
-    request: BuildRequest,
-    wanted: &Wanted,
-    display: &BuildDisplay,
-) -> Result<Delivered, Unmade> {
-    let reporter = Reporter::new(display);
-    let epoch = request.build_args.get("SOURCE_DATE_EPOCH");
-    let epoch = epoch.and_then(|seconds| seconds.parse().ok());
-    let imported = Imported::read(engine, &wanted.from, &reporter);
-    let builder = Builder {
-        borrowed: (!wanted.from.is_empty()).then_some(&imported),
-        ..builder
-    };
-    let mut outcome = gantry_build::build(&builder, &[request], &reporter)
-        .map_err(|error| Unmade::Build(Box::new(error)))?;
-    let target = &mut outcome.targets[0];
-    caches::write_inline(&wanted.to, &outcome.steps, target);
-    let delivery = Delivery {
-        engine,
-        target,
-        epoch,
-        reporter: &reporter,
-    };
-    let deliver = || {
-        let delivered = delivery.all(&wanted.outputs)?;
-        caches::export(
-            engine,
-            &wanted.to,
-            &outcome.steps,
-            delivery.target,
-            &reporter,
-        )?;
-        Ok(delivered)
-    };
-    let delivered = deliver().map_err(Unmade::Delivery)?;
-    if let (Some(housekeeping), true) = (builder.housekeeping, outcome.executed > 0) {
-        // What the image has does not count to the cache any more.
-        let cache = cache::of(engine).map_err(Unmade::Delivery)?;
-        cache.make_room(housekeeping, 0);
-    }
-    Ok(delivered)
+    let delivered = make::all(context, mode, explain, vec![order])?;
+    finish(context, &args, mode, &delivered[0])
 }
 
 fn finish(context: &Context, args: &BuildArgs, mode: Mode, delivered: &Delivered) -> Outcome {
@@ -271,7 +161,7 @@ fn finish(context: &Context, args: &BuildArgs, mode: Mode, delivered: &Delivered
 }
 
 /// A file left by an earlier build must not be taken for the result of this one.
-fn forget(path: &str) -> Result<(), CommandError> {
+pub(super) fn forget(path: &str) -> Result<(), CommandError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(CommandError::file("remove", path)(error))

@@ -23,7 +23,7 @@ enum Subject {
 
 /// What is to be told, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Call {
+pub(in crate::commands::builder) struct Call {
     subject: Subject,
     json: bool,
     /// Whether the exit code is 0 whatever was found.
@@ -31,7 +31,7 @@ pub(super) struct Call {
 }
 
 /// What the flags ask for; nothing where they ask for a build.
-pub(super) fn chosen(args: &BuildArgs) -> Result<Option<Call>, Failure> {
+pub(in crate::commands::builder) fn chosen(args: &BuildArgs) -> Result<Option<Call>, Failure> {
     match (&args.call, args.check) {
         (Some(call), true)
             if !call
@@ -98,7 +98,12 @@ enum Told {
     Targets(Vec<gantry_dockerfile::outline::Target>),
 }
 
-pub(super) fn run(context: &Context, mode: Mode, call: &Call, request: &BuildRequest) -> Outcome {
+pub(in crate::commands::builder) fn run(
+    context: &Context,
+    mode: Mode,
+    call: &Call,
+    request: &BuildRequest,
+) -> Outcome {
     let bases = EngineBases::new(context.engine()?);
     let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
     let look = || -> Result<(Examination, Told), BuildError> {

@@ -18,7 +18,7 @@ const MOST: usize = 20;
 
 /// How an explanation is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(in crate::commands::builder) enum Format {
     /// For people, on stderr.
     Text,
     /// For programs, on stdout.

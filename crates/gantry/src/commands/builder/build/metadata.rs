@@ -6,6 +6,11 @@ use super::deliver::Delivered;
 
 /// The text of the file.
 pub(super) fn text(delivered: &Delivered) -> String {
+    format!("{:#}", document(delivered))
+}
+
+/// What is said of one target.
+pub(in crate::commands::builder) fn document(delivered: &Delivered) -> Value {
     let mut all = Map::new();
     if let Some(id) = delivered.config {
         all.insert("containerimage.config.digest".into(), json!(id));
@@ -21,5 +26,5 @@ pub(super) fn text(delivered: &Delivered) -> String {
         let names: Vec<String> = delivered.names.iter().map(ToString::to_string).collect();
         all.insert("image.name".into(), json!(names.join(",")));
     }
-    format!("{:#}", Value::Object(all))
+    Value::Object(all)
 }

@@ -55,7 +55,7 @@ pub(crate) fn translate(
 }
 
 /// The names that `-t` gives.
-pub(super) fn tags(texts: &[String]) -> Result<Vec<Reference>, FlagError> {
+pub(crate) fn tags(texts: &[String]) -> Result<Vec<Reference>, FlagError> {
     const FLAG: &str = "-t, --tag";
     let mut all = Vec::new();
     for text in texts.iter().filter(|text| !text.is_empty()) {

@@ -1,0 +1,282 @@
+//! From a target to what `build` would be told for it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use gantry_bake::Target;
+use gantry_bake::target::{Attest, CacheEntry, Output, Secret, Ssh};
+use gantry_build::{BuildRequest, DockerfileSource, NamedContext};
+
+use crate::commands::builder::build::{BuildArgs, request};
+use crate::failure::Failure;
+use crate::flags::environment;
+
+use super::files::is_remote;
+
+/// A target as `build` would be told of it.
+#[derive(Debug)]
+pub(super) struct Spelt {
+    pub(super) args: BuildArgs,
+    pub(super) request: BuildRequest,
+}
+
+impl Spelt {
+    /// What a target asks for.
+    pub(super) fn of(
+        name: &str,
+        target: &Target,
+        proxies: &BTreeMap<String, String>,
+    ) -> Result<Self, Failure> {
+        supported(name, target)?;
+        let args = words(target);
+        let mut request = request::translate(&args, proxies.clone(), &environment::caller)?;
+        request.name = Some(name.to_owned());
+        for (context, place) in &target.contexts {
+            if let Some(target) = place.strip_prefix("target:") {
+                let other = NamedContext::Target(target.to_owned());
+                request.named_contexts.insert(context.clone(), other);
+            }
+        }
+        if let Some(text) = &target.dockerfile_inline {
+            request.dockerfile = Some(DockerfileSource::Inline {
+                name: "Dockerfile".to_owned(),
+                bytes: text.clone().into_bytes(),
+            });
+        }
+        Ok(Self { args, request })
+    }
+}
+
+/// Refuses attributes that the builder cannot serve.
+fn supported(name: &str, target: &Target) -> Result<(), Failure> {
+    let refuse = |what: &str| {
+        Err(Failure::unsupported(format!(
+            "target {name}: {what} is not supported yet"
+        )))
+    };
+    let wanted = |attest: &&Attest| !attest.disabled;
+    if let Some(attest) = target.attest.iter().flatten().find(wanted) {
+        return refuse(&format!("attest type={}", attest.kind));
+    }
+    let is_host = |entitlement: &&String| *entitlement != "network.host";
+    if let Some(entitlement) = target.entitlements.iter().flatten().find(is_host) {
+        return refuse(&format!("entitlement {entitlement}"));
+    }
+    for (what, there) in [
+        (
+            "ulimits",
+            target.ulimits.as_ref().is_some_and(|all| !all.is_empty()),
+        ),
+        (
+            "shm-size",
+            target
+                .shm_size
+                .as_ref()
+                .is_some_and(|size| !size.is_empty()),
+        ),
+    ] {
+        if there {
+            return refuse(what);
+        }
+    }
+    for (what, path) in [
+        ("context", &target.context),
+        ("dockerfile", &target.dockerfile),
+    ] {
+        if path.as_deref() == Some("-") {
+            let message = format!("target {name}: {what} from STDIN is not allowed in bake");
+            return Err(Failure::invalid(message));
+        }
+    }
+    Ok(())
+}
+
+/// The words that `build` would be given.
+fn words(target: &Target) -> BuildArgs {
+    let context = target.context.clone().unwrap_or_else(|| ".".to_owned());
+    let list = |texts: &Option<Vec<String>>| texts.clone().unwrap_or_default();
+    BuildArgs {
+        add_host: pairs(&target.extra_hosts, ':'),
+        annotation: list(&target.annotations),
+        build_arg: pairs(&target.args, '='),
+        build_context: contexts(target),
+        cache_from: target.cache_from.iter().flatten().map(cache).collect(),
+        cache_to: target.cache_to.iter().flatten().map(cache).collect(),
+        call: target.call.clone(),
+        file: dockerfile(target, &context),
+        label: pairs(&target.labels, '='),
+        network: target.network.clone(),
+        no_cache: target.no_cache == Some(true),
+        no_cache_filter: list(&target.no_cache_filter),
+        operands: vec![context],
+        output: target.outputs.iter().flatten().map(output).collect(),
+        platform: list(&target.platforms),
+        pull: target.pull == Some(true),
+        secret: target.secrets.iter().flatten().map(secret).collect(),
+        ssh: target.ssh.iter().flatten().map(agent).collect(),
+        tag: list(&target.tags),
+        target: target.target.clone(),
+        ..BuildArgs::default()
+    }
+}
+
+/// The path of the Dockerfile, which a target gives relative to its context.
+fn dockerfile(target: &Target, context: &str) -> Option<String> {
+    if target.dockerfile_inline.is_some() {
+        return None;
+    }
+    let path = target.dockerfile.as_deref()?;
+    if let Some(path) = path.strip_prefix("cwd://") {
+        return Some(path.to_owned());
+    }
+    if is_remote(context) {
+        return Some(path.to_owned()).filter(|path| path != "Dockerfile");
+    }
+    Some(Path::new(context).join(path).to_string_lossy().into_owned())
+}
+
+/// `NAME=VALUE` of each that has a value.
+fn pairs(texts: &BTreeMap<String, Option<String>>, between: char) -> Vec<String> {
+    let pair = |(name, value): (&String, &Option<String>)| {
+        Some(format!("{name}{between}{}", value.as_ref()?))
+    };
+    texts.iter().filter_map(pair).collect()
+}
+
+/// The contexts that are no targets.
+fn contexts(target: &Target) -> Vec<String> {
+    let is_target = |place: &str| place.starts_with("target:");
+    let contexts = target
+        .contexts
+        .iter()
+        .filter(|(_, place)| !is_target(place));
+    contexts
+        .map(|(name, place)| format!("{name}={place}"))
+        .collect()
+}
+
+/// Fields as one text of comma-separated values.
+fn fields(fields: impl IntoIterator<Item = (String, String)>) -> String {
+    let fields: Vec<String> = fields
+        .into_iter()
+        .map(|(name, value)| {
+            let field = format!("{name}={value}");
+            if field.contains([',', '"']) {
+                format!("\"{}\"", field.replace('"', "\"\""))
+            } else {
+                field
+            }
+        })
+        .collect();
+    fields.join(",")
+}
+
+fn output(output: &Output) -> String {
+    let kind = ("type".to_owned(), output.kind.clone());
+    let place = output
+        .destination
+        .iter()
+        .map(|path| ("dest".to_owned(), path.clone()));
+    let attributes = output.attributes.clone();
+    fields(std::iter::once(kind).chain(place).chain(attributes))
+}
+
+fn cache(cache: &CacheEntry) -> String {
+    let kind = ("type".to_owned(), cache.kind.clone());
+    fields(std::iter::once(kind).chain(cache.attributes.clone()))
+}
+
+fn secret(secret: &Secret) -> String {
+    let id = ("id".to_owned(), secret.id.clone());
+    let file = secret
+        .file
+        .iter()
+        .map(|path| ("src".to_owned(), path.clone()));
+    let variable = secret
+        .variable
+        .iter()
+        .map(|name| ("env".to_owned(), name.clone()));
+    fields(std::iter::once(id).chain(file).chain(variable))
+}
+
+fn agent(agent: &Ssh) -> String {
+    if agent.paths.is_empty() {
+        return agent.id.clone();
+    }
+    format!("{}={}", agent.id, agent.paths.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_spelt_as_a_build() {
+        let target = Target {
+            context: Some("app".to_owned()),
+            dockerfile: Some("web.Dockerfile".to_owned()),
+            args: [
+                ("A".to_owned(), Some("1".to_owned())),
+                ("B".to_owned(), None),
+            ]
+            .into(),
+            outputs: Some(vec![Output {
+                kind: "oci".to_owned(),
+                attributes: [("name".to_owned(), "a,b".to_owned())].into(),
+                destination: Some("x.tar".to_owned()),
+            }]),
+            ..Target::default()
+        };
+        let words = words(&target);
+        assert_eq!(words.build_arg, ["A=1"]);
+        assert_eq!(words.file.as_deref(), Some("app/web.Dockerfile"));
+        assert_eq!(words.output, ["type=oci,dest=x.tar,\"name=a,b\""]);
+        let inline = Target {
+            dockerfile_inline: Some("FROM scratch".to_owned()),
+            dockerfile: Some("Dockerfile".to_owned()),
+            ..Target::default()
+        };
+        assert_eq!(super::words(&inline).file, None);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_by_name() {
+        let some = |text: &str| Some(vec![text.to_owned()]);
+        for (target, wanted) in [
+            (
+                Target {
+                    ulimits: some("nofile=1"),
+                    ..Target::default()
+                },
+                "ulimits",
+            ),
+            (
+                Target {
+                    shm_size: Some("1g".to_owned()),
+                    ..Target::default()
+                },
+                "shm-size",
+            ),
+            (
+                Target {
+                    entitlements: some("security.insecure"),
+                    ..Target::default()
+                },
+                "security.insecure",
+            ),
+            (
+                Target {
+                    context: Some("-".to_owned()),
+                    ..Target::default()
+                },
+                "STDIN",
+            ),
+        ] {
+            let said = format!(
+                "{:?}",
+                Spelt::of("t", &target, &BTreeMap::new()).unwrap_err()
+            );
+            assert!(said.contains(wanted), "{said}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Builds and delivers: all targets as one graph, each to its outputs.
+
+use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Outside, Reporter};
+use gantry_engine::Engine;
+use gantry_engine::caches::CachePlace;
+
+use super::bases::EngineBases;
+use super::caches::{self, CacheTo, Imported};
+use super::deliver::{Delivered, Delivery};
+use super::outputs::{self, Output, Shorthands};
+use super::{BuildArgs, explain, failure, interrupt, request};
+use crate::commands::builder::cache;
+use crate::context::Context;
+use crate::failure::{CommandError, Failure};
+use crate::flags::environment;
+use crate::output::progress::build::{BuildDisplay, Mode};
+
+/// A target, what becomes of it, and the caches that it shares.
+#[derive(Debug)]
+pub(in crate::commands::builder) struct Order {
+    request: BuildRequest,
+    pub(in crate::commands::builder) outputs: Vec<Output>,
+    from: Vec<CachePlace>,
+    to: Vec<CacheTo>,
+}
+
+impl Order {
+    /// The order of a request that the same flags gave.
+    pub(in crate::commands::builder) fn of(
+        args: &BuildArgs,
+        request: BuildRequest,
+    ) -> Result<Self, Failure> {
+        let tags = request::tags(&args.tag)?;
+        let shorthands = Shorthands {
+            push: args.push,
+            load: args.load,
+            annotations: &args.annotation,
+            tags: &tags,
+        };
+        let order = Self {
+            request,
+            outputs: outputs::parse(&args.output, shorthands)?,
+            from: caches::sources(&args.cache_from)?,
+            to: caches::targets(&args.cache_to)?,
+        };
+        caches::check(&order.to, &order.outputs)?;
+        Ok(order)
+    }
+}
+
+/// Builds and delivers all orders; what left stands in their order.
+pub(in crate::commands::builder) fn all(
+    context: &Context,
+    mode: Mode,
+    explain: Option<explain::Format>,
+    orders: Vec<Order>,
+) -> Result<Vec<Delivered>, Failure> {
+    let engine = context.engine()?;
+    let bases = EngineBases::new(engine);
+    let roots = || engine.roots().ok();
+    let builder = Builder {
+        store: engine.store()?.clone(),
+        bases: &bases,
+        outside: Outside {
+            environment: environment::all(),
+            authorities: None,
+        },
+        borrowed: None,
+        root: engine.root().to_owned(),
+        run_root: engine.run_root().to_owned(),
+        parallelism: None,
+        explain: explain.is_some(),
+        housekeeping: cache::housekeeping(engine, &roots),
+        cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
+    };
+    let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
+    let cancellation = builder.cancellation.clone();
+    let built = interrupt::guarded(&cancellation, || {
+        display.show(|| make(builder, engine, orders, &display), Result::is_err)
+    })?;
+    if let Some(explanation) = display.explanation() {
+        explain::show(context, explain, mode, &explanation)?;
+    }
+    built.map_err(|unmade| match unmade {
+        Unmade::Build(error) => failure(context, *error),
+        Unmade::Delivery(failure) => failure,
+    })
+}
+
+/// Why there is no result.
+enum Unmade {
+    Build(Box<BuildError>),
+    Delivery(Failure),
+}
+
+fn make(
+    builder: Builder<'_>,
+    engine: &Engine,
+    mut orders: Vec<Order>,
+    display: &BuildDisplay,
+) -> Result<Vec<Delivered>, Unmade> {
+    let reporter = Reporter::new(display);
+    let from: Vec<CachePlace> = orders
+        .iter_mut()
+        .flat_map(|order| order.from.drain(..))
+        .collect();
+    let imported = Imported::read(engine, &from, &reporter);
+    let builder = Builder {
+        borrowed: (!from.is_empty()).then_some(&imported),
+        ..builder
+    };
+    let requests: Vec<BuildRequest> = orders.iter().map(|order| order.request.clone()).collect();
+    let mut outcome = gantry_build::build(&builder, &requests, &reporter)
+        .map_err(|error| Unmade::Build(Box::new(error)))?;
+    let mut all = Vec::with_capacity(orders.len());
+    for (order, target) in orders.iter().zip(&mut outcome.targets) {
+        caches::write_inline(&order.to, &outcome.steps, target);
+        let epoch = order.request.build_args.get("SOURCE_DATE_EPOCH");
+        let delivery = Delivery {
+            engine,
+            target,
+            epoch: epoch.and_then(|seconds| seconds.parse().ok()),
+            reporter: &reporter,
+        };
+        let deliver = || {
+            let delivered = delivery.all(&order.outputs)?;
+            let (to, steps) = (&order.to, &outcome.steps);
+            caches::export(engine, to, steps, delivery.target, &reporter)?;
+            Ok(delivered)
+        };
+        all.push(deliver().map_err(Unmade::Delivery)?);
+    }
+    if let (Some(housekeeping), true) = (builder.housekeeping, outcome.executed > 0) {
+        // What the images have does not count to the cache any more.
+        let cache = cache::of(engine).map_err(Unmade::Delivery)?;
+        cache.make_room(housekeeping, 0);
+    }
+    Ok(all)
+}

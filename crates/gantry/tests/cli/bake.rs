@@ -1,0 +1,214 @@
+//! `gantry bake`: definitions, what is printed and listed, and the builds.
+
+use gantry_testkit::TestEnv;
+
+in_both_modes! {
+    targets_of_a_file_are_built_together,
+}
+
+const FILE: &str = r#"
+variable "TAG" { default = "v1" }
+group "default" { targets = ["web", "tools"] }
+target "common" {
+  args = { GREETING = "hello" }
+  labels = { made = "by ${TAG}" }
+}
+target "web" {
+  inherits = ["common"]
+  context = "web"
+  tags = ["baked:${TAG}"]
+}
+target "tools" {
+  name = "tools-${kind}"
+  matrix = { kind = ["a", "b"] }
+  dockerfile-inline = <<EOT
+FROM busybox
+ARG KIND
+RUN echo $KIND > /kind
+EOT
+  args = { KIND = kind }
+  tags = ["tools:${kind}"]
+}
+target "app" {
+  contexts = { base = "target:web", kinds = "target:tools-a" }
+  dockerfile-inline = <<EOT
+FROM base
+COPY --from=kinds /kind /copied
+RUN --mount=from=kinds,target=/m cat /m/kind /file > /both
+EOT
+  tags = ["app"]
+}
+target "files" {
+  inherits = ["web"]
+  output = ["type=local,dest=out"]
+}
+"#;
+
+fn targets_of_a_file_are_built_together(env: TestEnv) {
+    env.write("docker-bake.hcl", FILE);
+    let dockerfile =
+        "FROM busybox\nARG GREETING\nCOPY file /file\nRUN echo $GREETING > /greeting\n";
+    env.write("web/Dockerfile", dockerfile);
+    env.write("web/file", "content\n");
+    // What a context names is built with it, but not given a name.
+    let linked = env.gantry(["bake", "--progress=plain", "app"]);
+    assert_eq!(linked.code, 0, "{}", linked.stderr);
+    let files = ["run", "--rm", "app", "cat", "/greeting", "/copied", "/both"];
+    assert_eq!(env.gantry(files).ok(), "hello\na\na\ncontent");
+    assert_eq!(env.gantry(["images", "-q", "baked"]).ok(), "");
+    let label = ["inspect", "-f", "{{.Config.Labels.made}}", "app"];
+    assert_eq!(env.gantry(label).ok(), "by v1");
+    let words = [
+        "bake",
+        "--progress=plain",
+        "--var",
+        "TAG=v2",
+        "--metadata-file=made.json",
+    ];
+    let built = env.gantry(words);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    for vertex in [
+        "[web 2/3] COPY file /file",
+        "[tools-a 2/2] RUN echo",
+        "[tools-b 2/2] RUN echo",
+    ] {
+        assert!(built.stderr.contains(vertex), "{vertex}: {}", built.stderr);
+    }
+    let show = |image: &str, path: &str| env.gantry(["run", "--rm", image, "cat", path]).ok();
+    assert_eq!(show("baked:v2", "/greeting"), "hello");
+    assert_eq!(show("tools:a", "/kind"), "a");
+    assert_eq!(show("tools:b", "/kind"), "b");
+    let label = ["inspect", "-f", "{{.Config.Labels.made}}", "baked:v2"];
+    assert_eq!(env.gantry(label).ok(), "by v2");
+    let made = std::fs::read_to_string(env.work().join("made.json")).unwrap();
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let id = env.gantry(["inspect", "-f", "{{.Id}}", "baked:v2"]).ok();
+    assert_eq!(made["web"]["containerimage.config.digest"], id);
+    assert!(made["tools-a"].is_object() && made["tools-b"].is_object());
+    // Another output of the same steps, with an argument of the command line.
+    let words = ["bake", "--set", "files.args.GREETING=bye", "files"];
+    assert_eq!(env.gantry(words).code, 0);
+    let greeting = std::fs::read_to_string(env.work().join("out/greeting")).unwrap();
+    assert_eq!(greeting, "bye\n");
+}
+
+#[test]
+fn definitions_are_printed_and_listed() {
+    let env = TestEnv::new(crate::GANTRY);
+    env.write("docker-bake.hcl", FILE);
+    let printed = env.gantry([
+        "bake",
+        "--print",
+        "--set",
+        "web.platform=linux/amd64",
+        "web",
+    ]);
+    let document: serde_json::Value = serde_json::from_str(&printed.ok()).unwrap();
+    assert_eq!(document["target"]["web"]["tags"][0], "baked:v1");
+    assert_eq!(document["target"]["web"]["platforms"][0], "linux/amd64");
+    assert_eq!(document["group"]["default"]["targets"][0], "web");
+    let told = env.gantry(["bake", "--call=targets", "tools-a"]);
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert!(told.stdout.contains("TARGET"), "{}", told.stdout);
+    assert!(told.stderr.contains("tools-a:"), "{}", told.stderr);
+    let printed = env.gantry([
+        "buildx",
+        "bake",
+        "--print",
+        "-f",
+        "docker-bake.hcl",
+        "tools-*",
+    ]);
+    let document: serde_json::Value = serde_json::from_str(&printed.ok()).unwrap();
+    assert_eq!(
+        document["group"]["default"]["targets"],
+        serde_json::json!(["tools-a", "tools-b"])
+    );
+    insta::assert_snapshot!(env.gantry(["bake", "--list=targets"]).ok(), @r"
+    TARGET    DESCRIPTION
+    app
+    common
+    default   tools, web
+    files
+    tools     tools-a, tools-b
+    tools-a
+    tools-b
+    web
+    ");
+    let words = ["bake", "--list=type=variables,format=json"];
+    insta::assert_snapshot!(env.gantry(words).ok(), @r#"
+    [
+      {
+        "name": "TAG",
+        "value": "v1"
+      }
+    ]
+    "#);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line() {
+    let env = TestEnv::new(crate::GANTRY);
+    let nothing = env.gantry(["bake"]);
+    assert_eq!(nothing.code, 1);
+    assert!(
+        nothing.stderr.contains("couldn't find a bake definition"),
+        "{}",
+        nothing.stderr
+    );
+    env.write(
+        "docker-bake.hcl",
+        "target \"default\" {\n  tags = [TAG]\n}\n",
+    );
+    let wrong = env.gantry(["bake"]);
+    assert_eq!(wrong.code, 1);
+    insta::assert_snapshot!(wrong.stderr, @r#"
+    docker-bake.hcl:2
+    --------------------
+       1 |     target "default" {
+       2 | >>>   tags = [TAG]
+         |               ^^^
+       3 |     }
+    --------------------
+    error: there is no variable TAG
+    hint: define it: variable "TAG" { default = … }
+    "#);
+    env.write(
+        "docker-bake.hcl",
+        "target \"default\" {\n  output = [\"/nonesuch\"]\n}\n",
+    );
+    let outside = env.gantry(["bake"]);
+    assert_eq!(outside.code, 1);
+    assert!(
+        outside.stderr.contains("--allow=fs.write=/nonesuch"),
+        "{}",
+        outside.stderr
+    );
+    for (words, wanted) in [
+        (vec!["bake", "gone"], "failed to find target gone"),
+        (vec!["bake", "--list=groups"], "invalid list type"),
+        (
+            vec!["bake", "--print", "--list=targets"],
+            "conflicting options",
+        ),
+        (vec!["bake", "--var", "X"], "invalid variable"),
+        (
+            vec!["bake", "--set", "default.colour=red"],
+            "unknown key: colour",
+        ),
+        (vec!["bake", "https://example.org/x.git"], "not supported"),
+        (vec!["bake", "-f", "gone.hcl"], "gone.hcl"),
+        (
+            vec!["bake", "--set=default.output=", "--sbom=true"],
+            "attest type=sbom",
+        ),
+    ] {
+        let answer = env.gantry(&words);
+        assert_eq!(answer.code, 1, "{words:?}");
+        assert!(
+            answer.stderr.contains(wanted),
+            "{words:?}: {}",
+            answer.stderr
+        );
+    }
+}
