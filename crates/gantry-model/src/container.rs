@@ -40,6 +40,10 @@ pub struct ContainerSpec {
     pub interactive: bool,
     /// Whether stdin closes when the first attached client goes.
     pub stdin_once: bool,
+    /// Whether whoever made it was to follow its stdout: what an inspection tells.
+    pub attach_stdout: bool,
+    /// The same of its stderr.
+    pub attach_stderr: bool,
     /// Whether a terminal is allocated.
     pub tty: bool,
     /// Mounts.

@@ -378,7 +378,7 @@ fn remove_socket(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
         seconds: before.st_mtime,
         nanoseconds: u32::try_from(before.st_mtime_nsec).unwrap_or(0),
     };
-    fs::futimens(parent, &crate::unpack::timestamps(mtime))
+    fs::futimens(parent, &timestamps(mtime))
 }
 
 /// The entry of a file of this status: owner, mode, time and device number; neither size, link nor

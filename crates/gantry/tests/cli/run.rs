@@ -391,3 +391,32 @@ fn detach_keys_leave_it_running(env: TestEnv) {
         "true"
     );
 }
+
+#[test]
+fn root_an_inspection_tells_what_was_attached() {
+    let env = busybox();
+    let all: &[(&str, &[&str])] = &[
+        ("false true true false", &["create", "busybox", "true"]),
+        ("true true true true", &["create", "-i", "busybox", "true"]),
+        (
+            "false false true false",
+            &["create", "-i", "-a", "stderr", "busybox", "true"],
+        ),
+        ("false false false false", &["run", "-d", "busybox", "true"]),
+        (
+            "false true false false",
+            &["run", "-a", "stdout", "busybox", "true"],
+        ),
+    ];
+    for (at, (want, words)) in all.iter().enumerate() {
+        let name = format!("c{at}");
+        let named = [&words[..1], &["--name", &name], &words[1..]].concat();
+        env.gantry(named).ok();
+        let of = "{{with .Config}}{{.AttachStdin}} {{.AttachStdout}} {{.AttachStderr}} {{.StdinOnce}}{{end}}";
+        assert_eq!(
+            env.gantry(["inspect", "-f", of, &name]).ok(),
+            *want,
+            "{words:?}"
+        );
+    }
+}

@@ -11,7 +11,7 @@ use rustix::fs::{FileType, OFlags};
 
 use super::error::show;
 use super::kernel::KernelFiles;
-use super::make::{self, Look, Ownership};
+use super::make::{self, Look, Owner, Ownership};
 use super::place::{Found, read_link};
 use super::{CopyError, content, rules};
 
@@ -28,6 +28,9 @@ pub(super) enum Direction {
     Out,
     In,
 }
+
+/// Bits by which a program runs as the owner or group of its file.
+const POWERS: u32 = 0o6000;
 
 /// Copies trees, and counts what Docker would have sent.
 pub(super) struct TreeCopy<'a> {
@@ -119,6 +122,12 @@ impl<'a> TreeCopy<'a> {
         Ok(())
     }
 
+    /// Whether files of the container become the caller's: what a program may do there as
+    /// another user is no reason that it may do it here as this one.
+    fn is_disowned(&self) -> bool {
+        self.direction == Direction::Out && self.ownership.owner == Owner::Caller
+    }
+
     /// Copies one entry; gives a directory back to be filled.
     fn one(
         &mut self,
@@ -128,8 +137,11 @@ impl<'a> TreeCopy<'a> {
         path: &[u8],
         root: Option<&Directory>,
     ) -> Result<Option<Level>, CopyError> {
-        let look = Look::of(&found.status, self.ownership);
+        let mut look = Look::of(&found.status, self.ownership);
         let kind = found.kind();
+        if kind != FileType::Directory && self.is_disowned() {
+            look.mode &= !POWERS;
+        }
         if kind == FileType::Directory {
             (self.progress)(rules::archived_size(0));
             return self.directory(found, parent, name, path, look).map(Some);
@@ -219,9 +231,12 @@ impl<'a> TreeCopy<'a> {
         (self.progress)(padding);
         content::copy(&from, &into, &found.status, self.progress)
             .map_err(CopyError::entry("copy", path))?;
-        look.apply(&into)
-            .and_then(|()| capabilities(&from, &into))
-            .map_err(CopyError::entry("set the attributes of", path))
+        let dressed = look.apply(&into);
+        let dressed = match self.is_disowned() {
+            true => dressed,
+            false => dressed.and_then(|()| capabilities(&from, &into)),
+        };
+        dressed.map_err(CopyError::entry("set the attributes of", path))
     }
 
     fn node(

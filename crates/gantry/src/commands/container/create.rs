@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::foreground;
 use super::making::{self, CidFile};
 use crate::context::Context;
 use crate::failure::{Exit, Outcome};
@@ -20,12 +21,8 @@ pub(crate) struct CreateArgs {
 
 pub(crate) fn run(context: &Context, args: CreateArgs) -> Outcome {
     let mut spec = making::specification(context, &args.container, &args.operands)?;
-    let only = &args.container.attach;
-    spec.stdin_once = spec.interactive
-        && (only.is_empty()
-            || only
-                .iter()
-                .any(|stream| stream.eq_ignore_ascii_case("stdin")));
+    let attach = foreground::streams(&args.container.attach, spec.interactive)?;
+    foreground::note(&mut spec, attach);
     let file = CidFile::create(args.container.cidfile.as_deref())?;
     let containers = context.engine()?.containers();
     let made = making::with_image(context, &args.container, &spec.image, || {

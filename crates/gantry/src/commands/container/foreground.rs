@@ -1,5 +1,6 @@
 //! Running in the foreground: which streams are attached, and what the end means.
 
+use gantry_model::ContainerSpec;
 use gantry_supervisor::client::Session;
 use gantry_supervisor::protocol::{Attach, WindowSize};
 
@@ -33,28 +34,41 @@ pub(crate) struct Wishes<'a> {
     pub(crate) detach_keys: Option<&'a str>,
 }
 
+/// The streams that `-a` names; without it the outputs, and with `-i` the input.
+pub(crate) fn streams(only: &[String], interactive: bool) -> Result<Attach, Failure> {
+    let mut attach = Attach {
+        lossless: true,
+        ..Attach::default()
+    };
+    for stream in only {
+        match stream.to_lowercase().as_str() {
+            "stdin" => attach.stdin = true,
+            "stdout" => attach.stdout = true,
+            "stderr" => attach.stderr = true,
+            _ => {
+                let reason = "valid streams are STDIN, STDOUT and STDERR";
+                return Err(wrong("-a, --attach", stream)(reason).into());
+            }
+        }
+    }
+    if only.is_empty() {
+        attach.stdin = interactive;
+        (attach.stdout, attach.stderr) = (true, true);
+    }
+    Ok(attach)
+}
+
+/// Notes in a specification what was to be attached.
+pub(crate) fn note(spec: &mut ContainerSpec, attach: Attach) {
+    spec.stdin_once = spec.interactive && attach.stdin;
+    spec.attach_stdout = attach.stdout;
+    spec.attach_stderr = attach.stderr;
+}
+
 impl Foreground {
     /// The streams that `wishes` mean, checked against the caller's terminal.
     pub(crate) fn new(wishes: Wishes<'_>) -> Result<Self, Failure> {
-        let mut attach = Attach {
-            lossless: true,
-            ..Attach::default()
-        };
-        for stream in wishes.only {
-            match stream.to_lowercase().as_str() {
-                "stdin" => attach.stdin = true,
-                "stdout" => attach.stdout = true,
-                "stderr" => attach.stderr = true,
-                _ => {
-                    let reason = "valid streams are STDIN, STDOUT and STDERR";
-                    return Err(wrong("-a, --attach", stream)(reason).into());
-                }
-            }
-        }
-        if wishes.only.is_empty() {
-            attach.stdin = wishes.interactive;
-            (attach.stdout, attach.stderr) = (true, true);
-        }
+        let attach = streams(wishes.only, wishes.interactive)?;
         let text = wishes.detach_keys.unwrap_or_default();
         let detach_keys = DetachKeys::parse(text).map_err(|error| {
             Failure::invalid(format!("invalid detach keys ({text}) provided: {error}"))

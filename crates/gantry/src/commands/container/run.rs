@@ -5,7 +5,7 @@ use gantry_engine::containers::{Begun, StartOptions};
 use gantry_model::{ContainerSpec, FaultKind};
 use gantry_supervisor::protocol::chain;
 
-use super::foreground::{Foreground, Wishes};
+use super::foreground::{self, Foreground, Wishes};
 use super::making::{self, CidFile};
 use crate::context::Context;
 use crate::exit;
@@ -35,7 +35,9 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(context: &Context, args: RunArgs) -> Outcome {
     let foreground = foreground(&args)?;
     let mut spec = making::specification(context, &args.container, &args.operands)?;
-    spec.stdin_once = spec.interactive && foreground.as_ref().is_some_and(|f| f.attach.stdin);
+    if let Some(foreground) = &foreground {
+        foreground::note(&mut spec, foreground.attach);
+    }
     // Docker tells by the words of the error, whatever the file is that they are about.
     let file =
         CidFile::create(args.container.cidfile.as_deref()).map_err(|failure| {

@@ -120,3 +120,22 @@ fn root_cve_2021_41089_permissions_of_the_host_stay() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "x");
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
 }
+
+/// A program that the container's root marked runs as the owner of the copy, who is root here,
+/// for everybody of the host.
+#[test]
+fn root_what_is_copied_out_gives_nobody_powers() {
+    let env = Hostile::new();
+    let make = "mkdir /d; for f in /d/program /program; do echo x >$f; chmod 6755 $f; done";
+    env.gantry(["run", "--name", "c1", "hostile", "sh", "-c", make])
+        .ok();
+    for (source, program) in [("/d", "out/program"), ("/program", "single")] {
+        let out = program.split('/').next().unwrap();
+        env.gantry(["cp", "-a", &format!("c1:{source}"), out]).ok();
+        let copy = std::fs::metadata(env.work().join(program)).unwrap();
+        assert_eq!(copy.permissions().mode() & 0o7777, 0o755, "{source}");
+    }
+    // As an archive it is what it is.
+    let archive = env.gantry(["cp", "c1:/program", "-"]).ok();
+    assert!(archive.contains("0006755"), "{archive}");
+}
