@@ -27,7 +27,7 @@ mod list;
 mod logging;
 mod logs;
 mod merge;
-mod merged_root;
+pub(crate) mod merged_root;
 mod names;
 mod processes;
 mod removal;

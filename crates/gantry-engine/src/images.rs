@@ -4,6 +4,7 @@
 //! [`remove`], [`prune`], [`save`], [`load`], [`import`]. They return facts; the command line
 //! says them in Docker's words.
 
+pub mod analyze;
 mod archive;
 pub(crate) mod change;
 pub(crate) mod compress;

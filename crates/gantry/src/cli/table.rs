@@ -91,6 +91,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["bake", "builder bake", "buildx bake"], "[OPTIONS] [TARGET...]", "Build the targets of a file", AtLeast(0), Plain, builder::bake::BakeArgs),
     command!(["builder prune", "buildx prune"], "[OPTIONS]", "Remove build cache", Exactly(0), Plain, builder::prune::PruneArgs),
     command!(["image ls", "image list", "images"], "[OPTIONS] [REPOSITORY[:TAG]]", "List images", AtMost(1), Plain, image::ls::LsArgs),
+    command!(["image analyze"], "[OPTIONS] IMAGE", "Show what each layer of an image adds, and what of it nobody sees", Exactly(1), Plain, image::analyze::AnalyzeArgs),
     command!(["image history", "history"], "[OPTIONS] IMAGE", "Show the history of an image", Exactly(1), Plain, image::history::HistoryArgs),
     command!(["image tag", "tag"], "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE", Exactly(2), Plain, image::tag::TagArgs),
     command!(["image rm", "image remove", "rmi"], "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images", AtLeast(1), Plain, image::rm::RmArgs),

@@ -1,5 +1,6 @@
 //! Images.
 
+pub(crate) mod analyze;
 pub(crate) mod fetch;
 pub(crate) mod history;
 pub(crate) mod import;

@@ -2,5 +2,6 @@
 
 pub(crate) mod build;
 pub(crate) mod live;
+mod raw;
 pub(crate) mod screen;
 pub(crate) mod transfer;

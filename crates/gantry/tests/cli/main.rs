@@ -23,6 +23,7 @@ macro_rules! in_both_modes {
     };
 }
 
+mod analyze;
 mod attacks;
 mod bake;
 mod boot;

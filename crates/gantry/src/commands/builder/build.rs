@@ -94,7 +94,7 @@ pub(crate) struct BuildArgs {
     /// Platforms of the image, with commas between
     #[arg(long)]
     pub(crate) platform: Vec<String>,
-    /// Kind of progress output ("auto", "plain", "tty", "quiet") (default "auto")
+    /// Kind of progress output ("auto", "plain", "tty", "quiet", "rawjson") (default "auto")
     #[arg(long)]
     pub(crate) progress: Option<String>,
     /// Look for newer base images

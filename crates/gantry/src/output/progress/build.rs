@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use gantry_build::progress::plain::PlainFormatter;
 use gantry_build::{Event, Explanation, Progress};
+use jiff::Timestamp;
 
 use super::live::{Extent, LiveView};
+use super::raw::RawFormatter;
 use super::screen::{Screen, harmless};
 use crate::failure::Failure;
 use crate::stream::terminal;
@@ -22,6 +24,8 @@ pub(crate) enum Mode {
     Live,
     /// One line for everything that happens.
     Plain,
+    /// A line of JSON for everything that happens.
+    Raw,
     /// Only what went wrong.
     Quiet,
 }
@@ -40,11 +44,9 @@ impl Mode {
                 "--progress=tty needs a terminal at STDERR",
             )),
             Some("quiet" | "none") => Ok(Self::Quiet),
-            Some("rawjson") => Err(Failure::unsupported(
-                "--progress=rawjson is not supported yet, use plain",
-            )),
+            Some("rawjson") => Ok(Self::Raw),
             Some(other) => Err(Failure::invalid(format!(
-                "invalid progress mode {other:?}, the modes are auto, plain, quiet and tty"
+                "invalid progress mode {other:?}, the modes are auto, plain, quiet, rawjson and tty"
             ))),
         }
     }
@@ -67,6 +69,7 @@ struct State {
     /// Also kept for the live view: it repeats the last lines of what failed.
     plain: PlainFormatter,
     live: LiveView,
+    raw: RawFormatter,
     screen: Screen,
     /// Each with its lines of the Dockerfile, where there are any.
     warnings: Vec<(String, Option<String>)>,
@@ -81,6 +84,7 @@ impl BuildDisplay {
         let state = State {
             plain: PlainFormatter::new(),
             live: LiveView::default(),
+            raw: RawFormatter::new(Timestamp::now()),
             screen: Screen::default(),
             warnings: Vec::new(),
             advice: Vec::new(),
@@ -101,7 +105,7 @@ impl BuildDisplay {
     /// is a failure, whose last lines are then repeated.
     pub(crate) fn show<T>(&self, work: impl FnOnce() -> T, failed: impl FnOnce(&T) -> bool) -> T {
         let result = std::thread::scope(|scope| {
-            if self.mode != Mode::Quiet {
+            if !matches!(self.mode, Mode::Quiet | Mode::Raw) {
                 scope.spawn(|| self.tick());
             }
             // Dropped on a panic too, or the scope would wait for the ticker for ever.
@@ -139,7 +143,7 @@ impl BuildDisplay {
                     state.plain.tick(now, &mut out);
                     write(&out);
                 }
-                Mode::Quiet => {}
+                Mode::Quiet | Mode::Raw => {}
             }
         }
     }
@@ -160,6 +164,10 @@ impl BuildDisplay {
     }
 
     fn close(&self, failed: bool) {
+        // Whoever reads documents has them all.
+        if self.mode == Mode::Raw {
+            return;
+        }
         let mut state = self.lock();
         if self.mode == Mode::Live {
             let now = self.start.elapsed();
@@ -176,7 +184,7 @@ impl BuildDisplay {
         match self.mode {
             // What a step says must not change what was said before.
             Mode::Live => write(harmless_lines(&out).as_bytes()),
-            Mode::Plain | Mode::Quiet => write(&out),
+            Mode::Plain | Mode::Quiet | Mode::Raw => write(&out),
         }
     }
 }
@@ -237,6 +245,11 @@ impl Drop for End<'_> {
 impl Progress for BuildDisplay {
     fn event(&self, event: Event<'_>) {
         let mut state = self.lock();
+        if self.mode == Mode::Raw
+            && let Some(line) = state.raw.line(event)
+        {
+            return write(line.as_bytes());
+        }
         match event {
             Event::Warning { message, rendered } => {
                 let rendered = rendered.map(str::to_owned);
@@ -254,7 +267,7 @@ impl Progress for BuildDisplay {
         match self.mode {
             Mode::Plain => write(&out),
             Mode::Live => state.live.event(event),
-            Mode::Quiet => {}
+            Mode::Quiet | Mode::Raw => {}
         }
     }
 }
@@ -275,7 +288,7 @@ mod tests {
         assert_eq!(Mode::choose(Some("plain"), true).unwrap(), Mode::Quiet);
         assert_eq!(Mode::choose(Some("plain"), false).unwrap(), Mode::Plain);
         assert_eq!(Mode::choose(Some("quiet"), false).unwrap(), Mode::Quiet);
-        assert!(Mode::choose(Some("rawjson"), false).is_err());
+        assert_eq!(Mode::choose(Some("rawjson"), false).unwrap(), Mode::Raw);
         assert!(Mode::choose(Some("x"), false).is_err());
     }
 

@@ -70,7 +70,7 @@ pub(super) fn show(
             context.ui.line(&text)?;
         }
         Some(Format::Text) => context.ui.status(text(explanation).trim_end()),
-        None if mode != Mode::Quiet => {
+        None if !matches!(mode, Mode::Quiet | Mode::Raw) => {
             if let Some(advice) = &explanation.advice {
                 context.ui.status(&advised(advice));
             }
