@@ -37,7 +37,7 @@ const SOURCE: &str = "build-source";
 pub struct Outside {
     /// The caller's variables: proxies, `SSL_CERT_FILE`, and what git and ssh need (`PATH`, `HOME`).
     pub environment: Environment,
-    /// A further file of trusted certificates (PEM).
+    /// A further file of trusted certificates (PEM), which `RUN` steps are lent as well.
     pub authorities: Option<PathBuf>,
 }
 
@@ -116,6 +116,11 @@ impl Remote {
             stop: stop.clone(),
             commits: Mutex::default(),
         }
+    }
+
+    /// The file of certificate authorities that is lent to steps, too.
+    pub(crate) fn authorities(&self) -> Option<&Path> {
+        self.outside.authorities.as_deref()
     }
 
     /// What stops the build.

@@ -3,6 +3,7 @@
 //! The container is made by a helper process ([`crate::run_step`]); this side prepares the document,
 //! passes the output on, and takes the layer.
 
+mod authorities;
 mod caches;
 mod document;
 mod helper;
@@ -55,7 +56,10 @@ pub(crate) fn execute(
     let id = step_id()?;
     let folder = StepFolder::new(&setting.run_root, &id)
         .map_err(|source| StepError::io("create", run_folder(&setting.run_root), source))?;
-    let files = Files::write(&folder.path, operation)?;
+    let mut files = Files::write(&folder.path, operation)?;
+    if let Some(lent) = setting.remote.authorities() {
+        files.authorities = Some(authorities::write(&folder.path, lent, lower.as_ref())?);
+    }
     let caches = caches::prepare(&mounts::root(&setting.root), operation, stop)?;
     let place = folder.path.join("lent");
     std::fs::create_dir(&place).map_err(|source| StepError::io("create", &place, source))?;
@@ -150,6 +154,8 @@ pub(super) struct Files {
     pub(super) resolv_conf: PathBuf,
     /// The script of a heredoc, and where it is mounted.
     pub(super) script: Option<(PathBuf, String)>,
+    /// Certificate authorities that are lent.
+    pub(super) authorities: Option<PathBuf>,
     /// Servers that the container cannot reach by itself.
     relay_to: Vec<std::net::SocketAddr>,
 }
@@ -191,6 +197,7 @@ impl Files {
             hosts: write("hosts", &hosts, 0o644)?,
             resolv_conf: write("resolv.conf", &resolv.text, 0o644)?,
             script,
+            authorities: None,
             relay_to: resolv.relay_to,
         })
     }

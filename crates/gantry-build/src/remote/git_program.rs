@@ -106,6 +106,9 @@ impl<'g> Git<'g> {
         if let Some(file) = &remote.outside.authorities {
             let file = file.to_string_lossy().into_owned();
             git.variables.push(("GIT_SSL_CAINFO".to_owned(), file));
+            // It is not to take the place of those that the system trusts.
+            let system = "/etc/ssl/certs".to_owned();
+            git.variables.push(("GIT_SSL_CAPATH".to_owned(), system));
         }
         Ok(git)
     }

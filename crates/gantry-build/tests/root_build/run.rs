@@ -1,6 +1,7 @@
 //! `RUN`.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use gantry_build::{BuildError, Builder, Reporter, build};
 use gantry_testkit::environment::wait_for;
@@ -9,6 +10,7 @@ use crate::Test;
 use crate::environment::{Environment, Said, explain};
 
 pub(crate) const TESTS: &[Test] = &[
+    ("root_run_is_lent_authorities", authorities),
     ("root_run_writes_a_layer", writes_a_layer),
     ("root_run_leaves_no_mount_points", no_mount_points),
     (
@@ -235,4 +237,41 @@ fn configuration() {
         text.contains("[3/3] RUN true\n") && text.contains("CACHED"),
         "{text}"
     );
+}
+
+fn authorities() {
+    let environment = Environment::new();
+    let bundle = environment.folder.path().join("company.pem");
+    fs::write(&bundle, "COMPANY\n").unwrap();
+    let dockerfile = "FROM busybox AS base\nRUN mkdir -p /etc/ssl/certs && echo OWN > /etc/ssl/certs/ca-certificates.crt\n\
+        FROM base\nENV PIP_CERT=/mine\nUSER 1000\n\
+        RUN echo $SSL_CERT_FILE $PIP_CERT && tr '\\n' ' ' < $NODE_EXTRA_CA_CERTS && ! echo x 2>/dev/null >> $CURL_CA_BUNDLE\n";
+    let plain = environment.build(dockerfile.split("ENV").next().unwrap());
+    let mut builder = environment.builder();
+    builder.outside.authorities = Some(bundle);
+    let request = environment.request(dockerfile);
+    let (result, said) = environment.build_with(&builder, &request, &[]);
+    let result = result.unwrap_or_else(|error| panic!("{}\n{}", said.text(), explain(&error)));
+    let text = said.text();
+    assert!(
+        text.contains("/dev/certificates/authorities.pem /mine"),
+        "{text}"
+    );
+    assert!(text.contains("COMPANY  OWN"), "{text}");
+    // The step that was built without is the same, and nothing of it is in the image.
+    assert_eq!(result.layers[..2], plain.result.layers[..2]);
+    assert_eq!(result.cached, 1);
+    let tree = environment.store.layers().tree(&result.layers[2]);
+    assert_eq!(fs::read_dir(tree).unwrap().count(), 0);
+    let config = environment.store.images().config(&result.image_id).unwrap();
+    assert!(
+        !serde_json::to_string(&config)
+            .unwrap()
+            .contains("certificates/auth"),
+        "{config:?}"
+    );
+    // Whoever builds without them has all of it in the cache.
+    let again = environment.build(dockerfile);
+    assert_eq!(again.result.layers, result.layers);
+    assert_eq!(again.result.executed, 0);
 }

@@ -14,6 +14,8 @@ pub struct BuilderConfig {
     pub cache_size: u64,
     /// Bytes of the file system that builds leave free, as long as there is cache to be removed.
     pub min_free: u64,
+    /// Certificate authorities that builds trust and lend to their steps: `host`, or a file.
+    pub ca_certificates: Option<String>,
 }
 
 impl Default for BuilderConfig {
@@ -22,6 +24,7 @@ impl Default for BuilderConfig {
             gc: true,
             cache_size: 20 << 30,
             min_free: 1 << 30,
+            ca_certificates: None,
         }
     }
 }
@@ -33,6 +36,7 @@ pub(super) struct WrittenBuilder {
     gc: Option<bool>,
     cache_size: Option<String>,
     min_free: Option<String>,
+    ca_certificates: Option<String>,
 }
 
 impl WrittenBuilder {
@@ -50,6 +54,13 @@ impl WrittenBuilder {
                 Ok(bytes) => bytes,
                 _ => return Err(("min-free", text, "it is a size")),
             };
+        }
+        if let Some(text) = self.ca_certificates {
+            if text != "host" && !text.starts_with('/') {
+                let reason = "it is \"host\" or the absolute path of a file";
+                return Err(("ca-certificates", text, reason));
+            }
+            config.ca_certificates = Some(text);
         }
         Ok(())
     }
@@ -75,6 +86,7 @@ mod tests {
             "cache-size = \"much\"",
             "min-free = 5",
             "size = 1",
+            "ca-certificates = \"company.pem\"",
         ] {
             assert!(applied(text).is_err(), "{text}");
         }

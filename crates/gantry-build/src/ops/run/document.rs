@@ -8,6 +8,7 @@ use oci_spec::runtime::{
     Root, Spec,
 };
 
+use super::authorities;
 use super::caches::Caches;
 use super::lent::Lent;
 use super::{Files, HOSTNAME, user_of};
@@ -35,18 +36,18 @@ pub(super) fn spec(
     document.set_version(VERSION.to_owned());
     document.set_root(Some(root));
     document.set_hostname(Some(HOSTNAME.to_owned()));
-    document.set_process(Some(process(operation, user, lent)));
+    document.set_process(Some(process(operation, user, files, lent)));
     document.set_mounts(Some(mounts(operation, files, caches, lent)));
     document.set_linux(Some(linux(id, operation)));
     document
 }
 
-fn process(operation: &RunOperation, user: &ProcessUser, lent: &Lent) -> Process {
+fn process(operation: &RunOperation, user: &ProcessUser, files: &Files, lent: &Lent) -> Process {
     let mut process = Process::default();
     process.set_terminal(Some(false));
     process.set_user(user_of(user));
     process.set_args(Some(operation.arguments.clone()));
-    process.set_env(Some(environment(operation, user, lent)));
+    process.set_env(Some(environment(operation, user, files, lent)));
     process.set_cwd(PathBuf::from(&operation.directory));
     process.set_capabilities(Some(capabilities(user.uid)));
     process.set_no_new_privileges(Some(false));
@@ -54,7 +55,12 @@ fn process(operation: &RunOperation, user: &ProcessUser, lent: &Lent) -> Process
     process
 }
 
-fn environment(operation: &RunOperation, user: &ProcessUser, lent: &Lent) -> Vec<String> {
+fn environment(
+    operation: &RunOperation,
+    user: &ProcessUser,
+    files: &Files,
+    lent: &Lent,
+) -> Vec<String> {
     let set = |name: &str| operation.environment.iter().any(|(known, _)| known == name);
     let mut environment: Vec<String> = operation
         .environment
@@ -68,6 +74,9 @@ fn environment(operation: &RunOperation, user: &ProcessUser, lent: &Lent) -> Vec
         environment.push(format!("HOME={}", user.home));
     }
     environment.extend(lent.environment.iter().cloned());
+    if files.authorities.is_some() {
+        environment.extend(authorities::variables(set));
+    }
     environment
 }
 
@@ -97,6 +106,9 @@ fn mounts(operation: &RunOperation, files: &Files, caches: &Caches, lent: &Lent)
     mounts.push(bind(&files.resolv_conf, "/etc/resolv.conf", true));
     if let Some((file, target)) = &files.script {
         mounts.push(bind(file, target, true));
+    }
+    if let Some(file) = &files.authorities {
+        mounts.push(bind(file, authorities::TARGET, true));
     }
     let mut folders = caches.folders();
     for (mount, source) in operation.mounts.iter().zip(&lent.sources) {

@@ -1,5 +1,6 @@
 //! Builds an image.
 
+mod authorities;
 mod bases;
 mod caches;
 pub(super) mod call;
@@ -47,6 +48,9 @@ pub(crate) struct BuildArgs {
     /// Further context (NAME=FOLDER|ARCHIVE|URL|GIT|docker-image://IMAGE)
     #[arg(long)]
     pub(crate) build_context: Vec<String>,
+    /// Certificate authorities for RUN, ADD and contexts ("host", or a file in PEM)
+    #[arg(long, value_name = "host|file")]
+    pub(crate) ca_certificates: Option<String>,
     /// Tell about the build instead of doing it ("build", "check", "outline", "targets", each
     /// with ",format=json")
     #[arg(long)]
@@ -141,7 +145,8 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
         forget(path)?;
     }
-    let delivered = make::all(context, mode, explain, vec![order])?;
+    let trusted = args.ca_certificates.as_deref();
+    let delivered = make::all(context, mode, explain, trusted, vec![order])?;
     finish(context, &args, mode, &delivered[0])
 }
 

@@ -4,6 +4,7 @@ use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Outside, Rep
 use gantry_engine::Engine;
 use gantry_engine::caches::CachePlace;
 
+use super::authorities;
 use super::bases::EngineBases;
 use super::caches::{self, CacheTo, Imported};
 use super::deliver::{Delivered, Delivery};
@@ -48,11 +49,13 @@ impl Order {
     }
 }
 
-/// Builds and delivers all orders; what left stands in their order.
+/// Builds and delivers all orders, `trusted` being `--ca-certificates`; what left stands in their
+/// order.
 pub(in crate::commands::builder) fn all(
     context: &Context,
     mode: Mode,
     explain: Option<explain::Format>,
+    trusted: Option<&str>,
     orders: Vec<Order>,
 ) -> Result<Vec<Delivered>, Failure> {
     let engine = context.engine()?;
@@ -61,10 +64,7 @@ pub(in crate::commands::builder) fn all(
     let builder = Builder {
         store: engine.store()?.clone(),
         bases: &bases,
-        outside: Outside {
-            environment: environment::all(),
-            authorities: None,
-        },
+        outside: outside(engine, trusted)?,
         borrowed: None,
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
@@ -84,6 +84,17 @@ pub(in crate::commands::builder) fn all(
     built.map_err(|unmade| match unmade {
         Unmade::Build(error) => failure(context, *error),
         Unmade::Delivery(failure) => failure,
+    })
+}
+
+/// How builds reach outside, and whom they trust there: whom the flag names, else the configuration.
+fn outside(engine: &Engine, trusted: Option<&str>) -> Result<Outside, Failure> {
+    let environment = environment::all();
+    let configured = engine.config().builder.ca_certificates.as_deref();
+    let authorities = authorities::file(trusted.or(configured), &environment)?;
+    Ok(Outside {
+        environment,
+        authorities,
     })
 }
 
