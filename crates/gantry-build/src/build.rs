@@ -259,6 +259,7 @@ fn setting(
         lease: builder.store.lease()?,
         root: builder.root.clone(),
         run_root: builder.run_root.clone(),
+        profile: builder.profile.clone(),
         knows_nothing: fresh || (builder.borrowed.is_none() && Cache::is_empty(&builder.store)),
         syncing: Syncing::new(builder.store.clone()),
         parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),

@@ -32,6 +32,8 @@ pub struct Builder<'a> {
     pub root: PathBuf,
     /// `$RUN`: locks of running steps live below it.
     pub run_root: PathBuf,
+    /// The AppArmor profile of `RUN` steps; none without.
+    pub profile: Option<String>,
     /// Most steps run at once; the number of cores (at least two) without.
     pub parallelism: Option<usize>,
     /// Whether the build is explained when it ends; one that takes long is anyway.

@@ -45,6 +45,8 @@ pub(crate) struct Setting {
     pub(crate) root: PathBuf,
     /// `$RUN`.
     pub(crate) run_root: PathBuf,
+    /// The AppArmor profile of steps.
+    pub(crate) profile: Option<String>,
     /// Whether the cache cannot have anything for this build: then no content is read to look it up.
     pub(crate) knows_nothing: bool,
     /// Brings layers to the disk while later steps run.

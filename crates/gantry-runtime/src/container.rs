@@ -11,7 +11,7 @@ use gantry_sys::seccomp::Filter;
 use rustix::fs::FileType;
 
 use crate::cgroup::CgroupHandle;
-use crate::error::{PrepareError, StartError};
+use crate::error::{PlanError, PrepareError, StartError};
 use crate::exit::ExitStatus;
 use crate::hooks::{Hooks, Turn};
 use crate::init;
@@ -51,6 +51,10 @@ pub fn create<E: Into<PrepareError>>(
         give_streams(&launch.stdio, maps);
     }
     // From here on dropping `created` undoes everything.
+    if plan.namespaces.joins_users() {
+        let maps = joined_maps(&created, &plan.namespaces)?;
+        give_streams(&launch.stdio, &maps);
+    }
     let (process, channel) = created.parts();
     let network = match &plan.namespaces.id_maps {
         Some(maps) => process::write_id_maps(process.pid(), &maps.uids, &maps.gids)
@@ -140,6 +144,23 @@ pub(crate) fn make_cgroup(
         .map_err(failed)
 }
 
+/// The users of a namespace that was joined, which are those that the document says it has, if it
+/// says so.
+fn joined_maps(created: &Created, plan: &NamespacePlan) -> Result<IdMaps, StartError> {
+    let (uids, gids) = process::id_maps(Some(created.pid()))
+        .map_err(parent_failed("read the IDs of the user namespace"))?;
+    let maps = IdMaps { uids, gids };
+    match &plan.expected_maps {
+        Some(expected) if *expected != maps => Err(PlanError::Invalid {
+            field: "linux.uidMappings and gidMappings",
+            value: format!("{expected:?}"),
+            reason: "are not those of the user namespace that is joined",
+        }
+        .into()),
+        _ => Ok(maps),
+    }
+}
+
 /// Gives pipes to the container's root, who cannot open `/dev/stdout` otherwise. Only whoever may
 /// give files away can, and nothing else depends on it.
 fn give_streams(stdio: &Stdio<'_>, maps: &IdMaps) {
@@ -180,11 +201,9 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
         .map(|cgroup| cgroup.entrance(directory.is_some()))
         .transpose()
         .map_err(|source| StartError::Cgroup { source })?;
-    let joined = plan.namespaces.join_path(Namespace::Pid);
-    let joined = joined
-        .map(File::open)
-        .transpose()
-        .map_err(parent_failed("open the PID namespace"))?;
+    let open = |kind| plan.namespaces.join_path(kind).map(File::open).transpose();
+    let joined = open(Namespace::Pid).map_err(parent_failed("open the PID namespace"))?;
+    let users = open(Namespace::User).map_err(parent_failed("open the user namespace"))?;
     let request = Fork {
         namespaces: plan.namespaces.new,
         cgroup: directory.as_ref().map(AsFd::as_fd),
@@ -209,9 +228,18 @@ fn fork(launch: &Launch<'_>, plan: &Plan, cgroup: Option<&Cgroup>) -> Result<Cre
         drop(ours.take());
         init::container(&birth)
     };
-    let process = match &joined {
-        Some(namespace) => fork_into(namespace, &request, child),
-        None => request.run(child),
+    let process = match (&users, &joined) {
+        (Some(users), joined) => {
+            // The user namespace first: it decides what may be done about the other.
+            let users = (users.as_fd(), Namespace::User);
+            let joined = joined
+                .as_ref()
+                .map(|joined| (joined.as_fd(), Namespace::Pid));
+            let all: Vec<_> = std::iter::once(users).chain(joined).collect();
+            request.run_inside(&all, child)
+        }
+        (None, Some(namespace)) => fork_into(namespace, &request, child),
+        (None, None) => request.run(child),
     };
     let process = process.map_err(failed)?;
     drop(theirs);
@@ -243,7 +271,7 @@ pub(crate) fn fork_into(
     }
     // There is no way back from here, and who is not in a namespace of its own cannot make
     // another: it could not start its container again.
-    request.run_in_pid_namespace(namespace, child)
+    request.run_inside(&[(namespace.as_fd(), Namespace::Pid)], child)
 }
 
 /// As long as it lives, children begin in another PID namespace; and nobody there may look into

@@ -146,6 +146,9 @@ fn set_up(birth: &Birth<'_>) -> Result<Infallible, Failure> {
         channel.wait_for(Order::Mapped).or_fail(Step::Synchronize)?;
         become_root()?;
     }
+    if plan.namespaces.joins_users() {
+        become_root()?;
+    }
     join_namespaces(plan)?;
     if plan.namespaces.new_time {
         enter_new_time(&plan.time_offsets)?;
@@ -273,8 +276,8 @@ pub(crate) fn name_process(name: &str) {
 
 fn join_namespaces(plan: &Plan) -> Result<(), Failure> {
     for (kind, path) in &plan.namespaces.join {
-        // The PID namespace was joined by the parent, for its children.
-        if *kind == Namespace::Pid {
+        // These were joined on the way here.
+        if matches!(kind, Namespace::Pid | Namespace::User) {
             continue;
         }
         fs::File::open(path)

@@ -107,12 +107,19 @@ pub(crate) struct NamespacePlan {
     pub join: Vec<(Namespace, PathBuf)>,
     /// The mappings of a new user namespace.
     pub id_maps: Option<IdMaps>,
+    /// What the document says of those of a user namespace to join.
+    pub expected_maps: Option<IdMaps>,
 }
 
 impl NamespacePlan {
     /// Whether the container does not share this namespace with its caller.
     pub(crate) fn separates(&self, namespace: Namespace) -> bool {
         self.new.contains(namespace) || self.join_path(namespace).is_some()
+    }
+
+    /// Whether its users are those of another container.
+    pub(crate) fn joins_users(&self) -> bool {
+        self.join_path(Namespace::User).is_some()
     }
 
     /// The file of a namespace to join.

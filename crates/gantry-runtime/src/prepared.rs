@@ -35,10 +35,11 @@ impl Prepared {
     /// cannot show files with other owners: its layers come with those that they are to have.
     pub(crate) fn make(plan: &Plan) -> Result<Prepared, StartError> {
         let own = plan.namespaces.id_maps.as_ref();
+        let elsewhere = own.is_some() || plan.namespaces.joins_users();
         let copies = plan
             .mounts
             .iter()
-            .map(|mount| match own.is_some() || mount.id_map.is_some() {
+            .map(|mount| match elsewhere || mount.id_map.is_some() {
                 true => copy(mount),
                 false => Ok(None),
             })

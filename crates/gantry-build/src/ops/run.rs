@@ -65,6 +65,9 @@ pub(crate) fn execute(
     std::fs::create_dir(&place).map_err(|source| StepError::io("create", &place, source))?;
     let mut lent = lent::prepare(setting, origin, operation, inputs, &place)?;
     let mut spec = document::spec(&id, operation, &user, &files, &caches, &lent);
+    if let Some(process) = spec.process_mut() {
+        process.set_apparmor_profile(setting.profile.clone());
+    }
     let unprivileged = adapt(&mut spec, &operation.arguments)?;
     let stubs = Stubs::of(&spec, lower.as_ref())?;
     let mut lowers = view::top_first(setting.store.layers().lowers(layers)?);

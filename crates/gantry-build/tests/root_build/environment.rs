@@ -188,6 +188,7 @@ impl Environment {
             },
             root: self.folder.path().join("root"),
             run_root: self.folder.path().join("run"),
+            profile: None,
             parallelism: None,
             borrowed: None,
             explain: true,

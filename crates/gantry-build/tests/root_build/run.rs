@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("root_run_failures", failures),
     ("root_run_heredocs", heredocs),
     ("root_run_independent_steps_at_once", at_once),
+    ("root_run_under_its_profile", confined),
     ("root_run_mounts", mounts),
     ("root_run_is_canceled", canceled),
     ("root_run_networks", networks),
@@ -140,6 +141,19 @@ fn at_once() {
     // A step that nobody needs never starts.
     let built = environment.build("FROM busybox AS unused\nRUN exit 1\nFROM busybox\nRUN true\n");
     assert_eq!(built.result.executed, 1);
+}
+
+fn confined() {
+    let environment = Environment::new();
+    let request = environment.request("FROM busybox\nRUN true\n");
+    let builder = Builder {
+        profile: Some("gantry-none-such".to_owned()),
+        ..environment.builder()
+    };
+    // No machine has it, and many have no AppArmor at all.
+    let (refused, said) = environment.build_with(&builder, &request, &[]);
+    let refused = format!("{:?} {}", refused.unwrap_err(), said.text());
+    assert!(refused.to_lowercase().contains("apparmor"), "{refused}");
 }
 
 fn mounts() {

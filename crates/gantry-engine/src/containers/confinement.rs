@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use gantry_model::ContainerSpec;
 use gantry_sys::lsm::{self, Modules};
 
+use super::Containers;
 use super::error::ContainerError;
 use super::spec::labels::{self, Confinement, DEFAULT_PROFILE, Names};
 use super::spec::security;
@@ -61,6 +62,18 @@ pub(super) fn enforced(spec: &ContainerSpec, id: &str) -> Result<Names, Containe
         load().map_err(|said| ContainerError::DefaultProfile { said })?;
     }
     Ok(names)
+}
+
+impl Containers<'_> {
+    /// The AppArmor profile of processes that ask for none, loaded by now; `None` where there is
+    /// none to be had.
+    ///
+    /// # Errors
+    /// [`ContainerError::DefaultProfile`] when it cannot be loaded.
+    pub fn default_profile(&self) -> Result<Option<String>, ContainerError> {
+        let names = enforced(&ContainerSpec::default(), "")?;
+        Ok(labels::given(&names.profile))
+    }
 }
 
 fn host() -> Confinement {

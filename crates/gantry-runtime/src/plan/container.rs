@@ -23,7 +23,7 @@ pub(crate) fn plan(launch: &Launch<'_>, observed: &Observed) -> Result<Plan, Pla
     refuse_unsupported(spec)?;
     let linux = linux(spec)?;
     let namespaces = namespace::namespaces(linux)?;
-    let confined = observed.user_namespace || namespaces.new.contains(Namespace::User);
+    let confined = observed.user_namespace || namespaces.separates(Namespace::User);
     let cgroup = cgroup(spec, linux, observed)?;
     let cgroup_path = cgroup.as_ref().map(|cgroup| cgroup.path.as_path());
     let mounts = mount::mounts(spec, observed, cgroup_path)?;

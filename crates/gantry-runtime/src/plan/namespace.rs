@@ -31,7 +31,11 @@ pub(super) fn namespaces(linux: &Linux) -> Result<NamespacePlan, PlanError> {
     refuse(&plan)?;
     // The user namespace decides what may be done about the others.
     plan.join.sort();
-    plan.id_maps = id_maps(linux, &plan)?;
+    let maps = id_maps(linux, &plan)?;
+    match plan.joins_users() {
+        true => plan.expected_maps = maps,
+        false => plan.id_maps = maps,
+    }
     Ok(plan)
 }
 
@@ -44,21 +48,19 @@ fn refuse(plan: &NamespacePlan) -> Result<(), PlanError> {
     if !plan.new.contains(Namespace::Mount) {
         return unsupported("a container without a new mount namespace");
     }
-    if plan.join_path(Namespace::User).is_some() {
-        return unsupported("joining an existing user namespace at creation");
-    }
     Ok(())
 }
 
 fn id_maps(linux: &Linux, plan: &NamespacePlan) -> Result<Option<IdMaps>, PlanError> {
     let mapped = linux.uid_mappings().is_some() || linux.gid_mappings().is_some();
-    if !plan.new.contains(Namespace::User) {
-        return match mapped {
-            true => Err(PlanError::Missing {
-                field: "user namespace for its ID mappings",
-            }),
-            false => Ok(None),
-        };
+    let joins = plan.joins_users();
+    if !mapped && (joins || !plan.new.contains(Namespace::User)) {
+        return Ok(None);
+    }
+    if !joins && !plan.new.contains(Namespace::User) {
+        return Err(PlanError::Missing {
+            field: "user namespace for its ID mappings",
+        });
     }
     let maps = IdMaps {
         uids: mappings(linux.uid_mappings()),

@@ -100,24 +100,15 @@ pub(crate) fn check_depth(path: &[u8]) -> Result<(), PackError> {
 }
 
 /// What fuse-overlayfs marked opaque becomes so for the kernel.
-fn mark_for_kernel(
-    directory: &OwnedFd,
-    status: &Stat,
-    names: OverlayNames,
-) -> rustix::io::Result<()> {
+fn mark_for_kernel(directory: &OwnedFd, names: OverlayNames) -> rustix::io::Result<()> {
     let name = [names.prefix(), b"opaque"].concat();
     fs::fsetxattr(directory, &name[..], b"y", fs::XattrFlags::empty())?;
     for mark in tree::sorted_entries(directory)? {
         if is_programs_mark(mark.name.as_bytes()) {
-            fs::unlinkat(directory, &mark.name, AtFlags::empty())?;
+            remove_traceless(directory, &mark.name)?;
         }
     }
-    // The archive has said already when something was last made in it.
-    let modified = Timestamp {
-        seconds: status.st_mtime,
-        nanoseconds: u32::try_from(status.st_mtime_nsec).unwrap_or(0),
-    };
-    fs::futimens(directory, &timestamps(modified))
+    Ok(())
 }
 
 fn show(path: &[u8]) -> String {
@@ -165,7 +156,7 @@ impl<S: Sink> Walk<'_, S> {
             FileType::Socket => {
                 // No archive can have it, and it means nothing without its process.
                 if self.options.normalise {
-                    remove_socket(parent, name).map_err(|errno| failed("remove", errno))?;
+                    remove_traceless(parent, name).map_err(|errno| failed("remove", errno))?;
                 }
                 return Ok(None);
             }
@@ -262,7 +253,7 @@ impl<S: Sink> Walk<'_, S> {
         if let (true, true, Some(names)) =
             (found.programs, self.options.normalise, self.options.overlay)
         {
-            mark_for_kernel(directory, status, names)
+            mark_for_kernel(directory, names)
                 .map_err(|errno| PackError::entry("mark as opaque", path, errno))?;
         }
         Ok(found.programs)
@@ -371,7 +362,7 @@ fn content<S: Sink>(
 }
 
 /// Removes a name without a trace in its directory's time, which may be written already.
-fn remove_socket(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
+fn remove_traceless(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
     let before = fs::fstat(parent)?;
     fs::unlinkat(parent, name, AtFlags::empty())?;
     let mtime = Timestamp {

@@ -62,18 +62,23 @@ impl Fork<'_> {
         self.make(0, child)
     }
 
-    /// The same in the PID namespace of `namespace` (its file, or the pidfd of a process in it), by
-    /// way of a process in between: this one never leaves its own, to which only a privileged
-    /// process of the first user namespace could return. Nobody in there may look into the child.
-    pub fn run_in_pid_namespace(
+    /// The same in other namespaces (the file of each, or the pidfd of a process in it), joined in
+    /// this order by a process in between: this one never leaves its own PID namespace, to which
+    /// only a privileged process of the first user namespace could return, nor its user namespace,
+    /// to which nobody could. New namespaces of the child belong to the user namespace that was
+    /// joined. Nobody in there may look into the child.
+    pub fn run_inside(
         &self,
-        namespace: impl AsFd,
+        namespaces: &[(BorrowedFd<'_>, Namespace)],
         child: impl FnOnce() -> i32,
     ) -> io::Result<Process> {
         let (ours, theirs) = crate::fd::socket_pair()?;
         let between = Fork::default().run(|| {
             let made = super::set_dumpable(false)
-                .and_then(|()| super::join(namespace, Namespace::Pid))
+                .and_then(|()| {
+                    let mut all = namespaces.iter();
+                    all.try_for_each(|(namespace, kind)| super::join(namespace, *kind))
+                })
                 .and_then(|()| self.make(PARENTS_CHILD, child));
             let sent = match made {
                 // The number is one of this process's own PID namespace.

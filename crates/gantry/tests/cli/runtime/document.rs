@@ -1,6 +1,7 @@
 //! What a document can ask for.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
@@ -127,6 +128,67 @@ fn root_clocks_of_a_time_namespace() {
         .runtime(["exec", id, "cut", "-d.", "-f1", "/proc/uptime"])
         .ok();
     assert!(up.parse::<u64>().unwrap() >= 1_000_000, "{up}");
+}
+
+#[test]
+fn root_users_and_networks_of_another_container_are_joined() {
+    let bundles = Bundles::running("exec sleep 1000");
+    let given = std::process::Command::new("chown")
+        .args(["-R", "100000:100000"])
+        .arg(bundles.bundle().join("rootfs"))
+        .status();
+    assert!(given.unwrap().success());
+    for folder in [&bundles.bundle(), &bundles.env.work()] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let above = bundles.env.work();
+    fs::set_permissions(above.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+    let maps = json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }]);
+    bundles.edit(|document| {
+        let namespaces = document["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.push(json!({ "type": "user" }));
+        document["linux"]["uidMappings"] = maps.clone();
+        document["linux"]["gidMappings"] = maps;
+    });
+    let first = &bundles.id("first");
+    bundles.runtime(["run", "-d", first]).ok();
+    let pid = bundles.told(first)["pid"].as_i64().unwrap();
+    let file = |kind: &str| format!("/proc/{pid}/ns/{kind}");
+    bundles.edit(|document| {
+        let namespaces = document["linux"]["namespaces"].as_array_mut().unwrap();
+        for namespace in namespaces {
+            let kind = namespace["type"].as_str().unwrap();
+            let name = if kind == "network" { "net" } else { kind };
+            if matches!(kind, "user" | "network" | "pid") {
+                namespace["path"] = json!(file(name));
+            }
+        }
+    });
+    // Neither the namespaces that are new nor those that are joined are out of its root's reach.
+    bundles.edit(|document| {
+        for set in ["bounding", "effective", "permitted"] {
+            document["process"]["capabilities"][set] = json!(["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
+        }
+    });
+    bundles.script(
+        "readlink /proc/self/ns/user; readlink /proc/self/ns/net; awk '{print $1, $2, $3}' /proc/self/uid_map; \
+         id -u; ip link set lo up && hostname other && hostname; mount -t tmpfs none /tmp; \
+         stat -f -c %T /tmp",
+    );
+    let links = ["user", "net"].map(|kind| fs::read_link(file(kind)).unwrap());
+    let [users, network] = links.map(|link| link.to_str().unwrap().to_owned());
+    assert_eq!(
+        bundles.says(),
+        format!("{users}\n{network}\n0 100000 1000\n0\nother\ntmpfs")
+    );
+    let second = &bundles.id("second");
+    bundles.script("exec sleep 1000");
+    bundles.runtime(["run", "-d", second]).ok();
+    let id = bundles.runtime(["exec", second, "id", "-u"]);
+    assert_eq!(id.ok(), "0");
+    bundles.edit(|document| document["linux"]["uidMappings"][0]["size"] = json!(999));
+    let refused = bundles.run().fails(1);
+    assert!(refused.contains("linux.uidMappings"), "{refused}");
 }
 
 #[test]

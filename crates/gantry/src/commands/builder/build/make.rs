@@ -68,6 +68,7 @@ pub(in crate::commands::builder) fn all(
         borrowed: None,
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
+        profile: engine.containers().default_profile()?,
         parallelism: None,
         explain: explain.is_some(),
         housekeeping: cache::housekeeping(engine, &roots),
