@@ -14,7 +14,7 @@ use crate::contexts::{ContextId, Contexts, Main};
 use crate::error::BuildError;
 use crate::frontend::{self, Loaded};
 use crate::graph::{Graph, NodeId, Operation};
-use crate::lower::{self, Lowered, Named, Settings, Subject};
+use crate::lower::{self, Images, Lowered, Named, Settings, Subject};
 use crate::outcome::{BuiltImage, BuiltTarget, Outcome};
 use crate::remote::Remote;
 use crate::report::Reporter;
@@ -177,6 +177,18 @@ fn files(
     Ok(files)
 }
 
+/// Lowers one file for a request, to see whether that goes well.
+pub(crate) fn try_lowering(
+    request: &BuildRequest,
+    file: &Loaded,
+    images: &dyn Images,
+) -> Result<(), BuildError> {
+    let orders = orders(std::slice::from_ref(request))?;
+    let files = std::slice::from_ref(file);
+    let subjects = subjects(&orders, files, &mut Contexts::default());
+    lower::lower(&subjects, images).map(drop)
+}
+
 /// What is lowered: each platform of each request.
 fn subjects<'f>(
     orders: &[Order<'_>],
@@ -231,6 +243,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
         labels: request.labels.clone(),
         target: request.target.clone(),
         network: request.network,
+        allow: request.allow,
         extra_hosts: request.extra_hosts.clone(),
         pull: request.pull,
         no_cache: request.no_cache,

@@ -31,6 +31,8 @@ pub enum BuildError {
         rendered: String,
         /// What to do.
         hints: Vec<String>,
+        /// First and last line, from 1, that the first complaint is about.
+        lines: Option<(usize, usize)>,
         /// Whether the file is right but Gantry cannot do it.
         unsupported: bool,
     },
@@ -399,6 +401,7 @@ impl BuildError {
             message: first.map(|first| first.message.clone()).unwrap_or_default(),
             rendered,
             hints: first.map(|first| first.hints.clone()).unwrap_or_default(),
+            lines: first.map(|first| source.lines(first.span)),
             unsupported: false,
         }
     }
@@ -419,6 +422,7 @@ impl BuildError {
                 rendered: format!("{rendered}{violated}\n"),
                 message: violated,
                 hints: Vec::new(),
+                lines: None,
                 unsupported: false,
             },
             other => other,
@@ -432,11 +436,13 @@ impl BuildError {
                 message,
                 rendered,
                 hints,
+                lines,
                 ..
             } => Self::Dockerfile {
                 message,
                 rendered,
                 hints,
+                lines,
                 unsupported: true,
             },
             other => other,

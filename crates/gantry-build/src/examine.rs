@@ -3,23 +3,30 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gantry_dockerfile::argument::Scope;
 use gantry_dockerfile::diagnostic::{Code, Severity};
+use gantry_dockerfile::expand::expand_word;
 use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_dockerfile::lint::{self, ContextView, Environment, Origin, Settings, Surroundings};
 use gantry_dockerfile::outline::{Outline, Target};
-use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile};
-use gantry_model::{FaultKind, Platform, Reference};
+use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Stage};
+use gantry_model::image::ImageConfig;
+use gantry_model::{Digest, FaultKind, Platform, Reference};
 
-use crate::base::{BaseImages, PullPolicy};
+use crate::base::{BaseImage, BaseImages, PullPolicy};
+use crate::build::try_lowering;
 use crate::contexts::{self, Main};
 use crate::error::{BuildError, StepError};
-use crate::frontend;
-use crate::lower::{platform_arguments, target_stage};
+use crate::frontend::{self, Loaded};
+use crate::lower::{
+    ImageFailure, ImageRequest, Images, NamedImage, platform_arguments, target_stage,
+};
 use crate::remote::address::shown;
 use crate::report::Reporter;
-use crate::request::{BuildRequest, ContextSource, DockerfileSource};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource, Entitlements};
 use crate::rules;
+
+/// Most stages of which is tried whether they could be built; no file has more that are wanted.
+const MOST_LEAVES: usize = 200;
 
 /// A Dockerfile with what rules ask about its surroundings.
 #[derive(Debug)]
@@ -28,9 +35,9 @@ pub struct Examination {
     pub source: Arc<SourceFile>,
     /// The tree, or everything that is wrong.
     pub parsed: Result<Dockerfile, Vec<Diagnostic>>,
+    request: BuildRequest,
     arguments: Vec<(String, String)>,
     platform: Platform,
-    target: Option<String>,
     check: Settings,
     context: Option<(Vec<String>, IgnoreFile)>,
 }
@@ -88,7 +95,7 @@ pub fn examine(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<Examin
         parsed,
         arguments: own.chain(given).collect(),
         platform,
-        target: request.target.clone(),
+        request: request.clone(),
         check,
         context: contexts::view(request)?,
     })
@@ -160,11 +167,11 @@ impl Examination {
                 check.advice.push(complaint);
             }
         }
-        check.error = self.error(&check.warnings);
+        check.error = self.error(&check.warnings, bases);
         check
     }
 
-    fn error(&self, warnings: &[Diagnostic]) -> Option<CheckError> {
+    fn error(&self, warnings: &[Diagnostic], bases: &dyn BaseImages) -> Option<CheckError> {
         let file = match &self.parsed {
             Ok(file) => file,
             Err(errors) => {
@@ -179,12 +186,15 @@ impl Examination {
                 });
             }
         };
-        let wrong = (0..file.stages.len())
-            .find_map(|stage| file.outline(stage, &self.arguments).err())
-            .map(|error| CheckError {
-                lines: Some(self.source.lines(error.span)),
-                message: error.message,
-            });
+        let wrong = self.leaves(file).into_iter().find_map(|stage| {
+            let error = self.lower(file, Some(stage), bases).err()?;
+            let lines = match &error {
+                BuildError::Dockerfile { lines, .. } => *lines,
+                _ => None,
+            };
+            let message = error.to_string();
+            Some(CheckError { message, lines })
+        });
         let is_violated = self.check.error && !warnings.is_empty();
         wrong.or_else(|| {
             is_violated.then(|| CheckError {
@@ -192,6 +202,57 @@ impl Examination {
                 lines: None,
             })
         })
+    }
+
+    /// The stages that no other is made from, by index: with them everything is looked at.
+    fn leaves(&self, file: &Dockerfile) -> Vec<usize> {
+        let scope = lint::global_scope(file, &self.arguments);
+        let base = |index: usize| {
+            let stage: &Stage = file.stages.get(index)?;
+            let base = expand_word(&stage.base, &scope, file.directives.escape);
+            Some(base.ok()?.word.value)
+        };
+        let mut seen = vec![false; file.stages.len()];
+        let mut leaves = Vec::new();
+        for stage in (0..file.stages.len()).rev() {
+            if seen[stage] {
+                continue;
+            }
+            leaves.push(stage);
+            let needed = file.needed_stages(stage, &base);
+            seen.iter_mut()
+                .zip(needed)
+                .for_each(|(seen, needed)| *seen |= needed);
+        }
+        leaves.truncate(MOST_LEAVES);
+        leaves.reverse();
+        leaves
+    }
+
+    /// Does what a build does before it builds; of images that are not there it knows nothing.
+    fn lower(
+        &self,
+        file: &Dockerfile,
+        stage: Option<usize>,
+        bases: &dyn BaseImages,
+    ) -> Result<(), BuildError> {
+        let mut request = self.request.clone();
+        request.target = stage.map(|stage| stage.to_string()).or(request.target);
+        // The rules are asked apart from this.
+        let silent = "skip=all".to_owned();
+        request
+            .build_args
+            .insert(rules::ARGUMENT.to_owned(), silent);
+        // Nothing is run: what a build would have to allow is of no matter.
+        request.allow = Entitlements {
+            network_host: true,
+            security_insecure: true,
+        };
+        let loaded = Loaded {
+            source: Arc::clone(&self.source),
+            dockerfile: file.clone(),
+        };
+        try_lowering(&request, &loaded, &Offline(bases))
     }
 
     /// `--call=targets`.
@@ -205,11 +266,12 @@ impl Examination {
     /// `--call=outline`.
     ///
     /// # Errors
-    /// The file does not parse, there is no such target, or something in it cannot be expanded.
-    pub fn outline(&self) -> Result<Outline, BuildError> {
+    /// The file does not parse, there is no such target, or it could not be built.
+    pub fn outline(&self, bases: &dyn BaseImages) -> Result<Outline, BuildError> {
         let file = self.file()?;
+        self.lower(file, None, bases)?;
         let target = file
-            .target(self.target.as_deref())
+            .target(self.request.target.as_deref())
             .map_err(BuildError::Target)?;
         file.outline(target, &self.arguments)
             .map_err(|error| BuildError::dockerfile(&self.source, &[error]))
@@ -227,11 +289,11 @@ impl Examination {
         file: &Dockerfile,
         bases: &dyn BaseImages,
     ) -> HashMap<String, Environment> {
-        let scope: Scope = lint::global_scope(file, &self.arguments);
+        let scope = lint::global_scope(file, &self.arguments);
         let mut known = HashMap::new();
         for stage in &file.stages {
             let escape = file.directives.escape;
-            let base = gantry_dockerfile::expand::expand_word(&stage.base, &scope, escape);
+            let base = expand_word(&stage.base, &scope, escape);
             let Ok(name) = base.map(|base| base.word.value) else {
                 continue;
             };
@@ -247,5 +309,27 @@ impl Examination {
             }
         }
         known
+    }
+}
+
+/// The images that are there already; of others the name alone.
+struct Offline<'b>(&'b dyn BaseImages);
+
+impl Images for Offline<'_> {
+    fn prefetch(&self, _requests: &[ImageRequest]) {}
+
+    fn image(&self, request: &ImageRequest) -> Result<NamedImage, ImageFailure> {
+        let reference: Reference = request.name.parse().map_err(ImageFailure::Name)?;
+        let found = self
+            .0
+            .resolve(&reference, &request.platform, PullPolicy::Never, &|_| {});
+        Ok(NamedImage {
+            reference: reference.to_string(),
+            image: found.unwrap_or_else(|_| BaseImage {
+                id: Digest::from_bytes([0; 32]),
+                manifest: None,
+                config: ImageConfig::default(),
+            }),
+        })
     }
 }

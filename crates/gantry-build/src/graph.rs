@@ -91,6 +91,8 @@ pub(crate) struct RunOperation {
     pub(crate) user: String,
     /// The network.
     pub(crate) network: Network,
+    /// Whether it is confined by nothing but its namespaces.
+    pub(crate) insecure: bool,
     /// A file laid at `/dev/pipes/<name>` for the time of the run.
     pub(crate) script: Option<Script>,
     /// Mounts in order.

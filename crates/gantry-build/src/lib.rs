@@ -78,8 +78,8 @@ pub use progress::{Event, Progress};
 pub use remote::Outside;
 pub use report::Reporter;
 pub use request::{
-    BuildRequest, Builder, ContextSource, DockerfileSource, Housekeeping, Input, NamedContext,
-    RunNetwork,
+    BuildRequest, Builder, ContextSource, DockerfileSource, Entitlements, Housekeeping, Input,
+    NamedContext, RunNetwork,
 };
 pub use run_folder::sweep;
 pub use secrets::SecretSource;

@@ -35,7 +35,7 @@ use crate::contexts::ContextId;
 use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::report::titled;
-use crate::request::RunNetwork;
+use crate::request::{Entitlements, RunNetwork};
 use links::Linked;
 use named::Origin;
 pub(crate) use named::{Named, context_name};
@@ -69,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) target: Option<String>,
     pub(crate) network: RunNetwork,
+    pub(crate) allow: Entitlements,
     pub(crate) extra_hosts: Vec<(String, IpAddr)>,
     pub(crate) pull: PullPolicy,
     /// Whether every step is run again.

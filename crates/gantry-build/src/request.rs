@@ -99,6 +99,15 @@ pub enum RunNetwork {
     Host,
 }
 
+/// What a Dockerfile may only do where the client allows it (`--allow`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Entitlements {
+    /// `network.host`: `RUN --network=host`.
+    pub network_host: bool,
+    /// `security.insecure`: `RUN --security=insecure`.
+    pub security_insecure: bool,
+}
+
 /// One target that is asked for, for one or several platforms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildRequest {
@@ -130,6 +139,8 @@ pub struct BuildRequest {
     pub pull: PullPolicy,
     /// Network of `RUN` steps.
     pub network: RunNetwork,
+    /// What `RUN` steps may ask for.
+    pub allow: Entitlements,
     /// Further lines of `/etc/hosts` in `RUN` steps (`--add-host`).
     pub extra_hosts: Vec<(String, IpAddr)>,
     /// What `RUN --mount=type=secret` may show, by id.
@@ -163,6 +174,7 @@ impl BuildRequest {
             no_cache_stages: Vec::new(),
             pull: PullPolicy::default(),
             network: RunNetwork::default(),
+            allow: Entitlements::default(),
             extra_hosts: Vec::new(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),

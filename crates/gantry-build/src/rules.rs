@@ -9,7 +9,7 @@ use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile};
 use crate::error::BuildError;
 
 /// The argument that takes the place of `# check=`.
-const ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
+pub(crate) const ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
 /// What the client says, else what the file says.
 pub(crate) fn settings(

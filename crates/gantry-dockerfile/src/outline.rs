@@ -171,12 +171,20 @@ fn sources(instruction: &Instruction) -> Vec<&str> {
 /// Arguments by the place of their declaration.
 type Arguments = BTreeMap<Span, Argument>;
 
+/// An argument from above the first `FROM`.
+struct Above {
+    place: Span,
+    argument: Argument,
+    /// Those before it that its default asks for.
+    needs: BTreeSet<String>,
+}
+
 struct Reader<'a> {
     file: &'a Dockerfile,
     given: &'a [(String, String)],
     global: Scope,
     /// What the `ARG`s above the first `FROM` declare, by name.
-    above: BTreeMap<String, (Span, Argument)>,
+    above: BTreeMap<String, Above>,
     arguments: Arguments,
     secrets: BTreeMap<String, Lent>,
     agents: BTreeMap<String, Lent>,
@@ -208,10 +216,16 @@ impl<'a> Reader<'a> {
                     None => reader.default(declaration, &reader.global)?,
                 };
                 let argument = argument(instruction, declaration, value.clone());
-                let place = declaration.name.span;
-                reader
-                    .above
-                    .insert(argument.name.clone(), (place, argument));
+                let written = declaration
+                    .default
+                    .as_ref()
+                    .map_or("", |word| word.as_str());
+                let above = Above {
+                    place: declaration.name.span,
+                    needs: used(written, &reader.above),
+                    argument,
+                };
+                reader.above.insert(declaration.name.value.clone(), above);
                 reader
                     .global
                     .declare_argument(declaration.name.value.clone(), value);
@@ -236,9 +250,14 @@ impl<'a> Reader<'a> {
     }
 
     fn use_above(&mut self, names: impl IntoIterator<Item = String>) {
-        for name in names {
-            if let Some((place, argument)) = self.above.get(&name) {
-                self.arguments.insert(*place, argument.clone());
+        let mut open: Vec<String> = names.into_iter().collect();
+        while let Some(name) = open.pop() {
+            let Some(above) = self.above.get(&name) else {
+                continue;
+            };
+            let known = self.arguments.insert(above.place, above.argument.clone());
+            if known.is_none() {
+                open.extend(above.needs.iter().cloned());
             }
         }
     }

@@ -153,6 +153,7 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
         directory,
         user,
         network,
+        insecure,
         script,
         mounts,
         extra_hosts,
@@ -179,6 +180,10 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
     fields.number(extra_hosts.len() as u64);
     for (name, address) in extra_hosts {
         fields.text(name).text(&address.to_string());
+    }
+    // Only where it is so: what was built before has the definition that it had.
+    if *insecure {
+        fields.text("insecure");
     }
 }
 

@@ -21,16 +21,7 @@ impl Lowering<'_> {
         run: &Run,
         place: &Place<'_>,
     ) -> Result<(), Stop> {
-        if run.security == ast::Security::Insecure {
-            let message = "RUN --security=insecure is not supported";
-            return Err(place.unsupported(place.instruction.span, message));
-        }
-        if run.network == ast::Network::Host && self.settings.network != RunNetwork::Host {
-            // A Dockerfile must not give itself what listens on the host's loopback.
-            let message = "RUN --network=host is not allowed unless the build itself is given \
-                           --network=host";
-            return Err(place.unsupported(place.instruction.span, message));
-        }
+        self.check_entitlements(run, place)?;
         if let Some(device) = run.devices.first() {
             return Err(place.unsupported(device.span, "RUN --device is not supported"));
         }
@@ -64,6 +55,7 @@ impl Lowering<'_> {
             directory: clean(&absolute(&state.config.config.working_dir, "/")),
             user: state.config.config.user.clone(),
             network: self.network(run),
+            insecure: run.security == ast::Security::Insecure,
             script,
             mounts,
             extra_hosts: self.settings.extra_hosts.clone(),
@@ -76,6 +68,24 @@ impl Lowering<'_> {
             .add(Operation::Run(Box::new(operation)), inputs, label);
         self.record_layer(state, text);
         Ok(())
+    }
+
+    /// What a Dockerfile must not give itself: the machine, and what listens on its loopback.
+    fn check_entitlements(&self, run: &Run, place: &Place<'_>) -> Result<(), Stop> {
+        let settings = self.settings;
+        let is_insecure = run.security == ast::Security::Insecure;
+        let is_on_host = run.network == ast::Network::Host;
+        let refused = if is_insecure && !settings.allow.security_insecure {
+            "RUN --security=insecure is not allowed unless the build itself is given \
+             --allow security.insecure"
+        } else if is_on_host && settings.network != RunNetwork::Host && !settings.allow.network_host
+        {
+            "RUN --network=host is not allowed unless the build itself is given \
+             --network=host or --allow network.host"
+        } else {
+            return Ok(());
+        };
+        Err(place.unsupported(place.instruction.span, refused))
     }
 
     fn network(&self, run: &Run) -> Network {

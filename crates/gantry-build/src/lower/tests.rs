@@ -57,6 +57,7 @@ fn settings(flags: &str) -> Settings {
         labels: BTreeMap::new(),
         target: None,
         network: RunNetwork::None,
+        allow: Entitlements::default(),
         extra_hosts: Vec::new(),
         request: 0,
         title: None,
@@ -316,11 +317,11 @@ fn what_is_not_supported_is_refused_by_name() {
     for (instruction, message) in [
         (
             "RUN --security=insecure x",
-            "RUN --security=insecure is not supported",
+            "RUN --security=insecure is not allowed unless the build itself is given --allow security.insecure",
         ),
         (
             "RUN --network=host x",
-            "RUN --network=host is not allowed unless the build itself is given --network=host",
+            "RUN --network=host is not allowed unless the build itself is given --network=host or --allow network.host",
         ),
         (
             "RUN --device=vendor.com/class=name x",

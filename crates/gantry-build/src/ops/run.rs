@@ -90,6 +90,7 @@ pub(crate) fn execute(
             Network::None => crate::run_step::Network::Loopback,
             Network::Host => crate::run_step::Network::Host,
         },
+        insecure: operation.insecure,
         relay_to: files.relay_to.clone(),
         hostname: HOSTNAME.to_owned(),
         run_root: setting.run_root.clone(),

@@ -73,6 +73,18 @@ fn outlines_are_those_of_buildkit() {
 }
 
 #[test]
+fn defaults_name_further_arguments() {
+    let (_, file) = parse("ARG a=1 b=${a}2 c=$a\nFROM scratch\nARG b\n");
+    let outline = file.outline(0, &[]).unwrap();
+    let names: Vec<&str> = outline
+        .arguments
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
 fn targets_are_told_with_their_descriptions() {
     let (_, file) = parse(FILE);
     let shown: Vec<String> = file

@@ -10,7 +10,9 @@ use crate::diagnostic::{Code, Diagnostic};
 
 /// `COPY [flags] source… destination`
 pub(crate) fn copy(parts: &mut Parts<'_>) -> Result<InstructionKind, Refusal> {
+    // An empty one is as good as none: the context.
     let from = parts.flags.string("from");
+    let from = from.filter(|from| !from.value.is_empty());
     let chown = parts.flags.string("chown");
     let chmod = parts.flags.string("chmod");
     let link = parts.flags.switch("link").unwrap_or(false);

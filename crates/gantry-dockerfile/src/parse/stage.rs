@@ -6,7 +6,9 @@ use crate::diagnostic::{Code, Diagnostic};
 
 /// `FROM [--platform=…] image [AS name]`
 pub(crate) fn from(mut parts: Parts<'_>) -> Result<Stage, Refusal> {
+    // An empty one is as good as none.
     let platform = parts.flags.string("platform");
+    let platform = platform.filter(|platform| !platform.value.is_empty());
     parts.finish_flags(&["platform"])?;
     let words = parts.arguments.blank_separated();
     let (base, alias) = match words.as_slice() {

@@ -26,18 +26,9 @@ const CONTAINER: &[(&str, &str)] = &[
 
 /// The same for `build`.
 const BUILD: &[(&str, &str)] = &[
-    ("--allow", "entitlements are not there yet"),
     ("--attest", "attestations are not made yet"),
     ("--build-context", "named contexts are not there yet"),
     ("--builder", "there is one builder, it is built in"),
-    (
-        "--cache-from",
-        "caches are not imported yet, the local cache is used",
-    ),
-    (
-        "--cache-to",
-        "caches are not exported yet, the local cache is kept",
-    ),
     ("--cgroup-parent", "a cgroup cannot be chosen for RUN yet"),
     (
         "--compress",

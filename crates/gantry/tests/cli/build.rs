@@ -11,6 +11,7 @@ in_both_modes! {
     errors_show_the_line,
     independent_stages_run_at_once,
     stages_that_nobody_needs_do_not_run,
+    steps_get_what_the_client_allows_and_no_more,
     the_context_obeys_its_ignore_file,
     the_layer_of_a_run_holds_what_it_changed_and_nothing_else,
 }
@@ -27,6 +28,43 @@ fn a_layer_that_occurs_twice_is_mounted_once(env: TestEnv) {
     assert_eq!(env.gantry(run).ok(), "x");
     env.gantry(["commit", "again", "more"]).ok();
     assert_eq!(env.gantry(["run", "--rm", "more", "cat", "/f"]).ok(), "x");
+}
+
+fn steps_get_what_the_client_allows_and_no_more(env: TestEnv) {
+    let insecure = "FROM busybox\nRUN --security=insecure mkdir /mnt && mount -t tmpfs t /mnt && \
+        grep -q 'Seccomp:.0' /proc/self/status && echo open > /result\n\
+        RUN ! mount -t tmpfs t /mnt && ! grep -q 'Seccomp:.0' /proc/self/status\n";
+    env.write("ctx/Dockerfile", insecure);
+    let refused = build(&env, &[]);
+    assert_eq!(refused.code, 1);
+    let named = "RUN --security=insecure is not allowed unless the build itself is given --allow security.insecure";
+    assert!(refused.stderr.contains(named), "{}", refused.stderr);
+    let allowed = build(&env, &["--allow=security.insecure", "-t", "open"]);
+    assert_eq!(allowed.code, 0, "{}", allowed.stderr);
+    let host = "FROM busybox\nRUN --network=host readlink /proc/self/ns/net > /net\n";
+    env.write("ctx/Dockerfile", host);
+    let refused = build(&env, &[]);
+    assert!(
+        refused.stderr.contains("--allow network.host"),
+        "{}",
+        refused.stderr
+    );
+    let allowed = build(
+        &env,
+        &["--allow", "network.host,security.insecure", "-t", "host"],
+    );
+    assert_eq!(allowed.code, 0, "{}", allowed.stderr);
+    let seen = env.gantry(["run", "--rm", "host", "cat", "/net"]).ok();
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert_eq!(seen, own.to_str().unwrap());
+    let unknown = build(&env, &["--allow=fs.read=/x"]);
+    assert!(
+        unknown
+            .stderr
+            .contains("--allow fs.read=/x is not supported"),
+        "{}",
+        unknown.stderr
+    );
 }
 
 fn build(env: &TestEnv, flags: &[&str]) -> gantry_testkit::Answer {

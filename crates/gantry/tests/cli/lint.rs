@@ -115,6 +115,10 @@ fn a_check_tells_what_counts_and_what_is_advice() {
     assert_eq!(wrong.code, 1);
     let expected = "ERROR: dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)\nctx/Dockerfile:2\n";
     assert!(wrong.stderr.contains(expected), "{}", wrong.stderr);
+    let wrong = check("FROM scratch AS a\nSTOPSIGNAL NOSUCH\nFROM scratch\n", &[]);
+    assert_eq!(wrong.code, 1);
+    let expected = "NOSUCH\nctx/Dockerfile:2\n";
+    assert!(wrong.stderr.contains(expected), "{}", wrong.stderr);
     // The ignore file is known.
     env.write("ctx/.dockerignore", "tmp\n");
     let ignored = check(

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use gantry_runtime::defaults;
+use gantry_sys::capability::{self, Capability};
 use oci_spec::runtime::{
-    Capabilities, Linux, LinuxCapabilities, LinuxNamespaceType, LinuxResources, Mount, Process,
-    Root, Spec,
+    Capabilities, Linux, LinuxCapabilities, LinuxDevice, LinuxDeviceType, LinuxNamespaceType,
+    LinuxResources, Mount, Process, Root, Spec,
 };
 
 use super::authorities;
@@ -49,7 +50,7 @@ fn process(operation: &RunOperation, user: &ProcessUser, files: &Files, lent: &L
     process.set_args(Some(operation.arguments.clone()));
     process.set_env(Some(environment(operation, user, files, lent)));
     process.set_cwd(PathBuf::from(&operation.directory));
-    process.set_capabilities(Some(capabilities(user.uid)));
+    process.set_capabilities(Some(capabilities(user.uid, operation.insecure)));
     process.set_no_new_privileges(Some(false));
     process.set_rlimits(None);
     process
@@ -81,8 +82,17 @@ fn environment(
 }
 
 /// Who is not root has the capabilities as a bound only, as `execve` does it.
-fn capabilities(uid: u32) -> LinuxCapabilities {
-    let set: Capabilities = defaults::CAPABILITIES
+fn capabilities(uid: u32, insecure: bool) -> LinuxCapabilities {
+    let names: Vec<&str> = if insecure {
+        // All that there are to be had; where that cannot be read, none but the usual ones.
+        capability::permitted().map_or_else(
+            |_| defaults::CAPABILITIES.to_vec(),
+            |held| held.iter().map(Capability::name).collect(),
+        )
+    } else {
+        defaults::CAPABILITIES.to_vec()
+    };
+    let set: Capabilities = names
         .iter()
         .filter_map(|name| name.strip_prefix("CAP_").unwrap_or(name).parse().ok())
         .collect();
@@ -102,6 +112,9 @@ fn capabilities(uid: u32) -> LinuxCapabilities {
 
 fn mounts(operation: &RunOperation, files: &Files, caches: &Caches, lent: &Lent) -> Vec<Mount> {
     let mut mounts = defaults::mounts();
+    if operation.insecure {
+        mounts.iter_mut().for_each(make_writable);
+    }
     mounts.push(bind(&files.hosts, "/etc/hosts", true));
     mounts.push(bind(&files.resolv_conf, "/etc/resolv.conf", true));
     if let Some((file, target)) = &files.script {
@@ -147,6 +160,13 @@ fn mounts(operation: &RunOperation, files: &Files, caches: &Caches, lent: &Lent)
     mounts
 }
 
+/// `/sys` and the control groups are writable where nothing is confined.
+fn make_writable(mount: &mut Mount) {
+    let options = mount.options().clone().unwrap_or_default();
+    let kept = options.into_iter().filter(|option| option != "ro");
+    mount.set_options(Some(kept.collect()));
+}
+
 fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
     let mut options = vec!["bind".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
     options.push(if read_only { "ro" } else { "rw" }.to_owned());
@@ -177,15 +197,53 @@ fn linux(id: &str, operation: &RunOperation) -> Linux {
         namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Network);
     }
     let mut resources = LinuxResources::default();
-    resources.set_devices(Some(defaults::device_rules()));
+    resources.set_devices(Some(if operation.insecure {
+        vec![defaults::every_device()]
+    } else {
+        defaults::device_rules()
+    }));
     let mut linux = Linux::default();
     linux.set_namespaces(Some(namespaces));
     linux.set_resources(Some(resources));
     linux.set_cgroups_path(Some(crate::run_folder::cgroup(id)));
     linux.set_seccomp(None);
-    linux.set_devices(None);
-    let paths = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
+    linux.set_devices(operation.insecure.then(machine_devices));
+    let paths = |paths: &[&str]| {
+        let all = paths.iter().map(|path| (*path).to_owned()).collect();
+        Some(all).filter(|_| !operation.insecure)
+    };
     linux.set_masked_paths(paths(defaults::MASKED_PATHS));
     linux.set_readonly_paths(paths(defaults::READONLY_PATHS));
     linux
+}
+
+/// The devices that BuildKit gives such a step, as far as this machine has them: messages of the
+/// kernel, FUSE, virtual machines, tunnels and loop devices. Others it may make itself.
+fn machine_devices() -> Vec<LinuxDevice> {
+    const CHARACTER: [(&str, i64, i64); 6] = [
+        ("/dev/kmsg", 1, 11),
+        ("/dev/cuse", 10, 203),
+        ("/dev/fuse", 10, 229),
+        ("/dev/kvm", 10, 232),
+        ("/dev/net/tun", 10, 200),
+        ("/dev/loop-control", 10, 237),
+    ];
+    const LOOPS: i64 = 8;
+    let device = |path: &str, typ, major, minor| {
+        let mut device = LinuxDevice::default();
+        device.set_path(PathBuf::from(path));
+        device.set_typ(typ);
+        device.set_major(major);
+        device.set_minor(minor);
+        device
+    };
+    let character = CHARACTER
+        .iter()
+        .map(|(path, major, minor)| device(path, LinuxDeviceType::C, *major, *minor));
+    let loops = (0..LOOPS)
+        .map(|number| device(&format!("/dev/loop{number}"), LinuxDeviceType::B, 7, number));
+    character
+        .chain(loops)
+        .filter(|device| device.path().exists())
+        .collect()
 }

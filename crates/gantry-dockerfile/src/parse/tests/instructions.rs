@@ -16,6 +16,7 @@ fn stages() {
     assert_eq!(first.normal_name().as_deref(), Some("build"));
     assert_eq!(first.text, "FROM --platform=$BUILDPLATFORM a:$V AS Build");
     assert_eq!(file.stages[1].name, None);
+    assert_eq!(parsed("FROM --platform= a\n").stages[0].platform, None);
     assert_eq!(file.stages[2].as_keyword.as_ref().unwrap().value, "as");
 }
 
@@ -135,6 +136,10 @@ fn copies() {
         panic!()
     };
     assert_eq!(copy.from.unwrap().value, "build");
+    let InstructionKind::Copy(plain) = kind("COPY --from= a b\n") else {
+        panic!()
+    };
+    assert_eq!(plain.from, None);
     assert_eq!((copy.link, copy.parents), (true, true));
     assert_eq!(
         copy.exclude

@@ -33,6 +33,9 @@ pub(crate) struct BuildArgs {
     /// Add a host-to-IP mapping for RUN (host:ip)
     #[arg(long)]
     pub(crate) add_host: Vec<String>,
+    /// Allow RUN what it may not do otherwise ("network.host", "security.insecure")
+    #[arg(long)]
+    pub(crate) allow: Vec<String>,
     /// Annotation of the image ([manifest:|index:|…]KEY=VALUE)
     #[arg(long)]
     pub(crate) annotation: Vec<String>,

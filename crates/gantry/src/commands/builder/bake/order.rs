@@ -97,6 +97,7 @@ fn words(target: &Target) -> BuildArgs {
     let list = |texts: &Option<Vec<String>>| texts.clone().unwrap_or_default();
     BuildArgs {
         add_host: pairs(&target.extra_hosts, ':'),
+        allow: list(&target.entitlements),
         annotation: list(&target.annotations),
         build_arg: pairs(&target.args, '='),
         build_context: contexts(target),

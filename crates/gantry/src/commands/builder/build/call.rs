@@ -111,7 +111,7 @@ pub(in crate::commands::builder) fn run(
         let examination = gantry_build::examine(request, &reporter)?;
         let told = match call.subject {
             Subject::Check => Told::Check(examination.check(&bases)),
-            Subject::Outline => Told::Outline(examination.outline()?),
+            Subject::Outline => Told::Outline(examination.outline(&bases)?),
             Subject::Targets => Told::Targets(examination.targets()?),
         };
         Ok((examination, told))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use gantry_build::{BuildRequest, PullPolicy, RunNetwork};
+use gantry_build::{BuildRequest, Entitlements, PullPolicy, RunNetwork};
 use gantry_model::{Platform, Reference};
 
 use super::{BuildArgs, context, lent};
@@ -42,6 +42,7 @@ pub(crate) fn translate(
         PullPolicy::Missing
     };
     request.network = network(args.network.as_deref())?;
+    request.allow = entitlements(&args.allow)?;
     request.extra_hosts = extra_hosts(&args.add_host)?;
     request.secrets = lent::secrets(&args.secret, lookup)?;
     request.ssh = lent::agents(&args.ssh, lookup)?;
@@ -116,6 +117,23 @@ fn network(text: Option<&str>) -> Result<RunNetwork, Failure> {
             "network mode {other:?} is not supported: default, none and host are there"
         ))),
     }
+}
+
+fn entitlements(texts: &[String]) -> Result<Entitlements, Failure> {
+    let mut all = Entitlements::default();
+    for name in texts.iter().flat_map(|text| text.split(',')) {
+        match name.trim() {
+            "" => {}
+            "network.host" => all.network_host = true,
+            "security.insecure" => all.security_insecure = true,
+            other => {
+                return Err(Failure::unsupported(format!(
+                    "--allow {other} is not supported: network.host and security.insecure are there"
+                )));
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn extra_hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
