@@ -6,6 +6,7 @@
 
 pub mod analyze;
 mod archive;
+mod assemble;
 pub(crate) mod change;
 pub(crate) mod compress;
 mod damage;
@@ -16,9 +17,9 @@ pub mod export;
 pub mod history;
 pub mod import;
 pub mod inspect;
-mod keep;
 pub(crate) mod layout;
 pub mod list;
+mod lists;
 pub mod load;
 mod name;
 pub(crate) mod packing;
@@ -38,6 +39,7 @@ pub(crate) mod select;
 mod spool;
 
 pub use archive::ArchiveError;
+pub use assemble::{Assembled, Assembly};
 pub use change::ChangeError;
 pub use compress::LayerCompression;
 pub use error::ImageError;
@@ -46,8 +48,8 @@ pub use export::{Attestation, ExportForm, ExportPart, Exported, FolderMode};
 pub use history::HistoryRow;
 pub use import::ImportOptions;
 pub use inspect::ImageDocument;
-pub use keep::Kept;
 pub use list::{ImageFilters, ImageRow, PlatformRow};
+pub use lists::{Kept, PlatformChange};
 pub use load::Loaded;
 pub use progress::{LayerPhase, LayerProgress, Transfer};
 pub use prune::{PruneOptions, Pruned};

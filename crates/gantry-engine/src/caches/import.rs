@@ -13,8 +13,8 @@ use gantry_store::{LayerBlob, UnpackOptions};
 use super::config::{self, CacheConfig, CacheLayer, CacheRecord, LayerFacts};
 use super::{CachePlace, Caches};
 use crate::Engine;
+use crate::images::document::parse;
 use crate::images::layout::{self, FolderLayout};
-use crate::images::pull::parse;
 use crate::images::{ImageError, document, select};
 
 /// A layer that a cache has for a key.

@@ -7,6 +7,8 @@ use gantry_model::{Digest, media_type};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::ImageError;
+
 /// Most bytes of a configuration or manifest that are read.
 pub(crate) const DOCUMENT_LIMIT: u64 = 8 << 20;
 
@@ -137,4 +139,17 @@ pub(crate) fn parse_config(bytes: &[u8]) -> Result<ImageConfig, String> {
         return Err("its root file system is not made of layers".to_owned());
     }
     Ok(config)
+}
+
+/// A document from outside; `what` is how an error calls it.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    what: &'static str,
+    digest: &Digest,
+) -> Result<T, ImageError> {
+    serde_json::from_slice(bytes).map_err(|error| ImageError::Document {
+        what,
+        digest: *digest,
+        reason: error.to_string(),
+    })
 }

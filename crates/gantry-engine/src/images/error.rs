@@ -166,6 +166,9 @@ pub enum ImageError {
         /// Why not.
         reason: String,
     },
+    /// A list of manifests of that name is there.
+    #[error("refusing to amend an existing manifest list with no --amend flag")]
+    ListExists,
     /// What containers need is not known.
     #[error(transparent)]
     Containers(#[from] RootsError),
@@ -226,6 +229,7 @@ impl Fault for ImageError {
             Self::SeveralNames { .. }
             | Self::UsedByStopped { .. }
             | Self::UsedByRunning { .. }
+            | Self::ListExists
             | Self::NameUsed { .. } => FaultKind::Conflict,
             Self::Reference(_)
             | Self::OtherPlatform { .. }

@@ -13,7 +13,7 @@ use gantry_model::{Digest, Platform, Reference, media_type};
 use gantry_registry::FetchedManifest;
 use gantry_store::{Image, Lease, Membership, NewImage, RepoDigest, StoreError};
 
-use super::document::{self, DOCUMENT_LIMIT};
+use super::document::{self, DOCUMENT_LIMIT, parse};
 use super::progress::Transfer;
 use super::{ImageError, Images, select};
 
@@ -440,18 +440,9 @@ fn is_image(manifest: &Manifest) -> bool {
 }
 
 /// A document that was fetched.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(
+pub(crate) fn parse_manifest(
     bytes: &[u8],
-    what: &'static str,
-    digest: &Digest,
-) -> Result<T, ImageError> {
-    serde_json::from_slice(bytes).map_err(|error| ImageError::Document {
-        what,
-        digest: *digest,
-        reason: error.to_string(),
-    })
-}
-
-fn parse_manifest(bytes: &[u8], descriptor: &Descriptor) -> Result<Manifest, ImageError> {
+    descriptor: &Descriptor,
+) -> Result<Manifest, ImageError> {
     parse(bytes, "manifest", &descriptor.digest)
 }

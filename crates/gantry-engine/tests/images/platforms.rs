@@ -3,7 +3,9 @@
 use std::fs::File;
 
 use gantry_engine::images::progress::Silent;
-use gantry_engine::images::{ArchiveKind, ExportPart, PullOptions, PullPolicy};
+use gantry_engine::images::{
+    ArchiveKind, Assembly, ExportPart, PlatformChange, PullOptions, PullPolicy,
+};
 use gantry_model::image::Index;
 use gantry_model::{Digest, Platform, Reference};
 use gantry_testkit::TestRegistry;
@@ -237,4 +239,122 @@ fn root_registries_get_and_give_all_platforms() {
     for installation in [one, two] {
         installation.check();
     }
+}
+
+#[test]
+fn root_lists_are_made_by_hand() {
+    let registry = TestRegistry::start();
+    let at =
+        |name: &str| -> Reference { format!("{}/{name}", registry.address()).parse().unwrap() };
+    let one = Installation::new();
+    let images = one.engine.images();
+    for (tag, platform) in [("foreign", FOREIGN.to_owned()), ("own", host())] {
+        let part = part(&one, tag, &platform);
+        images.keep(&[part], &[at(&format!("app:{tag}"))]).unwrap();
+    }
+    let list = at("app:all");
+    let members = ["foreign", "own"].map(|tag| at(&format!("app:{tag}")).to_string());
+    let create = |members: &[String], amend| images.create_list(&list, members, amend, &Silent);
+    create(&members[..1], false).unwrap();
+    let refused = create(&members[1..], false).unwrap_err().to_string();
+    assert!(refused.contains("--amend"), "{refused}");
+    let made = create(&members[1..], true).unwrap();
+    assert_eq!(images.id(&list.to_string()).unwrap(), made.id);
+    let change = PlatformChange {
+        variant: Some("z16".to_owned()),
+        os_version: Some("7".to_owned()),
+        ..PlatformChange::default()
+    };
+    images.annotate_list(&list, &members[0], &change).unwrap();
+    let (_, bytes) = images.document_of(&list).unwrap();
+    let index: Index = serde_json::from_slice(&bytes).unwrap();
+    let platforms: Vec<_> = index
+        .manifests
+        .iter()
+        .map(|e| e.platform.clone().unwrap())
+        .collect();
+    assert_eq!(platforms.len(), 2);
+    assert_eq!(platforms[0].variant.as_deref(), Some("z16"));
+    assert_eq!(platforms[0].os_version.as_deref(), Some("7"));
+    let pushed = images.push(&list, None, &Silent).unwrap();
+    // What the list says of platforms goes out with it.
+    let (top, bytes) = Installation::new()
+        .engine
+        .images()
+        .document_of(&list)
+        .unwrap();
+    assert_eq!(top.digest, pushed.digest);
+    let sent: Index = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(sent.manifests[0].platform, Some(platforms[0].clone()));
+    // An image that is nowhere, and one that the list has not.
+    assert!(create(&[at("none:1").to_string()], true).is_err());
+    let other = one.image("other:1", "x", &[]);
+    let missing = images.annotate_list(&list, &other.to_string(), &change);
+    assert!(missing.unwrap_err().to_string().contains("No such image"));
+    one.check();
+}
+
+#[test]
+fn root_indexes_are_put_together_in_registries() {
+    let registry = TestRegistry::start();
+    let at =
+        |name: &str| -> Reference { format!("{}/{name}", registry.address()).parse().unwrap() };
+    let one = Installation::new();
+    let images = one.engine.images();
+    for (tag, platform) in [("a", FOREIGN.to_owned()), ("b", host())] {
+        let name = at(&format!("from/{tag}:1"));
+        images
+            .keep(&[part(&one, tag, &platform)], &[name.clone()])
+            .unwrap();
+        images.push(&name, None, &Silent).unwrap();
+    }
+    // Nothing but the registry is needed for it.
+    let two = Installation::new();
+    let images = two.engine.images();
+    let target = at("to/app:1");
+    let mut assembly = Assembly {
+        sources: vec![at("from/a:1"), at("from/b:1")],
+        prefer_index: true,
+        ..Assembly::default()
+    };
+    let assembled = images.assemble(Some(&target), &assembly).unwrap();
+    images.push_assembled(&assembled, &target).unwrap();
+    let pull = PullOptions {
+        all_platforms: true,
+        ..PullOptions::default()
+    };
+    let pulled = images.pull(&target, &pull, &Silent).unwrap();
+    assert_eq!(pulled.digest, assembled.descriptor.digest);
+    for wanted in [host().as_str(), FOREIGN] {
+        images
+            .id_for(&target.to_string(), platform(wanted).as_ref())
+            .unwrap();
+    }
+    // A single index is copied as it is; a choice of platforms makes a new one.
+    let copy = at("to/copy:1");
+    let whole = Assembly {
+        sources: vec![target.clone()],
+        prefer_index: true,
+        ..Assembly::default()
+    };
+    let copied = images.assemble(None, &whole).unwrap();
+    assert_eq!(copied.bytes, assembled.bytes);
+    images.push_assembled(&copied, &copy).unwrap();
+    assembly.platforms = vec![FOREIGN.parse().unwrap()];
+    let chosen = images.assemble(None, &assembly).unwrap();
+    let index: Index = serde_json::from_slice(&chosen.bytes).unwrap();
+    assert_eq!(index.manifests.len(), 1);
+    assembly.platforms = vec!["linux/riscv64".parse().unwrap()];
+    assert!(images.assemble(None, &assembly).is_err());
+    // What is appended comes after what is there, which is not there twice.
+    let appended = Assembly {
+        sources: vec![at("from/b:1")],
+        append: true,
+        prefer_index: true,
+        ..Assembly::default()
+    };
+    let again = images.assemble(Some(&target), &appended).unwrap();
+    let index: Index = serde_json::from_slice(&again.bytes).unwrap();
+    assert_eq!(index.manifests.len(), 2);
+    two.check();
 }

@@ -2,8 +2,11 @@
 
 use super::command::{Command, Group, command};
 use super::usage::Arity;
+use crate::commands::buildx::imagetools;
 use crate::commands::system::binfmt;
-use crate::commands::{self, builder, container, image, network, registry, system, volume};
+use crate::commands::{
+    self, builder, buildx, container, image, manifest, network, registry, system, volume,
+};
 
 /// The nouns.
 pub(crate) const GROUPS: &[Group] = &[
@@ -18,6 +21,11 @@ pub(crate) const GROUPS: &[Group] = &[
         hidden: true,
     },
     Group {
+        name: "buildx imagetools",
+        about: "Commands to work on images in registries",
+        hidden: true,
+    },
+    Group {
         name: "container",
         about: "Manage containers",
         hidden: false,
@@ -25,6 +33,11 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         name: "image",
         about: "Manage images",
+        hidden: false,
+    },
+    Group {
+        name: "manifest",
+        about: "Manage lists of manifests: images of several platforms",
         hidden: false,
     },
     Group {
@@ -102,6 +115,16 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["image import", "import"], "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]", "Import the contents from a tarball to create a filesystem image", Between(1, 2), Plain, image::import::ImportArgs),
     command!(["image prune"], "[OPTIONS]", "Remove unused images", Exactly(0), Plain, image::prune::PruneArgs),
     command!(["image inspect"], "[OPTIONS] IMAGE [IMAGE...]", "Display detailed information on one or more images", AtLeast(1), Plain, image::inspect::InspectArgs),
+    command!(["manifest create"], "[OPTIONS] MANIFEST_LIST MANIFEST [MANIFEST...]", "Create a local manifest list for annotating and pushing to a registry", AtLeast(2), Plain, manifest::create::CreateArgs),
+    command!(["manifest annotate"], "[OPTIONS] MANIFEST_LIST MANIFEST", "Add additional information to a local image manifest", Exactly(2), Plain, manifest::annotate::AnnotateArgs),
+    command!(["manifest inspect"], "[OPTIONS] [MANIFEST_LIST] MANIFEST", "Display an image manifest, or manifest list", Between(1, 2), Plain, manifest::inspect::InspectArgs),
+    command!(["manifest push"], "[OPTIONS] MANIFEST_LIST", "Push a manifest list to a repository", Exactly(1), Plain, manifest::push::PushArgs),
+    command!(["manifest rm"], "MANIFEST_LIST [MANIFEST_LIST...]", "Delete one or more manifest lists from local storage", AtLeast(1), Plain, manifest::rm::RmArgs),
+    command!(["buildx imagetools create"], "[OPTIONS] [SOURCE...]", "Create a new image based on source images", AtLeast(0), Plain, imagetools::create::CreateArgs),
+    command!(["buildx imagetools inspect"], "[OPTIONS] NAME", "Show details of an image in the registry", Exactly(1), Plain, imagetools::inspect::InspectArgs),
+    command!(["buildx ls"], "[OPTIONS]", "List builder instances", Exactly(0), Plain, buildx::ls::LsArgs),
+    command!(["buildx inspect"], "[OPTIONS] [NAME]", "Inspect current builder instance", AtMost(1), Plain, buildx::inspect::InspectArgs),
+    command!(["buildx version"], "", "Show buildx version information", Exactly(0), Plain, buildx::version::VersionArgs),
     command!(["volume create"], "[OPTIONS] [VOLUME]", "Create a volume", AtMost(1), Plain, volume::create::CreateArgs),
     command!(["volume ls", "volume list"], "[OPTIONS]", "List volumes", Exactly(0), Plain, volume::ls::LsArgs),
     command!(["volume inspect"], "[OPTIONS] VOLUME [VOLUME...]", "Display detailed information on one or more volumes", AtLeast(1), Plain, volume::inspect::InspectArgs),

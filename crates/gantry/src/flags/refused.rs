@@ -27,7 +27,6 @@ const CONTAINER: &[(&str, &str)] = &[
 /// The same for `build`.
 const BUILD: &[(&str, &str)] = &[
     ("--attest", "attestations are not made yet"),
-    ("--build-context", "named contexts are not there yet"),
     ("--builder", "there is one builder, it is built in"),
     ("--cgroup-parent", "a cgroup cannot be chosen for RUN yet"),
     (
@@ -130,7 +129,6 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         ("compose", "Compose is not there yet"),
         ("config", "Swarm is not part of Gantry"),
         ("context", "there is no daemon, so there are no contexts"),
-        ("manifest", "manifests are not edited yet"),
         ("node", "Swarm is not part of Gantry"),
         ("plugin", "there are no plugins"),
         ("search", "Docker Hub is not searched"),
@@ -150,11 +148,7 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         ] => {
             return Some(NETWORK);
         }
-        [
-            "buildx" | "builder",
-            "create" | "inspect" | "ls" | "rm" | "stop" | "use",
-            ..,
-        ] => {
+        ["buildx" | "builder", "create" | "rm" | "stop" | "use", ..] => {
             return Some(BUILDER);
         }
         ["buildx", "bake", ..] => return Some("bake files are not built yet"),

@@ -3,13 +3,14 @@
 use std::fs;
 
 use gantry_testkit::fixture::{AARCH64, RISCV, foreign_program};
-use gantry_testkit::{Answer, TestEnv};
+use gantry_testkit::{Answer, TestEnv, TestRegistry};
 
 in_both_modes! {
     several_platforms_become_one_image,
     one_platform_in_an_index_where_it_is_asked_for,
     a_base_without_the_platform_says_what_it_has,
     a_missing_emulator_is_named,
+    processes_share_equal_work,
 }
 
 fn host() -> String {
@@ -146,6 +147,128 @@ fn a_missing_emulator_is_named(env: TestEnv) {
     ] {
         assert!(built.stderr.contains(word), "{word}: {}", built.stderr);
     }
+}
+
+#[test]
+fn root_lists_of_manifests_and_buildx_speak_dockers_words() {
+    let registry = TestRegistry::start();
+    let env = crate::busybox();
+    let at = |name: &str| format!("{}/{name}", registry.address());
+    env.write("ctx/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let (own, foreign, all) = (at("app:own"), at("app:foreign"), at("app:all"));
+    for (name, platform) in [(&own, host()), (&foreign, "linux/riscv64".to_owned())] {
+        let built = build(&env, &["--platform", &platform, "-t", name, "--push"]);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+    }
+    // `docker manifest`
+    let made = env
+        .gantry(["manifest", "create", &all, &own, &foreign])
+        .ok();
+    assert_eq!(made, format!("Created manifest list {all}"));
+    let again = env.gantry(["manifest", "create", &all, &own]).fails(1);
+    assert!(again.contains("--amend"), "{again}");
+    let annotate = ["manifest", "annotate", "--variant", "rva23", &all, &foreign];
+    env.gantry(annotate).ok();
+    let shown = env.gantry(["manifest", "inspect", &all]).ok();
+    let document: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(document["manifests"][1]["platform"]["variant"], "rva23");
+    let digest = env.gantry(["manifest", "push", "--purge", &all]).ok();
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    assert!(
+        env.gantry(["manifest", "rm", &all])
+            .fails(1)
+            .contains("No such manifest")
+    );
+
+    // `docker buildx imagetools`
+    let inspect = |name: &str, rest: &[&str]| {
+        let words = ["buildx", "imagetools", "inspect", name];
+        env.gantry(words.iter().chain(rest)).ok()
+    };
+    let text = inspect(&all, &[]);
+    assert!(text.contains(&format!("Digest:    {digest}")), "{text}");
+    assert!(text.contains("Platform:    linux/riscv64/rva23"), "{text}");
+    assert_eq!(inspect(&all, &["--format", "{{.Manifest.digest}}"]), digest);
+    let copy = at("copy/app:1");
+    let create = ["buildx", "imagetools", "create", "-t", &copy, &all];
+    env.gantry(create).ok();
+    assert_eq!(inspect(&copy, &["--raw"]), inspect(&all, &["--raw"]));
+    let joined = at("copy/app:2");
+    let annotation = "index:org.example.by=hand";
+    let create = ["buildx", "imagetools", "create", "--annotation", annotation];
+    env.gantry(
+        create
+            .iter()
+            .copied()
+            .chain(["-t", &joined, &own, &foreign]),
+    )
+    .ok();
+    let raw: serde_json::Value = serde_json::from_str(&inspect(&joined, &["--raw"])).unwrap();
+    assert_eq!(raw["annotations"]["org.example.by"], "hand");
+    assert_eq!(raw["manifests"].as_array().unwrap().len(), 2);
+    let dry = [
+        "buildx",
+        "imagetools",
+        "create",
+        "--dry-run",
+        &own,
+        &foreign,
+    ];
+    assert!(env.gantry(dry).ok().contains("riscv64"));
+
+    // The builder that scripts ask for.
+    assert!(env.gantry(["buildx", "ls"]).ok().contains(&host()));
+    assert!(
+        env.gantry(["buildx", "inspect", "--bootstrap"])
+            .ok()
+            .contains("Name:   default")
+    );
+    env.gantry(["buildx", "inspect", "other"]).fails(1);
+    assert!(
+        env.gantry(["buildx", "version"])
+            .ok()
+            .starts_with("gantry v")
+    );
+}
+
+fn processes_share_equal_work(env: TestEnv) {
+    // A step that tells how often it ran, in builds of processes that know nothing of each other.
+    env.write(
+        "ctx/Dockerfile",
+        "FROM busybox AS common\nARG ROUND\n\
+         RUN --mount=type=cache,target=/runs echo $ROUND >> /runs/told; sleep 1\n\
+         FROM common\nARG OWN\nRUN echo $OWN > /own\n\
+         RUN --mount=type=cache,target=/runs wc -l < /runs/told > /count\n",
+    );
+    let context = env.work().join("ctx");
+    let builds: Vec<_> = (0..3)
+        .map(|number| {
+            let own = format!("OWN={number}");
+            let tag = format!("shared:{number}");
+            env.spawn([
+                "build",
+                "-q",
+                "--build-arg",
+                "ROUND=1",
+                "--build-arg",
+                &own,
+                "-t",
+                &tag,
+                context.to_str().unwrap(),
+            ])
+        })
+        .collect();
+    for mut one in builds {
+        assert!(one.wait().unwrap().success());
+    }
+    for number in 0..3 {
+        let tag = format!("shared:{number}");
+        let shown = env
+            .gantry(["run", "--rm", &tag, "cat", "/own", "/count"])
+            .ok();
+        assert_eq!(shown, format!("{number}\n1"));
+    }
+    env.gantry(["system", "check"]).ok();
 }
 
 /// Takes the emulator away whatever becomes of the test, unless it was there before.

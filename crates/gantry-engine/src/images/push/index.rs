@@ -7,7 +7,7 @@ use gantry_model::image::{Descriptor, Index as IndexDocument, Manifest};
 use gantry_store::{Index, Lease, Membership, NewImage, RepoDigest};
 
 use crate::images::destination::Destination;
-use crate::images::document::{DOCUMENT_LIMIT, Document, Family};
+use crate::images::document::{self, DOCUMENT_LIMIT, Document, Family};
 use crate::images::progress::Transfer;
 use crate::images::{ImageError, Images, select};
 
@@ -23,12 +23,7 @@ impl Images<'_> {
         let store = self.store()?;
         let repository = self.repository(reference)?;
         let written = store.blobs().read(&index.digest, DOCUMENT_LIMIT)?;
-        let mut known: IndexDocument =
-            serde_json::from_slice(&written).map_err(|error| ImageError::Document {
-                what: "index",
-                digest: index.digest,
-                reason: error.to_string(),
-            })?;
+        let mut known: IndexDocument = document::parse(&written, "index", &index.digest)?;
         if known.media_type.is_empty() {
             // OCI 1.0 left it out.
             known.media_type = Family::Oci.index().to_owned();

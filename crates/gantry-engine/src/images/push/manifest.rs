@@ -11,8 +11,8 @@ use crate::images::{ImageError, Images};
 
 /// A manifest that was pulled or pushed before.
 #[derive(Debug, Clone)]
-pub(super) struct Original {
-    pub(super) document: Document,
+pub(in crate::images) struct Original {
+    pub(in crate::images) document: Document,
     pub(super) family: Family,
     manifest: Manifest,
 }
@@ -36,7 +36,10 @@ impl Original {
 
 impl Images<'_> {
     /// The manifest that an image came with, if one is kept.
-    pub(super) fn original(&self, image: &Image) -> Result<Option<Original>, ImageError> {
+    pub(in crate::images) fn original(
+        &self,
+        image: &Image,
+    ) -> Result<Option<Original>, ImageError> {
         let blobs = self.store()?.blobs();
         let mut digests = image.blobs.clone();
         digests.sort();

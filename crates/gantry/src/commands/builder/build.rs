@@ -11,7 +11,7 @@ mod interrupt;
 mod lent;
 pub(super) mod make;
 pub(super) mod metadata;
-pub(super) mod outputs;
+pub(crate) mod outputs;
 pub(super) mod request;
 
 use clap::Args;

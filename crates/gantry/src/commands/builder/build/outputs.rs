@@ -1,6 +1,6 @@
 //! `--output`, `--push` and `--load`: where it goes what was built.
 
-mod annotations;
+pub(crate) mod annotations;
 mod attributes;
 
 use std::path::PathBuf;
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(layout.form.level, Some(19));
         assert!(layout.form.force && layout.form.oci && layout.rewrite_timestamp && layout.tar);
         let places: Vec<_> = layout.form.annotations.iter().map(|a| a.place).collect();
-        assert_eq!(places, [AnnotationPlace::Manifest, AnnotationPlace::Index]);
+        assert_eq!(places, [AnnotationPlace::Index, AnnotationPlace::Manifest]);
         let Output::Layout(docker) = one("type=docker,dest=x") else {
             panic!()
         };
@@ -285,7 +285,7 @@ mod tests {
         for (text, want) in [
             ("dest=x,tar=false", "type is required"),
             ("type=oci", "dest is required"),
-            ("type=tape,dest=x", "\"tape\""),
+            ("type=tape,dest=x", "tape"),
             ("type=oci,dest=x,colour=red", "colour"),
             ("type=oci,dest=x,compression=lzma", "lzma"),
             (

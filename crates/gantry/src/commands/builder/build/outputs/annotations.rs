@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::flags::value::wrong;
 
 /// `[type[\[platform\]][,type…]:]key=value` of `--annotation`
-pub(super) fn of_flag(text: &str) -> Result<Vec<Annotation>, Failure> {
+pub(crate) fn of_flag(text: &str) -> Result<Vec<Annotation>, Failure> {
     let bad = |reason: String| Failure::from(wrong("--annotation", text)(reason));
     let Some((key, value)) = text.split_once('=') else {
         return Err(bad("expected key=value".to_owned()));

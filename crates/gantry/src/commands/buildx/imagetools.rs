@@ -1,0 +1,4 @@
+//! Images of registries.
+
+pub(crate) mod create;
+pub(crate) mod inspect;
