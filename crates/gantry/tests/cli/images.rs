@@ -177,3 +177,49 @@ fn root_what_is_not_there_is_said_so() {
     let none = env.gantry(["rmi", "nonesuch"]).fails(1);
     assert!(none.contains("nonesuch"), "{none}");
 }
+
+#[test]
+fn root_disk_usage_tells_of_each_thing_to_programs() {
+    let env = busybox();
+    env.write("ctx/Dockerfile", "FROM busybox\nRUN echo a >/a\n");
+    env.gantry(["build", "-q", "-t", "built", "ctx"]).ok();
+    env.gantry([
+        "run",
+        "--name",
+        "user",
+        "-v",
+        "vol:/v",
+        "built",
+        "sh",
+        "-c",
+        "echo xyz >/v/x",
+    ])
+    .ok();
+    let usage = env.json(["system", "df", "-v", "--format", "json"]);
+    let names: Vec<&String> = usage.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["BuildCache", "Containers", "Images", "Volumes"]);
+    let of = |list: &str, field: &str| -> Vec<String> {
+        let rows = usage[list].as_array().unwrap().iter();
+        rows.map(|row| row[field].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(of("Containers", "Names"), ["user"]);
+    assert_eq!(of("Containers", "ID")[0].len(), 64);
+    assert_eq!(
+        (of("Volumes", "Name"), of("Volumes", "Links")),
+        (vec!["vol".into()], vec!["1".into()])
+    );
+    let mut images = of("Images", "Repository");
+    images.sort();
+    assert_eq!(images, ["built", "busybox"]);
+    assert!(!of("BuildCache", "Size").is_empty());
+    let template = "{{len .Images}} {{range .Volumes}}{{.Name}}{{end}}";
+    let said = env
+        .gantry(["system", "df", "-v", "--format", template])
+        .ok();
+    assert_eq!(said, "2 vol");
+    let refused = env
+        .gantry(["system", "df", "-v", "--format", "table {{.Type}}"])
+        .fails(1);
+    assert!(refused.contains("--verbose"), "{refused}");
+}
