@@ -296,13 +296,15 @@ impl Supervisor {
         if !attached {
             return;
         }
-        let Some(networks) = &self.networks else {
-            return;
-        };
-        let outcome = networks.detach(self.settings.id.as_str());
+        let networks = self.networks.as_ref();
+        let outcome = networks.map(|networks| networks.detach(self.settings.id.as_str()));
         if self.state.network.is_some() {
             self.tell_network("disconnect");
         }
+        let Some(outcome) = outcome else {
+            // A program carries it, which goes by itself.
+            return;
+        };
         for failure in &outcome.failures {
             note(&format!("network: {}", crate::protocol::chain(failure)));
         }

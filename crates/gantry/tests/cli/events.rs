@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 
-use gantry_testkit::TestEnv;
+use gantry_testkit::{Caller, TestEnv};
 
 use crate::busybox;
 
 in_both_modes! {
     events_arrive_as_they_happen,
+    the_life_of_a_container_is_told_as_docker_tells_it,
 }
 
 /// The events so far, without times, ids shortened to three digits.
@@ -36,16 +37,17 @@ fn told(env: &TestEnv, filters: &[&str]) -> Vec<String> {
     text.lines().map(line).collect()
 }
 
-#[test]
-fn root_the_life_of_a_container_is_told_as_docker_tells_it() {
-    let env = busybox();
+fn the_life_of_a_container_is_told_as_docker_tells_it(env: TestEnv) {
+    let root = env.caller() == Caller::Root;
     env.gantry([
         "run", "-d", "--name", "ev", "--label", "l=1", "-v", "evol:/v", "busybox", "sleep", "1000",
     ])
     .ok();
     env.gantry(["exec", "ev", "true"]).ok();
-    env.gantry(["pause", "ev"]).ok();
-    env.gantry(["unpause", "ev"]).ok();
+    if root {
+        env.gantry(["pause", "ev"]).ok();
+        env.gantry(["unpause", "ev"]).ok();
+    }
     env.gantry(["rename", "ev", "ev2"]).ok();
     env.gantry(["top", "ev2"]).ok();
     env.gantry(["restart", "-t", "0", "ev2"]).ok();
@@ -54,7 +56,7 @@ fn root_the_life_of_a_container_is_told_as_docker_tells_it() {
     env.gantry(["volume", "rm", "evol"]).ok();
     let ev = "(image=busybox, l=1, name=ev)";
     let ev2 = "(image=busybox, l=1, name=ev2)";
-    let want = [
+    let mut want = vec![
         "volume create evol (driver=local)".to_owned(),
         format!("container create ID {ev}"),
         "volume mount evol (container=ID, destination=/v, driver=local, propagation=, read/write=true)".into(),
@@ -84,6 +86,8 @@ fn root_the_life_of_a_container_is_told_as_docker_tells_it() {
         format!("container destroy ID {ev2}"),
         "volume destroy evol (driver=local)".into(),
     ];
+    // Without a cgroup of its own nothing can be frozen.
+    want.retain(|line| root || !line.contains("pause ID"));
     let got = told(&env, &["type=container", "type=volume", "type=network"]);
     assert_eq!(got, want, "{got:#?}");
     assert_eq!(told(&env, &["container=ev2", "event=restart"]).len(), 1);

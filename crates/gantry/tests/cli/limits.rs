@@ -9,6 +9,10 @@ use gantry_testkit::environment::{answer, wait_for};
 
 use crate::busybox;
 
+in_both_modes! {
+    shared_memory_has_its_size,
+}
+
 /// Whether this machine has cgroup version 2 alone.
 fn unified() -> bool {
     Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
@@ -188,9 +192,7 @@ fn root_limits_of_processes_hold_or_are_refused() {
     assert!(refused.contains("nofile"), "{refused}");
 }
 
-#[test]
-fn root_shared_memory_has_its_size() {
-    let env = busybox();
+fn shared_memory_has_its_size(env: TestEnv) {
     let fill = "dd if=/dev/zero of=/dev/shm/f bs=1k count=2048 2>&1; stat -c %s /dev/shm/f";
     let small = run(&env, &["--shm-size", "1m"], fill);
     assert!(

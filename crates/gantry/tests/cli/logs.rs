@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 
@@ -13,6 +14,10 @@ use crate::busybox;
 in_both_modes! {
     details_go_with_every_line,
     a_log_that_is_kept_nowhere_cannot_be_read,
+    logs_rotate_and_are_compressed,
+    a_log_that_cannot_be_reached_stops_the_start,
+    lines_over_tcp_arrive_to_the_last,
+    syslog_gets_every_line,
 }
 
 /// The folder of a container's log.
@@ -30,9 +35,7 @@ fn names(folder: &PathBuf) -> Vec<String> {
     names
 }
 
-#[test]
-fn root_logs_rotate_and_are_compressed() {
-    let env = busybox();
+fn logs_rotate_and_are_compressed(env: TestEnv) {
     env.gantry([
         "run",
         "-d",
@@ -234,11 +237,10 @@ fn a_log_that_is_kept_nowhere_cannot_be_read(env: TestEnv) {
     );
 }
 
-#[test]
-fn root_syslog_gets_every_line() {
-    let env = busybox();
+fn syslog_gets_every_line(env: TestEnv) {
     let path = env.work().join("syslog.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let address = format!("syslog-address=unix://{}", path.display());
     env.gantry([
@@ -307,9 +309,7 @@ fn root_syslog_gets_every_line() {
     );
 }
 
-#[test]
-fn root_lines_over_tcp_arrive_to_the_last() {
-    let env = busybox();
+fn lines_over_tcp_arrive_to_the_last(env: TestEnv) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("syslog-address=tcp://{}", listener.local_addr().unwrap());
     let reader = std::thread::spawn(move || {
@@ -337,9 +337,7 @@ fn root_lines_over_tcp_arrive_to_the_last() {
     assert!(text.ends_with(": 50000\n"));
 }
 
-#[test]
-fn root_a_log_that_cannot_be_reached_stops_the_start() {
-    let env = busybox();
+fn a_log_that_cannot_be_reached_stops_the_start(env: TestEnv) {
     let refused = env
         .gantry([
             "run",

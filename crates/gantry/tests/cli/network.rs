@@ -3,9 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
+use gantry_testkit::TestEnv;
 use gantry_testkit::environment::wait_for;
 
 use crate::busybox;
+
+in_both_modes! {
+    the_modes_are_what_they_say,
+}
 
 fn fetch(address: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
@@ -105,9 +110,7 @@ fn root_a_taken_port_is_refused_with_its_owner() {
     assert_eq!(env.gantry(["ps", "-aq"]).ok(), "");
 }
 
-#[test]
-fn root_the_modes_are_what_they_say() {
-    let env = busybox();
+fn the_modes_are_what_they_say(env: TestEnv) {
     let links = |network: &str| {
         env.gantry([
             "run",
