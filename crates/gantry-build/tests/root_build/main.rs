@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a program of tests")]
 
+mod attacks;
 mod cache;
 mod collect;
 mod context;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         copy::TESTS,
         layer::TESTS,
         run::TESTS,
+        attacks::TESTS,
         cache::TESTS,
         context::TESTS,
         collect::TESTS,
