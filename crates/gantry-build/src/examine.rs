@@ -333,3 +333,6 @@ impl Images for Offline<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
