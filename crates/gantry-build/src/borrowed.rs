@@ -29,6 +29,8 @@ pub trait BorrowedCache: Sync {
 /// A step as other builds may find it: its key, and what it came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedStep {
+    /// How it is shown: `[build 2/4] RUN make`.
+    pub name: String,
     /// The key.
     pub key: [u8; 32],
     /// The layers of the root file system it made, base first; the last one is its own.

@@ -16,6 +16,7 @@ use crate::frontend::{self, Loaded};
 use crate::graph::{Graph, NodeId, Operation};
 use crate::lower::{self, Images, Lowered, Named, Settings, Subject};
 use crate::outcome::{BuiltImage, BuiltTarget, Outcome};
+use crate::provenance;
 use crate::remote::Remote;
 use crate::report::Reporter;
 use crate::request::{BuildRequest, Builder, DockerfileSource, NamedContext};
@@ -84,7 +85,8 @@ pub fn build(
         .map(|(lowered, subject)| {
             let layers = solver.layers(lowered.target);
             let platform = subject.settings.target_platform.clone();
-            BuiltImage::new(platform, lowered.config, lowered.history, layers)
+            let made_of = provenance::materials(&graph, lowered.target);
+            BuiltImage::new(platform, lowered.config, lowered.history, layers, made_of)
         })
         .collect();
     let steps = solver.steps();
@@ -100,7 +102,7 @@ pub fn build(
     }
     Ok(Outcome {
         steps,
-        targets: targets_of(&orders, images),
+        targets: targets_of(&orders, &files, images),
         executed: tally.executed,
         cached: tally.cached,
         lease: setting.lease,
@@ -331,13 +333,15 @@ fn needed_contexts(graph: &Graph, targets: &[NodeId]) -> BTreeSet<ContextId> {
 }
 
 /// The images of all subjects, given back to their requests.
-fn targets_of(orders: &[Order<'_>], images: Vec<BuiltImage>) -> Vec<BuiltTarget> {
+fn targets_of(orders: &[Order<'_>], files: &[Loaded], images: Vec<BuiltImage>) -> Vec<BuiltTarget> {
     let mut images = images.into_iter();
-    let target = |order: &Order<'_>| BuiltTarget {
+    let target = |(order, file): (&Order<'_>, &Loaded)| BuiltTarget {
+        dockerfile_name: file.source.name().to_owned(),
+        dockerfile: file.source.text().to_owned(),
         name: order.request.name.clone(),
         title: order.title.map(str::to_owned),
         multi_platform: order.multi_platform,
         images: images.by_ref().take(order.platforms.len()).collect(),
     };
-    orders.iter().map(target).collect()
+    orders.iter().zip(files).map(target).collect()
 }

@@ -5,6 +5,7 @@
 //! | [`request`] | what is asked for |
 //! | [`outcome`] | what was made: configuration and layers by target and platform |
 //! | [`export`] | what was made, put where it is wanted: the image in the store |
+//! | [`provenance`] | how an image came to be, for others to read |
 //! | [`report`] | tells of vertices, those of exporters too |
 //! | [`base`] | where base images come from |
 //! | [`borrowed`] | caches from elsewhere, and steps for such |
@@ -61,6 +62,7 @@ pub mod explain;
 pub mod export;
 pub mod outcome;
 pub mod progress;
+pub mod provenance;
 pub mod report;
 pub mod request;
 pub mod run_step;

@@ -6,6 +6,7 @@ use gantry_store::Lease;
 
 use crate::borrowed::CachedStep;
 use crate::cache::Layer;
+use crate::provenance::Material;
 
 /// What a build made: a target for each request, in their order.
 ///
@@ -42,6 +43,10 @@ pub struct BuiltTarget {
     pub title: Option<String>,
     /// Whether an image of several platforms was asked for (a single one may be in it).
     pub multi_platform: bool,
+    /// What the Dockerfile is called.
+    pub dockerfile_name: String,
+    /// Its text.
+    pub dockerfile: String,
     /// One for each platform, in the order of the request.
     pub images: Vec<BuiltImage>,
 }
@@ -55,6 +60,8 @@ pub struct BuiltImage {
     pub config: ImageConfig,
     /// How many of its layers, from the base on, were there before: those of the base image.
     pub base_layers: usize,
+    /// What it was made of.
+    pub materials: Vec<Material>,
 }
 
 impl BuiltImage {
@@ -64,6 +71,7 @@ impl BuiltImage {
         mut config: ImageConfig,
         history: Vec<History>,
         layers: &[Layer],
+        materials: Vec<Material>,
     ) -> Self {
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
         config.history = dated(history, layers);
@@ -81,6 +89,7 @@ impl BuiltImage {
                 .iter()
                 .take_while(|layer| layer.created.is_none())
                 .count(),
+            materials,
         }
     }
 

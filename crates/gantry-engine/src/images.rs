@@ -35,6 +35,7 @@ pub mod remove;
 #[cfg(test)]
 mod sample;
 pub mod save;
+mod sbom;
 pub(crate) mod select;
 mod spool;
 

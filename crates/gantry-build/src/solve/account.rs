@@ -67,6 +67,7 @@ impl Solver<'_> {
         done.filter_map(|(number, account)| {
             let layers = self.layers(NodeId(number));
             Some(CachedStep {
+                name: self.graph.node(NodeId(number)).label.name.clone(),
                 key: account.get()?.key.0,
                 layers: layers.iter().map(|layer| layer.diff_id).collect(),
                 created: layers.last()?.created.clone()?,

@@ -200,7 +200,7 @@ fn what_is_wrong_is_told_with_its_line() {
         (vec!["bake", "-f", "gone.hcl"], "gone.hcl"),
         (
             vec!["bake", "--set=default.output=", "--sbom=true"],
-            "attest type=sbom",
+            "attestations are not supported without an output",
         ),
     ] {
         let answer = env.gantry(&words);

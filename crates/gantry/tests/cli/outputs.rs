@@ -254,3 +254,124 @@ fn root_a_build_is_pushed_in_the_form_that_was_asked_for() {
         index.stderr
     );
 }
+
+#[test]
+fn root_attestations_are_attached_and_in_nobodys_way() {
+    let env = crate::busybox();
+    let registry = TestRegistry::start();
+    let name = format!("{}/attested:1", registry.address());
+    env.write(
+        "ctx/status",
+        "Package: tool\nStatus: install ok installed\nVersion: 1.2\nArchitecture: amd64\n",
+    );
+    let dockerfile = "FROM busybox\nARG WORD\nCOPY status /var/lib/dpkg/status\nRUN echo a > /a\n";
+    env.write("ctx/Dockerfile", dockerfile);
+    let flags = [
+        "-t",
+        &name,
+        "--push",
+        "--provenance=mode=max",
+        "--sbom=true",
+    ];
+    let more = [
+        "--build-arg=WORD=of-mine",
+        "--build-arg=SOURCE_DATE_EPOCH=1700000000",
+    ];
+    let built = build(&env, &[&flags[..], &more].concat());
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let peers = Peers::beside(&env);
+    let raw = |reference: &str| -> Value {
+        let source = format!("docker://{reference}");
+        let text = peers.skopeo(&["inspect", "--raw", "--tls-verify=false", &source]);
+        serde_json::from_str(&text).unwrap()
+    };
+    let index = raw(&name);
+    let [image, attached] = &index["manifests"].as_array().unwrap()[..] else {
+        panic!("{index}")
+    };
+    assert_eq!(attached["platform"]["os"], "unknown");
+    let annotations = &attached["annotations"];
+    assert_eq!(
+        annotations["vnd.docker.reference.type"],
+        "attestation-manifest"
+    );
+    assert_eq!(annotations["vnd.docker.reference.digest"], image["digest"]);
+    // This registry lists no referrers: the index that stands in for the list does.
+    let digest = image["digest"].as_str().unwrap();
+    let listed = raw(&name.replace(":1", &format!(":{}", digest.replace(':', "-"))));
+    assert_eq!(listed["manifests"][0]["digest"], attached["digest"]);
+    // The statements are about the image.
+    let by_digest = name.replace(":1", &format!("@{}", attached["digest"].as_str().unwrap()));
+    let folder = env.work().join("attached");
+    let manifest = raw(&by_digest);
+    let copied = format!("dir:{}", folder.display());
+    let source = format!("docker://{by_digest}");
+    let _quiet = peers.skopeo(&[
+        "copy",
+        "--src-tls-verify=false",
+        "--quiet",
+        &source,
+        &copied,
+    ]);
+    let statement = |number: usize| {
+        let layer = manifest["layers"][number]["digest"].as_str().unwrap();
+        json(&folder.join(layer.strip_prefix("sha256:").unwrap()))
+    };
+    let (sbom, provenance) = (statement(0), statement(1));
+    for statement in [&sbom, &provenance] {
+        let subject = &statement["subject"][0];
+        assert_eq!(
+            format!("sha256:{}", subject["digest"]["sha256"].as_str().unwrap()),
+            digest
+        );
+    }
+    assert_eq!(
+        provenance["predicateType"],
+        "https://slsa.dev/provenance/v1"
+    );
+    let definition = &provenance["predicate"]["buildDefinition"];
+    let asked = &definition["externalParameters"]["request"]["args"];
+    assert_eq!(asked["build-arg:WORD"], "of-mine");
+    assert_eq!(
+        definition["resolvedDependencies"][0]["uri"],
+        "pkg:docker/busybox@latest"
+    );
+    let packages = sbom["predicate"]["packages"].as_array().unwrap();
+    let tool = packages
+        .iter()
+        .find(|package| package["name"] == "tool")
+        .unwrap();
+    assert!(
+        tool["sourceInfo"].as_str().unwrap().contains("COPY status"),
+        "{tool}"
+    );
+    let files = sbom["predicate"]["files"].as_array().unwrap();
+    let file = files.iter().find(|file| file["fileName"] == "/a").unwrap();
+    let sha256 = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7";
+    assert_eq!(file["checksums"][1]["checksumValue"], sha256);
+    assert!(
+        file["comment"].as_str().unwrap().contains("echo a"),
+        "{file}"
+    );
+    // With the time of the build given, all of it is the same again.
+    let again = build(&env, &[&flags[..], &more].concat());
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(raw(&name), index);
+    // In the short form no value of an argument is told.
+    let layout = "-o=type=oci,tar=false,dest=layout";
+    let argument = "--build-arg=UNUSED=quite-mine";
+    let short = build(&env, &[layout, "--provenance=true", argument]);
+    assert_eq!(short.code, 0, "{}", short.stderr);
+    let mut search = Command::new("grep");
+    search.args(["-r", "quite-mine", "layout"]);
+    let found = search.current_dir(env.work()).output().unwrap();
+    assert!(found.stdout.is_empty(), "{found:?}");
+    // Whoever pulls it has an image and nothing unknown.
+    env.gantry(["rmi", "-f", &name]).ok();
+    env.gantry(["pull", "-q", &name]).ok();
+    assert_eq!(env.gantry(["run", "--rm", &name, "cat", "/a"]).ok(), "a");
+    let images = env.gantry(["images", "--tree"]).ok();
+    assert!(!images.contains("unknown"), "{images}");
+    let alone = build(&env, &["--sbom=true"]);
+    assert!(alone.stderr.contains("--push"), "{}", alone.stderr);
+}

@@ -80,7 +80,7 @@ pub(super) enum Times {
 }
 
 /// Bounds for what is of our own making: what is accepted was decided when it came in.
-pub(super) fn no_limits() -> Limits {
+pub(crate) fn no_limits() -> Limits {
     Limits {
         entries: u64::MAX,
         file_bytes: u64::MAX,

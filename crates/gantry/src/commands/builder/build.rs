@@ -1,5 +1,6 @@
 //! Builds an image.
 
+mod attest;
 mod authorities;
 mod bases;
 mod caches;
@@ -39,6 +40,9 @@ pub(crate) struct BuildArgs {
     /// Annotation of the image ([manifest:|index:|…]KEY=VALUE)
     #[arg(long)]
     pub(crate) annotation: Vec<String>,
+    /// What to attach to the image (type=provenance|sbom[,KEY=VALUE…])
+    #[arg(long)]
+    pub(crate) attest: Vec<String>,
     /// Cache to look for steps in (IMAGE|type=registry|local[,KEY=VALUE…])
     #[arg(long)]
     pub(crate) cache_from: Vec<String>,
@@ -107,6 +111,9 @@ pub(crate) struct BuildArgs {
     /// Look for newer base images
     #[arg(long)]
     pub(crate) pull: bool,
+    /// Attach how the image was made (true, false, mode=min|max)
+    #[arg(long)]
+    pub(crate) provenance: Option<String>,
     /// Upload the image, as --output=type=registry does
     #[arg(long)]
     pub(crate) push: bool,
@@ -116,6 +123,9 @@ pub(crate) struct BuildArgs {
     /// Remove intermediate containers; there are none
     #[arg(long, hide = true)]
     pub(crate) rm: bool,
+    /// Attach what is in the image (true, false)
+    #[arg(long)]
+    pub(crate) sbom: Option<String>,
     /// Secret for RUN --mount=type=secret (id=NAME[,src=FILE|,env=VARIABLE])
     #[arg(long)]
     pub(crate) secret: Vec<String>,

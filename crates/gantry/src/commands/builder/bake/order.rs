@@ -54,10 +54,6 @@ fn supported(name: &str, target: &Target) -> Result<(), Failure> {
             "target {name}: {what} is not supported yet"
         )))
     };
-    let wanted = |attest: &&Attest| !attest.disabled;
-    if let Some(attest) = target.attest.iter().flatten().find(wanted) {
-        return refuse(&format!("attest type={}", attest.kind));
-    }
     let is_host = |entitlement: &&String| *entitlement != "network.host";
     if let Some(entitlement) = target.entitlements.iter().flatten().find(is_host) {
         return refuse(&format!("entitlement {entitlement}"));
@@ -99,6 +95,7 @@ fn words(target: &Target) -> BuildArgs {
         add_host: pairs(&target.extra_hosts, ':'),
         allow: list(&target.entitlements),
         annotation: list(&target.annotations),
+        attest: target.attest.iter().flatten().map(attest).collect(),
         build_arg: pairs(&target.args, '='),
         build_context: contexts(target),
         cache_from: target.cache_from.iter().flatten().map(cache).collect(),
@@ -119,6 +116,15 @@ fn words(target: &Target) -> BuildArgs {
         target: target.target.clone(),
         ..BuildArgs::default()
     }
+}
+
+fn attest(wanted: &Attest) -> String {
+    let own = [
+        ("type", &wanted.kind),
+        ("disabled", &wanted.disabled.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.clone()));
+    fields(own.into_iter().chain(wanted.attributes.clone()))
 }
 
 /// The path of the Dockerfile, which a target gives relative to its context.

@@ -14,6 +14,7 @@ use gantry_engine::images::{
 use gantry_model::image::Descriptor;
 use gantry_model::{Digest, Event, EventType, Reference};
 
+use super::attest::Witness;
 use super::outputs::{FilesOutput, ImageOutput, LayoutOutput, Output, Place};
 use crate::failure::Failure;
 use crate::output::sink;
@@ -38,6 +39,8 @@ pub(crate) struct Delivery<'a> {
     /// `SOURCE_DATE_EPOCH`, in seconds.
     pub(crate) epoch: Option<i64>,
     pub(crate) reporter: &'a Reporter<'a>,
+    /// What is said of images that leave.
+    pub(crate) witness: Witness<'a>,
 }
 
 impl Delivery<'_> {
@@ -74,7 +77,7 @@ impl Delivery<'_> {
         if output.push {
             let exported = self.vertex("exporting to registry", |images, transfer| {
                 let (names, by_digest) = (&output.names, output.by_digest);
-                let parts = leaving(&parts);
+                let parts = self.attested(&parts)?;
                 Ok(images.export_to_registry(&parts, &output.form, names, by_digest, transfer)?)
             })?;
             delivered.left(exported, &output.names);
@@ -101,7 +104,7 @@ impl Delivery<'_> {
     }
 
     fn layout(&self, output: &LayoutOutput, delivered: &mut Delivered) -> Result<(), Failure> {
-        let parts = leaving(&self.parts(output.rewrite_timestamp)?);
+        let parts = self.attested(&self.parts(output.rewrite_timestamp)?)?;
         let LayoutOutput {
             names, kind, form, ..
         } = output;
@@ -184,6 +187,15 @@ impl Delivery<'_> {
             Ok(image)
         };
         self.end(vertex, images.iter().map(rewrite).collect())
+    }
+
+    /// The images as they leave, with what is said of them.
+    fn attested(&self, images: &[BuiltImage]) -> Result<Vec<ExportPart>, Failure> {
+        let mut parts = leaving(images);
+        for (part, image) in parts.iter_mut().zip(images) {
+            part.attestations = self.witness.of(self.engine, self.target, image)?;
+        }
+        Ok(parts)
     }
 
     /// Does something that people can watch.

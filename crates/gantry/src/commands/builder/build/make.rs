@@ -4,6 +4,7 @@ use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Outside, Rep
 use gantry_engine::Engine;
 use gantry_engine::caches::CachePlace;
 
+use super::attest::{self, Attest, Witness};
 use super::authorities;
 use super::bases::EngineBases;
 use super::caches::{self, CacheTo, Imported};
@@ -23,6 +24,7 @@ pub(in crate::commands::builder) struct Order {
     pub(in crate::commands::builder) outputs: Vec<Output>,
     from: Vec<CachePlace>,
     to: Vec<CacheTo>,
+    attest: Attest,
 }
 
 impl Order {
@@ -43,8 +45,14 @@ impl Order {
             outputs: outputs::parse(&args.output, shorthands)?,
             from: caches::sources(&args.cache_from)?,
             to: caches::targets(&args.cache_to)?,
+            attest: attest::parse(
+                &args.attest,
+                args.provenance.as_deref(),
+                args.sbom.as_deref(),
+            )?,
         };
         caches::check(&order.to, &order.outputs)?;
+        attest::check(&order.attest, &order.outputs)?;
         Ok(order)
     }
 }
@@ -122,17 +130,25 @@ fn make(
         ..builder
     };
     let requests: Vec<BuildRequest> = orders.iter().map(|order| order.request.clone()).collect();
+    let began = jiff::Timestamp::now();
     let mut outcome = gantry_build::build(&builder, &requests, &reporter)
         .map_err(|error| Unmade::Build(Box::new(error)))?;
     let mut all = Vec::with_capacity(orders.len());
     for (order, target) in orders.iter().zip(&mut outcome.targets) {
         caches::write_inline(&order.to, &outcome.steps, target);
         let epoch = order.request.build_args.get("SOURCE_DATE_EPOCH");
+        let epoch: Option<i64> = epoch.and_then(|seconds| seconds.parse().ok());
         let delivery = Delivery {
             engine,
             target,
-            epoch: epoch.and_then(|seconds| seconds.parse().ok()),
+            epoch,
             reporter: &reporter,
+            witness: Witness {
+                attest: &order.attest,
+                request: &order.request,
+                steps: &outcome.steps,
+                began: epoch.is_none().then_some(began),
+            },
         };
         let deliver = || {
             let delivered = delivery.all(&order.outputs)?;

@@ -1,0 +1,217 @@
+//! Provenance: how an image came to be, as a predicate of SLSA v1
+//! (<https://slsa.dev/spec/v1.0/provenance>), in the terms that BuildKit has for builds.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gantry_model::digest::hex_encode;
+use gantry_model::{Platform, Reference};
+use serde_json::{Map, Value, json};
+
+use crate::borrowed::CachedStep;
+use crate::graph::{Graph, NodeId, Operation};
+use crate::outcome::{BuiltImage, BuiltTarget};
+use crate::request::BuildRequest;
+
+/// What kind of predicate it is.
+pub const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
+/// What the external parameters mean.
+const BUILD_TYPE: &str =
+    "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md";
+
+/// Something from outside that went into a build.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Material {
+    /// What it is: a purl of an image, an address.
+    pub uri: String,
+    /// Name of the digest's algorithm and the digest, where it is known.
+    pub digest: Option<(String, String)>,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProvenanceOptions {
+    /// Whether the Dockerfile, the values of arguments and the steps are part of it.
+    pub max: bool,
+    /// Who built.
+    pub builder: String,
+    /// Whether the build is claimed to be reproducible.
+    pub reproducible: bool,
+    /// When the build began and ended, RFC 3339; left out where the result is to be the same each
+    /// time.
+    pub times: Option<(String, String)>,
+}
+
+/// What the target of a graph was made of, in the order of their names.
+pub(crate) fn materials(graph: &Graph, target: NodeId) -> Vec<Material> {
+    let needed = graph.needed(&[target]);
+    let mut all: Vec<Material> = needed
+        .iter()
+        .filter_map(|id| match &graph.node(*id).operation {
+            Operation::Image(image) => Some(of_image(&image.reference)),
+            Operation::Http(http) => Some(Material {
+                uri: http.url.clone(),
+                digest: http.checksum.map(|sum| ("sha256".to_owned(), sum.hex())),
+            }),
+            Operation::Git(git) => Some(Material {
+                uri: match &git.reference {
+                    Some(reference) => format!("{}#{reference}", git.remote),
+                    None => git.remote.clone(),
+                },
+                digest: git
+                    .commit
+                    .as_ref()
+                    .map(|commit| ("sha1".to_owned(), commit.clone())),
+            }),
+            _ => None,
+        })
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// An image as a purl (purl-spec, type `docker`).
+fn of_image(name: &str) -> Material {
+    let (plain, digest) = match name.split_once("@sha256:") {
+        Some((plain, hex)) => (plain, Some(("sha256".to_owned(), hex.to_owned()))),
+        None => (name, None),
+    };
+    let uri = match plain.parse::<Reference>() {
+        Ok(reference) => {
+            let tag = reference.tag().map(|tag| format!("@{tag}"));
+            let name = reference.familiar_name();
+            format!("pkg:docker/{name}{}", tag.unwrap_or_default())
+        }
+        Err(_) => plain.to_owned(),
+    };
+    Material { uri, digest }
+}
+
+/// The predicate about one image.
+#[must_use]
+pub fn predicate(
+    request: &BuildRequest,
+    target: &BuiltTarget,
+    image: &BuiltImage,
+    steps: &[CachedStep],
+    options: &ProvenanceOptions,
+) -> Value {
+    let mut internal = Map::new();
+    internal.insert(
+        "builderPlatform".into(),
+        json!(Platform::host().to_string()),
+    );
+    let mut metadata = json!({
+        "buildkit_completeness": {"request": options.max, "resolvedDependencies": false},
+        "buildkit_reproducible": options.reproducible,
+        "buildkit_hermetic": false,
+    });
+    if let Some((began, ended)) = &options.times {
+        metadata["startedOn"] = json!(began);
+        metadata["finishedOn"] = json!(ended);
+    }
+    if options.max {
+        internal.insert("buildConfig".into(), json!({"steps": told(steps, image)}));
+        metadata["buildkit_metadata"] = json!({"source": {"infos": [{
+            "filename": target.dockerfile_name,
+            "language": "Dockerfile",
+            "data": STANDARD.encode(&target.dockerfile),
+        }]}});
+    }
+    let materials = image.materials.iter().map(|material| {
+        let mut told = json!({"uri": material.uri});
+        if let Some((algorithm, digest)) = &material.digest {
+            told["digest"] = json!({algorithm: digest});
+        }
+        told
+    });
+    json!({
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {
+                "configSource": {"path": target.dockerfile_name},
+                "request": asked(request, image, options.max),
+            },
+            "internalParameters": internal,
+            "resolvedDependencies": materials.collect::<Vec<_>>(),
+        },
+        "runDetails": {
+            "builder": {"id": options.builder},
+            "metadata": metadata,
+        },
+    })
+}
+
+/// What was asked for. Values that may be confidential are part of the long form alone; secrets
+/// are named there and never shown.
+fn asked(request: &BuildRequest, image: &BuiltImage, max: bool) -> Value {
+    let mut arguments = Map::new();
+    let platform = image.platform.to_string();
+    arguments.insert("platform".into(), json!(platform));
+    if let Some(target) = &request.target {
+        arguments.insert("target".into(), json!(target));
+    }
+    if request.no_cache {
+        arguments.insert("no-cache".into(), json!(""));
+    }
+    let mut asked = json!({"frontend": "dockerfile.v0"});
+    if max {
+        for (name, value) in &request.build_args {
+            arguments.insert(format!("build-arg:{name}"), json!(value));
+        }
+        for (name, value) in &request.labels {
+            arguments.insert(format!("label:{name}"), json!(value));
+        }
+        let ids =
+            |ids: Vec<&String>| -> Vec<Value> { ids.iter().map(|id| json!({"id": id})).collect() };
+        asked["secrets"] = json!(ids(request.secrets.keys().collect()));
+        asked["ssh"] = json!(ids(request.ssh.keys().collect()));
+    }
+    let local = request.context.is_some();
+    asked["locals"] = match local {
+        true => json!([{"name": "context"}, {"name": "dockerfile"}]),
+        false => json!([{"name": "dockerfile"}]),
+    };
+    asked["args"] = Value::Object(arguments);
+    asked
+}
+
+/// The steps whose layers the image has.
+fn told(steps: &[CachedStep], image: &BuiltImage) -> Vec<Value> {
+    steps
+        .iter()
+        .filter(|step| image.layers().starts_with(&step.layers))
+        .map(|step| {
+            json!({
+                "name": step.name,
+                "key": hex_encode(&step.key),
+                "layer": step.layers.last(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_purls() {
+        for (name, uri, digest) in [
+            (
+                "docker.io/library/busybox:1@sha256:ab",
+                "pkg:docker/busybox@1",
+                Some("ab"),
+            ),
+            (
+                "r.example:5000/a/b:2",
+                "pkg:docker/r.example:5000/a/b@2",
+                None,
+            ),
+        ] {
+            let material = of_image(name);
+            assert_eq!(material.uri, uri);
+            assert_eq!(material.digest.map(|(_, hex)| hex).as_deref(), digest);
+        }
+    }
+}
