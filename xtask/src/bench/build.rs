@@ -1,13 +1,16 @@
-//! Builds: nothing changed, and everything for the first time.
+//! Builds: nothing changed, one file changed, and everything for the first time; what a copy
+//! costs beside `cp`, steps at once, and memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::measure::{Side, Target, alone, compare, nothing};
 use super::peer::Bench;
+use crate::say;
 
 const FILES: usize = 10_000;
 const FILE_SIZE: usize = 9_000;
@@ -61,7 +64,130 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         };
         compare(title, runs, &gantry, &docker, Some(Target(target)))?;
     }
+    changed(bench, &context)?;
+    copied(bench, &context)?;
+    at_once(bench)?;
+    held(bench, &context)
+}
+
+/// A build command of a folder, without a network.
+fn build_of(mut command: Command, folder: &Path, flags: &[&str]) -> Command {
+    command.args(["build", "--quiet", "--network", "none"]);
+    command.args(flags).arg(folder);
+    command
+}
+
+/// One file of all is another one at each build.
+fn changed(bench: &Bench, context: &Path) -> Result<()> {
+    let number = std::cell::Cell::new(0);
+    let file = context.join("part3/dir3/file3");
+    let before = || {
+        number.set(number.get() + 1);
+        Ok(fs::write(&file, format!("content {}", number.get()))?)
+    };
+    let ours = || build_of(bench.gantry(), context, &[]);
+    let gantry = Side {
+        name: "gantry",
+        command: &ours,
+        before: &before,
+    };
+    let title = "build, one file of 10,000 changed";
+    if bench.docker().is_none() {
+        return alone(title, 5, &gantry);
+    }
+    let theirs = || build_of(bench.docker().expect("docker was found"), context, &[]);
+    let docker = Side {
+        name: "BuildKit",
+        command: &theirs,
+        before: &before,
+    };
+    compare(title, 5, &gantry, &docker, Some(Target(1.0 / 10.0)))
+}
+
+/// Nothing but a copy of all files, against `cp -a`.
+fn copied(bench: &Bench, context: &Path) -> Result<()> {
+    let dockerfile = bench.folder.path().join("Dockerfile.copy");
+    fs::write(&dockerfile, "FROM scratch\nCOPY . /\n")?;
+    let ours = || {
+        let mut command = build_of(bench.gantry(), context, &["--no-cache"]);
+        command.arg("--file").arg(&dockerfile);
+        command
+    };
+    let gantry = Side {
+        name: "gantry",
+        command: &ours,
+        before: &nothing,
+    };
+    let copy = bench.folder.path().join("copy");
+    let theirs = || {
+        let mut command = Command::new("cp");
+        command.arg("-a").arg(context).arg(&copy);
+        command
+    };
+    let remove = || match fs::remove_dir_all(&copy) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    };
+    let cp = Side {
+        name: "cp -a",
+        command: &theirs,
+        before: &remove,
+    };
+    compare(
+        "COPY of 10,000 files (90 MB)",
+        5,
+        &gantry,
+        &cp,
+        Some(Target(2.0)),
+    )
+}
+
+/// Two steps of two seconds that do not need each other.
+fn at_once(bench: &Bench) -> Result<()> {
+    let folder = bench.folder.path().join("at-once");
+    fs::create_dir_all(&folder)?;
+    let text = "FROM busybox:latest AS one\nRUN sleep 2\nFROM busybox:latest\nRUN sleep 2 && :\n\
+                COPY --from=one /bin/true /true\n";
+    fs::write(folder.join("Dockerfile"), text)?;
+    let ours = || build_of(bench.gantry(), &folder, &["--no-cache"]);
+    let gantry = Side {
+        name: "gantry",
+        command: &ours,
+        before: &nothing,
+    };
+    alone("two independent RUNs of 2 s", 3, &gantry)
+}
+
+/// The memory of the command, with a hundredth of the context and with all of it.
+fn held(bench: &Bench, context: &Path) -> Result<()> {
+    let dockerfile = bench.folder.path().join("Dockerfile.copy");
+    for (part, title) in [("part0/dir0", "100 files"), ("", "10,000 files")] {
+        let folder = context.join(part);
+        let mut command = build_of(bench.gantry(), &folder, &["--no-cache"]);
+        command.arg("--file").arg(&dockerfile);
+        command.stdout(std::process::Stdio::null());
+        let peak = peak_memory(command)?;
+        say(&format!(
+            "memory of a build of {title}: {} kB at most",
+            peak >> 10
+        ));
+    }
     Ok(())
+}
+
+/// The most that a command holds of memory at any time, in bytes, looked at while it runs.
+fn peak_memory(mut command: Command) -> Result<u64> {
+    let mut child = command.spawn()?;
+    let path = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait()?.is_none() {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        peak = peak.max(number.unwrap_or(0) << 10);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(peak)
 }
 
 fn make_context(folder: &PathBuf) -> Result<()> {
