@@ -271,13 +271,24 @@ fn processes_share_equal_work(env: TestEnv) {
     env.gantry(["system", "check"]).ok();
 }
 
-/// Takes the emulator away whatever becomes of the test, unless it was there before.
-struct Registered<'a>(&'a TestEnv, bool);
+/// Where the kernel's handlers are mounted, once somebody registers one.
+const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
+
+/// Takes the emulator away whatever becomes of the test, and the mount, unless they were there
+/// before.
+struct Registered<'a> {
+    env: &'a TestEnv,
+    fresh: bool,
+    mounted: bool,
+}
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        if self.1 {
-            self.0.gantry(["system", "binfmt", "uninstall", "arm64"]);
+        if self.fresh {
+            self.env.gantry(["system", "binfmt", "uninstall", "arm64"]);
+        }
+        if !self.mounted {
+            let _unmounted = std::process::Command::new("umount").arg(HANDLERS).status();
         }
     }
 }
@@ -294,7 +305,11 @@ fn root_programs_of_other_machines_run_by_an_emulator() {
         line.map(str::to_owned).unwrap_or_default()
     };
     let fresh = !state().contains("emulated");
-    let registered = Registered(&env, fresh);
+    let registered = Registered {
+        env: &env,
+        fresh,
+        mounted: fs::exists(format!("{HANDLERS}/register")).unwrap(),
+    };
     env.gantry(["system", "binfmt", "install", "arm64"]).ok();
     assert!(state().starts_with("arm64 emulated"), "{}", state());
     assert!(state().contains('F'), "{}", state());
