@@ -304,7 +304,7 @@ fn root_indexes_are_put_together_in_registries() {
     for (tag, platform) in [("a", FOREIGN.to_owned()), ("b", host())] {
         let name = at(&format!("from/{tag}:1"));
         images
-            .keep(&[part(&one, tag, &platform)], &[name.clone()])
+            .keep(&[part(&one, tag, &platform)], std::slice::from_ref(&name))
             .unwrap();
         images.push(&name, None, &Silent).unwrap();
     }
