@@ -26,7 +26,6 @@ const CONTAINER: &[(&str, &str)] = &[
 
 /// The same for `build`.
 const BUILD: &[(&str, &str)] = &[
-    ("--attest", "attestations are not made yet"),
     ("--builder", "there is one builder, it is built in"),
     ("--cgroup-parent", "a cgroup cannot be chosen for RUN yet"),
     (
@@ -47,8 +46,6 @@ const BUILD: &[(&str, &str)] = &[
     ("-m", "limits of RUN are not set yet"),
     ("--memory-swap", "limits of RUN are not set yet"),
     ("--policy", "policies are not there yet"),
-    ("--provenance", "attestations are not made yet"),
-    ("--sbom", "attestations are not made yet"),
     (
         "--security-opt",
         "security options of RUN are not there yet",
@@ -151,7 +148,6 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         ["buildx" | "builder", "create" | "rm" | "stop" | "use", ..] => {
             return Some(BUILDER);
         }
-        ["buildx", "bake", ..] => return Some("bake files are not built yet"),
         _ => {}
     }
     let name = match words {
