@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use gantry_model::{Fault, FaultKind};
 use serde::Deserialize;
 
-pub(crate) use edit::apply;
+pub(crate) use edit::{apply, origins};
 
 /// Where specifications are when nobody says otherwise; what is in a later folder wins.
 const FOLDERS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];

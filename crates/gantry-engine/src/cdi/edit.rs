@@ -38,6 +38,16 @@ pub(crate) fn apply(document: &mut Spec, edits: &[&Edits]) -> Result<(), CdiErro
     Ok(())
 }
 
+/// Where the host has the device nodes, and where the container gets them.
+pub(crate) fn origins(edits: &[&Edits]) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    let nodes = edits.iter().flat_map(|edits| &edits.device_nodes);
+    nodes.map(|node| (on_host(node), PathBuf::from(&node.path)))
+}
+
+fn on_host(node: &DeviceNode) -> PathBuf {
+    PathBuf::from(node.host_path.as_deref().unwrap_or(&node.path))
+}
+
 fn environment(document: &mut Spec, variables: &[String]) {
     let Some(process) = document.process_mut() else {
         return;
@@ -71,7 +81,7 @@ fn device(document: &mut Spec, node: &DeviceNode) -> Result<(), CdiError> {
     if !path.is_absolute() {
         return Err(invalid("device node path", &node.path));
     }
-    let on_host = PathBuf::from(node.host_path.as_deref().unwrap_or(&node.path));
+    let on_host = on_host(node);
     // What the specification leaves out the host's device says.
     let known = node.kind.is_some() && node.major.is_some() && node.minor.is_some();
     let metadata = match fs::metadata(&on_host) {
@@ -209,6 +219,8 @@ mod tests {
         .unwrap();
         let mut document = Spec::default();
         apply(&mut document, &[&edits]).unwrap();
+        let origin = (PathBuf::from("/dev/null"), PathBuf::from("/dev/mine"));
+        assert!(origins(&[&edits]).eq([origin]));
         let value = serde_json::to_value(&document).unwrap();
         let env = value["process"]["env"].as_array().unwrap();
         assert!(env.iter().any(|variable| variable == "A=2"));

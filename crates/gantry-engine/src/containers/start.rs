@@ -22,6 +22,7 @@ use super::folders::{Folders, resolve};
 use super::links::{self, Linked};
 use super::merged_root::{MergedRoot, top_first};
 use super::removal::removal_of;
+use super::spec::devices::Origin;
 use super::spec::mounts::ImageFolders;
 use super::spec::security::{SeccompChoice, Security};
 use super::spec::{self, Facts, Foreign, capabilities, devices, seccomp, security};
@@ -271,9 +272,14 @@ impl Containers<'_> {
             },
             host_name: &host_name,
         })?;
-        self.add_devices(spec, &mut config)?;
+        let mut origins: Vec<Origin> = own_devices.iter().map(Origin::from).collect();
+        origins.extend(self.add_devices(spec, &mut config)?);
         userns::apply(&mut config, record, &user, &folders.folder)?;
-        if let Some(caller) = unprivileged()? {
+        let caller = unprivileged()?;
+        if caller.is_some() || record.id_ranges.is_some() {
+            devices::show(&mut config, &origins);
+        }
+        if let Some(caller) = caller {
             caller.adapt(&mut config)?;
         }
         let seen = self.as_seen(record, lowers)?;
@@ -300,22 +306,26 @@ impl Containers<'_> {
         })
     }
 
-    /// What the vendors of its devices want to have changed in the document.
+    /// What the vendors of its devices want to have changed in the document; gives where the host
+    /// has them.
     fn add_devices(
         &self,
         spec: &ContainerSpec,
         config: &mut oci_spec::runtime::Spec,
-    ) -> Result<(), ContainerError> {
+    ) -> Result<Vec<Origin>, ContainerError> {
         let named = spec.devices.iter().filter(|name| cdi::is_name(name));
         let mut names: Vec<String> = named.cloned().collect();
         if names.is_empty() && spec.device_requests.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let registry = cdi::Registry::read(&self.engine.config().cdi_spec_dirs)?;
         for request in &spec.device_requests {
             names.extend(registry.gpus(request)?);
         }
-        Ok(cdi::apply(config, &registry.resolve(&names)?)?)
+        let edits = registry.resolve(&names)?;
+        cdi::apply(config, &edits)?;
+        let origin = |(host, container)| Origin { host, container };
+        Ok(cdi::origins(&edits).map(origin).collect())
     }
 
     /// Where the files of the images are that the container has mounted.

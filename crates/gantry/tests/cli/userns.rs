@@ -257,3 +257,24 @@ fn a_user_is_told_what_needs_more() {
         .fails(125);
     assert!(refused.contains("subordinate IDs"), "{refused}");
 }
+
+#[test]
+fn devices_are_shown_under_other_names() {
+    let line = "echo gone > /dev/x && head -c 3 /dev/deep/y | od -An -tx1; ls /dev/x /dev/deep/y";
+    let devices = [
+        "--device",
+        "/dev/null:/dev/x",
+        "--device",
+        "/dev/zero:/dev/deep/y",
+    ];
+    for (env, mode) in [
+        (users_busybox(), "host"),
+        (users_busybox(), "auto"),
+        (busybox(), "auto"),
+    ] {
+        let run = ["run", "--rm", "--userns", mode];
+        let run = run.iter().chain(&devices);
+        let shown = env.gantry(run.chain(&["busybox", "sh", "-c", line])).ok();
+        assert_eq!(shown, " 00 00 00\n/dev/deep/y\n/dev/x", "{mode}");
+    }
+}

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, Mount, Spec};
 
 use gantry_runtime::defaults;
 
@@ -51,6 +51,8 @@ pub(crate) fn parse(text: &str) -> Result<Wanted, SpecError> {
 /// A device of the host with what a container may do with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
+    /// Where the host has it.
+    pub(crate) host: PathBuf,
     pub(crate) device: LinuxDevice,
     pub(crate) rule: LinuxDeviceCgroup,
 }
@@ -72,7 +74,12 @@ pub(crate) fn resolve(wanted: &Wanted) -> Result<Vec<Device>, SpecError> {
         )
         .map_err(fail)?;
     } else {
-        found.extend(device(&metadata, &wanted.container, &wanted.permissions));
+        found.extend(device(
+            &wanted.host,
+            &metadata,
+            &wanted.container,
+            &wanted.permissions,
+        ));
     }
     if found.is_empty() {
         return Err(SpecError::NotADevice {
@@ -114,11 +121,11 @@ fn collect(path: &Path, target: &Path, mode: &str, found: &mut Vec<Device>) -> i
     if metadata.is_dir() {
         return walk(path, target, mode, found);
     }
-    found.extend(device(&metadata, target, mode));
+    found.extend(device(path, &metadata, target, mode));
     Ok(())
 }
 
-fn device(metadata: &fs::Metadata, target: &Path, mode: &str) -> Option<Device> {
+fn device(host: &Path, metadata: &fs::Metadata, target: &Path, mode: &str) -> Option<Device> {
     let typ = match metadata.file_type() {
         kind if kind.is_char_device() => LinuxDeviceType::C,
         kind if kind.is_block_device() => LinuxDeviceType::B,
@@ -141,7 +148,57 @@ fn device(metadata: &fs::Metadata, target: &Path, mode: &str) -> Option<Device> 
     rule.set_major(Some(major));
     rule.set_minor(Some(minor));
     rule.set_access(Some(mode.to_owned()));
-    Some(Device { device, rule })
+    Some(Device {
+        host: host.to_owned(),
+        device,
+        rule,
+    })
+}
+
+/// A device of the container and where the host has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) host: PathBuf,
+    pub(crate) container: PathBuf,
+}
+
+impl From<&Device> for Origin {
+    fn from(device: &Device) -> Self {
+        Self {
+            host: device.host.clone(),
+            container: device.device.path().clone(),
+        }
+    }
+}
+
+/// For a container in a user namespace, where no node can be made: devices that the host has at
+/// another path are mounted from there. Those of the same path the runtime shows by itself. What
+/// is mounted at that place on purpose stays, and of two devices the last.
+pub(crate) fn show(document: &mut Spec, origins: &[Origin]) {
+    let renamed = origins.iter().filter(|own| own.host != own.container);
+    for origin in renamed.rev() {
+        if let Some(devices) = document
+            .linux_mut()
+            .as_mut()
+            .and_then(|l| l.devices_mut().as_mut())
+        {
+            devices.retain(|device| *device.path() != origin.container);
+        }
+        let options = ["bind", "nosuid", "noexec"].map(str::to_owned).to_vec();
+        let mut mount = Mount::default();
+        mount.set_destination(origin.container.clone());
+        mount.set_source(Some(origin.host.clone()));
+        mount.set_typ(Some("bind".to_owned()));
+        mount.set_options(Some(options));
+        let mut mounts = document.mounts().clone().unwrap_or_default();
+        if !mounts
+            .iter()
+            .any(|seen| seen.destination() == mount.destination())
+        {
+            mounts.push(mount);
+        }
+        document.set_mounts(Some(mounts));
+    }
 }
 
 /// The rules of a container's cgroup: Docker's, then those of its own devices, then those it
@@ -240,6 +297,36 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn renamed_devices_are_mounted() {
+        let device = |host: &str, container: &str| {
+            let mut device = LinuxDevice::default();
+            device.set_path(PathBuf::from(container));
+            let (host, container) = (PathBuf::from(host), PathBuf::from(container));
+            (device, Origin { host, container })
+        };
+        let (devices, origins): (Vec<_>, Vec<_>) = [
+            device("/dev/same", "/dev/same"),
+            device("/dev/first", "/dev/x"),
+            device("/dev/last", "/dev/x"),
+        ]
+        .into_iter()
+        .unzip();
+        let mut document = Spec::default();
+        let mut linux = oci_spec::runtime::Linux::default();
+        linux.set_devices(Some(devices));
+        document.set_linux(Some(linux));
+        document.set_mounts(None);
+        show(&mut document, &origins);
+        let value = serde_json::to_value(&document).unwrap();
+        assert_eq!(value["linux"]["devices"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            value["mounts"],
+            serde_json::json!([{"destination": "/dev/x", "type": "bind", "source": "/dev/last",
+                "options": ["bind", "nosuid", "noexec"]}])
+        );
     }
 
     #[test]
