@@ -38,6 +38,7 @@ pub mod save;
 mod sbom;
 pub(crate) mod select;
 mod spool;
+pub mod squash;
 
 pub use archive::ArchiveError;
 pub use assemble::{Assembled, Assembly};
@@ -58,6 +59,7 @@ pub use pull::{PullOptions, PullPolicy, Pulled};
 pub use push::Pushed;
 pub use remove::{RemoveOptions, Removed};
 pub use save::ArchiveKind;
+pub use squash::{SquashOnto, SquashOptions};
 
 use crate::Engine;
 

@@ -19,6 +19,7 @@ mod publish;
 mod recipe;
 mod replay;
 mod seal;
+mod squash;
 mod unpack;
 mod verify;
 

@@ -159,6 +159,7 @@ impl<R: BufRead> Tape for Plain<R> {
 }
 
 pub(crate) use directories::is_whiteout;
+pub(crate) use directories::relative;
 pub(crate) use metadata::timestamps;
 pub(crate) use unpacker::Unpacker;
 pub(crate) use whiteouts::{Meaning, meaning as meaning_of};

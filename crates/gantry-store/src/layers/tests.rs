@@ -1,5 +1,6 @@
 mod hostile;
 mod overlay;
+mod squash;
 mod tars;
 
 use super::*;

@@ -291,6 +291,11 @@ fn step(parent: &Parent, name: &[u8], handle: OwnedFd) -> Parent {
     }
 }
 
+/// A path relative to the root, without empty components and `.`.
+pub(crate) fn relative(path: &[u8]) -> Vec<u8> {
+    components(path).collect::<Vec<_>>().join(&b'/')
+}
+
 /// The names of a path but empty ones and `.`.
 pub(super) fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|&b| b == b'/')

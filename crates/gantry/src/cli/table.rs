@@ -106,6 +106,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["image ls", "image list", "images"], "[OPTIONS] [REPOSITORY[:TAG]]", "List images", AtMost(1), Plain, image::ls::LsArgs),
     command!(["image analyze"], "[OPTIONS] IMAGE", "Show what each layer of an image adds, and what of it nobody sees", Exactly(1), Plain, image::analyze::AnalyzeArgs),
     command!(["image history", "history"], "[OPTIONS] IMAGE", "Show the history of an image", Exactly(1), Plain, image::history::HistoryArgs),
+    command!(["image squash"], "[OPTIONS] IMAGE", "Make one layer of the layers of an image", Exactly(1), Plain, image::squash::SquashArgs),
     command!(["image tag", "tag"], "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE", Exactly(2), Plain, image::tag::TagArgs),
     command!(["image rm", "image remove", "rmi"], "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images", AtLeast(1), Plain, image::rm::RmArgs),
     command!(["image pull", "pull"], "[OPTIONS] NAME[:TAG|@DIGEST]", "Download an image from a registry", Exactly(1), Plain, image::pull::PullArgs),

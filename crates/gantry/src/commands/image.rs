@@ -13,5 +13,6 @@ pub(crate) mod push;
 pub(crate) mod rm;
 pub(crate) mod row;
 pub(crate) mod save;
+pub(crate) mod squash;
 pub(crate) mod tag;
 pub(crate) mod tree;

@@ -54,10 +54,6 @@ const BUILD: &[(&str, &str)] = &[
         "--shm-size",
         "the size of RUN's /dev/shm cannot be chosen yet",
     ),
-    (
-        "--squash",
-        "layers are not squashed, a multi-stage build makes few",
-    ),
     ("--ulimit", "limits of RUN are not set yet"),
 ];
 

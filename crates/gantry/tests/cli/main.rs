@@ -63,6 +63,7 @@ mod rootless;
 mod run;
 mod runtime;
 mod shortage;
+mod squash;
 mod storm;
 mod userns;
 mod volumes;

@@ -14,6 +14,7 @@ pub(super) mod make;
 pub(super) mod metadata;
 pub(crate) mod outputs;
 pub(super) mod request;
+mod squash;
 
 use clap::Args;
 use gantry_build::BuildError;
@@ -129,6 +130,9 @@ pub(crate) struct BuildArgs {
     /// Secret for RUN --mount=type=secret (id=NAME[,src=FILE|,env=VARIABLE])
     #[arg(long)]
     pub(crate) secret: Vec<String>,
+    /// Make one layer of those above the base image
+    #[arg(long)]
+    pub(crate) squash: bool,
     /// SSH agent for RUN --mount=type=ssh (default|NAME[=SOCKET])
     #[arg(long)]
     pub(crate) ssh: Vec<String>,

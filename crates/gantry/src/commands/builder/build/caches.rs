@@ -215,7 +215,7 @@ pub(crate) fn targets(texts: &[String]) -> Result<Vec<CacheTo>, Failure> {
 }
 
 /// What caches within images cannot be combined with.
-pub(crate) fn check(targets: &[CacheTo], outputs: &[Output]) -> Result<(), Failure> {
+pub(crate) fn check(targets: &[CacheTo], outputs: &[Output], squash: bool) -> Result<(), Failure> {
     let changes = |output: &Output| {
         let (form, rewrite) = match output {
             Output::Image(image) => (&image.form, image.rewrite_timestamp),
@@ -224,9 +224,10 @@ pub(crate) fn check(targets: &[CacheTo], outputs: &[Output]) -> Result<(), Failu
         };
         rewrite || form.compression == LayerCompression::Estargz
     };
-    if targets.iter().any(|to| to.place.is_none()) && outputs.iter().any(changes) {
+    let changed = squash || outputs.iter().any(changes);
+    if targets.iter().any(|to| to.place.is_none()) && changed {
         return Err(Failure::unsupported(
-            "--cache-to type=inline is not supported with rewrite-timestamp or estargz: the image \
+            "--cache-to type=inline is not supported with --squash, rewrite-timestamp or estargz: the image \
              then has other layers than its steps made, which no step would find",
         ));
     }

@@ -10,7 +10,7 @@ use super::bases::EngineBases;
 use super::caches::{self, CacheTo, Imported};
 use super::deliver::{Delivered, Delivery};
 use super::outputs::{self, Output, Shorthands};
-use super::{BuildArgs, explain, failure, interrupt, request};
+use super::{BuildArgs, explain, failure, interrupt, request, squash};
 use crate::commands::builder::cache;
 use crate::context::Context;
 use crate::failure::{CommandError, Failure};
@@ -25,6 +25,7 @@ pub(in crate::commands::builder) struct Order {
     from: Vec<CachePlace>,
     to: Vec<CacheTo>,
     attest: Attest,
+    squash: bool,
 }
 
 impl Order {
@@ -50,8 +51,9 @@ impl Order {
                 args.provenance.as_deref(),
                 args.sbom.as_deref(),
             )?,
+            squash: args.squash,
         };
-        caches::check(&order.to, &order.outputs)?;
+        caches::check(&order.to, &order.outputs, order.squash)?;
         attest::check(&order.attest, &order.outputs)?;
         Ok(order)
     }
@@ -138,9 +140,14 @@ fn make(
         caches::write_inline(&order.to, &outcome.steps, target);
         let epoch = order.request.build_args.get("SOURCE_DATE_EPOCH");
         let epoch: Option<i64> = epoch.and_then(|seconds| seconds.parse().ok());
+        let squashed = order
+            .squash
+            .then(|| squash::target(engine, target, &reporter))
+            .transpose()
+            .map_err(Unmade::Delivery)?;
         let delivery = Delivery {
             engine,
-            target,
+            target: squashed.as_ref().unwrap_or(target),
             epoch,
             reporter: &reporter,
             witness: Witness {
@@ -153,7 +160,7 @@ fn make(
         let deliver = || {
             let delivered = delivery.all(&order.outputs)?;
             let (to, steps) = (&order.to, &outcome.steps);
-            caches::export(engine, to, steps, delivery.target, &reporter)?;
+            caches::export(engine, to, steps, target, &reporter)?;
             Ok(delivered)
         };
         all.push(deliver().map_err(Unmade::Delivery)?);
