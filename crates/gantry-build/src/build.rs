@@ -63,6 +63,7 @@ pub fn build(
     let room = Room::new(&builder.store, &builder.root, builder.housekeeping);
     let mut solver = Solver::new(&setting, &graph, reporter, stop, &contexts, open, room);
     solver.borrow_from(builder.borrowed);
+    solver.show_failures_to(builder.failure_shell);
     let solved = solver.solve(&targets);
     let project = solve::project(requests);
     if builder.explain || reporter.at() >= LONG {

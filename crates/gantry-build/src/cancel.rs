@@ -38,10 +38,17 @@ impl Cancellation {
 
     /// Sets the switch.
     pub fn cancel(&self) {
-        if !self.shared.set.swap(true, Ordering::SeqCst) {
+        self.set();
+    }
+
+    /// Sets the switch; says whether it was not set before.
+    pub(crate) fn set(&self) -> bool {
+        let first = !self.shared.set.swap(true, Ordering::SeqCst);
+        if first {
             // A counter of one cannot overflow, so this cannot fail.
             let _written = rustix::io::write(&self.shared.event, &1_u64.to_ne_bytes());
         }
+        first
     }
 
     /// Whether the switch is set.

@@ -81,6 +81,8 @@ pub(crate) struct GitSource {
 pub(crate) struct RunOperation {
     /// Arguments, the shell included.
     pub(crate) arguments: Vec<String>,
+    /// The program of the stage's `SHELL`: for who looks at a failure, not part of the definition.
+    pub(crate) shell: String,
     /// Environment in the order of names.
     pub(crate) environment: Vec<(String, String)>,
     /// Those names of it that an `ARG` gave: for explanations, not part of the definition.

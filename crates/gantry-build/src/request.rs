@@ -14,6 +14,7 @@ use crate::base::{BaseImages, PullPolicy};
 use crate::borrowed::BorrowedCache;
 use crate::cancel::Cancellation;
 use crate::collect::Keep;
+use crate::failure_shell::FailureShell;
 use crate::remote::Outside;
 use crate::secrets::SecretSource;
 pub use context::{ContextSource, Input, NamedContext};
@@ -40,6 +41,8 @@ pub struct Builder<'a> {
     pub explain: bool,
     /// The bounds that the cache is kept within; none without.
     pub housekeeping: Option<Housekeeping<'a>>,
+    /// Who looks around where a `RUN` failed; nobody without.
+    pub failure_shell: Option<&'a dyn FailureShell>,
     /// Stops the build.
     pub cancellation: Cancellation,
 }

@@ -38,13 +38,15 @@ pub(crate) mod place;
 pub const ARGUMENT: &str = "__run-step";
 
 /// Version of the documents.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Descriptor of the document.
 pub(crate) const DOCUMENT: RawFd = 3;
 /// Descriptor of the socket.
 pub(crate) const CONTROL: RawFd = 4;
 /// Descriptor of the step's folder, which is locked as long as anybody has it.
 pub(crate) const FOLDER: RawFd = 5;
+/// What comes with the descriptor of a terminal; an answer begins otherwise.
+pub(crate) const TERMINAL: u8 = b't';
 /// Most bytes of a document.
 const LARGEST: u64 = 64 << 20;
 /// SIGKILL, as every Linux numbers it.
@@ -79,6 +81,9 @@ pub(crate) struct Request {
     /// A folder of this step alone.
     pub(crate) folder: PathBuf,
     pub(crate) layout: Layout,
+    /// Rows and columns of the terminal that the process gets, and whose master side comes up the
+    /// socket; without, it has the standard streams of the helper.
+    pub(crate) terminal: Option<(u16, u16)>,
 }
 
 /// The network of a step.
@@ -252,7 +257,8 @@ struct Step {
 impl Step {
     fn run(mut self, request: &Request, agents: Agents, control: &UnixStream) -> Outcome {
         let outcome = match self.start(request, agents) {
-            Ok(running) => {
+            Ok(mut running) => {
+                hand_over(&mut running, control);
                 // The container has its own copies; ours would keep the streams open.
                 let outcome = self.wait(&running, control);
                 for _failed in running.cleanup() {
@@ -289,10 +295,13 @@ impl Step {
                 // The layer is synced when an image of it is stored, and thrown away otherwise.
                 volatile: true,
             }),
-            stdio: Stdio::Files {
-                stdin: stdin.as_fd(),
-                stdout: stdout.as_fd(),
-                stderr: stderr.as_fd(),
+            stdio: match request.terminal {
+                Some((rows, columns)) => Stdio::Terminal { rows, columns },
+                None => Stdio::Files {
+                    stdin: stdin.as_fd(),
+                    stdout: stdout.as_fd(),
+                    stderr: stderr.as_fd(),
+                },
             },
             seccomp: if request.insecure {
                 SeccompChoice::Document
@@ -390,6 +399,14 @@ impl Step {
             .wait()
             .map_or(KILLED, gantry_runtime::ExitStatus::code);
         Outcome::Exited { code }
+    }
+}
+
+/// Gives the builder the terminal of a process that has one.
+fn hand_over(running: &mut Running, control: &UnixStream) {
+    if let Some(terminal) = running.take_terminal() {
+        // A builder that is gone takes nothing, and the container is ended as always.
+        let _sent = gantry_sys::fd::send(control, &[TERMINAL], &[terminal.as_fd()]);
     }
 }
 

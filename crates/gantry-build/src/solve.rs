@@ -23,6 +23,7 @@ use crate::cache::{Cache, Layer};
 use crate::contexts::{ContextId, Contexts, OpenContexts};
 use crate::error::{BuildError, StepError};
 use crate::explain::Outcome;
+use crate::failure_shell::FailureShell;
 use crate::graph::{Graph, NodeId, Operation};
 use crate::progress::VertexId;
 use crate::remote::Remote;
@@ -94,6 +95,8 @@ pub(crate) struct Solver<'s> {
     cache: Cache,
     /// Caches from elsewhere.
     borrowed: Option<&'s dyn BorrowedCache>,
+    /// Who looks around where a step failed.
+    failure_shell: Option<&'s dyn FailureShell>,
     /// For the secrets that the steps borrow.
     search: Option<Search>,
     vertices: HashMap<NodeId, VertexId>,
@@ -136,6 +139,7 @@ impl<'s> Solver<'s> {
             open,
             cache: Cache::new(setting.store.clone(), &setting.run_root),
             borrowed: None,
+            failure_shell: None,
             search: None,
             vertices: HashMap::new(),
             shown: Vec::new(),
@@ -150,6 +154,11 @@ impl<'s> Solver<'s> {
     /// Looks for steps in caches from elsewhere, too.
     pub(crate) fn borrow_from(&mut self, borrowed: Option<&'s dyn BorrowedCache>) {
         self.borrowed = borrowed;
+    }
+
+    /// Lets a person look around where a step failed.
+    pub(crate) fn show_failures_to(&mut self, shell: Option<&'s dyn FailureShell>) {
+        self.failure_shell = shell;
     }
 
     /// Brings the root file systems of `targets` about.

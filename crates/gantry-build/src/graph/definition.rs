@@ -148,6 +148,7 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
     // purpose; what is declared is a part of the environment.
     let RunOperation {
         arguments,
+        shell: _,
         environment,
         declared: _,
         directory,

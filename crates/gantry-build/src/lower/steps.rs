@@ -44,6 +44,7 @@ impl Lowering<'_> {
         let environment = state.scope.variables();
         let operation = RunOperation {
             arguments,
+            shell: shell.first().cloned().unwrap_or_default(),
             environment: environment
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),

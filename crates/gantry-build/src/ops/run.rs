@@ -8,6 +8,7 @@ mod caches;
 mod document;
 mod helper;
 mod lent;
+mod shell;
 mod stubs;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use super::layer::Permissions;
 use super::view;
 use crate::collect::mounts;
 use crate::error::StepError;
+use crate::failure_shell::FailureShell;
 use crate::graph::{Network, RunOperation};
 use crate::progress::LogStream;
 use crate::run_folder::{StepFolder, folder as run_folder};
@@ -39,7 +41,8 @@ const HOSTNAME: &str = "buildkitsandbox";
 /// Takes the output of a step.
 pub(crate) type Output<'o> = dyn Fn(LogStream, &[u8]) + 'o;
 
-/// Runs a step and gives its layer. `inputs` are the layers of its inputs.
+/// Runs a step and gives its layer. `inputs` are the layers of its inputs; `shell` is for the
+/// person who wants to see why it failed.
 pub(crate) fn execute(
     setting: &Setting,
     origin: &Origin,
@@ -47,6 +50,7 @@ pub(crate) fn execute(
     operation: &RunOperation,
     inputs: &[Vec<Digest>],
     output: &Output<'_>,
+    shell: Option<&dyn FailureShell>,
 ) -> Result<LayerInfo, StepError> {
     let empty = setting.empty();
     let layers = inputs.first().map_or(&[][..], Vec::as_slice);
@@ -101,17 +105,17 @@ pub(crate) fn execute(
             files: std::mem::take(&mut lent.files),
             agents: std::mem::take(&mut lent.agents),
         },
+        terminal: None,
     };
     if operation.network == Network::Bridge && !unprivileged {
         setting.bridge_used.store(true, Ordering::Relaxed);
     }
-    helper::run(
-        &Work::Step(Box::new(request)),
-        folder.lock(),
-        operation,
-        stop,
-        output,
-    )?;
+    let work = Work::Step(Box::new(request));
+    let ran = helper::run(&work, folder.lock(), operation, stop, output);
+    if let (Err(failure @ StepError::Process { .. }), Some(shell)) = (&ran, shell) {
+        shell::offer(shell, failure, work, folder.lock(), &operation.shell, stop);
+    }
+    ran?;
     stubs.remove(draft.upper())?;
     Ok(draft.commit()?)
 }

@@ -135,8 +135,11 @@ impl Schedule<'_, '_> {
                 Ok(()) => self.advance(&mut state, task),
                 Err(error) => {
                     self.solver.stop.fail();
-                    // The first failure is the reason; the others are its consequences.
-                    state.failed.get_or_insert(error);
+                    // The first failure is the reason; the others are its consequences, some of
+                    // which come before it while somebody looks at it.
+                    if matches!(state.failed, None | Some(BuildError::Canceled)) {
+                        state.failed = Some(error);
+                    }
                 }
             }
             drop(state);

@@ -331,6 +331,7 @@ impl Solver<'_> {
                     .map(|layers| diff_ids(layers))
                     .collect::<Vec<_>>(),
                 &output,
+                self.failure_shell,
             )?;
             let layer = self.layer(id, &made);
             self.search_step(operation, &layer)?;

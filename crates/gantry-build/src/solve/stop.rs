@@ -22,9 +22,9 @@ impl Stop {
         })
     }
 
-    /// A step failed: the others are of no use any more.
-    pub(crate) fn fail(&self) {
-        self.failure.cancel();
+    /// A step failed: the others are of no use any more. Says whether it is the first.
+    pub(crate) fn fail(&self) -> bool {
+        self.failure.set()
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

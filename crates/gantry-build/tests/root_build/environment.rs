@@ -193,6 +193,7 @@ impl Environment {
             borrowed: None,
             explain: true,
             housekeeping: None,
+            failure_shell: None,
             cancellation: Cancellation::new().unwrap(),
         }
     }

@@ -55,6 +55,7 @@ mod live;
 mod logs;
 mod mounts;
 mod network;
+mod on_failure;
 mod outputs;
 mod parity;
 mod platforms;

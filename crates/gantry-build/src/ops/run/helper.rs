@@ -13,7 +13,7 @@ use super::Output;
 use crate::error::StepError;
 use crate::graph::RunOperation;
 use crate::progress::LogStream;
-use crate::run_step::{ARGUMENT, CONTROL, DOCUMENT, FOLDER, Kind, Outcome, Work};
+use crate::run_step::{ARGUMENT, CONTROL, DOCUMENT, FOLDER, Kind, Outcome, TERMINAL, Work};
 use crate::solve::Stop;
 
 /// How much output is read at once.
@@ -78,7 +78,7 @@ pub(super) fn run(
     }
 }
 
-fn start(
+pub(super) fn start(
     work: &Work,
     folder: BorrowedFd<'_>,
     [out, err]: [&OwnedFd; 2],
@@ -177,8 +177,22 @@ fn wait_readable(control: &UnixStream, stop: &Stop) -> io::Result<bool> {
     }
 }
 
+/// The terminal of a process that has one; what became of it, where it was not started.
+pub(super) fn terminal(control: &UnixStream) -> io::Result<Result<OwnedFd, Outcome>> {
+    let mut first = [0];
+    let mut message = gantry_sys::fd::receive(control, &mut first)?;
+    match message.fds.pop() {
+        Some(terminal) if first == [TERMINAL] => Ok(Ok(terminal)),
+        _ => answer_after(first[..message.length].to_vec(), control).map(Err),
+    }
+}
+
 fn answer(control: &UnixStream) -> io::Result<Outcome> {
-    let mut text = Vec::new();
+    answer_after(Vec::new(), control)
+}
+
+/// An answer of which `text` was read.
+fn answer_after(mut text: Vec<u8>, control: &UnixStream) -> io::Result<Outcome> {
     control.take(ANSWER).read_to_end(&mut text)?;
     if text.is_empty() {
         return Err(io::Error::new(

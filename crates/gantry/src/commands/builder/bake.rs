@@ -143,7 +143,7 @@ fn build(context: &Context, args: &BakeArgs, mode: Mode, baked: &Baked) -> Outco
     if orders.is_empty() {
         return exit;
     }
-    let delivered = make::all(context, mode, None, None, orders)?;
+    let delivered = make::all(context, mode, None, None, None, orders)?;
     if let Some(path) = &args.metadata_file {
         let documents = names
             .into_iter()

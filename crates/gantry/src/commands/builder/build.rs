@@ -12,6 +12,7 @@ mod interrupt;
 mod lent;
 pub(super) mod make;
 pub(super) mod metadata;
+mod on_failure;
 pub(crate) mod outputs;
 pub(super) mod request;
 mod squash;
@@ -23,6 +24,7 @@ pub(crate) use self::bases::EngineBases;
 pub(crate) use self::context::from_stdin as dockerfile_from_stdin;
 use self::deliver::Delivered;
 use self::make::Order;
+use self::on_failure::OnFailure;
 pub(crate) use self::request::build_args;
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
@@ -97,6 +99,9 @@ pub(crate) struct BuildArgs {
     /// Run every step again
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// What is done when a RUN fails ("fail", or "shell" to look around in it) (default "fail")
+    #[arg(long, value_name = "fail|shell")]
+    pub(crate) on_failure: Option<String>,
     /// Where the result goes ([PATH|-|type=TYPE[,KEY=VALUE…]])
     #[arg(short, long)]
     pub(crate) output: Vec<String>,
@@ -152,6 +157,8 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         .clone()
         .or_else(|| environment::caller("BUILDKIT_PROGRESS"));
     let mode = Mode::choose(progress.as_deref(), args.quiet)?;
+    let on_failure = OnFailure::choose(args.on_failure.as_deref(), progress.as_deref())?;
+    let mode = on_failure.mode(mode);
     let explain = explain::Format::choose(args.explain.as_deref(), mode)?;
     let request = request::translate(&args, context.proxies()?, &environment::caller)?;
     if let Some(call) = call::chosen(&args)? {
@@ -163,7 +170,14 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
         forget(path)?;
     }
     let trusted = args.ca_certificates.as_deref();
-    let delivered = make::all(context, mode, explain, trusted, vec![order])?;
+    let delivered = make::all(
+        context,
+        mode,
+        explain,
+        trusted,
+        on_failure.shell(),
+        vec![order],
+    )?;
     finish(context, &args, mode, &delivered[0])
 }
 

@@ -1,6 +1,8 @@
 //! Builds and delivers: all targets as one graph, each to its outputs.
 
-use gantry_build::{BuildError, BuildRequest, Builder, Cancellation, Outside, Reporter};
+use gantry_build::{
+    BuildError, BuildRequest, Builder, Cancellation, FailureShell, Outside, Reporter,
+};
 use gantry_engine::Engine;
 use gantry_engine::caches::CachePlace;
 
@@ -59,13 +61,14 @@ impl Order {
     }
 }
 
-/// Builds and delivers all orders, `trusted` being `--ca-certificates`; what left stands in their
-/// order.
+/// Builds and delivers all orders, `trusted` being `--ca-certificates` and `shell` what is done
+/// when a step fails; what left stands in their order.
 pub(in crate::commands::builder) fn all(
     context: &Context,
     mode: Mode,
     explain: Option<explain::Format>,
     trusted: Option<&str>,
+    shell: Option<&dyn FailureShell>,
     orders: Vec<Order>,
 ) -> Result<Vec<Delivered>, Failure> {
     let engine = context.engine()?;
@@ -82,6 +85,7 @@ pub(in crate::commands::builder) fn all(
         parallelism: None,
         explain: explain.is_some(),
         housekeeping: cache::housekeeping(engine, &roots),
+        failure_shell: shell,
         cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     };
     let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
