@@ -6,6 +6,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use gantry_model::{Fault, FaultKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -48,6 +49,12 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
+    /// It does not answer in the time that it was given.
+    #[error("the container's supervisor (process {pid}) does not answer")]
+    Silent {
+        /// Its number.
+        pid: i32,
+    },
     /// It said something that is not of the protocol.
     #[error("the container's supervisor speaks another protocol")]
     Protocol {
@@ -72,6 +79,9 @@ impl Fault for ClientError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Failed(failure) => failure.hints(),
+            Self::Silent { .. } => {
+                vec!["`gantry kill` and `gantry rm -f` end the container together with it".into()]
+            }
             _ => Vec::new(),
         }
     }
@@ -104,6 +114,7 @@ pub struct Session {
     payload: Vec<u8>,
     credit: usize,
     closed: bool,
+    until: Option<Instant>,
 }
 
 impl AsFd for Session {
@@ -158,7 +169,13 @@ impl Session {
             payload: Vec::new(),
             credit: STDIN_WINDOW,
             closed: false,
+            until: None,
         }
+    }
+
+    /// Has answers waited for so long from now on at most; without it, for ever.
+    pub fn answer_within(&mut self, limit: Duration) {
+        self.until = Instant::now().checked_add(limit);
     }
 
     /// Waits until the process runs, and gives its id.
@@ -346,7 +363,11 @@ impl Session {
         }
     }
 
-    fn exit(&mut self) -> Result<Exit, ClientError> {
+    /// Waits on for the end that was asked for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn exit(&mut self) -> Result<Exit, ClientError> {
         match self.answer()? {
             Reply::Exited(exit) => Ok(exit),
             other => Err(unexpected(&other)),
@@ -373,7 +394,7 @@ impl Session {
     }
 
     /// Waits until there is something to read. A supervisor that somebody stopped (`SIGSTOP`)
-    /// would never answer: it is made to go on.
+    /// would never answer: it is made to go on. One that hangs is given up when its time is over.
     fn wait_awake(&self) -> Result<(), ClientError> {
         let failed = |errno: Errno| ClientError::Socket {
             source: errno.into(),
@@ -394,6 +415,11 @@ impl Session {
             {
                 // One that has gone since closes the socket, which is told next.
                 kill_process(credentials.pid, Signal::CONT).ok();
+            }
+            if self.until.is_some_and(|until| Instant::now() >= until) {
+                let credentials = socket_peercred(&self.socket).map_err(failed)?;
+                let pid = credentials.pid.as_raw_nonzero().get();
+                return Err(ClientError::Silent { pid });
             }
         }
     }

@@ -122,7 +122,10 @@ impl Containers<'_> {
         }
         let folders = Folders::of(self.engine, id);
         match Session::connect(&folders.run_folder) {
-            Ok(mut session) => drop(session.stop(Some(super::lifecycle::SIGKILL), Some(0))),
+            Ok(mut session) => {
+                super::silent::expect_answer(&mut session, std::time::Duration::ZERO);
+                drop(session.stop(Some(super::lifecycle::SIGKILL), Some(0)));
+            }
             Err(ClientError::NotRunning) => {}
             Err(error) => return Err(error.into()),
         }

@@ -145,6 +145,16 @@ pub enum ContainerError {
     /// The supervisor, or what it says.
     #[error(transparent)]
     Supervisor(#[from] ClientError),
+    /// Its supervisor answers nothing, and does not die of SIGKILL either.
+    #[error(
+        "the processes of container {name} are killed, but its supervisor (process {pid}) neither answers nor ends"
+    )]
+    SupervisorStays {
+        /// Its name.
+        name: String,
+        /// The supervisor's number.
+        pid: i32,
+    },
     /// The networks of this installation.
     #[error(transparent)]
     Network(#[from] gantry_network::NetworkError),
@@ -313,7 +323,8 @@ impl Fault for ContainerError {
             Self::Pack(error) => error.kind(),
             Self::Supervisor(error) => error.kind(),
             Self::Network(error) => error.kind(),
-            Self::Removal(_)
+            Self::SupervisorStays { .. }
+            | Self::Removal(_)
             | Self::Apply { .. }
             | Self::Cgroups { .. }
             | Self::DefaultProfile { .. }
@@ -353,6 +364,9 @@ impl Fault for ContainerError {
             Self::Volume(error) => error.hints(),
             Self::Store(error) => error.hints(),
             Self::Supervisor(error) => error.hints(),
+            Self::SupervisorStays { pid, .. } => vec![format!(
+                "thaw the freezer that /proc/{pid}/cgroup names if it is frozen, then try again"
+            )],
             Self::Network(error) => error.hints(),
             _ => Vec::new(),
         }

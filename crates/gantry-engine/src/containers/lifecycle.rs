@@ -1,6 +1,7 @@
 //! Stopping, killing, waiting, renaming, removing.
 
 use std::fs;
+use std::time::Duration;
 
 use gantry_model::record::Status;
 use gantry_model::{ContainerId, ContainerRecord, ContainerState};
@@ -10,7 +11,8 @@ use gantry_supervisor::protocol::{Attach, Exit};
 use super::error::{ContainerError, file};
 use super::folders::{self, Folders, absent};
 use super::removal::removal_of;
-use super::start::{Keeping, StartOptions};
+use super::silent::{self, Ending};
+use super::start::{Keeping, STOP_TIMEOUT, StartOptions};
 use super::status::{clear_killed_start, is_live, observe};
 use super::{Begun, Containers, signal_number};
 
@@ -64,6 +66,7 @@ impl Containers<'_> {
 
     /// Stops a container: its stop signal, then SIGKILL after `timeout` seconds (negative
     /// waits for ever; `None` for the container's own). One that does not run is left alone.
+    /// A supervisor that does not answer some seconds later is killed with its container.
     ///
     /// # Errors
     /// [`ContainerError`].
@@ -72,16 +75,42 @@ impl Containers<'_> {
         name: &str,
         signal: Option<&str>,
         timeout: Option<i64>,
-    ) -> Result<(), ContainerError> {
+    ) -> Result<Ending, ContainerError> {
         let signal = signal.map(signal_number).transpose()?;
         let (record, _) = self.look(name)?;
         let Some(mut session) = self.supervisor(&record)? else {
-            return Ok(());
+            return Ok(Ending::Orderly);
         };
-        match session.stop(signal, timeout) {
-            Ok(_) => Ok(()),
-            Err(error) if ended(&error) => Ok(()),
-            Err(error) => Err(error.into()),
+        let grace = timeout.or(record.spec.stop_timeout).unwrap_or(STOP_TIMEOUT);
+        if let Ok(seconds) = u64::try_from(grace) {
+            silent::expect_answer(&mut session, Duration::from_secs(seconds));
+        }
+        let answer = session.stop(signal, timeout);
+        self.ended(&record, session, answer)
+    }
+
+    /// What a supervisor answered to the wish for its container's end. One that answers nothing
+    /// any more is ended with it.
+    fn ended(
+        &self,
+        record: &ContainerRecord,
+        mut session: Session,
+        mut answer: Result<Exit, ClientError>,
+    ) -> Result<Ending, ContainerError> {
+        loop {
+            match answer {
+                Ok(_) => return Ok(Ending::Orderly),
+                Err(error) if ended(&error) => return Ok(Ending::Orderly),
+                Err(ClientError::Silent { pid }) => {
+                    let other = self.supervisor(record)?;
+                    if other.is_some_and(silent::answers_nothing) {
+                        return silent::end(self.engine, record, pid);
+                    }
+                    silent::expect_answer(&mut session, Duration::ZERO);
+                    answer = session.exit();
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 
@@ -89,22 +118,26 @@ impl Containers<'_> {
     ///
     /// # Errors
     /// [`ContainerError::NotRunning`] and others.
-    pub fn kill(&self, name: &str, signal: &str) -> Result<(), ContainerError> {
+    pub fn kill(&self, name: &str, signal: &str) -> Result<Ending, ContainerError> {
         let signal = signal_number(signal)?;
-        let (_, _, mut session) = self.running(name)?;
-        session.kill(signal)?;
-        if signal == SIGKILL {
-            // It is dead when this returns, as with Docker.
-            match Session::connect(&Folders::of(self.engine, &self.resolve(name)?).run_folder) {
-                Ok(mut session) => match session.wait(false) {
-                    Err(error) if !ended(&error) => return Err(error.into()),
-                    _ => {}
-                },
-                Err(ClientError::NotRunning) => {}
-                Err(error) => return Err(error.into()),
+        let (record, _, mut session) = self.running(name)?;
+        silent::expect_answer(&mut session, silent::AT_ONCE);
+        match session.kill(signal) {
+            Err(ClientError::Silent { pid }) if signal == SIGKILL => {
+                return silent::end(self.engine, &record, pid);
             }
+            other => other?,
         }
-        Ok(())
+        if signal != SIGKILL {
+            return Ok(Ending::Orderly);
+        }
+        // It is dead when this returns, as with Docker.
+        let Some(mut session) = self.supervisor(&record)? else {
+            return Ok(Ending::Orderly);
+        };
+        silent::expect_answer(&mut session, Duration::ZERO);
+        let answer = session.wait(false);
+        self.ended(&record, session, answer)
     }
 
     /// Stops and starts a container.
@@ -116,13 +149,13 @@ impl Containers<'_> {
         name: &str,
         signal: Option<&str>,
         timeout: Option<i64>,
-    ) -> Result<(), ContainerError> {
-        self.stop(name, signal, timeout)?;
+    ) -> Result<Ending, ContainerError> {
+        let ending = self.stop(name, signal, timeout)?;
         let mut begun = self.start(name, StartOptions::default())?;
         begun.session.started()?;
         let (record, _) = self.look(name)?;
         self.engine.tell_of(&record, "restart", &[]);
-        Ok(())
+        Ok(ending)
     }
 
     /// Freezes a container.
@@ -240,23 +273,27 @@ impl Containers<'_> {
     ///
     /// # Errors
     /// [`ContainerError::Running`] unless `force` is set, and others.
-    pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<(), ContainerError> {
+    pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<Ending, ContainerError> {
         let (record, state) = match self.look(name) {
             Ok(found) => found,
-            Err(error) => return self.remove_damaged(name, options, error),
+            Err(error) => {
+                self.remove_damaged(name, options, error)?;
+                return Ok(Ending::Orderly);
+            }
         };
+        let mut ending = Ending::Orderly;
         if is_live(state.status) {
             if !options.force {
                 return Err(runs(name, state.status));
             }
-            self.stop(record.id.as_str(), Some("KILL"), Some(0))?;
+            ending = self.stop(record.id.as_str(), Some("KILL"), Some(0))?;
         }
         let gone = self.delete(&record, options)?;
         if !gone {
             let status = observe(self.engine, &record)?.map(|state| state.status);
             return Err(runs(name, status.unwrap_or(Status::Running)));
         }
-        Ok(())
+        Ok(ending)
     }
 
     /// Removes a container that does not run; false when it was started in the meantime.
@@ -270,6 +307,7 @@ impl Containers<'_> {
         // stopped when that is wished, or is the end of the wait.
         let supervised = || match Session::connect(&folders.run_folder) {
             Ok(mut session) if options.force => {
+                silent::expect_answer(&mut session, Duration::ZERO);
                 drop(session.stop(Some(SIGKILL), Some(0)));
                 false
             }

@@ -35,7 +35,7 @@ pub(super) const MAX_USERS: u64 = 4 << 20;
 /// Signal that asks a container to stop when nobody says otherwise.
 const SIGTERM: i32 = 15;
 /// Seconds a container has after it.
-const STOP_TIMEOUT: i64 = 10;
+pub(super) const STOP_TIMEOUT: i64 = 10;
 
 /// What a start is given beside the container.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

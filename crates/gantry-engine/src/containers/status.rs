@@ -38,7 +38,7 @@ pub(crate) fn supervisor_lives(state: &ContainerState, id: &str) -> bool {
 }
 
 /// Whether a process's `stat` line is that of the living supervisor of this container.
-fn is_supervisor(stat: &str, id: &str) -> bool {
+pub(super) fn is_supervisor(stat: &str, id: &str) -> bool {
     let named = format!("(gantry:{}) ", &id[..8]);
     stat.split_once(&named)
         .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
@@ -79,7 +79,7 @@ pub(crate) fn observe(
 /// The state as last written. One that is damaged (nothing is synced on the way of a start, so a
 /// power cut may leave anything) is that of a container of which only is known that it ran: it is
 /// looked at as one whose supervisor was killed.
-fn read_state(folders: &Folders) -> Result<ContainerState, ContainerError> {
+pub(super) fn read_state(folders: &Folders) -> Result<ContainerState, ContainerError> {
     match state::read(&folders.folder) {
         Err(error)
             if matches!(
@@ -147,7 +147,7 @@ pub(super) fn clear_killed_start(
 }
 
 /// The cgroup as the supervisor noted it, or where it was to be if it did not come to that.
-fn cgroup_of(id: &ContainerId, folders: &Folders) -> Option<Cgroup> {
+pub(super) fn cgroup_of(id: &ContainerId, folders: &Folders) -> Option<Cgroup> {
     let noted = fs::read(folders.run_folder.join(CGROUP_FILE)).ok();
     let noted = noted.and_then(|text| serde_json::from_slice::<CgroupHandle>(&text).ok());
     if let Some(noted) = noted {

@@ -129,7 +129,7 @@ impl House {
         };
         match self.engine.containers().remove(name, options) {
             // On its way out by itself.
-            Ok(()) | Err(ContainerError::NotFound { .. }) => {}
+            Ok(_) | Err(ContainerError::NotFound { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }

@@ -1,7 +1,18 @@
 //! One thing done to each of several names.
 
+use gantry_engine::containers::Ending;
+
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
+
+/// Tells of a container that could only be ended together with its supervisor.
+pub(crate) fn tell_ending(context: &Context, name: &str, ending: Ending) {
+    if ending == Ending::Forced {
+        context.ui.warning(&format!(
+            "the supervisor of {name} did not answer: it was killed, and the container with it"
+        ));
+    }
+}
 
 /// Does `work` for each of `names`; one that fails is told of and does not stop the others.
 pub(crate) fn each(

@@ -1,10 +1,11 @@
 //! Damaged documents: one bad container holds up nobody, and nothing it may need is lost.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gantry_testkit::TestEnv;
+use gantry_testkit::environment::wait_for;
+use gantry_testkit::{Answer, TestEnv};
 
 use crate::busybox;
 
@@ -326,6 +327,69 @@ fn root_a_stopped_supervisor_is_made_to_go_on() {
         env.gantry(command).ok();
     }
     env.gantry(["rm", "-f", "two", "three"]).ok();
+}
+
+/// A cgroup of this test's own that nothing moves in.
+struct Freezer(PathBuf);
+
+impl Freezer {
+    fn with(pid: &str, name: &str) -> Self {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut mounts = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>());
+        let unified = mounts.find(|mount| mount[2] == "cgroup2").unwrap();
+        let own = Self(Path::new(unified[1]).join(name));
+        fs::create_dir(&own.0).unwrap();
+        fs::write(own.0.join("cgroup.procs"), pid).unwrap();
+        fs::write(own.0.join("cgroup.freeze"), "1").unwrap();
+        wait_for("the freeze", || {
+            let events = fs::read_to_string(own.0.join("cgroup.events")).unwrap();
+            events.contains("frozen 1")
+        });
+        own
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        let _thawed = fs::write(self.0.join("cgroup.freeze"), "0");
+        wait_for("the cgroup is empty", || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+fn root_a_frozen_supervisor_holds_nobody_up() {
+    let env = busybox();
+    let commands = [
+        ("stopped", &["stop", "-t", "0", "stopped"][..]),
+        ("killed", &["kill", "killed"]),
+        ("removed", &["rm", "-f", "removed"]),
+    ];
+    let begun = commands.map(|(name, command)| {
+        let run = ["run", "-d", "--name", name, "busybox", "sleep", "1000"];
+        let id = env.gantry(run).ok();
+        let format = "{{.State.Pid}}";
+        let first = env.gantry(["inspect", "-f", format, name]).ok();
+        let state = env.root().join("containers").join(&id).join("state.json");
+        let state: serde_json::Value = serde_json::from_slice(&fs::read(state).unwrap()).unwrap();
+        let frozen = Freezer::with(&state["supervisor_pid"].to_string(), &format!("test-{id}"));
+        (name, first, env.spawn(command), frozen)
+    });
+    for (name, first, child, _frozen) in begun {
+        let answer = Answer::from(child.wait_with_output().unwrap());
+        assert!(answer.stderr.contains("did not answer"), "{answer:?}");
+        assert_eq!(answer.ok(), name);
+        wait_for("the container's process is gone", || {
+            !Path::new("/proc").join(&first).exists()
+        });
+    }
+    let states = env
+        .gantry(["ps", "-a", "--format", "{{.Names}} {{.State}}"])
+        .ok();
+    assert_eq!(states, "killed exited\nstopped exited");
+    env.gantry(["start", "stopped"]).ok();
+    assert_eq!(env.gantry(["stop", "-t", "0", "stopped"]).stderr, "");
 }
 
 /// Says that it is over when it goes.

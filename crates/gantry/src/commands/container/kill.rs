@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::commands::each::each;
+use crate::commands::each::{each, tell_ending};
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(context: &Context, args: KillArgs) -> Outcome {
     let containers = context.engine()?.containers();
     let signal = args.signal.as_deref().unwrap_or("KILL");
     each(context, &args.operands, |name| {
-        containers.kill(name, signal)?;
+        tell_ending(context, name, containers.kill(name, signal)?);
         context.ui.line(name)
     })
 }

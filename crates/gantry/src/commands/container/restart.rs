@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::commands::each::each;
+use crate::commands::each::{each, tell_ending};
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -22,7 +22,8 @@ pub(crate) struct RestartArgs {
 pub(crate) fn run(context: &Context, args: RestartArgs) -> Outcome {
     let containers = context.engine()?.containers();
     each(context, &args.operands, |name| {
-        containers.restart(name, args.signal.as_deref(), args.timeout)?;
+        let ending = containers.restart(name, args.signal.as_deref(), args.timeout)?;
+        tell_ending(context, name, ending);
         context.ui.line(name)
     })
 }

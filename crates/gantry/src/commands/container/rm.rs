@@ -3,7 +3,7 @@
 use clap::Args;
 use gantry_engine::containers::{ContainerError, RemoveOptions};
 
-use crate::commands::each::each;
+use crate::commands::each::{each, tell_ending};
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -29,7 +29,10 @@ pub(crate) fn run(context: &Context, args: RmArgs) -> Outcome {
     each(context, &args.operands, |name| {
         let name = name.strip_prefix('/').unwrap_or(name);
         match containers.remove(name, options) {
-            Ok(()) => context.ui.line(name),
+            Ok(ending) => {
+                tell_ending(context, name, ending);
+                context.ui.line(name)
+            }
             // What is not there is removed: scripts clean up with `rm -f`.
             Err(error @ ContainerError::NotFound { .. }) if args.force => {
                 context.ui.status(&error.to_string());

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::commands::each::each;
+use crate::commands::each::{each, tell_ending};
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -22,7 +22,8 @@ pub(crate) struct StopArgs {
 pub(crate) fn run(context: &Context, args: StopArgs) -> Outcome {
     let containers = context.engine()?.containers();
     each(context, &args.operands, |name| {
-        containers.stop(name, args.signal.as_deref(), args.timeout)?;
+        let ending = containers.stop(name, args.signal.as_deref(), args.timeout)?;
+        tell_ending(context, name, ending);
         context.ui.line(name)
     })
 }
