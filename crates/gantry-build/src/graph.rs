@@ -192,6 +192,17 @@ pub(crate) struct CacheMount {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    /// What a new folder has; nothing without.
+    pub(crate) start: Option<CacheStart>,
+}
+
+/// The files that a cache begins with. Those with other ones are other caches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CacheStart {
+    /// Which input of the step.
+    pub(crate) input: usize,
+    /// Absolute path of a directory in it.
+    pub(crate) source: String,
 }
 
 /// What builds that want one cache at the same time do.

@@ -290,7 +290,10 @@ fn described(mount: &Mount) -> (&str, String) {
             };
             let (id, mode) = (&cache.id, cache.mode);
             let (uid, gid, ro) = (cache.uid, cache.gid, cache.read_only);
-            let text = format!("cache {id}, {sharing}, {mode:o} {uid}:{gid}, ro {ro}");
+            let mut text = format!("cache {id}, {sharing}, {mode:o} {uid}:{gid}, ro {ro}");
+            if let Some(start) = &cache.start {
+                text.push_str(&format!(", from {}", start.source));
+            }
             (&cache.target, text)
         }
         Mount::Bind(bind) => {

@@ -202,8 +202,9 @@ fn describe_mount(fields: &mut Fields, mount: &Mount) {
                 .flag(*read_only);
         }
         Mount::Cache(cache) => {
+            // Caches that begin with nothing are encoded as they always were.
             fields
-                .number(1)
+                .number(if cache.start.is_some() { 5 } else { 1 })
                 .text(&cache.id)
                 .text(&cache.target)
                 .flag(cache.read_only);
@@ -216,6 +217,9 @@ fn describe_mount(fields: &mut Fields, mount: &Mount) {
                 .number(u64::from(cache.mode))
                 .number(u64::from(cache.uid))
                 .number(u64::from(cache.gid));
+            if let Some(start) = &cache.start {
+                fields.number(start.input as u64).text(&start.source);
+            }
         }
         Mount::Bind(bind) => {
             fields

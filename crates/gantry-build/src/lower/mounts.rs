@@ -7,7 +7,9 @@ use super::stage::{Place, StageState};
 use super::steps::{absolute, clean};
 use super::{Lowering, Stop};
 use crate::contexts::ContextId;
-use crate::graph::{BindMount, CacheMount, CacheSharing, Mount, NodeId, SecretMount, SshMount};
+use crate::graph::{
+    BindMount, CacheMount, CacheSharing, CacheStart, Mount, NodeId, SecretMount, SshMount,
+};
 
 impl Lowering<'_> {
     /// The mounts of a step, targets made absolute; what they show is added to its `inputs`.
@@ -36,13 +38,19 @@ impl Lowering<'_> {
                     size: tmpfs.size.filter(|size| *size > 0),
                     read_only: tmpfs.read_only,
                 },
-                MountSpec::Cache(cache) if cache.from.is_some() || cache.source.is_some() => {
-                    let message = "RUN --mount=type=cache with from or source is not supported";
-                    return Err(place.unsupported(mount.text.span, message));
+                MountSpec::Cache(cache) => {
+                    let target = below_root(&cache.target, mount)?;
+                    let start = self.start_of(state, mount, cache, inputs, place)?;
+                    cache_mount(cache, target, start)
                 }
-                MountSpec::Cache(cache) => cache_mount(cache, below_root(&cache.target, mount)?),
                 MountSpec::Bind(bind) => {
-                    let (node, source) = self.bound(state, mount, bind, place)?;
+                    let (node, source) = self.bound(
+                        state,
+                        mount,
+                        bind.from.as_deref(),
+                        bind.source.as_deref(),
+                        place,
+                    )?;
                     inputs.push(node);
                     Mount::Bind(BindMount {
                         input: inputs.len() - 1,
@@ -69,6 +77,39 @@ impl Lowering<'_> {
         Ok(mounts)
     }
 
+    /// What a cache begins with.
+    fn start_of(
+        &mut self,
+        state: &StageState,
+        mount: &ast::Mount,
+        cache: &ast::CacheMount,
+        inputs: &mut Vec<NodeId>,
+        place: &Place<'_>,
+    ) -> Result<Option<CacheStart>, Stop> {
+        let refused = |message| Err(place.unsupported(mount.text.span, message));
+        if cache.from.is_none() {
+            return match cache.source {
+                Some(_) => {
+                    refused("RUN --mount=type=cache with source but no from is not supported")
+                }
+                None => Ok(None),
+            };
+        }
+        if cache.mode.is_some() || cache.uid.is_some() || cache.gid.is_some() {
+            return refused(
+                "RUN --mount=type=cache with from and mode, uid or gid is not supported: the \
+                 folder has those of its source",
+            );
+        }
+        let (from, source) = (cache.from.as_deref(), cache.source.as_deref());
+        let (node, source) = self.bound(state, mount, from, source, place)?;
+        inputs.push(node);
+        Ok(Some(CacheStart {
+            input: inputs.len() - 1,
+            source,
+        }))
+    }
+
     /// Files of a context, to be shown.
     fn bound_files(
         &mut self,
@@ -83,16 +124,17 @@ impl Lowering<'_> {
         self.rootfs_of(context, source, label)
     }
 
-    /// What a bind mount shows, and where in it.
+    /// What a mount shows of `from`, of the build context without, and where in it.
     fn bound(
         &mut self,
         state: &StageState,
         mount: &ast::Mount,
-        bind: &ast::BindMount,
+        from: Option<&str>,
+        source: Option<&str>,
         place: &Place<'_>,
     ) -> Result<(NodeId, String), Stop> {
-        let source = clean(bind.source.as_deref().unwrap_or("/"));
-        if let Some(from) = &bind.from {
+        let source = clean(source.unwrap_or("/"));
+        if let Some(from) = from {
             let span = mount.text.span;
             let node = match self.origin(state, from, span, place)? {
                 Origin::Files(context) => {
@@ -110,7 +152,7 @@ impl Lowering<'_> {
     }
 }
 
-fn cache_mount(cache: &ast::CacheMount, target: String) -> Mount {
+fn cache_mount(cache: &ast::CacheMount, target: String, start: Option<CacheStart>) -> Mount {
     Mount::Cache(CacheMount {
         id: cache.id.clone().unwrap_or_else(|| target.clone()),
         target,
@@ -123,6 +165,7 @@ fn cache_mount(cache: &ast::CacheMount, target: String) -> Mount {
         mode: cache.mode.unwrap_or(0o755),
         uid: cache.uid.unwrap_or(0),
         gid: cache.gid.unwrap_or(0),
+        start,
     })
 }
 

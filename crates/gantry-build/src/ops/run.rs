@@ -4,6 +4,7 @@
 //! passes the output on, and takes the layer.
 
 mod authorities;
+mod cache_start;
 mod caches;
 mod document;
 mod helper;
@@ -24,7 +25,6 @@ use oci_spec::runtime::Spec;
 use super::identity::{self, ProcessUser};
 use super::layer::Permissions;
 use super::view;
-use crate::collect::mounts;
 use crate::error::StepError;
 use crate::failure_shell::FailureShell;
 use crate::graph::{Network, RunOperation};
@@ -64,7 +64,7 @@ pub(crate) fn execute(
     if let Some(lent) = setting.remote.authorities() {
         files.authorities = Some(authorities::write(&folder.path, lent, lower.as_ref())?);
     }
-    let caches = caches::prepare(&mounts::root(&setting.root), operation, stop)?;
+    let caches = caches::prepare(setting, operation, inputs, stop)?;
     let place = folder.path.join("lent");
     std::fs::create_dir(&place).map_err(|source| StepError::io("create", &place, source))?;
     let mut lent = lent::prepare(setting, origin, operation, inputs, &place)?;

@@ -6,6 +6,7 @@ use gantry_testkit::TestEnv;
 in_both_modes! {
     what_the_cache_takes_is_shown_filtered_and_removed,
     the_sharing_of_cache_mounts_holds_among_builds_at_once,
+    a_cache_mount_begins_with_the_files_that_it_is_given,
 }
 
 fn build(env: &TestEnv, flags: &[&str]) -> String {
@@ -119,4 +120,49 @@ fn the_sharing_of_cache_mounts_holds_among_builds_at_once(env: TestEnv) {
         ),
         2,
     );
+}
+
+fn a_cache_mount_begins_with_the_files_that_it_is_given(env: TestEnv) {
+    let dockerfile = |seed: &str| {
+        format!(
+            "FROM busybox AS seed\n\
+            RUN mkdir -p /seed/sub && echo {seed} > /seed/sub/file && ln /seed/sub/file /seed/same \
+            && chown -R 7:8 /seed && chmod 2750 /seed\n\
+            FROM busybox AS first\n\
+            RUN --mount=type=cache,id=warm,from=seed,source=/seed,target=/c \
+            [ $(cat /c/same) = {seed} ] && [ \"$(stat -c '%a %u:%g' /c)\" = '2750 7:8' ] \
+            && [ \"$(stat -c '%h %u:%g' /c/sub/file)\" = '2 7:8' ] && echo own > /c/own && rm /c/same\n\
+            FROM first\n\
+            RUN --mount=type=cache,id=warm,from=seed,source=/seed,target=/d \
+            [ $(cat /d/own) = own ] && [ ! -e /d/same ]\n\
+            RUN --mount=type=cache,id=warm,target=/c [ -z \"$(ls /c)\" ]\n\
+            RUN --mount=type=cache,id=warm,from=seed,source=/seed/sub,target=/c [ $(ls /c) = file ]\n\
+            RUN --mount=type=bind,from=seed,source=/seed,target=/s [ ! -e /s/own ] && [ -e /s/same ]\n"
+        )
+    };
+    // Other files begin another cache.
+    for seed in ["one", "two"] {
+        env.write("ctx/Dockerfile", dockerfile(seed));
+        build(&env, &[]);
+    }
+    let context = env.work().join("ctx");
+    for (options, reason) in [
+        (
+            "from=busybox,mode=0700",
+            "with from and mode, uid or gid is not supported",
+        ),
+        ("source=/etc", "with source but no from is not supported"),
+        ("from=busybox,source=/nowhere", "/nowhere"),
+        ("from=busybox,source=/etc/passwd", "/etc/passwd"),
+    ] {
+        let run = format!("FROM busybox\nRUN --mount=type=cache,target=/c,{options} true\n");
+        env.write("ctx/Dockerfile", run);
+        let failed = env.gantry(["build", "--network=none", context.to_str().unwrap()]);
+        assert_eq!(failed.code, 1, "{options}: {}", failed.stderr);
+        assert!(
+            failed.stderr.contains(reason),
+            "{options}: {}",
+            failed.stderr
+        );
+    }
 }

@@ -5,13 +5,15 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use gantry_model::Digest;
 use gantry_sys::lock::{self, Kind};
 
+use super::cache_start::Start;
 use crate::cache::wait_for_lock;
 use crate::collect::mounts;
 use crate::error::StepError;
 use crate::graph::{CacheMount, CacheSharing, Mount, RunOperation};
-use crate::solve::Stop;
+use crate::solve::{Setting, Stop};
 
 /// The cache folders of one step, held as long as it runs.
 #[derive(Debug, Default)]
@@ -24,16 +26,24 @@ impl Caches {
     }
 }
 
-/// Finds or makes the folders of a step's cache mounts.
+/// Finds or makes the folders of a step's cache mounts; `inputs` are the layers of its inputs.
 pub(super) fn prepare(
-    root: &Path,
+    setting: &Setting,
     operation: &RunOperation,
+    inputs: &[Vec<Digest>],
     stop: &Stop,
 ) -> Result<Caches, StepError> {
+    let root = &mounts::root(&setting.root);
     let mut caches = Caches::default();
     for mount in &operation.mounts {
         if let Mount::Cache(cache) = mount {
-            let held = folder(root, cache, stop)?.ok_or(StepError::Canceled)?;
+            let held = folder(
+                root,
+                cache,
+                Start::of(setting, cache, inputs).as_ref(),
+                stop,
+            )?
+            .ok_or(StepError::Canceled)?;
             caches.0.push(held);
         }
     }
@@ -43,9 +53,15 @@ pub(super) fn prepare(
 fn folder(
     root: &Path,
     cache: &CacheMount,
+    start: Option<&Start<'_>>,
     stop: &Stop,
 ) -> Result<Option<(PathBuf, File)>, StepError> {
-    let name = blake3::hash(cache.id.as_bytes()).to_hex();
+    let mut name = blake3::Hasher::new();
+    name.update(cache.id.as_bytes());
+    if let Some(start) = start {
+        start.name(&mut name);
+    }
+    let name = name.finalize().to_hex();
     let name = &name.as_str()[..32];
     let failed = |source: io::Error| StepError::io("prepare the cache", root, source);
     fs::create_dir_all(root).map_err(failed)?;
@@ -78,6 +94,10 @@ fn folder(
             continue;
         }
         mounts::note_use(&folder, &cache.id, &cache.target, &held);
+        if let Some(start) = start {
+            start.fill(&folder)?;
+            return Ok(Some((folder, held)));
+        }
         match fs::create_dir(&folder) {
             Ok(()) => {
                 fs::set_permissions(&folder, Permissions::from_mode(cache.mode)).map_err(failed)?;
