@@ -1,15 +1,17 @@
 //! SIGKILL at a random moment: nothing is lost, nothing half-made is visible.
 
-use std::process::Child;
+use std::io::Write;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use gantry_testkit::{TestEnv, TestRegistry};
+use gantry_testkit::{Answer, TestEnv, TestRegistry};
 
 use crate::{GANTRY, busybox};
 
 in_both_modes! {
     a_killed_build_can_be_made_again,
     a_killed_load_can_be_made_again,
+    a_prune_takes_nothing_of_a_load_that_goes_on,
     a_killed_prune_removes_whole_things_only,
     a_killed_run_leaves_a_container_that_can_be_removed,
 }
@@ -89,6 +91,42 @@ fn a_killed_load_can_be_made_again(env: TestEnv) {
     let other = TestEnv::new(GANTRY);
     let archive = env.work().join("big.tar");
     kill_fetches(&other, "big:1", &["load", "-i", archive.to_str().unwrap()]);
+}
+
+/// The archive comes in two halves; in between everything that nobody needs is taken away.
+fn a_prune_takes_nothing_of_a_load_that_goes_on(env: TestEnv) {
+    build_large(&env, "big:1");
+    env.gantry(["save", "-o", "big.tar", "big:1"]).ok();
+    let archive = std::fs::read(env.work().join("big.tar")).unwrap();
+    env.gantry(["rmi", "big:1"]).ok();
+    let mut load = env.command(["load"]);
+    load.stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut load = load.spawn().unwrap();
+    let mut stdin = load.stdin.take().unwrap();
+    let (first, second) = archive.split_at(archive.len() / 2);
+    // More than a pipe holds: what is written was read.
+    stdin.write_all(first).unwrap();
+    for prune in [
+        &["system", "prune", "-af"][..],
+        &["image", "prune", "-af"],
+        &["builder", "prune", "-af"],
+    ] {
+        env.gantry(prune).ok();
+    }
+    stdin.write_all(second).unwrap();
+    drop(stdin);
+    Answer::from(load.wait_with_output().unwrap()).ok();
+    let last_lines = "tail -n 1 /a /b; cat /f100";
+    let shown = env
+        .gantry(["run", "--rm", "big:1", "sh", "-c", last_lines])
+        .ok();
+    assert!(
+        shown.contains("60000") && shown.ends_with("80000\n100"),
+        "{shown}"
+    );
+    assert_eq!(env.gantry(["system", "check"]).code, 0);
 }
 
 #[test]
