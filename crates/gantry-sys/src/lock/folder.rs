@@ -52,6 +52,8 @@ fn is_at(folder: &File, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+
     use super::*;
 
     #[test]
@@ -66,11 +68,13 @@ mod tests {
         assert!(claim(&path).expect("looked at").is_none());
         drop((first, second));
         let claimed = claim(&path).expect("claimed").expect("free");
-        // Who comes while it is removed waits, and finds the new one.
+        let new = parent.path().join("new");
+        fs::create_dir(&new).expect("made");
+        // Who comes while it is removed waits, and finds the new one. The two change places at
+        // once: at no moment is there none.
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| hold(&path));
-            fs::rename(&path, parent.path().join("trash")).expect("moved");
-            fs::create_dir(&path).expect("made");
+            renameat_with(CWD, &path, CWD, &new, RenameFlags::EXCHANGE).expect("moved");
             drop(claimed);
             let held = waiting.join().expect("no panic").expect("held");
             assert!(held.is_some());
