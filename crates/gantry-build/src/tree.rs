@@ -6,6 +6,7 @@
 
 mod digest;
 mod select;
+mod shared;
 mod stat_cache;
 mod walk;
 
@@ -29,6 +30,7 @@ pub(crate) use digest::{
     Attribute, Copied, attributes, content_digest, copy_and_digest, digest_of, digest_of_bytes,
 };
 pub(crate) use select::{Match, SelectError};
+use shared::Shared;
 pub(crate) use stat_cache::StatCache;
 pub(crate) use walk::FileError;
 
@@ -47,6 +49,7 @@ pub(crate) struct Tree {
     hashes: bool,
     /// Bytes that were read to hash them.
     read: AtomicU64,
+    shared: Shared,
 }
 
 impl Tree {
@@ -65,6 +68,7 @@ impl Tree {
             threads,
             hashes: true,
             read: AtomicU64::new(0),
+            shared: Shared::default(),
         })
     }
 
@@ -78,6 +82,7 @@ impl Tree {
             threads,
             hashes: true,
             read: AtomicU64::new(0),
+            shared: Shared::default(),
         }
     }
 
@@ -92,6 +97,12 @@ impl Tree {
     /// Bytes that had to be read to know the content of files.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is looked at is kept for others who are about to look at it as well. They all see
+    /// the same files then.
+    pub(crate) fn share(&self, share: bool) {
+        self.shared.keep(share);
     }
 
     /// The directory at the top.

@@ -9,6 +9,7 @@
 pub mod binfmt;
 pub mod capability;
 pub mod cgroup;
+pub mod crew;
 pub mod damage;
 pub mod devices;
 pub mod event;

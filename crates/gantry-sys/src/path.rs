@@ -5,38 +5,28 @@
 //! strictly ([`Directory::open_beneath`]: no link is followed at all). Whatever changes an entry
 //! takes a single name, so that nothing between check and use can lead elsewhere.
 
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec,
-    Timestamps, Uid,
+    AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid,
 };
 use rustix::io::Errno;
 
 mod copying;
+mod listing;
 mod removal;
 
 pub use copying::{Contents, Marks, Owners, TreeCopy};
+pub use listing::{Entry, Listed, Listing};
 pub use removal::remove_tree;
 
 /// A directory held open.
 #[derive(Debug)]
 pub struct Directory(OwnedFd);
-
-/// One entry of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its name.
-    pub name: OsString,
-    /// Its type where the file system says it without a further call.
-    pub kind: FileType,
-    /// Its inode.
-    pub inode: u64,
-}
 
 /// How often `openat2` is tried again when a rename elsewhere made it give up (`EAGAIN`).
 const ATTEMPTS: usize = 128;
@@ -426,21 +416,8 @@ impl Directory {
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         // A descriptor of its own: reading moves the offset of the open directory.
         let own = rustix::fs::openat(&self.0, c".", DIRECTORY, Mode::empty())?;
-        let mut buffer = Vec::with_capacity(32 << 10);
-        let mut raw = RawDir::new(own, buffer.spare_capacity_mut());
-        let mut entries = Vec::new();
-        while let Some(entry) = raw.next() {
-            let entry = entry?;
-            let name: &CStr = entry.file_name();
-            if name != c"." && name != c".." {
-                entries.push(Entry {
-                    name: OsStr::from_bytes(name.to_bytes()).to_owned(),
-                    kind: entry.file_type(),
-                    inode: entry.ino(),
-                });
-            }
-        }
-        Ok(entries)
+        let listing = Listing::read(own)?;
+        Ok(listing.iter().map(Entry::from).collect())
     }
 }
 

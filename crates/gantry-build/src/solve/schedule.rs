@@ -77,7 +77,10 @@ pub(super) fn run(solver: &Solver<'_>, needed: &[NodeId]) -> Result<(), BuildErr
     }
     // Taken from the end: earlier nodes first, so that steps begin in the order of the file.
     state.ready.reverse();
-    let contexts = state.selecting.keys().map(|context| {
+    let contexts = state.selecting.iter().map(|(context, selections)| {
+        if let Some(tree) = solver.context(*context) {
+            tree.share(*selections > 1);
+        }
         let name = solver.contexts.vertex(*context);
         (*context, solver.reporter.begin(&name))
     });
@@ -184,7 +187,10 @@ impl Schedule<'_, '_> {
         *left = left.saturating_sub(1);
         if let (0, Some(vertex)) = (*left, self.contexts.get(&context)) {
             let tree = self.solver.context(context);
-            let read = tree.map_or(0, |tree| tree.bytes_read());
+            let read = tree.map_or(0, |tree| {
+                tree.share(false);
+                tree.bytes_read()
+            });
             let reporter = self.solver.reporter;
             reporter.bytes(*vertex, "reading context:", read, None, true);
             reporter.done(*vertex);

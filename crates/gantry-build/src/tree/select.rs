@@ -259,6 +259,7 @@ impl Tree {
             filters.push(Filter {
                 patterns: &self.ignore,
                 skip: 0,
+                is_ignore_file: true,
             });
             verdicts.push(verdict);
         }
@@ -267,6 +268,7 @@ impl Tree {
             filters.push(Filter {
                 patterns: exclude,
                 skip,
+                is_ignore_file: false,
             });
             verdicts.push(exclude.root());
         }

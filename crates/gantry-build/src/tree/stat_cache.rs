@@ -167,7 +167,8 @@ fn read(path: &Path) -> Option<(u32, Vec<u8>)> {
         return None;
     }
     let generation = u32::from_be_bytes(bytes[MAGIC.len()..MAGIC.len() + 4].try_into().ok()?);
-    Some((generation, bytes.split_off(head)))
+    bytes.drain(..head);
+    Some((generation, bytes))
 }
 
 fn checksum(table: &[u8]) -> [u8; 32] {

@@ -284,3 +284,33 @@ fn digests_follow_content_and_are_remembered() {
         .collect();
     assert_eq!(changed, ["d0/f0"]);
 }
+
+#[test]
+fn walks_share_what_they_look_at_as_long_as_they_are_told_to() {
+    let context = context(&[
+        ("a/b/one", "1"),
+        ("a/b/skip", "2"),
+        ("a/c/two", "3"),
+        ("d", ""),
+    ]);
+    let tree = context.tree("**/skip\n");
+    let select = |pattern: &str, exclude: &[&str]| {
+        let exclude = IgnoreFile::from_patterns(exclude.iter().copied()).unwrap();
+        paths(&tree.select(pattern, &exclude).unwrap())
+    };
+    let below = ["", "a", "a/b", "a/b/one", "a/c", "a/c/two", "d"];
+    tree.share(true);
+    assert_eq!(select(".", &[]), below);
+    // Only who looks at the disk once more sees this.
+    context.write("a/c/three", "4");
+    assert_eq!(select(".", &[]), below);
+    assert_eq!(select("a/c", &[]), ["a/c", "a/c/two"]);
+    // What a step leaves out by itself is left out for nobody else.
+    assert_eq!(
+        select("a", &["b/one"]),
+        ["a", "a/b", "a/c", "a/c/three", "a/c/two"]
+    );
+    assert_eq!(select("a/b", &[]), ["a/b", "a/b/one"]);
+    tree.share(false);
+    assert_eq!(select("a/c", &[]), ["a/c", "a/c/three", "a/c/two"]);
+}

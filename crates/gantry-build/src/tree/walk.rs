@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use gantry_dockerfile::ignore::{IgnoreFile, Verdict};
-use gantry_sys::path::Directory;
+use gantry_sys::crew;
+use gantry_sys::path::{Directory, Listing};
 use rustix::fs::{AtFlags, FileType, OFlags, statat};
 
 use super::{Entry, Facts, Tree, content_digest, join};
@@ -40,32 +41,32 @@ pub(super) struct Filter<'f> {
     pub(super) patterns: &'f IgnoreFile,
     /// How many bytes of a path, its slash included, stand before what the patterns speak of.
     pub(super) skip: usize,
+    /// Whether they are those of the ignore file, which hold for everybody.
+    pub(super) is_ignore_file: bool,
 }
 
 /// A directory that is to be read.
-#[derive(Debug)]
-struct Task {
+#[derive(Debug, Clone)]
+pub(super) struct Task {
     path: OsString,
     /// What each filter says of it.
     verdicts: Vec<Verdict>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    open: Vec<Task>,
-    /// Threads that are reading a directory and may add to `open`.
-    busy: usize,
-    found: Vec<Entry>,
+/// What is in a directory, as far as no filter hides it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Contents {
+    entries: Vec<Entry>,
+    below: Vec<Task>,
     /// Directories that are ignored themselves, kept if something below them is.
-    hidden: BTreeSet<OsString>,
-    failed: Option<FileError>,
+    hidden: Vec<OsString>,
 }
 
-struct Walk<'w> {
-    tree: &'w Tree,
-    filters: &'w [Filter<'w>],
-    shared: Mutex<Shared>,
-    changed: Condvar,
+/// What one thread found.
+#[derive(Debug, Default)]
+struct Found {
+    entries: Vec<Entry>,
+    hidden: Vec<OsString>,
 }
 
 impl Tree {
@@ -76,45 +77,80 @@ impl Tree {
         filters: &[Filter<'_>],
         verdicts: Vec<Verdict>,
     ) -> Result<Vec<Entry>, FileError> {
-        let walk = Walk {
-            tree: self,
-            filters,
-            shared: Mutex::default(),
-            changed: Condvar::new(),
-        };
         let first = Task {
             path: path.to_owned(),
             verdicts,
         };
-        let (found, below, hidden) = walk.read(&first)?;
-        {
-            let mut shared = walk.lock();
-            shared.found = found;
-            shared.open = below;
-            shared.hidden.extend(hidden);
+        let read = |task: Task, below: &mut Vec<Task>, found: &mut Found| {
+            let mut contents = self.contents(&task, filters)?;
+            below.append(&mut contents.below);
+            found.entries.append(&mut contents.entries);
+            found.hidden.append(&mut contents.hidden);
+            Ok(())
+        };
+        let mut parts = crew::work_off(first, self.threads, read)?.into_iter();
+        let mut found = parts.next().unwrap_or_default();
+        for mut part in parts {
+            found.entries.append(&mut part.entries);
+            found.hidden.append(&mut part.hidden);
         }
-        let many = walk.lock().open.len() > 1;
-        std::thread::scope(|scope| {
-            if many {
-                for _ in 1..self.threads {
-                    scope.spawn(|| walk.work());
-                }
+        let Found {
+            mut entries,
+            hidden,
+        } = found;
+        if !hidden.is_empty() {
+            drop_empty(&mut entries, &hidden.into_iter().collect());
+        }
+        entries.sort_unstable_by(|one, other| one.path.as_bytes().cmp(other.path.as_bytes()));
+        Ok(entries)
+    }
+
+    /// What is in a directory: as another walk found it, where several look at the same ones.
+    fn contents(&self, task: &Task, filters: &[Filter<'_>]) -> Result<Contents, FileError> {
+        // What the ignore file says follows from the path.
+        let shared = if filters.iter().all(|filter| filter.is_ignore_file) {
+            self.shared.of(&task.path)
+        } else {
+            None
+        };
+        match shared {
+            Some(shared) => shared.get_or(|| self.read(task, filters)),
+            None => self.read(task, filters),
+        }
+    }
+
+    fn read(&self, task: &Task, filters: &[Filter<'_>]) -> Result<Contents, FileError> {
+        let failed = |source| FileError::new("open", &task.path, source);
+        let directory = self.root.directory_beneath(&task.path).map_err(failed)?;
+        let listing = Listing::read(&directory).map_err(|errno| failed(errno.into()))?;
+        let mut contents = Contents::default();
+        for listed in listing.by_inode().iter() {
+            let path = join(&task.path, OsStr::from_bytes(listed.name.to_bytes()));
+            let Some((verdicts, is_hidden)) = judge(filters, task, &path, listed.kind) else {
+                continue;
+            };
+            let entry = match self.entry(&directory, path) {
+                // Gone since the directory was read.
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            if entry.kind == FileType::Socket {
+                continue;
             }
-            walk.work();
-        });
-        let shared = walk
-            .shared
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = shared.failed {
-            return Err(error);
+            if entry.kind == FileType::Directory {
+                if is_hidden {
+                    contents.hidden.push(entry.path.clone());
+                }
+                contents.below.push(Task {
+                    path: entry.path.clone(),
+                    verdicts,
+                });
+            } else if is_hidden {
+                continue;
+            }
+            contents.entries.push(entry);
         }
-        let mut found = shared.found;
-        if !shared.hidden.is_empty() {
-            drop_empty(&mut found, &shared.hidden);
-        }
-        found.sort_unstable_by(|one, other| one.path.as_bytes().cmp(other.path.as_bytes()));
-        Ok(found)
+        Ok(contents)
     }
 
     /// Fills in the digests of regular files, unless nobody asks for them.
@@ -230,107 +266,29 @@ impl Tree {
     }
 }
 
-type Contents = (Vec<Entry>, Vec<Task>, Vec<OsString>);
-
-impl Walk<'_> {
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self) {
-        let mut own = Vec::new();
-        loop {
-            let mut shared = self.lock();
-            let task = loop {
-                if shared.failed.is_some() {
-                    return;
-                }
-                if let Some(task) = shared.open.pop() {
-                    break task;
-                }
-                if shared.busy == 0 {
-                    shared.found.append(&mut own);
-                    self.changed.notify_all();
-                    return;
-                }
-                shared = self
-                    .changed
-                    .wait(shared)
-                    .unwrap_or_else(PoisonError::into_inner);
-            };
-            shared.busy += 1;
-            drop(shared);
-            let result = self.read(&task);
-            let mut shared = self.lock();
-            shared.busy -= 1;
-            match result {
-                Ok((mut found, mut below, hidden)) => {
-                    own.append(&mut found);
-                    shared.open.append(&mut below);
-                    shared.hidden.extend(hidden);
-                }
-                Err(error) => shared.failed = Some(error),
+/// What the filters say of an entry: `None` to leave it out with all below it, else their verdicts
+/// and whether the entry itself is hidden.
+fn judge(
+    filters: &[Filter<'_>],
+    task: &Task,
+    path: &OsStr,
+    kind: FileType,
+) -> Option<(Vec<Verdict>, bool)> {
+    let mut verdicts = Vec::with_capacity(filters.len());
+    let mut is_hidden = false;
+    for (filter, above) in filters.iter().zip(&task.verdicts) {
+        let shown = path.as_bytes().get(filter.skip..).unwrap_or_default();
+        let verdict = filter.patterns.entry(above, shown);
+        if verdict.is_ignored() {
+            is_hidden = true;
+            let may_be_directory = matches!(kind, FileType::Directory | FileType::Unknown);
+            if !may_be_directory || filter.patterns.can_skip(&verdict, shown) {
+                return None;
             }
-            self.changed.notify_all();
         }
+        verdicts.push(verdict);
     }
-
-    fn read(&self, task: &Task) -> Result<Contents, FileError> {
-        let failed = |source| FileError::new("open", &task.path, source);
-        let directory = self
-            .tree
-            .root
-            .directory_beneath(&task.path)
-            .map_err(failed)?;
-        let (mut found, mut below, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
-        for listed in directory.entries().map_err(failed)? {
-            let path = join(&task.path, &listed.name);
-            let Some((verdicts, is_hidden)) = self.judge(task, &path, listed.kind) else {
-                continue;
-            };
-            let entry = match self.tree.entry(&directory, path) {
-                // Gone since the directory was read.
-                Err(error) if error.source.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
-            };
-            if entry.kind == FileType::Socket {
-                continue;
-            }
-            if entry.kind == FileType::Directory {
-                if is_hidden {
-                    hidden.push(entry.path.clone());
-                }
-                below.push(Task {
-                    path: entry.path.clone(),
-                    verdicts,
-                });
-            } else if is_hidden {
-                continue;
-            }
-            found.push(entry);
-        }
-        Ok((found, below, hidden))
-    }
-
-    /// What the filters say of an entry: `None` to leave it out with all below it, else their
-    /// verdicts and whether the entry itself is hidden.
-    fn judge(&self, task: &Task, path: &OsStr, kind: FileType) -> Option<(Vec<Verdict>, bool)> {
-        let mut verdicts = Vec::with_capacity(self.filters.len());
-        let mut is_hidden = false;
-        for (filter, above) in self.filters.iter().zip(&task.verdicts) {
-            let shown = path.as_bytes().get(filter.skip..).unwrap_or_default();
-            let verdict = filter.patterns.entry(above, shown);
-            if verdict.is_ignored() {
-                is_hidden = true;
-                let may_be_directory = matches!(kind, FileType::Directory | FileType::Unknown);
-                if !may_be_directory || filter.patterns.can_skip(&verdict, shown) {
-                    return None;
-                }
-            }
-            verdicts.push(verdict);
-        }
-        Some((verdicts, is_hidden))
-    }
+    Some((verdicts, is_hidden))
 }
 
 /// Takes hidden directories out that nothing is kept below.

@@ -10,8 +10,10 @@ use std::os::fd::AsFd;
 
 use gantry_model::Digest;
 use gantry_model::digest::hex_encode;
+use gantry_sys::crew;
+use gantry_sys::path::Listing;
 use rusqlite::params;
-use rustix::fs::{self, AtFlags, Dir, FileType, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, OFlags, Stat};
 
 use super::Layers;
 use crate::database::failed;
@@ -29,7 +31,8 @@ impl fmt::Display for Seal {
 }
 
 impl Layers<'_> {
-    /// The seal of a layer as it is now. Costs a `stat` for each of its files; nothing is read.
+    /// The seal of a layer as it is now. Costs a `stat` for each of its files, on all processors;
+    /// nothing is read.
     ///
     /// # Errors
     /// [`StoreError::NoLayer`] when it is not there; another when its folder cannot be walked.
@@ -41,7 +44,7 @@ impl Layers<'_> {
         let seal = || -> rustix::io::Result<u128> {
             let top = tree::open_directory(fs::CWD, &folder)?;
             let recipe = match fs::statat(&top, "recipe", AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => of_file(b"../recipe", &stat),
+                Ok(stat) => of_one(b"../recipe", &stat),
                 Err(rustix::io::Errno::NOENT) => 0,
                 Err(errno) => return Err(errno),
             };
@@ -74,52 +77,73 @@ impl Layers<'_> {
     }
 }
 
-/// The sum over a whole tree, in whatever order it is read.
-fn of_tree(root: &impl AsFd) -> rustix::io::Result<u128> {
-    let mut sum = of_file(b"", &fs::fstat(root)?);
-    let mut open: Vec<Vec<u8>> = vec![Vec::new()];
-    while let Some(path) = open.pop() {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        let mut directory = Dir::new(tree::open_beneath(root, &path, flags)?)?;
-        while let Some(entry) = directory.read() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            let stat = fs::statat(directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            let below = tree::join(&path, name.to_bytes());
-            sum = sum.wrapping_add(of_file(&below, &stat));
+/// The sum over the directories of a tree, in whatever order they are read.
+fn of_tree(root: &(impl AsFd + Sync)) -> rustix::io::Result<u128> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let one = |path: Vec<u8>, below: &mut Vec<Vec<u8>>, sum: &mut u128| {
+        let directory = tree::open_beneath(root, &path, flags)?;
+        let mut facts = Facts::of(&path);
+        for entry in Listing::read(&directory)?.by_inode().iter() {
+            let stat = fs::statat(&directory, entry.name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let name = entry.name.to_bytes();
+            facts.add(name, &stat);
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                open.push(below);
+                below.push(tree::join(&path, name));
             }
         }
-    }
-    Ok(sum)
+        *sum = sum.wrapping_add(facts.number());
+        Ok(())
+    };
+    let sums = crew::work_off(Vec::new(), crew::processors(), one)?;
+    let top = of_one(b"", &fs::fstat(root)?);
+    Ok(sums.into_iter().fold(top, u128::wrapping_add))
 }
 
-/// A number of one file. Access times and the number of names do not count: neither says that it
-/// is another file.
-fn of_file(path: &[u8], stat: &Stat) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(path.len() as u64).to_le_bytes());
-    hasher.update(path);
-    for number in [
-        stat.st_ino,
-        u64::from(stat.st_mode),
-        u64::from(stat.st_uid) << 32 | u64::from(stat.st_gid),
-        stat.st_size.cast_unsigned(),
-        stat.st_rdev,
-        stat.st_mtime.cast_unsigned(),
-        stat.st_mtime_nsec,
-        stat.st_ctime.cast_unsigned(),
-        stat.st_ctime_nsec,
-    ] {
-        hasher.update(&number.to_le_bytes());
+/// The number of a file by itself.
+fn of_one(path: &[u8], stat: &Stat) -> u128 {
+    let mut facts = Facts::of(path);
+    facts.add(b"", stat);
+    facts.number()
+}
+
+/// What there is to say of a directory: its path, and the status of what is in it.
+struct Facts(Vec<u8>);
+
+impl Facts {
+    fn of(path: &[u8]) -> Self {
+        let mut facts = Self(Vec::new());
+        facts.text(path);
+        facts
     }
-    let mut sum = [0; 16];
-    sum.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    u128::from_le_bytes(sum)
+
+    fn text(&mut self, text: &[u8]) {
+        self.0.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(text);
+    }
+
+    /// Access times and the number of names do not count: neither says that it is another file.
+    fn add(&mut self, name: &[u8], stat: &Stat) {
+        self.text(name);
+        for number in [
+            stat.st_ino,
+            u64::from(stat.st_mode),
+            u64::from(stat.st_uid) << 32 | u64::from(stat.st_gid),
+            stat.st_size.cast_unsigned(),
+            stat.st_rdev,
+            stat.st_mtime.cast_unsigned(),
+            stat.st_mtime_nsec,
+            stat.st_ctime.cast_unsigned(),
+            stat.st_ctime_nsec,
+        ] {
+            self.0.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn number(&self) -> u128 {
+        let mut number = [0; 16];
+        number.copy_from_slice(&blake3::hash(&self.0).as_bytes()[..16]);
+        u128::from_le_bytes(number)
+    }
 }
 
 #[cfg(test)]
