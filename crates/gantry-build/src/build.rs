@@ -52,7 +52,8 @@ pub fn build(
     let setting = setting(builder, &orders, &stop)?;
     let mut contexts = Contexts::default();
     let files = files(&orders, &mut contexts, &setting, reporter)?;
-    let mut subjects = subjects(&orders, &files, &mut contexts);
+    let asked = &builder.confinement.asked;
+    let mut subjects = subjects(&orders, &files, &mut contexts, asked);
     links::connect(requests, &mut subjects)?;
     let sources = Sources::new(builder.bases, reporter);
     let (graph, lowered) = lower::lower(&subjects, &sources)?;
@@ -188,7 +189,7 @@ pub(crate) fn try_lowering(
 ) -> Result<(), BuildError> {
     let orders = orders(std::slice::from_ref(request))?;
     let files = std::slice::from_ref(file);
-    let subjects = subjects(&orders, files, &mut Contexts::default());
+    let subjects = subjects(&orders, files, &mut Contexts::default(), &[]);
     lower::lower(&subjects, images).map(drop)
 }
 
@@ -197,6 +198,7 @@ fn subjects<'f>(
     orders: &[Order<'_>],
     files: &'f [Loaded],
     contexts: &mut Contexts,
+    confinement: &[String],
 ) -> Vec<Subject<'f>> {
     let mut subjects = Vec::new();
     for (number, (order, file)) in orders.iter().zip(files).enumerate() {
@@ -225,6 +227,7 @@ fn subjects<'f>(
                 source: &file.source,
                 settings: Settings {
                     named: named.clone(),
+                    confinement: confinement.to_vec(),
                     ..settings(order, number, platform, context)
                 },
             });
@@ -247,6 +250,9 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
         target: request.target.clone(),
         network: request.network,
         allow: request.allow,
+        shm_size: request.shm_size,
+        ulimits: request.ulimits.clone(),
+        confinement: Vec::new(),
         extra_hosts: request.extra_hosts.clone(),
         pull: request.pull,
         no_cache: request.no_cache,
@@ -275,7 +281,7 @@ fn setting(
         lease: builder.store.lease()?,
         root: builder.root.clone(),
         run_root: builder.run_root.clone(),
-        profile: builder.profile.clone(),
+        confinement: builder.confinement.clone(),
         knows_nothing: fresh || (builder.borrowed.is_none() && Cache::is_empty(&builder.store)),
         syncing: Syncing::new(builder.store.clone()),
         parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),

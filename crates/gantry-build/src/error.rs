@@ -195,6 +195,16 @@ pub enum StepError {
         /// Its exit code; 128 + n for a signal.
         code: i32,
     },
+    /// The kernel killed a process of a `RUN` for want of memory, and the step failed.
+    #[error("process {command:?} did not complete successfully: exit code: {code}: {}", out_of_memory(*limit))]
+    OutOfMemory {
+        /// The command line.
+        command: String,
+        /// Its exit code; 128 + n for a signal.
+        code: i32,
+        /// The bytes that it was limited to, if it was.
+        limit: Option<u64>,
+    },
     /// The container of a `RUN` could not be started.
     #[error("cannot run {command:?}: {message}")]
     Start {
@@ -325,6 +335,34 @@ impl From<SelectError> for StepError {
     }
 }
 
+impl StepError {
+    /// Whether the process of a `RUN` ran, and failed.
+    pub(crate) fn is_of_process(&self) -> bool {
+        matches!(self, Self::Process { .. } | Self::OutOfMemory { .. })
+    }
+}
+
+/// What there was too little of.
+fn out_of_memory(limit: Option<u64>) -> String {
+    match limit {
+        Some(limit) => format!(
+            "out of memory: it needed more than --memory {}",
+            in_short(limit)
+        ),
+        None => "out of memory: the machine had no more".to_owned(),
+    }
+}
+
+/// A size as flags have it, in the largest unit without a fraction.
+fn in_short(bytes: u64) -> String {
+    let units = [(30, "g"), (20, "m"), (10, "k")];
+    let fits = |(shift, _): &&(u32, &str)| bytes > 0 && bytes.is_multiple_of(1 << shift);
+    units.iter().find(fits).map_or_else(
+        || format!("{bytes}b"),
+        |(shift, unit)| format!("{}{unit}", bytes >> shift),
+    )
+}
+
 impl Fault for StepError {
     fn kind(&self) -> FaultKind {
         match self {
@@ -340,7 +378,8 @@ impl Fault for StepError {
             | Self::Pattern { .. }
             | Self::NonDirectory { .. }
             | Self::OverDirectory { .. }
-            | Self::Process { .. } => FaultKind::Invalid,
+            | Self::Process { .. }
+            | Self::OutOfMemory { .. } => FaultKind::Invalid,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FaultKind::Unavailable,
                 io::ErrorKind::PermissionDenied => FaultKind::Forbidden,
@@ -379,6 +418,9 @@ impl Fault for StepError {
                 "register one: gantry system binfmt install {}",
                 platform.architecture
             )],
+            Self::OutOfMemory { limit: Some(_), .. } => {
+                vec!["give it more: --memory, and --memory-swap where there is swap".to_owned()]
+            }
             Self::NotLent { flag, .. } => vec![format!("give it with {flag}")],
             Self::Leaked { .. } => vec![
                 "keep it out of the layer: read it where it is mounted, and write no file with it"

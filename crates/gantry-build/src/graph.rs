@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gantry_dockerfile::{SourceFile, Span};
+use gantry_model::ulimit::Ulimit;
 use gantry_model::{Digest, Platform};
 
 use crate::contexts::ContextId;
@@ -95,6 +96,12 @@ pub(crate) struct RunOperation {
     pub(crate) network: Network,
     /// Whether it is confined by nothing but its namespaces.
     pub(crate) insecure: bool,
+    /// What else confines it otherwise than usual.
+    pub(crate) confinement: Vec<String>,
+    /// Bytes of `/dev/shm`, where these are not the usual 64 MiB.
+    pub(crate) shm_size: Option<u64>,
+    /// Limits of its processes in the order of names, each at most once.
+    pub(crate) ulimits: Vec<Ulimit>,
     /// A file laid at `/dev/pipes/<name>` for the time of the run.
     pub(crate) script: Option<Script>,
     /// Mounts in order.

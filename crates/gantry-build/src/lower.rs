@@ -29,6 +29,7 @@ use gantry_dockerfile::resolve::Base;
 use gantry_dockerfile::{Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
 use gantry_model::image::{History, ImageConfig};
+use gantry_model::ulimit::Ulimit;
 
 use crate::base::{BaseImage, BaseImageError, PullPolicy};
 use crate::contexts::ContextId;
@@ -70,6 +71,10 @@ pub(crate) struct Settings {
     pub(crate) target: Option<String>,
     pub(crate) network: RunNetwork,
     pub(crate) allow: Entitlements,
+    pub(crate) shm_size: Option<u64>,
+    pub(crate) ulimits: Vec<Ulimit>,
+    /// What confines steps otherwise than usual.
+    pub(crate) confinement: Vec<String>,
     pub(crate) extra_hosts: Vec<(String, IpAddr)>,
     pub(crate) pull: PullPolicy,
     /// Whether every step is run again.

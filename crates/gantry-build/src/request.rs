@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use gantry_model::Platform;
+use gantry_model::ulimit::Ulimit;
+use gantry_runtime::Confinement;
 use gantry_store::{Roots, Store};
 
 use crate::base::{BaseImages, PullPolicy};
@@ -33,8 +35,8 @@ pub struct Builder<'a> {
     pub root: PathBuf,
     /// `$RUN`: locks of running steps live below it.
     pub run_root: PathBuf,
-    /// The AppArmor profile of `RUN` steps; none without.
-    pub profile: Option<String>,
+    /// How `RUN` steps are confined and limited.
+    pub confinement: Confinement,
     /// Most steps run at once; the number of cores (at least two) without.
     pub parallelism: Option<usize>,
     /// Whether the build is explained when it ends; one that takes long is anyway.
@@ -144,6 +146,10 @@ pub struct BuildRequest {
     pub network: RunNetwork,
     /// What `RUN` steps may ask for.
     pub allow: Entitlements,
+    /// Bytes of `/dev/shm` in `RUN` steps; 64 MiB without.
+    pub shm_size: Option<u64>,
+    /// Limits of the processes of `RUN` steps; of several for the same the last counts.
+    pub ulimits: Vec<Ulimit>,
     /// Further lines of `/etc/hosts` in `RUN` steps (`--add-host`).
     pub extra_hosts: Vec<(String, IpAddr)>,
     /// What `RUN --mount=type=secret` may show, by id.
@@ -178,6 +184,8 @@ impl BuildRequest {
             pull: PullPolicy::default(),
             network: RunNetwork::default(),
             allow: Entitlements::default(),
+            shm_size: None,
+            ulimits: Vec::new(),
             extra_hosts: Vec::new(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),

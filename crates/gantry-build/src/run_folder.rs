@@ -4,10 +4,11 @@
 //! Whatever lies there is locked by those who use it: the folder of a step by the builder and
 //! its helper, the lock of a key by the builder. What nobody has locked is garbage.
 
-use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -19,9 +20,12 @@ pub(crate) fn folder(run_root: &Path) -> PathBuf {
     run_root.join("build")
 }
 
-/// The control group of a step, as its document names it.
-pub(crate) fn cgroup(id: &str) -> PathBuf {
-    PathBuf::from(format!("/gantry/build-{id}"))
+/// What in the folder of a step names its control group.
+const CGROUP: &str = "cgroup";
+
+/// The control group of a step below `parent`, as its document names it.
+pub(crate) fn cgroup(parent: &Path, id: &str) -> PathBuf {
+    parent.join(format!("build-{id}"))
 }
 
 /// A folder of one step, gone with it.
@@ -49,6 +53,14 @@ impl StepFolder {
         }
     }
 
+    /// Writes down which control group the step is about to have, absolute below the mount point:
+    /// who finds the folder of a killed build removes that as well.
+    pub(crate) fn note_cgroup(&self, path: Option<&Path>) -> io::Result<()> {
+        path.map_or(Ok(()), |path| {
+            fs::write(self.path.join(CGROUP), path.as_os_str().as_bytes())
+        })
+    }
+
     /// The lock, for the helper to hold as well.
     pub(crate) fn lock(&self) -> BorrowedFd<'_> {
         self.lock.as_fd()
@@ -58,14 +70,10 @@ impl StepFolder {
 impl Drop for StepFolder {
     fn drop(&mut self) {
         // A helper that was killed leaves its control group: see the sweep.
-        if cgroup_removed(&id_of(&self.path)) {
+        if cgroup_removed(&self.path) {
             let _removed = fs::remove_dir_all(&self.path);
         }
     }
-}
-
-fn id_of(path: &Path) -> Cow<'_, str> {
-    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
@@ -99,16 +107,22 @@ pub fn sweep(run_root: &Path) -> io::Result<()> {
             continue;
         }
         // As long as its control group is there, the folder is what tells of it.
-        if cgroup_removed(&id_of(&path)) {
+        if cgroup_removed(&path) {
             fs::remove_dir_all(&path)?;
         }
     }
     Ok(())
 }
 
-/// Ends what still runs of a step and removes its control group; says whether it is gone.
-fn cgroup_removed(id: &str) -> bool {
-    match Layout::detect().and_then(|layout| Cgroup::at(&layout, &cgroup(id))) {
+/// Ends what still runs of the step with this folder and removes its control group; says whether it
+/// is gone.
+fn cgroup_removed(folder: &Path) -> bool {
+    let noted = match fs::read(folder.join(CGROUP)) {
+        Ok(bytes) => PathBuf::from(OsString::from_vec(bytes)),
+        // A step that never came so far has none.
+        Err(error) => return error.kind() == io::ErrorKind::NotFound,
+    };
+    match Layout::detect().and_then(|layout| Cgroup::at(&layout, &noted)) {
         Ok(cgroup) => {
             // What cannot be killed shows in the removal.
             drop(cgroup.kill_all());
@@ -147,8 +161,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let id = format!("killed-{}", std::process::id());
         let layout = Layout::detect().unwrap();
-        let left = Cgroup::create(&layout, &cgroup(&id), &Settings::default()).unwrap();
-        drop(StepFolder::new(root.path(), &id).unwrap());
+        let path = cgroup(Path::new("/gantry"), &id);
+        let left = Cgroup::create(&layout, &path, &Settings::default()).unwrap();
+        let folder = StepFolder::new(root.path(), &id).unwrap();
+        folder.note_cgroup(Some(&path)).unwrap();
+        drop(folder);
         let there = |directory: &Directory| directory.path.exists();
         assert!(!left.directories().iter().any(there));
     }

@@ -38,7 +38,7 @@ pub(crate) mod place;
 pub const ARGUMENT: &str = "__run-step";
 
 /// Version of the documents.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// Descriptor of the document.
 pub(crate) const DOCUMENT: RawFd = 3;
 /// Descriptor of the socket.
@@ -72,8 +72,10 @@ pub(crate) struct Request {
     pub(crate) upper: PathBuf,
     pub(crate) work: PathBuf,
     pub(crate) network: Network,
-    /// Whether no system call is filtered.
-    pub(crate) insecure: bool,
+    /// Whether Docker's default profile lets system calls through, and not the document's.
+    pub(crate) usual_system_calls: bool,
+    /// Whether limits of processes were asked for: then all of them must be had.
+    pub(crate) strict_rlimits: bool,
     /// Name servers that the container reaches through a relay only.
     pub(crate) relay_to: Vec<SocketAddr>,
     pub(crate) hostname: String,
@@ -100,7 +102,11 @@ pub(crate) enum Network {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// The process ended.
-    Exited { code: i32 },
+    Exited {
+        code: i32,
+        /// Whether the kernel killed one of its processes for want of memory.
+        out_of_memory: bool,
+    },
     /// It could not be started.
     Failed {
         message: String,
@@ -303,14 +309,14 @@ impl Step {
                     stderr: stderr.as_fd(),
                 },
             },
-            seccomp: if request.insecure {
-                SeccompChoice::Document
-            } else {
+            seccomp: if request.usual_system_calls {
                 SeccompChoice::DockerDefault
+            } else {
+                SeccompChoice::Document
             },
             init: false,
             die_with_parent: true,
-            strict_rlimits: false,
+            strict_rlimits: request.strict_rlimits,
             oci: gantry_runtime::OciOptions::default(),
         };
         let created = create(&launch, |namespaces| -> Result<(), PrepareError> {
@@ -398,7 +404,10 @@ impl Step {
         let code = running
             .wait()
             .map_or(KILLED, gantry_runtime::ExitStatus::code);
-        Outcome::Exited { code }
+        Outcome::Exited {
+            code,
+            out_of_memory: running.oom_killed(),
+        }
     }
 }
 

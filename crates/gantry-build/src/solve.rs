@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use gantry_dockerfile::diagnostic::{Code, Diagnostic};
 use gantry_model::Fault;
+use gantry_runtime::Confinement;
 use gantry_store::{Lease, Store};
 
 use crate::borrowed::BorrowedCache;
@@ -46,8 +47,8 @@ pub(crate) struct Setting {
     pub(crate) root: PathBuf,
     /// `$RUN`.
     pub(crate) run_root: PathBuf,
-    /// The AppArmor profile of steps.
-    pub(crate) profile: Option<String>,
+    /// How steps are confined and limited.
+    pub(crate) confinement: Confinement,
     /// Whether the cache cannot have anything for this build: then no content is read to look it up.
     pub(crate) knows_nothing: bool,
     /// Brings layers to the disk while later steps run.

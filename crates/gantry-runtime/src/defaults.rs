@@ -129,9 +129,12 @@ pub fn mounts() -> Vec<Mount> {
             "mqueue",
             &["nosuid", "noexec", "nodev"],
         ),
-        shared_memory(64 << 20),
+        shared_memory(SHARED_MEMORY),
     ]
 }
+
+/// Bytes of an ordinary container's `/dev/shm`.
+pub const SHARED_MEMORY: u64 = 64 << 20;
 
 /// The mount of `/dev/shm` with room for some bytes.
 pub fn shared_memory(bytes: u64) -> Mount {

@@ -12,6 +12,7 @@
 //! decides no policy: what a container is allowed to do stands in the document it is given.
 
 mod cgroup;
+mod confinement;
 mod container;
 pub mod defaults;
 mod error;
@@ -35,6 +36,7 @@ mod unprivileged;
 mod update;
 
 pub use cgroup::CgroupHandle;
+pub use confinement::{Confinement, SystemCalls, UnknownLimit, rlimits};
 pub use container::{Created, Running, create};
 pub use error::{PlanError, PrepareError, StartError, Step};
 pub use exec::{ExecTarget, exec, exec_among};

@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod filter;
 pub(crate) mod gpus;
 pub(crate) mod hosts;
+pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod refused;
 pub(crate) mod spec;

@@ -128,6 +128,18 @@ impl Inputs {
             let (target, text) = described(mount);
             facts.push(Fact::shown(What::Mount, target, text));
         }
+        let flag = |name: &str, value: String| Fact::shown(What::Flag, name, value);
+        if !run.confinement.is_empty() {
+            facts.push(flag("--security-opt", run.confinement.join(" ")));
+        }
+        facts.extend(
+            run.shm_size
+                .map(|size| flag("--shm-size", size.to_string())),
+        );
+        for limit in &run.ulimits {
+            let name = format!("--ulimit {}", limit.name);
+            facts.push(flag(&name, limit.to_string()));
+        }
         for (name, address) in &run.extra_hosts {
             facts.push(Fact::shown(What::Host, name, address.to_string()));
         }

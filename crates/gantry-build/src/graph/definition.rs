@@ -155,6 +155,9 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
         user,
         network,
         insecure,
+        confinement,
+        shm_size,
+        ulimits,
         script,
         mounts,
         extra_hosts,
@@ -185,6 +188,18 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
     // Only where it is so: what was built before has the definition that it had.
     if *insecure {
         fields.text("insecure");
+    }
+    if !confinement.is_empty() {
+        fields.text("confinement");
+        fields.list(confinement.iter().map(String::as_str));
+    }
+    if let Some(size) = shm_size {
+        fields.text("shm").number(*size);
+    }
+    if !ulimits.is_empty() {
+        let texts: Vec<String> = ulimits.iter().map(ToString::to_string).collect();
+        fields.text("ulimits");
+        fields.list(texts.iter().map(String::as_str));
     }
 }
 

@@ -1,9 +1,13 @@
 //! Instructions that make a layer: `RUN`, `COPY`, `ADD`, `WORKDIR`.
 
+use std::collections::BTreeMap;
+
 use gantry_dockerfile::argument::PROXY_ARGUMENTS;
 use gantry_dockerfile::ast::{self, Copy, CopySource, Run, RunProgram};
 use gantry_dockerfile::{Span, Word, mode, owner};
 use gantry_model::Platform;
+use gantry_model::ulimit::Ulimit;
+use gantry_runtime::defaults::SHARED_MEMORY;
 
 use super::named::Origin;
 use super::stage::{Place, StageState};
@@ -57,6 +61,9 @@ impl Lowering<'_> {
             user: state.config.config.user.clone(),
             network: self.network(run),
             insecure: run.security == ast::Security::Insecure,
+            confinement: self.settings.confinement.clone(),
+            shm_size: self.settings.shm_size.filter(|size| *size != SHARED_MEMORY),
+            ulimits: self.ulimits(),
             script,
             mounts,
             extra_hosts: self.settings.extra_hosts.clone(),
@@ -95,6 +102,14 @@ impl Lowering<'_> {
             (ast::Network::Host, _) | (ast::Network::Default, RunNetwork::Host) => Network::Host,
             (ast::Network::Default, RunNetwork::Default) => Network::Bridge,
         }
+    }
+
+    /// Limits by name, of several for the same the last.
+    fn ulimits(&self) -> Vec<Ulimit> {
+        let all = self.settings.ulimits.iter();
+        let by_name: BTreeMap<&str, &Ulimit> =
+            all.map(|limit| (limit.name.as_str(), limit)).collect();
+        by_name.into_values().cloned().collect()
     }
 
     /// A platform that this machine has no processor for.

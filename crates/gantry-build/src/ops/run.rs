@@ -6,6 +6,7 @@
 mod authorities;
 mod cache_start;
 mod caches;
+mod confined;
 mod document;
 mod helper;
 mod lent;
@@ -68,11 +69,18 @@ pub(crate) fn execute(
     let place = folder.path.join("lent");
     std::fs::create_dir(&place).map_err(|source| StepError::io("create", &place, source))?;
     let mut lent = lent::prepare(setting, origin, operation, inputs, &place)?;
-    let mut spec = document::spec(&id, operation, &user, &files, &caches, &lent);
-    if let Some(process) = spec.process_mut() {
-        process.set_apparmor_profile(setting.profile.clone());
-    }
-    let unprivileged = adapt(&mut spec, &operation.arguments)?;
+    let mut spec = document::spec(operation, &user, &files, &caches, &lent);
+    let confinement = &setting.confinement;
+    confined::confine(&mut spec, &id, operation, confinement)
+        .map_err(|error| unstarted(operation, &error))?;
+    let unprivileged = adapt(&mut spec, operation)?;
+    let cgroup = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.cgroups_path().as_deref());
+    folder
+        .note_cgroup(cgroup)
+        .map_err(|source| StepError::io("write", &folder.path, source))?;
     let stubs = Stubs::of(&spec, lower.as_ref())?;
     let mut lowers = view::top_first(setting.store.layers().lowers(layers)?);
     if lowers.is_empty() {
@@ -94,7 +102,8 @@ pub(crate) fn execute(
             Network::None => crate::run_step::Network::Loopback,
             Network::Host => crate::run_step::Network::Host,
         },
-        insecure: operation.insecure,
+        usual_system_calls: confined::has_usual_system_calls(operation, confinement),
+        strict_rlimits: !operation.ulimits.is_empty(),
         relay_to: files.relay_to.clone(),
         hostname: HOSTNAME.to_owned(),
         run_root: setting.run_root.clone(),
@@ -112,7 +121,9 @@ pub(crate) fn execute(
     }
     let work = Work::Step(Box::new(request));
     let ran = helper::run(&work, folder.lock(), operation, stop, output);
-    if let (Err(failure @ StepError::Process { .. }), Some(shell)) = (&ran, shell) {
+    if let (Err(failure), Some(shell)) = (&ran, shell)
+        && failure.is_of_process()
+    {
         shell::offer(shell, failure, work, folder.lock(), &operation.shell, stop);
     }
     ran?;
@@ -121,19 +132,24 @@ pub(crate) fn execute(
 }
 
 /// Without root the document becomes what can be had; says whether that is so.
-fn adapt(spec: &mut Spec, arguments: &[String]) -> Result<bool, StepError> {
+fn adapt(spec: &mut Spec, operation: &RunOperation) -> Result<bool, StepError> {
     let caller =
         Unprivileged::observe().map_err(|source| StepError::io("read", "/proc/self", source))?;
     let unprivileged = caller.is_some();
     let adapted = caller.map_or(Ok(()), |caller| caller.adapt(spec));
     adapted
         .map(|()| unprivileged)
-        .map_err(|error| StepError::Start {
-            command: arguments.join(" "),
-            message: error.to_string(),
-            kind: error.kind(),
-            hints: error.hints(),
-        })
+        .map_err(|error| unstarted(operation, &error))
+}
+
+/// Why a step was not even tried.
+fn unstarted(operation: &RunOperation, error: &(impl Fault + ToString)) -> StepError {
+    StepError::Start {
+        command: operation.arguments.join(" "),
+        message: error.to_string(),
+        kind: error.kind(),
+        hints: error.hints(),
+    }
 }
 
 /// The root of the new layer is the root of the merged file system.

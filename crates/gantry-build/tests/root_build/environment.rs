@@ -188,7 +188,7 @@ impl Environment {
             },
             root: self.folder.path().join("root"),
             run_root: self.folder.path().join("run"),
-            profile: None,
+            confinement: gantry_runtime::Confinement::default(),
             parallelism: None,
             borrowed: None,
             explain: true,

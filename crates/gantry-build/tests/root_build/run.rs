@@ -147,7 +147,10 @@ fn confined() {
     let environment = Environment::new();
     let request = environment.request("FROM busybox\nRUN true\n");
     let builder = Builder {
-        profile: Some("gantry-none-such".to_owned()),
+        confinement: gantry_runtime::Confinement {
+            apparmor: Some("gantry-none-such".to_owned()),
+            ..gantry_runtime::Confinement::default()
+        },
         ..environment.builder()
     };
     // No machine has it, and many have no AppArmor at all.

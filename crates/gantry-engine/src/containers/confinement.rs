@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use gantry_model::ContainerSpec;
+use gantry_model::digest::hex_encode;
+use gantry_runtime::SystemCalls;
 use gantry_sys::lsm::{self, Modules};
+use oci_spec::runtime::LinuxSeccomp;
+use sha2::{Digest as _, Sha256};
 
 use super::Containers;
-use super::error::ContainerError;
+use super::error::{ContainerError, file};
 use super::spec::labels::{self, Confinement, DEFAULT_PROFILE, Names};
-use super::spec::security;
+use super::spec::security::{self, SeccompChoice};
+use super::spec::{self, SpecError, capabilities, devices, resources, seccomp};
+use super::{host, support};
 
 /// Where the program that loads profiles is.
 const PARSERS: [&str; 3] = [
@@ -64,15 +70,71 @@ pub(super) fn enforced(spec: &ContainerSpec, id: &str) -> Result<Names, Containe
     Ok(names)
 }
 
+/// The text of a seccomp profile and the filter that it is for processes with these capabilities.
+pub(super) fn profile(
+    path: &Path,
+    capabilities: &[String],
+) -> Result<(Vec<u8>, LinuxSeccomp), ContainerError> {
+    let text = host::read_limited(path, seccomp::MAX).map_err(file("read", path))?;
+    let target = seccomp::Target {
+        capabilities,
+        kernel: gantry_sys::system::kernel_version(),
+    };
+    let filter = seccomp::parse(&text, target)?;
+    Ok((text, filter))
+}
+
 impl Containers<'_> {
-    /// The AppArmor profile of processes that ask for none, loaded by now; `None` where there is
-    /// none to be had.
+    /// How processes that belong to no container are confined and limited: as those of a container
+    /// with the same security options, resources and parent of its cgroup. Beside it a sentence
+    /// for each limit that this kernel does not have. What is loaded into the kernel is loaded
+    /// then.
     ///
     /// # Errors
-    /// [`ContainerError::DefaultProfile`] when it cannot be loaded.
-    pub fn default_profile(&self) -> Result<Option<String>, ContainerError> {
-        let names = enforced(&ContainerSpec::default(), "")?;
-        Ok(labels::given(&names.profile))
+    /// As when such a container is made and started.
+    pub fn confinement(
+        &self,
+        wanted: &ContainerSpec,
+    ) -> Result<(gantry_runtime::Confinement, Vec<String>), ContainerError> {
+        spec::check(wanted, host::cpus)?;
+        let security = security::parse(&wanted.security_opt)?;
+        let names = enforced(wanted, "")?;
+        if !names.process.is_empty() {
+            return Err(SpecError::Unsupported("--security-opt label without a container").into());
+        }
+        let mut asked = Vec::new();
+        let seccomp = match &security.seccomp {
+            SeccompChoice::Default => SystemCalls::Usual,
+            SeccompChoice::Unconfined => {
+                asked.push("seccomp=unconfined".to_owned());
+                SystemCalls::All
+            }
+            SeccompChoice::File(path) => {
+                let usual = capabilities::DEFAULT.map(str::to_owned);
+                let (text, filter) = profile(Path::new(path), &usual)?;
+                asked.push(format!("seccomp={}", hex_encode(&Sha256::digest(text))));
+                SystemCalls::Profile(Box::new(filter))
+            }
+        };
+        for (option, set) in [
+            ("no-new-privileges", security.no_new_privileges),
+            ("systempaths=unconfined", security.system_paths_unconfined),
+        ] {
+            asked.extend(set.then(|| option.to_owned()));
+        }
+        asked.extend(security.apparmor.map(|name| format!("apparmor={name}")));
+        let mut limits = wanted.resources.clone();
+        let warnings = support::fit_here(&mut limits)?;
+        let confinement = gantry_runtime::Confinement {
+            apparmor: labels::given(&names.profile),
+            seccomp,
+            no_new_privileges: security.no_new_privileges,
+            open_system_paths: security.system_paths_unconfined,
+            resources: resources::decide(&limits, &devices::number)?,
+            cgroup_parent: spec::cgroup_parent(wanted.cgroup_parent.as_deref())?,
+            asked,
+        };
+        Ok((confinement, warnings))
     }
 }
 

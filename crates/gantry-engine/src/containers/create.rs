@@ -18,8 +18,8 @@ use gantry_sys::lock::folder::HeldFolder;
 use super::error::{ContainerError, file};
 use super::folders::{self, Folders, make_folder};
 use super::spec::security::SeccompChoice;
-use super::spec::{self, seccomp, security};
-use super::support::{self, Support};
+use super::spec::{self, security};
+use super::support;
 use super::{Containers, confinement, logging, merge, names, random_id, userns};
 
 /// Version of the document's format.
@@ -251,7 +251,7 @@ impl Attempt<'_> {
         }
         let merged = merge::merge(spec, &image.config).ok_or(ContainerError::NoCommand)?;
         let mut spec = spec.clone();
-        let unfit = fit_resources(&mut spec)?;
+        let unfit = support::fit_here(&mut spec.resources)?;
         self.name_donors(&mut spec)?;
         self.containers.check_links(&spec.links, &spec.network)?;
         let spec = &spec;
@@ -351,32 +351,10 @@ impl Attempt<'_> {
         let SeccompChoice::File(path) = security::parse(&spec.security_opt)?.seccomp else {
             return Ok(());
         };
-        let path = PathBuf::from(path);
-        let text = super::host::read_limited(&path, seccomp::MAX).map_err(file("read", &path))?;
-        let kernel = gantry_sys::system::kernel_version();
-        seccomp::parse(
-            &text,
-            seccomp::Target {
-                capabilities: &[],
-                kernel,
-            },
-        )?;
+        let (text, _) = confinement::profile(Path::new(&path), &[])?;
         let kept = self.folders.seccomp_profile();
         fs::write(&kept, text).map_err(file("write", &kept))
     }
-}
-
-/// Cuts the limits to what this kernel has; says what that took away. Nobody looks at the
-/// kernel when nothing is limited.
-fn fit_resources(spec: &mut ContainerSpec) -> Result<Vec<String>, ContainerError> {
-    if spec.resources == gantry_model::container::Resources::default() {
-        return Ok(Vec::new());
-    }
-    let layout = gantry_sys::cgroup::Layout::detect()
-        .map_err(|source| ContainerError::Cgroups { source })?;
-    let (fitted, warnings) = support::fit(&spec.resources, &Support::of(&layout))?;
-    spec.resources = fitted;
-    Ok(warnings)
 }
 
 fn warnings(spec: &ContainerSpec, image: &ImageConfig) -> Vec<String> {

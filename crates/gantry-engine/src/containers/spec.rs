@@ -46,6 +46,9 @@ pub enum SpecError {
     /// Limits out of range or at odds with each other.
     #[error("{0}")]
     Resources(String),
+    /// A limit of processes that there is not.
+    #[error(transparent)]
+    Ulimit(#[from] gantry_runtime::UnknownLimit),
     /// A text with line ends or other control characters where there may be none.
     #[error(
         "{field} {value:?} has a control character, which its line in the container's files cannot hold"
@@ -282,7 +285,7 @@ fn process(facts: &Facts<'_>) -> Result<Process, SpecError> {
     )));
     process.set_cwd(working_directory(&record.process.working_dir));
     process.set_capabilities(Some(capability_sets(facts.capabilities, facts.user.uid)));
-    let rlimits = resources::rlimits(&spec.ulimits)?;
+    let rlimits = gantry_runtime::rlimits(&spec.ulimits)?;
     process.set_rlimits((!rlimits.is_empty()).then_some(rlimits));
     process.set_no_new_privileges(Some(facts.security.no_new_privileges));
     labels::confine(&mut process, facts.labels);
@@ -449,6 +452,11 @@ fn rootfs_propagation(record: &ContainerRecord) -> Option<&'static str> {
 }
 
 pub(super) fn cgroup_path(parent: Option<&str>, id: &str) -> Result<PathBuf, SpecError> {
+    Ok(cgroup_parent(parent)?.join(id))
+}
+
+/// The control group, absolute, below which containers get theirs.
+pub(super) fn cgroup_parent(parent: Option<&str>) -> Result<PathBuf, SpecError> {
     let parent = parent
         .filter(|parent| !parent.is_empty())
         .unwrap_or("/gantry");
@@ -462,7 +470,7 @@ pub(super) fn cgroup_path(parent: Option<&str>, id: &str) -> Result<PathBuf, Spe
     if parent.split('/').any(|part| part == "..") || parent.contains('\0') {
         return Err(bad());
     }
-    Ok(Path::new("/").join(parent.trim_start_matches('/')).join(id))
+    Ok(Path::new("/").join(parent.trim_start_matches('/')))
 }
 
 /// Parameters of the IPC namespace.
@@ -520,7 +528,7 @@ pub(crate) fn check(spec: &ContainerSpec, cpus: impl FnOnce() -> u64) -> Result<
     // Whether the devices are there shows at a start.
     resources::decide(&spec.resources, &|_| Ok((0, 0)))?;
     resources::check_cpus(&spec.resources, cpus)?;
-    resources::rlimits(&spec.ulimits)?;
+    gantry_runtime::rlimits(&spec.ulimits)?;
     security::parse(&spec.security_opt)?;
     capabilities::decide(&spec.cap_add, &spec.cap_drop, spec.privileged, &[])?;
     for device in spec

@@ -25,7 +25,7 @@ use super::removal::removal_of;
 use super::spec::devices::Origin;
 use super::spec::mounts::ImageFolders;
 use super::spec::security::{SeccompChoice, Security};
-use super::spec::{self, Facts, Foreign, capabilities, devices, seccomp, security};
+use super::spec::{self, Facts, Foreign, capabilities, devices, security};
 use super::status::{is_live, observe, supervisor_lives};
 use super::{Containers, confinement, health, host, logging, user, userns};
 use crate::cdi;
@@ -448,16 +448,8 @@ fn own_seccomp(
     if !matches!(security.seccomp, SeccompChoice::File(_)) || spec.privileged {
         return Ok(None);
     }
-    let path = folders.seccomp_profile();
-    let text = host::read_limited(&path, seccomp::MAX).map_err(file("read", &path))?;
-    let kernel = gantry_sys::system::kernel_version();
-    Ok(Some(seccomp::parse(
-        &text,
-        seccomp::Target {
-            capabilities,
-            kernel,
-        },
-    )?))
+    let (_, filter) = confinement::profile(&folders.seccomp_profile(), capabilities)?;
+    Ok(Some(filter))
 }
 
 /// The signal that asks a container to stop.

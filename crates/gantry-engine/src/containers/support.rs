@@ -6,6 +6,7 @@ use std::path::Path;
 use gantry_model::container::Resources;
 use gantry_sys::cgroup::Layout;
 
+use super::error::ContainerError;
 use super::spec::SpecError;
 
 /// What can be limited here.
@@ -70,6 +71,18 @@ impl Support {
                 .unwrap_or_else(|| layout.has("io")),
         }
     }
+}
+
+/// Cuts limits to what this kernel has; says what that took away. Nobody looks at the kernel when
+/// nothing is limited.
+pub(super) fn fit_here(wanted: &mut Resources) -> Result<Vec<String>, ContainerError> {
+    if *wanted == Resources::default() {
+        return Ok(Vec::new());
+    }
+    let layout = Layout::detect().map_err(|source| ContainerError::Cgroups { source })?;
+    let (fitted, warnings) = fit(wanted, &Support::of(&layout))?;
+    *wanted = fitted;
+    Ok(warnings)
 }
 
 /// The limits that can be had, and a sentence for each that cannot: Docker discards those too.

@@ -2,9 +2,14 @@
 
 use clap::Args;
 
+use super::limits::LimitFlags;
+
 /// Everything that `run` and `create` can say of a container.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ContainerFlags {
+    /// What builds have as well.
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
     /// Add a host-to-IP mapping (host:ip)
     #[arg(long)]
     pub(crate) add_host: Vec<String>,
@@ -26,39 +31,21 @@ pub(crate) struct ContainerFlags {
     /// Drop Linux capabilities
     #[arg(long)]
     pub(crate) cap_drop: Vec<String>,
-    /// Cgroup below which the container's is made
-    #[arg(long)]
-    pub(crate) cgroup_parent: Option<String>,
     /// Cgroup namespace to use (host|private)
     #[arg(long)]
     pub(crate) cgroupns: Option<String>,
     /// Write the container ID to the file
     #[arg(long)]
     pub(crate) cidfile: Option<String>,
-    /// Limit the CPU time in a period, the period in microseconds
-    #[arg(long, value_name = "int")]
-    pub(crate) cpu_period: Option<u64>,
-    /// Limit the CPU time in a period, the time in microseconds
-    #[arg(long, value_name = "int")]
-    pub(crate) cpu_quota: Option<i64>,
     /// Limit real-time scheduling, the period in microseconds
     #[arg(long, value_name = "int")]
     pub(crate) cpu_rt_period: Option<u64>,
     /// Limit real-time scheduling, the time in microseconds
     #[arg(long, value_name = "int")]
     pub(crate) cpu_rt_runtime: Option<i64>,
-    /// Relative weight of CPU time
-    #[arg(short = 'c', long, value_name = "int")]
-    pub(crate) cpu_shares: Option<u64>,
     /// Number of CPUs
     #[arg(long, value_name = "decimal")]
     pub(crate) cpus: Option<String>,
-    /// CPUs that may be used (0-3, 0,1)
-    #[arg(long)]
-    pub(crate) cpuset_cpus: Option<String>,
-    /// Memory nodes that may be used (0-3, 0,1)
-    #[arg(long)]
-    pub(crate) cpuset_mems: Option<String>,
     /// Add a device of the host
     #[arg(long)]
     pub(crate) device: Vec<String>,
@@ -149,9 +136,6 @@ pub(crate) struct ContainerFlags {
     /// IPC namespace to use
     #[arg(long)]
     pub(crate) ipc: Option<String>,
-    /// Isolation technology; Linux has the default alone
-    #[arg(long, hide = true)]
-    pub(crate) isolation: Option<String>,
     /// Accepted as Docker does; the kernel no longer has this limit
     #[arg(long, value_name = "bytes", hide = true)]
     pub(crate) kernel_memory: Option<String>,
@@ -176,15 +160,9 @@ pub(crate) struct ContainerFlags {
     /// Options of the log driver
     #[arg(long, value_name = "name=value")]
     pub(crate) log_opt: Vec<String>,
-    /// Limit the memory
-    #[arg(short, long, value_name = "bytes")]
-    pub(crate) memory: Option<String>,
     /// Memory below which the kernel reclaims last
     #[arg(long, value_name = "bytes")]
     pub(crate) memory_reservation: Option<String>,
-    /// Limit memory and swap together; -1 for unlimited swap
-    #[arg(long, value_name = "bytes")]
-    pub(crate) memory_swap: Option<String>,
     /// How readily memory is swapped out, 0 to 100; -1 for the system's own
     #[arg(long, value_name = "int")]
     pub(crate) memory_swappiness: Option<i64>,
@@ -242,12 +220,6 @@ pub(crate) struct ContainerFlags {
     /// OCI runtime of the container (gantry)
     #[arg(long)]
     pub(crate) runtime: Option<String>,
-    /// Security options
-    #[arg(long)]
-    pub(crate) security_opt: Vec<String>,
-    /// Size of /dev/shm
-    #[arg(long, value_name = "bytes")]
-    pub(crate) shm_size: Option<String>,
     /// Signal that asks the container to stop
     #[arg(long)]
     pub(crate) stop_signal: Option<String>,
@@ -266,9 +238,6 @@ pub(crate) struct ContainerFlags {
     /// Allocate a terminal
     #[arg(short, long)]
     pub(crate) tty: bool,
-    /// Limits of the container's processes
-    #[arg(long, value_name = "ulimit")]
-    pub(crate) ulimit: Vec<String>,
     /// User and group, names or numbers (format: <name|uid>[:<group|gid>])
     #[arg(short, long)]
     pub(crate) user: Option<String>,

@@ -27,34 +27,7 @@ const CONTAINER: &[(&str, &str)] = &[
 /// The same for `build`.
 const BUILD: &[(&str, &str)] = &[
     ("--builder", "there is one builder, it is built in"),
-    ("--cgroup-parent", "a cgroup cannot be chosen for RUN yet"),
-    (
-        "--compress",
-        "the context is read in place, there is nothing to compress",
-    ),
-    ("--cpu-period", "limits of RUN are not set yet"),
-    ("--cpu-quota", "limits of RUN are not set yet"),
-    ("--cpu-shares", "limits of RUN are not set yet"),
-    ("-c", "limits of RUN are not set yet"),
-    ("--cpuset-cpus", "limits of RUN are not set yet"),
-    ("--cpuset-mems", "limits of RUN are not set yet"),
-    (
-        "--isolation",
-        "isolation technologies are a matter of Windows",
-    ),
-    ("--memory", "limits of RUN are not set yet"),
-    ("-m", "limits of RUN are not set yet"),
-    ("--memory-swap", "limits of RUN are not set yet"),
     ("--policy", "policies are not there yet"),
-    (
-        "--security-opt",
-        "security options of RUN are not there yet",
-    ),
-    (
-        "--shm-size",
-        "the size of RUN's /dev/shm cannot be chosen yet",
-    ),
-    ("--ulimit", "limits of RUN are not set yet"),
 ];
 
 /// The same for the flags before the command.

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use gantry_model::container::{ContainerSpec, LogConfig, NetworkMode, Resources};
 use gantry_model::port::{parse_exposed, parse_published};
-use gantry_model::quantity::{parse_bytes, parse_nano_cpus};
+use gantry_model::quantity::parse_nano_cpus;
 use gantry_model::userns::UsernsMode;
 use gantry_sys::netlink::{Mac, MacError};
 
 use super::container::ContainerFlags;
 use super::devices::{Counts, values};
 use super::environment::{self, Lookup};
+use super::limits::bytes;
 use super::value::{FlagError, wrong};
 use super::{hosts, mounts};
 use crate::exit;
@@ -61,18 +62,19 @@ pub(crate) fn container(
         tty: flags.tty,
         mounts: mounts::mounts(&flags.volume, &flags.mount, &flags.tmpfs, caller.folder)?,
         read_only: flags.read_only,
-        shm_size: bytes("--shm-size", flags.shm_size.as_deref())?,
+        shm_size: flags.limits.shm_size()?,
+        ulimits: flags.limits.ulimits()?,
         publish_all: flags.publish_all,
         resources: resources(flags)?,
         privileged: flags.privileged,
-        security_opt: flags.security_opt.clone(),
+        security_opt: flags.limits.security_opt.clone(),
         devices: flags.device.clone(),
         device_cgroup_rules: flags.device_cgroup_rule.clone(),
         volumes_from: flags.volumes_from.clone(),
         storage_opt: storage_options(&flags.storage_opt)?,
         volume_driver: flags.volume_driver.clone().filter(|name| !name.is_empty()),
         runtime: flags.runtime.clone().filter(|name| !name.is_empty()),
-        cgroup_parent: flags.cgroup_parent.clone(),
+        cgroup_parent: flags.limits.cgroup_parent.clone(),
         init: flags.init,
         auto_remove: flags.rm,
         labels: environment::labels(&flags.label_file, &flags.label)
@@ -122,15 +124,7 @@ fn refuse(flags: &ContainerFlags) -> Result<(), Failure> {
         ))
         .with_code(exit::BAD_FLAG));
     }
-    if let Some(other) = flags
-        .isolation
-        .as_deref()
-        .filter(|isolation| !matches!(*isolation, "" | "default"))
-    {
-        return Err(Failure::unsupported(format!(
-            "invalid isolation ({other}): Linux has 'default' alone"
-        )));
-    }
+    flags.limits.check_isolation()?;
     if flags
         .oom_score_adj
         .is_some_and(|adj| !(-1000..=1000).contains(&adj))
@@ -151,37 +145,21 @@ fn entrypoint(word: &str) -> Vec<String> {
     }
 }
 
-fn bytes(flag: &'static str, text: Option<&str>) -> Result<Option<u64>, FlagError> {
-    text.map(|text| parse_bytes(text).map_err(wrong(flag, text)))
-        .transpose()
-        .map(|size| size.filter(|n| *n > 0))
-}
-
 fn resources(flags: &ContainerFlags) -> Result<Resources, Failure> {
-    let memory_swap = match flags.memory_swap.as_deref() {
-        Some("-1") => Some(-1),
-        text => bytes("--memory-swap", text)?.and_then(|size| i64::try_from(size).ok()),
-    };
+    let limits = flags.limits.resources()?;
     let nano_cpus = match flags.cpus.as_deref() {
         Some(text) => Some(parse_nano_cpus(text).map_err(wrong("--cpus", text))?),
         None => None,
     };
-    if nano_cpus.is_some_and(|n| n > 0) && (flags.cpu_quota.is_some() || flags.cpu_period.is_some())
-    {
+    let of_period = flags.limits.cpu_quota.is_some() || flags.limits.cpu_period.is_some();
+    if nano_cpus.is_some_and(|n| n > 0) && of_period {
         return Err(Failure::invalid(
             "conflicting options: --cpus and --cpu-period or --cpu-quota cannot both be set",
         ));
     }
     Ok(Resources {
-        memory: bytes("-m, --memory", flags.memory.as_deref())?,
         memory_reservation: bytes("--memory-reservation", flags.memory_reservation.as_deref())?,
-        memory_swap,
         nano_cpus: nano_cpus.filter(|n| *n > 0),
-        cpu_shares: flags.cpu_shares.filter(|n| *n > 0),
-        cpu_period: flags.cpu_period.filter(|n| *n > 0),
-        cpu_quota: flags.cpu_quota.filter(|n| *n != 0),
-        cpuset_cpus: flags.cpuset_cpus.clone().filter(|set| !set.is_empty()),
-        cpuset_mems: flags.cpuset_mems.clone().filter(|set| !set.is_empty()),
         pids_limit: flags.pids_limit.filter(|n| *n != 0),
         cpu_rt_period: flags.cpu_rt_period.filter(|n| *n > 0),
         cpu_rt_runtime: flags.cpu_rt_runtime.filter(|n| *n != 0),
@@ -208,6 +186,7 @@ fn resources(flags: &ContainerFlags) -> Result<Resources, Failure> {
             &flags.device_write_iops,
         )?,
         oom_kill_disable: flags.oom_kill_disable,
+        ..limits
     })
 }
 
@@ -284,10 +263,6 @@ fn isolation(spec: &mut ContainerSpec, flags: &ContainerFlags) -> Result<(), Fai
     if let Some(text) = &flags.gpus {
         let request = super::gpus::parse(text).map_err(wrong("--gpus", text))?;
         spec.device_requests.push(request);
-    }
-    for text in &flags.ulimit {
-        spec.ulimits
-            .push(text.parse().map_err(wrong("--ulimit", text))?);
     }
     spec.userns_mode = flags.userns.clone().unwrap_or_default();
     spec.cap_add = flags.cap_add.iter().map(|name| capability(name)).collect();

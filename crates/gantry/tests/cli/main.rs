@@ -65,6 +65,7 @@ mod run;
 mod runtime;
 mod shortage;
 mod squash;
+mod step_limits;
 mod storm;
 mod userns;
 mod volumes;

@@ -19,9 +19,8 @@ use crate::ops::identity::ProcessUser;
 /// Version of the runtime specification that the document follows.
 const VERSION: &str = "1.2.0";
 
-/// The document.
+/// The document, but for how the step is confined and limited.
 pub(super) fn spec(
-    id: &str,
     operation: &RunOperation,
     user: &ProcessUser,
     files: &Files,
@@ -39,7 +38,7 @@ pub(super) fn spec(
     document.set_hostname(Some(HOSTNAME.to_owned()));
     document.set_process(Some(process(operation, user, files, lent)));
     document.set_mounts(Some(mounts(operation, files, caches, lent)));
-    document.set_linux(Some(linux(id, operation)));
+    document.set_linux(Some(linux(operation)));
     document
 }
 
@@ -51,7 +50,6 @@ fn process(operation: &RunOperation, user: &ProcessUser, files: &Files, lent: &L
     process.set_env(Some(environment(operation, user, files, lent)));
     process.set_cwd(PathBuf::from(&operation.directory));
     process.set_capabilities(Some(capabilities(user.uid, operation.insecure)));
-    process.set_no_new_privileges(Some(false));
     process.set_rlimits(None);
     process
 }
@@ -112,6 +110,11 @@ fn capabilities(uid: u32, insecure: bool) -> LinuxCapabilities {
 
 fn mounts(operation: &RunOperation, files: &Files, caches: &Caches, lent: &Lent) -> Vec<Mount> {
     let mut mounts = defaults::mounts();
+    if let Some(size) = operation.shm_size {
+        let sized = defaults::shared_memory(size);
+        mounts.retain(|mount| mount.destination() != sized.destination());
+        mounts.push(sized);
+    }
     if operation.insecure {
         mounts.iter_mut().for_each(make_writable);
     }
@@ -191,7 +194,7 @@ fn mount(source: &Path, target: &str, kind: &str, options: Vec<String>) -> Mount
     mount
 }
 
-fn linux(id: &str, operation: &RunOperation) -> Linux {
+fn linux(operation: &RunOperation) -> Linux {
     let mut namespaces = defaults::namespaces();
     if operation.network == Network::Host {
         namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Network);
@@ -205,8 +208,6 @@ fn linux(id: &str, operation: &RunOperation) -> Linux {
     let mut linux = Linux::default();
     linux.set_namespaces(Some(namespaces));
     linux.set_resources(Some(resources));
-    linux.set_cgroups_path(Some(crate::run_folder::cgroup(id)));
-    linux.set_seccomp(None);
     linux.set_devices(operation.insecure.then(machine_devices));
     let paths = |paths: &[&str]| {
         let all = paths.iter().map(|path| (*path).to_owned()).collect();

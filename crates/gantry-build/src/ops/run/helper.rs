@@ -53,8 +53,16 @@ pub(super) fn run(
     process.wait().map_err(failed)?;
     match answer.map_err(failed)? {
         None => Err(StepError::Canceled),
-        Some(Outcome::Exited { code: 0 }) => Ok(()),
-        Some(Outcome::Exited { code }) => Err(StepError::Process { command, code }),
+        Some(Outcome::Exited { code: 0, .. }) => Ok(()),
+        Some(Outcome::Exited {
+            code,
+            out_of_memory: true,
+        }) => Err(StepError::OutOfMemory {
+            command,
+            code,
+            limit: memory_limit(work),
+        }),
+        Some(Outcome::Exited { code, .. }) => Err(StepError::Process { command, code }),
         Some(Outcome::Failed {
             message,
             kind,
@@ -76,6 +84,16 @@ pub(super) fn run(
             },
         }),
     }
+}
+
+/// The memory that a step may use, in bytes.
+fn memory_limit(work: &Work) -> Option<u64> {
+    let Work::Step(request) = work else {
+        return None;
+    };
+    let resources = request.spec.linux().as_ref()?.resources().as_ref()?;
+    let limit = resources.memory().as_ref()?.limit()?;
+    u64::try_from(limit).ok()
 }
 
 pub(super) fn start(

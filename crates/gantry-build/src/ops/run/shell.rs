@@ -118,6 +118,6 @@ fn unopened(program: &str, outcome: &Outcome) -> String {
         Outcome::Failed { message, .. } => {
             format!("{program} cannot be started in the failed step: {message}")
         }
-        Outcome::Exited { code } => format!("{program} ended at once with exit code {code}"),
+        Outcome::Exited { code, .. } => format!("{program} ended at once with exit code {code}"),
     }
 }

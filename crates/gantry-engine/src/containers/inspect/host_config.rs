@@ -235,7 +235,7 @@ impl HostConfig {
             tmpfs: tmpfs(record),
             uts_mode: spec.uts_mode.clone(),
             userns_mode: spec.userns_mode.clone(),
-            shm_size: spec.shm_size.unwrap_or(64 << 20),
+            shm_size: spec.shm_size.unwrap_or(defaults::SHARED_MEMORY),
             runtime: "gantry".into(),
             isolation: String::new(),
             cpu_shares: resources.cpu_shares.unwrap_or(0),

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::mount::{Propagation, ReadOnlyBelow};
 use gantry_model::record::{ResolvedMount, ResolvedMountKind, VolumeMount};
+use gantry_runtime::defaults::SHARED_MEMORY;
 use oci_spec::runtime::Mount;
-
-/// Bytes of `/dev/shm` when nobody says otherwise.
-const SHM_SIZE: u64 = 64 << 20;
 
 /// The runtime's option for a part of a source.
 const SUBPATH: &str = "x-gantry.subpath=";
@@ -168,7 +166,7 @@ fn standard(facts: &MountFacts<'_>) -> Vec<Mount> {
         add_option(&mut shared, &format!("{NAMESPACE}/proc/{pid}/ns/mnt"));
         all.push(shared);
     } else if !facts.no_shm {
-        let size = format!("size={}", facts.shm_size.unwrap_or(SHM_SIZE));
+        let size = format!("size={}", facts.shm_size.unwrap_or(SHARED_MEMORY));
         let options = ["nosuid", "noexec", "nodev", "mode=1777", &size];
         all.push(mount("/dev/shm", "tmpfs", Path::new("shm"), &options));
     }

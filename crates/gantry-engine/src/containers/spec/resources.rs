@@ -1,11 +1,9 @@
 //! Limits: from flags to the document, by Docker's rules.
 
 use gantry_model::container::{DeviceValue, Resources};
-use gantry_model::ulimit::Ulimit;
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, LinuxThrottleDevice,
-    LinuxThrottleDeviceBuilder, LinuxWeightDevice, LinuxWeightDeviceBuilder, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType,
+    LinuxThrottleDeviceBuilder, LinuxWeightDevice, LinuxWeightDeviceBuilder,
 };
 
 use super::SpecError;
@@ -251,45 +249,6 @@ fn cpu(wanted: &Resources) -> Result<Option<LinuxCpu>, SpecError> {
     Ok(any.then_some(cpu))
 }
 
-/// Limits of processes.
-pub(crate) fn rlimits(wanted: &[Ulimit]) -> Result<Vec<PosixRlimit>, SpecError> {
-    let mut limits: Vec<PosixRlimit> = Vec::new();
-    for ulimit in wanted {
-        let typ = rlimit_type(&ulimit.name)
-            .ok_or_else(|| invalid(format!("invalid ulimit type: {}", ulimit.name)))?;
-        let limit = PosixRlimitBuilder::default()
-            .typ(typ)
-            .soft(ulimit.soft.unwrap_or(u64::MAX))
-            .hard(ulimit.hard.unwrap_or(u64::MAX))
-            .build()
-            .map_err(|error| invalid(error.to_string()))?;
-        limits.retain(|seen| seen.typ() != typ);
-        limits.push(limit);
-    }
-    Ok(limits)
-}
-
-fn rlimit_type(name: &str) -> Option<PosixRlimitType> {
-    Some(match name {
-        "core" => PosixRlimitType::RlimitCore,
-        "cpu" => PosixRlimitType::RlimitCpu,
-        "data" => PosixRlimitType::RlimitData,
-        "fsize" => PosixRlimitType::RlimitFsize,
-        "locks" => PosixRlimitType::RlimitLocks,
-        "memlock" => PosixRlimitType::RlimitMemlock,
-        "msgqueue" => PosixRlimitType::RlimitMsgqueue,
-        "nice" => PosixRlimitType::RlimitNice,
-        "nofile" => PosixRlimitType::RlimitNofile,
-        "nproc" => PosixRlimitType::RlimitNproc,
-        "rss" => PosixRlimitType::RlimitRss,
-        "rtprio" => PosixRlimitType::RlimitRtprio,
-        "rttime" => PosixRlimitType::RlimitRttime,
-        "sigpending" => PosixRlimitType::RlimitSigpending,
-        "stack" => PosixRlimitType::RlimitStack,
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,16 +380,5 @@ mod tests {
         ] {
             assert_eq!(json(&wanted), want);
         }
-    }
-
-    #[test]
-    fn the_last_limit_of_a_name_counts() {
-        let parsed: Vec<Ulimit> = ["nofile=10", "core=-1", "nofile=20:30"]
-            .map(|text| text.parse().unwrap())
-            .into();
-        let limits = rlimits(&parsed).unwrap();
-        assert_eq!(limits.len(), 2);
-        assert_eq!((limits[1].soft(), limits[1].hard()), (20, 30));
-        assert_eq!(limits[0].hard(), u64::MAX);
     }
 }

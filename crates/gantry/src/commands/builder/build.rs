@@ -23,12 +23,13 @@ use gantry_build::BuildError;
 pub(crate) use self::bases::EngineBases;
 pub(crate) use self::context::from_stdin as dockerfile_from_stdin;
 use self::deliver::Delivered;
-use self::make::Order;
+use self::make::{Around, Order};
 use self::on_failure::OnFailure;
 pub(crate) use self::request::build_args;
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
 use crate::flags::environment;
+use crate::flags::limits::LimitFlags;
 use crate::output::progress::build::Mode;
 
 /// The words behind the command.
@@ -61,6 +62,9 @@ pub(crate) struct BuildArgs {
     /// Certificate authorities for RUN, ADD and contexts ("host", or a file in PEM)
     #[arg(long, value_name = "host|file")]
     pub(crate) ca_certificates: Option<String>,
+    /// Compress the context; it is read in place, so that there is nothing to compress
+    #[arg(long)]
+    pub(crate) compress: bool,
     /// Tell about the build instead of doing it ("build", "check", "outline", "targets", each
     /// with ",format=json")
     #[arg(long)]
@@ -93,6 +97,9 @@ pub(crate) struct BuildArgs {
     /// Write what was made, as JSON, to the file
     #[arg(long)]
     pub(crate) metadata_file: Option<String>,
+    /// Limits and confinement of RUN.
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
     /// Network of RUN ("default", "none", "host")
     #[arg(long)]
     pub(crate) network: Option<String>,
@@ -169,15 +176,12 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
         forget(path)?;
     }
-    let trusted = args.ca_certificates.as_deref();
-    let delivered = make::all(
-        context,
-        mode,
-        explain,
-        trusted,
-        on_failure.shell(),
-        vec![order],
-    )?;
+    let around = Around {
+        trusted: args.ca_certificates.as_deref(),
+        shell: on_failure.shell(),
+        confinement: request::confinement(&args.limits)?,
+    };
+    let delivered = make::all(context, mode, explain, around, vec![order])?;
     finish(context, &args, mode, &delivered[0])
 }
 

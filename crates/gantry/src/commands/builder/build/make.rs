@@ -5,6 +5,7 @@ use gantry_build::{
 };
 use gantry_engine::Engine;
 use gantry_engine::caches::CachePlace;
+use gantry_model::ContainerSpec;
 
 use super::attest::{self, Attest, Witness};
 use super::authorities;
@@ -61,31 +62,45 @@ impl Order {
     }
 }
 
-/// Builds and delivers all orders, `trusted` being `--ca-certificates` and `shell` what is done
-/// when a step fails; what left stands in their order.
+/// What holds for all orders.
+#[derive(Default)]
+pub(in crate::commands::builder) struct Around<'a> {
+    /// `--ca-certificates`.
+    pub(in crate::commands::builder) trusted: Option<&'a str>,
+    /// What is done when a step fails.
+    pub(in crate::commands::builder) shell: Option<&'a dyn FailureShell>,
+    /// The security options, resources and parent of cgroups that `RUN` steps get, as those of a
+    /// container.
+    pub(in crate::commands::builder) confinement: ContainerSpec,
+}
+
+/// Builds and delivers all orders; what left stands in their order.
 pub(in crate::commands::builder) fn all(
     context: &Context,
     mode: Mode,
     explain: Option<explain::Format>,
-    trusted: Option<&str>,
-    shell: Option<&dyn FailureShell>,
+    around: Around<'_>,
     orders: Vec<Order>,
 ) -> Result<Vec<Delivered>, Failure> {
     let engine = context.engine()?;
     let bases = EngineBases::new(engine);
     let roots = || engine.roots().ok();
+    let (confinement, unfit) = engine.containers().confinement(&around.confinement)?;
+    for warning in &unfit {
+        context.ui.warning(warning);
+    }
     let builder = Builder {
         store: engine.store()?.clone(),
         bases: &bases,
-        outside: outside(engine, trusted)?,
+        outside: outside(engine, around.trusted)?,
         borrowed: None,
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
-        profile: engine.containers().default_profile()?,
+        confinement,
         parallelism: None,
         explain: explain.is_some(),
         housekeeping: cache::housekeeping(engine, &roots),
-        failure_shell: shell,
+        failure_shell: around.shell,
         cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     };
     let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());

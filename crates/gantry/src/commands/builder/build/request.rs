@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use gantry_build::{BuildRequest, Entitlements, PullPolicy, RunNetwork};
-use gantry_model::{Platform, Reference};
+use gantry_model::{ContainerSpec, Platform, Reference};
 
 use super::{BuildArgs, context, lent};
 use crate::failure::Failure;
 use crate::flags::environment::Lookup;
 use crate::flags::hosts;
+use crate::flags::limits::LimitFlags;
 use crate::flags::value::{FlagError, wrong};
 
 /// What `args` ask for.
@@ -43,6 +44,9 @@ pub(crate) fn translate(
     };
     request.network = network(args.network.as_deref())?;
     request.allow = entitlements(&args.allow)?;
+    args.limits.check_isolation()?;
+    request.shm_size = args.limits.shm_size()?;
+    request.ulimits = args.limits.ulimits()?;
     request.extra_hosts = extra_hosts(&args.add_host)?;
     request.secrets = lent::secrets(&args.secret, lookup)?;
     request.ssh = lent::agents(&args.ssh, lookup)?;
@@ -53,6 +57,16 @@ pub(crate) fn translate(
         request.ssh = lent::agents(&["default".to_owned()], lookup)?;
     }
     Ok(request)
+}
+
+/// How steps are confined and limited, as a container that is told the same.
+pub(crate) fn confinement(flags: &LimitFlags) -> Result<ContainerSpec, FlagError> {
+    Ok(ContainerSpec {
+        resources: flags.resources()?,
+        security_opt: flags.security_opt.clone(),
+        cgroup_parent: flags.cgroup_parent.clone(),
+        ..ContainerSpec::default()
+    })
 }
 
 /// The names that `-t` gives.
