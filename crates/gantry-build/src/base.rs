@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use gantry_model::image::ImageConfig;
+use gantry_model::layout::LayoutReference;
 use gantry_model::{Digest, Fault, FaultKind, Platform, Reference};
 
 /// When a base image is looked for in its registry.
@@ -18,12 +19,30 @@ pub enum PullPolicy {
     Never,
 }
 
+/// Which image is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseSource {
+    /// The one of that name, in the store or its registry.
+    Named(Reference),
+    /// One of an OCI layout on this machine. It gets no name: its layers are kept for this build.
+    Layout(LayoutReference),
+}
+
+impl fmt::Display for BaseSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(reference) => reference.fmt(f),
+            Self::Layout(layout) => layout.fmt(f),
+        }
+    }
+}
+
 /// A base image whose layers are in the store.
 #[derive(Debug, Clone)]
 pub struct BaseImage {
     /// Image id: the digest of the configuration.
     pub id: Digest,
-    /// Digest of the manifest or index it was pulled by, where known.
+    /// Digest of the manifest or index that it has in its registry or layout, where known.
     pub manifest: Option<Digest>,
     /// The configuration; its diff IDs are the layers, base first, all in the store.
     pub config: ImageConfig,
@@ -44,14 +63,15 @@ pub struct PullStatus {
 
 /// Gives base images; implemented over the engine by the command line.
 pub trait BaseImages: Sync {
-    /// The image `reference` for `platform`, its layers brought into the store if need be.
-    /// Called from several threads at once.
+    /// The image `source` for `platform`, its layers brought into the store if need be; with
+    /// [`PullPolicy::Never`] those of a layout are left where they are. Called from several
+    /// threads at once.
     ///
     /// # Errors
     /// The image does not exist, has no such platform, or cannot be fetched.
     fn resolve(
         &self,
-        reference: &Reference,
+        source: &BaseSource,
         platform: &Platform,
         policy: PullPolicy,
         status: &(dyn Fn(PullStatus) + Sync),

@@ -14,7 +14,7 @@ use crate::contexts::{ContextId, Contexts, Main};
 use crate::error::BuildError;
 use crate::frontend::{self, Loaded};
 use crate::graph::{Graph, NodeId, Operation};
-use crate::lower::{self, Images, Lowered, Named, Settings, Subject};
+use crate::lower::{self, ImageName, Images, Lowered, Named, Settings, Subject};
 use crate::outcome::{BuiltImage, BuiltTarget, Outcome};
 use crate::provenance;
 use crate::remote::Remote;
@@ -209,7 +209,8 @@ fn subjects<'f>(
                 let named = match named {
                     // These are connected when all subjects are known.
                     NamedContext::Target(_) => return None,
-                    NamedContext::Image(reference) => Named::Image(reference.clone()),
+                    NamedContext::Image(name) => Named::Image(ImageName::Written(name.clone())),
+                    NamedContext::Layout(layout) => Named::Image(ImageName::Layout(layout.clone())),
                     NamedContext::Files(source) => Named::Files(contexts.named(
                         order.request,
                         number,

@@ -499,7 +499,8 @@ impl BuildError {
         similar: Option<&str>,
         error: BaseImageError,
     ) -> Self {
-        let mut diagnostic = Diagnostic::error(Code::Arguments, format!("{image}: {error}"), span);
+        let mut diagnostic =
+            Diagnostic::error(Code::Arguments, format!("{image}: {}", chain(&error)), span);
         if let Some(similar) = similar {
             diagnostic =
                 diagnostic.with_hint(format!("a stage of this Dockerfile is called {similar}"));
@@ -564,4 +565,16 @@ impl Fault for BuildError {
             _ => Vec::new(),
         }
     }
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -12,7 +12,7 @@ use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Stage};
 use gantry_model::image::ImageConfig;
 use gantry_model::{Digest, FaultKind, Platform, Reference};
 
-use crate::base::{BaseImage, BaseImages, PullPolicy};
+use crate::base::{BaseImage, BaseImages, BaseSource, PullPolicy};
 use crate::build::try_lowering;
 use crate::contexts::{self, Main};
 use crate::error::{BuildError, StepError};
@@ -303,7 +303,8 @@ impl Examination {
             if known.contains_key(&name) {
                 continue;
             }
-            let image = bases.resolve(&reference, &self.platform, PullPolicy::Never, &|_| {});
+            let source = BaseSource::Named(reference);
+            let image = bases.resolve(&source, &self.platform, PullPolicy::Never, &|_| {});
             if let Ok(image) = image {
                 known.insert(name, crate::lower::environment(&image.config));
             }
@@ -319,13 +320,17 @@ impl Images for Offline<'_> {
     fn prefetch(&self, _requests: &[ImageRequest]) {}
 
     fn image(&self, request: &ImageRequest) -> Result<NamedImage, ImageFailure> {
-        let reference: Reference = request.name.parse().map_err(ImageFailure::Name)?;
+        let source = request.name.source()?;
         let found = self
             .0
-            .resolve(&reference, &request.platform, PullPolicy::Never, &|_| {});
+            .resolve(&source, &request.platform, PullPolicy::Never, &|_| {});
+        let found = match (&source, found) {
+            (BaseSource::Layout(_), found) => Some(found.map_err(ImageFailure::Fetch)?),
+            (BaseSource::Named(_), found) => found.ok(),
+        };
         Ok(NamedImage {
-            reference: reference.to_string(),
-            image: found.unwrap_or_else(|_| BaseImage {
+            reference: source.to_string(),
+            image: found.unwrap_or_else(|| BaseImage {
                 id: Digest::from_bytes([0; 32]),
                 manifest: None,
                 config: ImageConfig::default(),

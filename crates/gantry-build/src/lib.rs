@@ -68,7 +68,7 @@ pub mod report;
 pub mod request;
 pub mod run_step;
 
-pub use base::{BaseImage, BaseImageError, BaseImages, PullPolicy};
+pub use base::{BaseImage, BaseImageError, BaseImages, BaseSource, PullPolicy};
 pub use borrowed::{BorrowedCache, BorrowedLayer, CachedStep};
 pub use build::build;
 pub use cancel::Cancellation;

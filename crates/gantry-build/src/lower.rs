@@ -29,6 +29,7 @@ use gantry_dockerfile::resolve::Base;
 use gantry_dockerfile::{Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
 use gantry_model::image::{History, ImageConfig};
+use gantry_model::layout::LayoutReference;
 use gantry_model::ulimit::Ulimit;
 
 use crate::base::{BaseImage, BaseImageError, PullPolicy};
@@ -39,7 +40,7 @@ use crate::report::titled;
 use crate::request::{Entitlements, RunNetwork};
 use links::Linked;
 use named::Origin;
-pub(crate) use named::{Named, context_name};
+pub(crate) use named::{ImageName, Named, context_name};
 pub(crate) use scope::{Globals, platform_arguments, target_stage};
 use stage::StageState;
 pub(crate) use stage::environment;
@@ -92,8 +93,8 @@ pub(crate) struct Settings {
 /// An image that a Dockerfile names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageRequest {
-    /// The name as written, variables replaced.
-    pub(crate) name: String,
+    /// Its name, variables replaced.
+    pub(crate) name: ImageName,
     /// For which platform.
     pub(crate) platform: Platform,
     /// Whether it is looked for again.
@@ -230,6 +231,8 @@ struct StageBase {
     files: Option<ContextId>,
     /// The subject whose image it stands on.
     link: Option<usize>,
+    /// Where its image is, if that is not told by its name.
+    layout: Option<LayoutReference>,
     /// Whether a named context stands for the whole stage.
     is_replaced: bool,
 }
@@ -349,7 +352,7 @@ impl<'a> Lowering<'a> {
             }
             for from in self.named_sources(stage) {
                 if let Ok(Origin::Image(name)) = self.origin_of(stage, from) {
-                    wanted.push(self.source_request(&name));
+                    wanted.push(self.source_request(name));
                 }
             }
         }
@@ -363,16 +366,21 @@ impl<'a> Lowering<'a> {
     }
 
     fn base_request(&self, stage: usize) -> ImageRequest {
-        self.image_request(&self.bases[stage].name, self.platform(stage))
+        let base = &self.bases[stage];
+        let name = match &base.layout {
+            Some(layout) => ImageName::Layout(layout.clone()),
+            None => ImageName::Written(base.name.clone()),
+        };
+        self.image_request(name, self.platform(stage))
     }
 
-    fn source_request(&self, from: &str) -> ImageRequest {
+    fn source_request(&self, from: ImageName) -> ImageRequest {
         self.image_request(from, &self.settings.target_platform)
     }
 
-    fn image_request(&self, name: &str, platform: &Platform) -> ImageRequest {
+    fn image_request(&self, name: ImageName, platform: &Platform) -> ImageRequest {
         ImageRequest {
-            name: name.to_owned(),
+            name,
             platform: platform.clone(),
             policy: self.settings.pull,
             frame: self.shown("[internal]", platform, None),
@@ -430,10 +438,10 @@ impl<'a> Lowering<'a> {
                 format!("failed to parse image name \"{}\": {error}", request.name),
             ),
             ImageFailure::Fetch(error) => {
-                let similar = self
-                    .dockerfile
-                    .similar_stage(&request.name, self.dockerfile.stages.len());
-                BuildError::base_image(source, span, request.name.clone(), similar, error)
+                let name = request.name.to_string();
+                let stages = self.dockerfile.stages.len();
+                let similar = self.dockerfile.similar_stage(&name, stages);
+                BuildError::base_image(source, span, name, similar, error)
             }
         })
     }

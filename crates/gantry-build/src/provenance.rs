@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gantry_model::digest::hex_encode;
+use gantry_model::layout::LayoutReference;
 use gantry_model::{Platform, Reference};
 use serde_json::{Map, Value, json};
 
@@ -70,13 +71,18 @@ pub(crate) fn materials(graph: &Graph, target: NodeId) -> Vec<Material> {
     all
 }
 
-/// An image as a purl (purl-spec, type `docker`).
+/// An image as a purl (purl-spec, types `docker` and `oci`).
 fn of_image(name: &str) -> Material {
     let (plain, digest) = match name.split_once("@sha256:") {
         Some((plain, hex)) => (plain, Some(("sha256".to_owned(), hex.to_owned()))),
         None => (name, None),
     };
     let uri = match plain.parse::<Reference>() {
+        // Where the folder lies is nobody's business.
+        _ if plain.parse::<LayoutReference>().is_ok() => {
+            let folder = plain.rsplit('/').next().unwrap_or_default();
+            format!("pkg:oci/{}", folder.split(':').next().unwrap_or(folder))
+        }
         Ok(reference) => {
             let tag = reference.tag().map(|tag| format!("@{tag}"));
             let name = reference.familiar_name();
@@ -207,6 +213,11 @@ mod tests {
                 "r.example:5000/a/b:2",
                 "pkg:docker/r.example:5000/a/b@2",
                 None,
+            ),
+            (
+                "oci-layout:///a/dist:v1@sha256:ab",
+                "pkg:oci/dist",
+                Some("ab"),
             ),
         ] {
             let material = of_image(name);

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use gantry_model::{Platform, Reference};
+use gantry_model::Platform;
 
 use crate::base::{BaseImages, PullPolicy, PullStatus};
-use crate::lower::{ImageFailure, ImageRequest, Images, NamedImage};
+use crate::error::chain;
+use crate::lower::{ImageFailure, ImageName, ImageRequest, Images, NamedImage};
 use crate::report::Reporter;
 
 /// What makes one image another.
-type Key = (String, Platform, PullPolicy);
+type Key = (ImageName, Platform, PullPolicy);
 
 fn key(request: &ImageRequest) -> Key {
     let ImageRequest {
@@ -39,10 +40,10 @@ impl<'s> Sources<'s> {
     }
 
     fn resolve(&self, request: &ImageRequest) -> Result<NamedImage, ImageFailure> {
-        let reference: Reference = request.name.parse().map_err(ImageFailure::Name)?;
+        let source = request.name.source()?;
         let vertex = self
             .reporter
-            .begin(&format!("{} load metadata for {reference}", request.frame));
+            .begin(&format!("{} load metadata for {source}", request.frame));
         let status = |status: PullStatus| {
             self.reporter.bytes(
                 vertex,
@@ -54,12 +55,12 @@ impl<'s> Sources<'s> {
         };
         match self
             .bases
-            .resolve(&reference, &request.platform, request.policy, &status)
+            .resolve(&source, &request.platform, request.policy, &status)
         {
             Ok(image) => {
                 self.reporter.done(vertex);
-                let mut name = reference.to_string();
-                if let (None, Some(digest)) = (reference.digest(), image.manifest) {
+                let mut name = source.to_string();
+                if let (false, Some(digest)) = (name.contains('@'), image.manifest) {
                     name.push_str(&format!("@{digest}"));
                 }
                 Ok(NamedImage {
@@ -68,7 +69,7 @@ impl<'s> Sources<'s> {
                 })
             }
             Err(error) => {
-                self.reporter.failed(vertex, &error.to_string());
+                self.reporter.failed(vertex, &chain(&error));
                 Err(ImageFailure::Fetch(error))
             }
         }

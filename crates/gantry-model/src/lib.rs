@@ -11,6 +11,7 @@ pub mod event;
 pub mod fault;
 pub mod id;
 pub mod image;
+pub mod layout;
 pub mod media_type;
 pub mod mount;
 pub mod platform;

@@ -1,9 +1,7 @@
 //! What is taken for a Dockerfile that could be built, and what not.
 
-use gantry_model::Reference;
-
 use super::examine;
-use crate::base::{BaseImage, BaseImageError, BaseImages, PullPolicy, PullStatus};
+use crate::base::{BaseImage, BaseImageError, BaseImages, BaseSource, PullPolicy, PullStatus};
 use crate::error::BuildError;
 use crate::progress::Silent;
 use crate::report::Reporter;
@@ -15,7 +13,7 @@ struct Nothing;
 impl BaseImages for Nothing {
     fn resolve(
         &self,
-        _reference: &Reference,
+        _source: &BaseSource,
         _platform: &gantry_model::Platform,
         _policy: PullPolicy,
         _status: &(dyn Fn(PullStatus) + Sync),

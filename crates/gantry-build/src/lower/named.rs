@@ -1,11 +1,15 @@
 //! Named contexts (`--build-context`): they stand before stages and images of their names, as in
 //! BuildKit.
 
+use std::fmt;
+
 use gantry_dockerfile::Instruction;
 use gantry_dockerfile::resolve::{Base, ResolveError, SCRATCH, Source};
+use gantry_model::layout::LayoutReference;
 use gantry_model::{Platform, Reference};
 
-use super::{Lowering, StageBase};
+use super::{ImageFailure, Lowering, StageBase};
+use crate::base::BaseSource;
 use crate::contexts::ContextId;
 use crate::graph::{FileOperation, FileSource, Label, NodeId, Operation};
 
@@ -14,10 +18,49 @@ use crate::graph::{FileOperation, FileSource, Label, NodeId, Operation};
 pub(crate) enum Named {
     /// Files.
     Files(ContextId),
-    /// An image by its reference.
-    Image(String),
+    /// An image.
+    Image(ImageName),
     /// What the subject of that number makes.
     Target(usize),
+}
+
+/// How an image is named.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum ImageName {
+    /// By a reference, as it was written.
+    Written(String),
+    /// By its place in an OCI layout.
+    Layout(LayoutReference),
+}
+
+impl ImageName {
+    fn is_scratch(&self) -> bool {
+        matches!(self, Self::Written(name) if name == SCRATCH)
+    }
+
+    /// Where the image is to be had.
+    pub(crate) fn source(&self) -> Result<BaseSource, ImageFailure> {
+        Ok(match self {
+            Self::Written(name) => BaseSource::Named(name.parse().map_err(ImageFailure::Name)?),
+            Self::Layout(layout) => BaseSource::Layout(layout.clone()),
+        })
+    }
+
+    fn layout(&self) -> Option<&LayoutReference> {
+        match self {
+            Self::Written(_) => None,
+            Self::Layout(layout) => Some(layout),
+        }
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written(name) => f.write_str(name),
+            Self::Layout(layout) => layout.fmt(f),
+        }
+    }
 }
 
 /// What a `--from` means.
@@ -25,7 +68,7 @@ pub(crate) enum Named {
 pub(super) enum Origin {
     Stage(usize),
     Files(ContextId),
-    Image(String),
+    Image(ImageName),
     Target(usize),
     Scratch,
 }
@@ -69,11 +112,15 @@ impl<'a> Lowering<'a> {
             Some(Named::Target(subject)) => Some(*subject),
             _ => None,
         };
+        let mut layout = None;
         let (name, base, files) = match named {
             Some(Named::Target(_)) => (written, Base::External, None),
             Some(Named::Files(context)) => (written, Base::Scratch, Some(*context)),
-            Some(Named::Image(image)) if image == SCRATCH => (written, Base::Scratch, None),
-            Some(Named::Image(image)) => (image.clone(), Base::External, None),
+            Some(Named::Image(image)) if image.is_scratch() => (written, Base::Scratch, None),
+            Some(Named::Image(image)) => {
+                layout = image.layout().cloned();
+                (image.to_string(), Base::External, None)
+            }
             None => {
                 let base = self.dockerfile.base_of(index, &written);
                 (written, base, None)
@@ -85,6 +132,7 @@ impl<'a> Lowering<'a> {
             base,
             files,
             link,
+            layout,
             is_replaced,
         }
     }
@@ -104,10 +152,10 @@ impl<'a> Lowering<'a> {
             Source::External => Ok(match self.named(from) {
                 Some(Named::Files(context)) => Origin::Files(*context),
                 Some(Named::Target(subject)) => Origin::Target(*subject),
-                Some(Named::Image(image)) if image != SCRATCH => Origin::Image(image.clone()),
+                Some(Named::Image(image)) if !image.is_scratch() => Origin::Image(image.clone()),
                 Some(Named::Image(_)) => Origin::Scratch,
                 None if from == SCRATCH => Origin::Scratch,
-                None => Origin::Image(from.to_owned()),
+                None => Origin::Image(ImageName::Written(from.to_owned())),
             }),
         }
     }

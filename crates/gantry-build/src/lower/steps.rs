@@ -236,7 +236,7 @@ impl Lowering<'_> {
                 Ok(self.graph.add(operation, Vec::new(), Label::default()))
             }
             Origin::Image(image) => {
-                let request = self.source_request(&image);
+                let request = self.source_request(image);
                 let named = self.image(&request, place.source, span)?;
                 let name = format!("FROM {}", named.reference);
                 let layers = named.image.config.rootfs.diff_ids;

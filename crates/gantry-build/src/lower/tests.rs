@@ -21,8 +21,7 @@ impl Images for OneBase {
     fn prefetch(&self, _requests: &[ImageRequest]) {}
 
     fn image(&self, request: &ImageRequest) -> Result<NamedImage, ImageFailure> {
-        let reference: gantry_model::Reference =
-            request.name.parse().map_err(ImageFailure::Name)?;
+        let source = request.name.source()?;
         let mut config = ImageConfig {
             architecture: "amd64".into(),
             os: "linux".into(),
@@ -44,7 +43,7 @@ impl Images for OneBase {
             config,
         };
         Ok(NamedImage {
-            reference: reference.to_string(),
+            reference: source.to_string(),
             image,
         })
     }

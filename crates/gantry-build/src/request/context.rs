@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use gantry_model::layout::LayoutReference;
+
 use crate::remote::address::Address;
 
 /// Where the files of a context come from.
@@ -74,6 +76,8 @@ pub enum NamedContext {
     Files(ContextSource),
     /// An image by its reference.
     Image(String),
+    /// An image of an OCI layout on this machine.
+    Layout(LayoutReference),
     /// What another request of the same build makes, by that request's name.
     Target(String),
 }

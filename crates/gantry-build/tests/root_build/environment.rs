@@ -9,8 +9,9 @@ use std::sync::Mutex;
 use gantry_build::base::PullStatus;
 use gantry_build::progress::plain::PlainFormatter;
 use gantry_build::{
-    BaseImage, BaseImageError, BaseImages, BuildError, BuildRequest, Builder, Cancellation, Event,
-    Explanation, Outcome, Outside, Progress, PullPolicy, Reporter, RunNetwork, build, export,
+    BaseImage, BaseImageError, BaseImages, BaseSource, BuildError, BuildRequest, Builder,
+    Cancellation, Event, Explanation, Outcome, Outside, Progress, PullPolicy, Reporter, RunNetwork,
+    build, export,
 };
 use gantry_model::image::{History, ImageConfig, RootFs};
 use gantry_model::{Digest, Platform, Reference};
@@ -25,17 +26,19 @@ pub(crate) struct Environment {
 impl BaseImages for Environment {
     fn resolve(
         &self,
-        reference: &Reference,
+        source: &BaseSource,
         _platform: &Platform,
         _policy: PullPolicy,
         _status: &(dyn Fn(PullStatus) + Sync),
     ) -> Result<BaseImage, BaseImageError> {
-        let missing = || gantry_store::StoreError::NoImage {
-            name: reference.familiar(),
+        let name = match source {
+            BaseSource::Named(reference) => reference.familiar(),
+            BaseSource::Layout(layout) => layout.to_string(),
         };
+        let missing = || gantry_store::StoreError::NoImage { name: name.clone() };
         let id = self
             .images
-            .get(&reference.familiar())
+            .get(&name)
             .ok_or_else(missing)
             .map_err(BaseImageError::new)?;
         let config = self

@@ -13,8 +13,10 @@ use gantry_store::{LayerBlob, UnpackOptions};
 use super::config::{self, CacheConfig, CacheLayer, CacheRecord, LayerFacts};
 use super::{CachePlace, Caches};
 use crate::Engine;
+use crate::images::bundle::Bundle;
 use crate::images::document::parse;
-use crate::images::layout::{self, FolderLayout};
+use crate::images::folder::LayoutFolder;
+use crate::images::layout;
 use crate::images::{ImageError, document, select};
 
 /// A layer that a cache has for a key.
@@ -47,7 +49,7 @@ pub struct ImportedCache<'a> {
 #[derive(Debug)]
 enum Source {
     Registry(Reference),
-    Folder(FolderLayout),
+    Folder(LayoutFolder),
 }
 
 impl<'a> Caches<'a> {
@@ -68,19 +70,23 @@ impl<'a> Caches<'a> {
                 tag,
                 digest,
             } => {
-                let layout = FolderLayout::at(folder);
+                let layout = LayoutFolder::open(folder).map_err(|source| ImageError::File {
+                    action: "open",
+                    path: folder.clone(),
+                    source,
+                })?;
                 let named = |entry: &Descriptor| {
                     let name = entry.annotations.get(layout::REF_NAME);
                     digest.map_or(name == Some(tag), |digest| entry.digest == digest)
                 };
-                let entries = layout.manifests()?;
+                let entries = layout.entries_if_any()?;
                 let Some(top) = entries.into_iter().find(named) else {
                     let name = digest.map_or_else(|| tag.clone(), |digest| digest.to_string());
                     return Err(ImageError::NotFound {
                         name: format!("cache {name} in {}", folder.display()),
                     });
                 };
-                let bytes = layout.read(&top.digest, document::DOCUMENT_LIMIT)?;
+                let bytes = layout.blob(&top.digest, "index", document::DOCUMENT_LIMIT)?;
                 (Source::Folder(layout), top, bytes)
             }
         };
@@ -132,7 +138,9 @@ impl ImportedCache<'_> {
         let Offered { blob, diff_id, .. } = offered;
         let body: Box<dyn Read + Send + '_> = match &self.source {
             Source::Registry(reference) => Box::new(self.engine.registry()?.blob(reference, blob)?),
-            Source::Folder(layout) => Box::new(layout.open_blob(&blob.digest)?),
+            Source::Folder(layout) => {
+                Box::new(layout.open(&layout::blob_name(&blob.digest), "cache")?)
+            }
         };
         let options = UnpackOptions {
             blob: Some((blob.digest, blob.size)),
@@ -178,7 +186,9 @@ impl ImportedCache<'_> {
             Source::Registry(reference) => {
                 self.engine.registry()?.manifest(reference, entry)?.bytes
             }
-            Source::Folder(layout) => layout.read(&entry.digest, document::DOCUMENT_LIMIT)?,
+            Source::Folder(layout) => {
+                layout.blob(&entry.digest, "index", document::DOCUMENT_LIMIT)?
+            }
         };
         self.read_manifest(&parse(&bytes, "manifest", &entry.digest)?)
     }
@@ -262,7 +272,9 @@ impl ImportedCache<'_> {
             });
         }
         let reference = match &self.source {
-            Source::Folder(layout) => return layout.read(&descriptor.digest, config::LIMIT),
+            Source::Folder(layout) => {
+                return Ok(layout.blob(&descriptor.digest, "cache", config::LIMIT)?);
+            }
             Source::Registry(reference) => reference,
         };
         let mut bytes = Vec::new();

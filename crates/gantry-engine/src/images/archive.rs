@@ -4,14 +4,15 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufReader};
 use std::sync::Arc;
 
 use gantry_model::{Digest, Fault, FaultKind};
 use gantry_store::Limits;
 use gantry_store::limits::Limit;
 use gantry_store::tar::{EntryKind, ReadError, ReadErrorKind, Reader};
+
+use super::bundle::{Bundle, Section};
 
 /// Most entries of an archive of images.
 const ENTRIES: u64 = 100_000;
@@ -62,16 +63,24 @@ pub enum ArchiveError {
     /// It is a tar, but holds no images.
     #[error("the archive holds no images: it has neither manifest.json nor index.json")]
     NoImages,
-    /// It refers to something that is not in it.
-    #[error("the archive lacks {name:?}, which its {by} refers to")]
+    /// It, or an OCI layout in a folder, refers to something that is not in it.
+    #[error("{name:?} is missing, to which the {by} refers")]
     Lacks {
         /// The entry.
         name: String,
         /// Who refers to it.
         by: &'static str,
     },
+    /// Something in an OCI layout cannot be opened, or is no file of its folder.
+    #[error("cannot open {name:?}: {reason}")]
+    Foreign {
+        /// Where it would be.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// A document in it cannot be understood.
-    #[error("{name:?} of the archive is malformed: {reason}")]
+    #[error("{name:?} is malformed: {reason}")]
     Document {
         /// The entry.
         name: String,
@@ -79,7 +88,7 @@ pub enum ArchiveError {
         reason: String,
     },
     /// A document in it is too large.
-    #[error("{name:?} of the archive has {size} bytes, more than the {limit} allowed")]
+    #[error("{name:?} has {size} bytes, more than the {limit} allowed")]
     TooLarge {
         /// The entry.
         name: String,
@@ -89,7 +98,7 @@ pub enum ArchiveError {
         limit: u64,
     },
     /// An entry is not what its name or descriptor says.
-    #[error("{name:?} of the archive has digest {actual}, expected {expected}")]
+    #[error("{name:?} has digest {actual}, expected {expected}")]
     Digest {
         /// The entry.
         name: String,
@@ -156,11 +165,7 @@ impl Archive {
             ..limits.clone()
         };
         let mut places = HashMap::new();
-        let section = Section {
-            file: Arc::clone(&file),
-            offset: 0,
-            left: size.max(1),
-        };
+        let section = Section::new(Arc::clone(&file), 0, size.max(1));
         let mut reader = Reader::new(BufReader::with_capacity(64 << 10, section), &limits);
         let tar = |source: ReadError| match source.kind {
             ReadErrorKind::TooMuch { what, limit } => ArchiveError::Limit { what, limit },
@@ -190,13 +195,15 @@ impl Archive {
         }
         Ok(Self { file, places })
     }
+}
 
-    pub(crate) fn has(&self, name: &str) -> bool {
+impl Bundle for Archive {
+    fn has(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
 
     /// Opens an entry; links within the archive are followed.
-    pub(crate) fn open(&self, name: &str, by: &'static str) -> Result<Section, ArchiveError> {
+    fn open(&self, name: &str, by: &'static str) -> Result<Section, ArchiveError> {
         let lacks = || ArchiveError::Lacks {
             name: name.chars().take(NAME).collect(),
             by,
@@ -205,41 +212,13 @@ impl Archive {
         for _ in 0..LINKS {
             match self.places.get(&at).ok_or_else(lacks)? {
                 Place::Content { offset, size } => {
-                    return Ok(Section {
-                        file: Arc::clone(&self.file),
-                        offset: *offset,
-                        left: *size,
-                    });
+                    return Ok(Section::new(Arc::clone(&self.file), *offset, *size));
                 }
                 Place::Link(target) => at.clone_from(target),
                 Place::Sparse => break,
             }
         }
         Err(lacks())
-    }
-
-    /// Reads a document.
-    pub(crate) fn read(
-        &self,
-        name: &str,
-        by: &'static str,
-        limit: u64,
-    ) -> Result<Vec<u8>, ArchiveError> {
-        let section = self.open(name, by)?;
-        let size = section.left;
-        if size > limit {
-            return Err(ArchiveError::TooLarge {
-                name: name.to_owned(),
-                size,
-                limit,
-            });
-        }
-        let mut bytes = Vec::new();
-        section
-            .take(limit)
-            .read_to_end(&mut bytes)
-            .map_err(|source| ArchiveError::Read { source })?;
-        Ok(bytes)
     }
 }
 
@@ -265,30 +244,6 @@ fn plain(path: &[u8]) -> Option<String> {
 fn beside(path: &[u8], link: &[u8]) -> Vec<u8> {
     let folder = path.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
     [&path[..folder], link].concat()
-}
-
-/// A part of a file; several may be read at once.
-#[derive(Debug, Clone)]
-pub(crate) struct Section {
-    file: Arc<File>,
-    offset: u64,
-    left: u64,
-}
-
-impl Section {
-    pub(crate) fn size(&self) -> u64 {
-        self.left
-    }
-}
-
-impl Read for Section {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
-        self.offset += count as u64;
-        self.left -= count as u64;
-        Ok(count)
-    }
 }
 
 #[cfg(test)]

@@ -175,6 +175,24 @@ pub enum ImageError {
     /// An archive cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// An OCI layout in a folder has no such image, or not what it says.
+    #[error("cannot take an image out of the OCI layout {}", folder.display())]
+    Layout {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        source: Box<ImageError>,
+    },
+    /// An OCI layout has several images, none of that name.
+    #[error("none of its {count} images is called {tag:?} (there is: {names})")]
+    NoEntry {
+        /// The name that was looked for.
+        tag: String,
+        /// How many there are.
+        count: usize,
+        /// What they are called.
+        names: String,
+    },
     /// A `--change` cannot be applied.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -218,7 +236,9 @@ impl Fault for ImageError {
             Self::NotFound { .. }
             | Self::NoPlatform { .. }
             | Self::Missing { .. }
+            | Self::NoEntry { .. }
             | Self::NothingToPush { .. } => FaultKind::NotFound,
+            Self::Layout { source, .. } => source.kind(),
             Self::Store(source) => source.kind(),
             Self::Registry(source) => source.kind(),
             Self::Unpack { source, .. } => source.kind(),
@@ -248,6 +268,10 @@ impl Fault for ImageError {
             Self::Unpack { source, .. } => source.hints(),
             Self::Pack { source, .. } => source.hints(),
             Self::Archive(source) => source.hints(),
+            Self::Layout { source, .. } => source.hints(),
+            Self::NoEntry { .. } => {
+                vec!["name one with PATH:TAG or PATH@DIGEST".to_owned()]
+            }
             Self::NoPlatform { offered, .. } if !offered.is_empty() => {
                 vec!["choose one of them with --platform".to_owned()]
             }

@@ -17,8 +17,10 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::archive::ArchiveError;
+use super::bundle::Bundle;
 use super::destination::Destination;
 use super::document::{self, DOCUMENT_LIMIT, Document};
+use super::folder::LayoutFolder;
 use super::progress::LayerPhase;
 use super::{ImageError, spool};
 
@@ -270,16 +272,11 @@ pub(crate) struct FolderLayout {
 }
 
 impl FolderLayout {
-    /// The layout that is in `folder`, to be read.
-    pub(crate) fn at(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-        }
-    }
-
     /// The layout in `folder`, which is made.
     pub(crate) fn new(folder: &Path) -> Result<Self, ImageError> {
-        let layout = Self::at(folder);
+        let layout = Self {
+            folder: folder.to_owned(),
+        };
         let blobs = folder.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(layout.failed("make", "blobs/sha256"))?;
         layout.write("oci-layout", MARK)?;
@@ -292,7 +289,7 @@ impl FolderLayout {
             let names = [IMAGE_NAME, REF_NAME];
             names.map(|name| entry.annotations.get(name).cloned())
         };
-        let mut all = self.manifests()?;
+        let mut all = self.read()?.entries_if_any()?;
         all.retain(|known| {
             !manifests
                 .iter()
@@ -304,11 +301,12 @@ impl FolderLayout {
 
     /// Takes away all that is not one of these manifests or mentioned in them.
     pub(crate) fn keep_only(&self, manifests: &[Digest]) -> Result<(), ImageError> {
-        let mut entries = self.manifests()?;
+        let layout = self.read()?;
+        let mut entries = layout.entries_if_any()?;
         entries.retain(|entry| manifests.contains(&entry.digest));
         let mut kept: HashSet<String> = manifests.iter().map(Digest::hex).collect();
         for digest in manifests {
-            let bytes = self.read(digest, DOCUMENT_LIMIT)?;
+            let bytes = layout.blob(digest, "index", DOCUMENT_LIMIT)?;
             // A manifest or an index, which mention digests under the same name.
             let document: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
             let lists = [&document["layers"], &document["manifests"]];
@@ -334,50 +332,8 @@ impl FolderLayout {
         sweep().map_err(self.failed("clear", "blobs/sha256"))
     }
 
-    /// Reads a small blob and verifies it.
-    pub(crate) fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ImageError> {
-        let name = blob_name(digest);
-        let mut bytes = Vec::new();
-        File::open(self.folder.join(&name))
-            .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-            .map_err(self.failed("read", &name))?;
-        let actual = document::digest(&bytes);
-        if bytes.len() as u64 > limit || actual != *digest {
-            let expected = *digest;
-            return Err(ArchiveError::Digest {
-                name,
-                expected,
-                actual,
-            }
-            .into());
-        }
-        Ok(bytes)
-    }
-
-    /// Opens a blob, unverified.
-    pub(crate) fn open_blob(&self, digest: &Digest) -> Result<File, ImageError> {
-        let name = blob_name(digest);
-        File::open(self.folder.join(&name)).map_err(self.failed("open", &name))
-    }
-
-    /// What the index of the folder has; nothing where there is none.
-    pub(crate) fn manifests(&self) -> Result<Vec<Descriptor>, ImageError> {
-        let path = self.folder.join("index.json");
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(self.failed("read", "index.json"))?,
-        };
-        let mut bytes = Vec::new();
-        file.take(DOCUMENT_LIMIT)
-            .read_to_end(&mut bytes)
-            .map_err(self.failed("read", "index.json"))?;
-        let index: Index =
-            serde_json::from_slice(&bytes).map_err(|error| ImageError::Document {
-                what: "index",
-                digest: document::digest(&bytes),
-                reason: error.to_string(),
-            })?;
-        Ok(index.manifests)
+    fn read(&self) -> Result<LayoutFolder, ImageError> {
+        LayoutFolder::open(&self.folder).map_err(self.failed("open", ""))
     }
 
     /// Writes a file beside its place, then puts it there.

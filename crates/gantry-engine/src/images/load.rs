@@ -1,6 +1,7 @@
 //! Reading images from an archive: Docker's layout, old and new, and OCI's.
 
 mod docker;
+mod from_layout;
 mod oci;
 
 use std::fs::File;
@@ -10,9 +11,12 @@ use gantry_model::image::Descriptor;
 use gantry_model::{Digest, Platform, Reference};
 use gantry_store::{Lease, Membership, NewImage, UnpackOptions};
 
-use super::archive::{Archive, ArchiveError, Section};
+use super::archive::{Archive, ArchiveError};
+use super::bundle::{Bundle, INDEX, Section};
 use super::progress::{LayerPhase, LayerProgress, Transfer};
 use super::{ImageError, Images, document, parallel, spool};
+
+pub use from_layout::LayoutImage;
 
 /// How to load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,8 +71,8 @@ impl Images<'_> {
         let file = spool::seekable(input, &store.root().join("ingest"), store.limits())?;
         let archive = Archive::index(file, store.limits())?;
         // Docker's document knows one platform of an image.
-        let oci = archive.has(oci::INDEX)
-            && (!archive.has(docker::MANIFEST) || oci::has_index(&archive)?);
+        let oci =
+            archive.has(INDEX) && (!archive.has(docker::MANIFEST) || oci::has_index(&archive)?);
         let found = if oci {
             oci::find(&archive, options.platform.as_ref())?
         } else if archive.has(docker::MANIFEST) {
@@ -109,19 +113,7 @@ impl Images<'_> {
         transfer: &dyn Transfer,
     ) -> Result<Loaded, ImageError> {
         let store = self.store()?;
-        let ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
-        transfer.begin("", "", &ids);
-        let mut jobs: Vec<FoundLayer> = Vec::new();
-        for layer in image.layers {
-            let here = lease.layer(&layer.diff_id)?;
-            let twice = jobs.iter().any(|job| job.diff_id == layer.diff_id);
-            if here {
-                tell(transfer, &layer, LayerPhase::AlreadyExists, 0);
-            } else if !twice {
-                jobs.push(layer);
-            }
-        }
-        parallel::each(jobs, 2, |layer, _stop| self.unpack(&layer, transfer))?;
+        self.bring(image.layers, lease, transfer)?;
         let mut blobs = Vec::new();
         for document in &image.documents {
             blobs.push(store.blobs().put(document)?);
@@ -150,6 +142,28 @@ impl Images<'_> {
             references: image.references,
             taken,
         })
+    }
+
+    /// Brings layers into the store, as far as they are not there.
+    fn bring(
+        &self,
+        layers: Vec<FoundLayer>,
+        lease: &Lease,
+        transfer: &dyn Transfer,
+    ) -> Result<(), ImageError> {
+        let ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
+        transfer.begin("", "", &ids);
+        let mut jobs: Vec<FoundLayer> = Vec::new();
+        for layer in layers {
+            let here = lease.layer(&layer.diff_id)?;
+            let twice = jobs.iter().any(|job| job.diff_id == layer.diff_id);
+            if here {
+                tell(transfer, &layer, LayerPhase::AlreadyExists, 0);
+            } else if !twice {
+                jobs.push(layer);
+            }
+        }
+        parallel::each(jobs, 2, |layer, _stop| self.unpack(&layer, transfer))
     }
 
     fn unpack(&self, layer: &FoundLayer, transfer: &dyn Transfer) -> Result<(), ImageError> {

@@ -46,6 +46,7 @@ mod hostile;
 mod images;
 mod interop;
 mod kill;
+mod layouts;
 mod lent;
 mod lifecycle;
 mod limits;

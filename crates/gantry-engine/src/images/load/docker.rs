@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::{Found, FoundLayer, diff_ids};
 use crate::images::ImageError;
-use crate::images::archive::{Archive, ArchiveError};
+use crate::images::archive::ArchiveError;
+use crate::images::bundle::Bundle;
 use crate::images::document::{self, DOCUMENT_LIMIT};
 
 /// The entry that tells this layout.
@@ -22,8 +23,8 @@ struct Item {
 }
 
 /// All images.
-pub(super) fn find(archive: &Archive) -> Result<Vec<Found>, ImageError> {
-    let bytes = archive.read(MANIFEST, "layout", DOCUMENT_LIMIT)?;
+pub(super) fn find(bundle: &dyn Bundle) -> Result<Vec<Found>, ImageError> {
+    let bytes = bundle.read(MANIFEST, "layout", DOCUMENT_LIMIT)?;
     let items: Vec<Item> =
         serde_json::from_slice(&bytes).map_err(|error| ArchiveError::Document {
             name: MANIFEST.to_owned(),
@@ -32,11 +33,11 @@ pub(super) fn find(archive: &Archive) -> Result<Vec<Found>, ImageError> {
     if items.is_empty() {
         return Err(ArchiveError::NoImages.into());
     }
-    items.into_iter().map(|item| image(archive, item)).collect()
+    items.into_iter().map(|item| image(bundle, item)).collect()
 }
 
-fn image(archive: &Archive, item: Item) -> Result<Found, ImageError> {
-    let config = archive.read(&item.config, MANIFEST, DOCUMENT_LIMIT)?;
+fn image(bundle: &dyn Bundle, item: Item) -> Result<Found, ImageError> {
+    let config = bundle.read(&item.config, MANIFEST, DOCUMENT_LIMIT)?;
     if let Some(expected) = named_digest(&item.config) {
         let actual = document::digest(&config);
         if actual != expected {
@@ -52,7 +53,7 @@ fn image(archive: &Archive, item: Item) -> Result<Found, ImageError> {
     let diff_ids = diff_ids(&item.config, &config, names.len())?;
     let mut layers = Vec::new();
     for (name, diff_id) in names.into_iter().zip(diff_ids) {
-        let content = archive.open(&name, MANIFEST)?;
+        let content = bundle.open(&name, MANIFEST)?;
         layers.push(FoundLayer {
             name,
             diff_id,

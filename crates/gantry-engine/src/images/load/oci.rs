@@ -3,43 +3,32 @@
 use gantry_model::image::{Descriptor, ImageConfig, Index, Manifest};
 use gantry_model::{Platform, Reference, media_type};
 use gantry_store::Membership;
-use serde::de::DeserializeOwned;
 
 use super::{Found, FoundLayer, diff_ids};
-use crate::images::archive::{Archive, ArchiveError};
-use crate::images::document::{self, DOCUMENT_LIMIT};
+use crate::images::archive::ArchiveError;
+use crate::images::bundle::{Bundle, INDEX, parse};
+use crate::images::document::DOCUMENT_LIMIT;
+use crate::images::layout::{REF_NAME, blob_name};
 use crate::images::{ImageError, select};
-
-/// The entry that tells this layout.
-pub(super) const INDEX: &str = "index.json";
 
 /// What containerd and Docker write a whole name into.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// The specification's own; a tag, or a whole name, as the writer likes.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Whether an image of the layout is of several platforms.
-pub(super) fn has_index(archive: &Archive) -> Result<bool, ImageError> {
-    let bytes = archive.read(INDEX, "layout", DOCUMENT_LIMIT)?;
-    let index: Index = parse(INDEX, &bytes)?;
+pub(super) fn has_index(bundle: &dyn Bundle) -> Result<bool, ImageError> {
     let is_index = |entry: &Descriptor| media_type::is_index(&entry.media_type);
-    Ok(index.manifests.iter().any(is_index))
+    Ok(bundle.entries()?.iter().any(is_index))
 }
 
 /// All images; of indexes those for the platform, or all whose content is there.
 pub(super) fn find(
-    archive: &Archive,
+    bundle: &dyn Bundle,
     platform: Option<&Platform>,
 ) -> Result<Vec<Found>, ImageError> {
-    let bytes = archive.read(INDEX, "layout", DOCUMENT_LIMIT)?;
-    let index: Index = parse(INDEX, &bytes)?;
     let mut found: Vec<Found> = Vec::new();
-    for entry in index
-        .manifests
-        .iter()
-        .filter(|entry| !entry.is_attestation())
-    {
-        for image in images(archive, entry, platform)? {
+    let entries = bundle.entries()?;
+    for entry in entries.iter().filter(|entry| !entry.is_attestation()) {
+        for image in images(bundle, entry, platform)? {
             let same =
                 |known: &&mut Found| known.config == image.config && known.member == image.member;
             // One entry for each name is how several names of one image are written.
@@ -56,22 +45,22 @@ pub(super) fn find(
 }
 
 /// The images that an entry of the layout means.
-fn images(
-    archive: &Archive,
+pub(super) fn images(
+    bundle: &dyn Bundle,
     entry: &Descriptor,
     platform: Option<&Platform>,
 ) -> Result<Vec<Found>, ImageError> {
     let names: Vec<Reference> = name(entry).into_iter().collect();
-    let top = blob(archive, entry, INDEX)?;
+    let top = blob(bundle, entry, INDEX)?;
     if !media_type::is_index(&entry.media_type) {
-        return Ok(vec![image(archive, entry, &names, vec![top])?]);
+        return Ok(vec![image(bundle, entry, &names, vec![top])?]);
     }
-    let index: Index = parse(&blob_name(entry), &top)?;
+    let index: Index = parse(&blob_name(&entry.digest), &top)?;
     let mut chosen: Vec<usize> = Vec::new();
     if platform.is_none() {
         let entries = index.manifests.iter().enumerate();
-        let there =
-            entries.filter(|(_, one)| !select::is_attestation(one) && archive.has(&blob_name(one)));
+        let there = entries
+            .filter(|(_, one)| !select::is_attestation(one) && bundle.has(&blob_name(&one.digest)));
         chosen.extend(there.map(|(position, _)| position));
     }
     if chosen.is_empty() {
@@ -89,11 +78,11 @@ fn images(
     let mut found = Vec::new();
     for position in chosen {
         let one = &index.manifests[position];
-        let documents = vec![top.clone(), blob(archive, one, "index")?];
-        let mut image = image(archive, one, &names, documents)?;
+        let documents = vec![top.clone(), blob(bundle, one, "index")?];
+        let mut image = image(bundle, one, &names, documents)?;
         let platform = match &one.platform {
             Some(platform) => platform.clone(),
-            None => parse::<ImageConfig>(&blob_name(one), &image.config)?.platform(),
+            None => parse::<ImageConfig>(&blob_name(&one.digest), &image.config)?.platform(),
         };
         image.member = Some(Membership {
             index: entry.digest,
@@ -108,17 +97,21 @@ fn images(
 
 /// The image of a manifest, which is the last of the documents.
 fn image(
-    archive: &Archive,
+    bundle: &dyn Bundle,
     entry: &Descriptor,
     names: &[Reference],
     documents: Vec<Vec<u8>>,
 ) -> Result<Found, ImageError> {
     let manifest: Manifest = parse(
-        &blob_name(entry),
+        &blob_name(&entry.digest),
         documents.last().map_or(&[], Vec::as_slice),
     )?;
-    let config = blob(archive, &manifest.config, "manifest")?;
-    let diff_ids = diff_ids(&blob_name(&manifest.config), &config, manifest.layers.len())?;
+    let config = blob(bundle, &manifest.config, "manifest")?;
+    let diff_ids = diff_ids(
+        &blob_name(&manifest.config.digest),
+        &config,
+        manifest.layers.len(),
+    )?;
     let mut layers = Vec::new();
     for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
         if media_type::layer_compression(&layer.media_type).is_none() {
@@ -128,8 +121,8 @@ fn image(
                 media_type,
             });
         }
-        let name = blob_name(layer);
-        let content = archive.open(&name, "manifest")?;
+        let name = blob_name(&layer.digest);
+        let content = bundle.open(&name, "manifest")?;
         layers.push(FoundLayer {
             name,
             diff_id,
@@ -146,37 +139,16 @@ fn image(
     })
 }
 
-fn blob_name(descriptor: &Descriptor) -> String {
-    format!("blobs/sha256/{}", descriptor.digest.hex())
-}
-
 fn blob(
-    archive: &Archive,
+    bundle: &dyn Bundle,
     descriptor: &Descriptor,
     by: &'static str,
 ) -> Result<Vec<u8>, ArchiveError> {
-    let name = blob_name(descriptor);
-    let bytes = archive.read(&name, by, DOCUMENT_LIMIT)?;
-    let (actual, expected) = (document::digest(&bytes), descriptor.digest);
-    if actual != expected {
-        return Err(ArchiveError::Digest {
-            name,
-            expected,
-            actual,
-        });
-    }
-    Ok(bytes)
-}
-
-fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ArchiveError> {
-    serde_json::from_slice(bytes).map_err(|error| ArchiveError::Document {
-        name: name.to_owned(),
-        reason: error.to_string(),
-    })
+    bundle.blob(&descriptor.digest, by, DOCUMENT_LIMIT)
 }
 
 /// The name an entry has; a bare tag is none.
-fn name(entry: &Descriptor) -> Option<Reference> {
+pub(super) fn name(entry: &Descriptor) -> Option<Reference> {
     let written = entry.annotations.get(CONTAINERD_NAME).or_else(|| {
         entry
             .annotations

@@ -56,7 +56,8 @@ pub(crate) struct BuildArgs {
     /// Set build arguments
     #[arg(long)]
     pub(crate) build_arg: Vec<String>,
-    /// Further context (NAME=FOLDER|ARCHIVE|URL|GIT|docker-image://IMAGE)
+    /// Further context (NAME=FOLDER|ARCHIVE|URL|GIT, NAME=docker-image://IMAGE,
+    /// NAME=oci-layout://FOLDER)
     #[arg(long)]
     pub(crate) build_context: Vec<String>,
     /// Certificate authorities for RUN, ADD and contexts ("host", or a file in PEM)

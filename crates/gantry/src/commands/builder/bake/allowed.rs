@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use gantry_bake::{Baked, Target};
+use gantry_model::layout::LayoutReference;
 
 use super::files::is_remote;
 use crate::failure::{CommandError, Failure};
@@ -46,9 +47,9 @@ pub(super) fn check(allow: &[String], set: &[String], baked: &Baked) -> Result<(
             for path in paths {
                 let said = set.iter().any(|text| {
                     text.split_once('=')
-                        .is_some_and(|(_, value)| value.contains(path))
+                        .is_some_and(|(_, value)| value.contains(&path))
                 });
-                let resolved = resolved(Path::new(path));
+                let resolved = resolved(Path::new(&path));
                 if !said && !roots.iter().any(|root| resolved.starts_with(root)) {
                     missing.insert(format!("{key}={}", resolved.display()));
                 }
@@ -100,9 +101,10 @@ fn granted(allow: &[String]) -> Result<Granted, Failure> {
 }
 
 /// The files and folders that a target reads.
-fn read_paths(target: &Target) -> Vec<&str> {
+fn read_paths(target: &Target) -> Vec<String> {
     let local = |path: &&str| {
-        !is_remote(path) && !path.starts_with("target:") && !path.starts_with("docker-image:")
+        let elsewhere = is_remote(path) || path.starts_with("target:");
+        LayoutReference::is_meant(path) || !elsewhere && !path.starts_with("docker-image:")
     };
     let context = target.context.as_deref().into_iter();
     let contexts = target.contexts.values().map(String::as_str);
@@ -126,11 +128,20 @@ fn read_paths(target: &Target) -> Vec<&str> {
         .filter_map(|cache| cache.attributes.get("src"))
         .map(String::as_str);
     let files = secrets.chain(keys).chain(caches);
-    context.chain(contexts).filter(local).chain(files).collect()
+    let folders = context.chain(contexts).filter(local).map(folder);
+    folders.chain(files.map(str::to_owned)).collect()
+}
+
+/// The folder of a context.
+fn folder(context: &str) -> String {
+    match context.parse::<LayoutReference>() {
+        Ok(layout) => layout.folder.to_string_lossy().into_owned(),
+        Err(_) => context.to_owned(),
+    }
 }
 
 /// The files and folders that a target writes.
-fn written_paths(target: &Target) -> Vec<&str> {
+fn written_paths(target: &Target) -> Vec<String> {
     let outputs = target.outputs.iter().flatten();
     let places = outputs.filter_map(|output| output.destination.as_deref());
     let caches = target
@@ -141,7 +152,8 @@ fn written_paths(target: &Target) -> Vec<&str> {
     let caches = caches
         .filter_map(|cache| cache.attributes.get("dest"))
         .map(String::as_str);
-    places.filter(|place| *place != "-").chain(caches).collect()
+    let places = places.filter(|place| *place != "-").chain(caches);
+    places.map(str::to_owned).collect()
 }
 
 /// Where a path leads: links are followed as far as it exists.
@@ -214,6 +226,12 @@ mod tests {
             ..Target::default()
         };
         assert!(said(context, &[], &[]).unwrap().contains("fs.read=/proc"));
+        let layout = Target {
+            contexts: [("a".to_owned(), "oci-layout:///proc/sys:v1".to_owned())].into(),
+            ..Target::default()
+        };
+        let text = said(layout, &[], &[]).unwrap();
+        assert!(text.contains("fs.read=/proc/sys\""), "{text}");
         let secret = Target {
             secrets: Some(vec![Secret {
                 file: Some("/etc/hostname".to_owned()),

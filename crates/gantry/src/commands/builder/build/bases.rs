@@ -1,31 +1,38 @@
 //! Base images of a build, out of the engine.
 
+use std::sync::{Mutex, PoisonError};
+
 use gantry_build::base::PullStatus;
-use gantry_build::{BaseImage, BaseImageError, BaseImages, PullPolicy};
+use gantry_build::{BaseImage, BaseImageError, BaseImages, BaseSource, PullPolicy};
 use gantry_engine::Engine;
 use gantry_engine::images::{self, LayerProgress, Transfer};
+use gantry_model::layout::LayoutReference;
 use gantry_model::{Platform, Reference};
+use gantry_store::Lease;
 
 /// The engine's images as a build wants them.
 #[derive(Debug)]
 pub(crate) struct EngineBases<'a> {
     engine: &'a Engine,
+    /// What holds the layers that came without an image, for as long as this is used.
+    leases: Mutex<Vec<Lease>>,
 }
 
 impl<'a> EngineBases<'a> {
     /// The images of `engine`.
     pub(crate) const fn new(engine: &'a Engine) -> Self {
-        Self { engine }
+        Self {
+            engine,
+            leases: Mutex::new(Vec::new()),
+        }
     }
-}
 
-impl BaseImages for EngineBases<'_> {
-    fn resolve(
+    fn named(
         &self,
         reference: &Reference,
         platform: &Platform,
         policy: PullPolicy,
-        status: &(dyn Fn(PullStatus) + Sync),
+        transfer: &dyn Transfer,
     ) -> Result<BaseImage, BaseImageError> {
         let policy = match policy {
             PullPolicy::Missing => images::PullPolicy::Missing,
@@ -35,12 +42,7 @@ impl BaseImages for EngineBases<'_> {
         let image = self
             .engine
             .images()
-            .resolve_or_pull(
-                &reference.to_string(),
-                Some(platform),
-                policy,
-                &Told(status),
-            )
+            .resolve_or_pull(&reference.to_string(), Some(platform), policy, transfer)
             .map_err(BaseImageError::new)?;
         let repository = reference.name();
         let manifest = reference.digest().copied().or_else(|| {
@@ -55,6 +57,48 @@ impl BaseImages for EngineBases<'_> {
             manifest,
             config: image.config,
         })
+    }
+
+    fn of_layout(
+        &self,
+        layout: &LayoutReference,
+        platform: &Platform,
+        policy: PullPolicy,
+        transfer: &dyn Transfer,
+    ) -> Result<BaseImage, BaseImageError> {
+        let store = self.engine.store().map_err(BaseImageError::new)?;
+        let lease = match policy {
+            PullPolicy::Never => None,
+            _ => Some(store.lease().map_err(BaseImageError::new)?),
+        };
+        let image = self
+            .engine
+            .images()
+            .from_layout(layout, platform, lease.as_ref(), transfer)
+            .map_err(BaseImageError::new)?;
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.extend(lease);
+        Ok(BaseImage {
+            id: image.id,
+            manifest: Some(image.digest),
+            config: image.config,
+        })
+    }
+}
+
+impl BaseImages for EngineBases<'_> {
+    fn resolve(
+        &self,
+        source: &BaseSource,
+        platform: &Platform,
+        policy: PullPolicy,
+        status: &(dyn Fn(PullStatus) + Sync),
+    ) -> Result<BaseImage, BaseImageError> {
+        let transfer = Told(status);
+        match source {
+            BaseSource::Named(name) => self.named(name, platform, policy, &transfer),
+            BaseSource::Layout(layout) => self.of_layout(layout, platform, policy, &transfer),
+        }
     }
 }
 

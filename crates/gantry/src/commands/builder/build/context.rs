@@ -82,10 +82,14 @@ pub(super) fn named(texts: &[String]) -> Result<BTreeMap<String, NamedContext>, 
                 }
                 NamedContext::Image(image.to_owned())
             }
-            Some((kind @ ("oci-layout" | "target"), _)) => {
+            Some(("oci-layout", _)) => {
+                NamedContext::Layout(value.parse().map_err(wrong(FLAG, text))?)
+            }
+            Some(("target", target)) => {
                 return Err(Failure::unsupported(format!(
-                    "{FLAG} {text} is not supported: {kind}: contexts are not known yet; put the \
-                     image into the store (gantry load, gantry build) and name it by docker-image://"
+                    "{FLAG} {text} is not supported: target {target:?} could only be one of a bake \
+                     file; write it down there and use gantry bake, or give its image a name \
+                     (gantry build -t) and say docker-image://"
                 )));
             }
             _ => {
@@ -156,10 +160,13 @@ mod tests {
             "b=/",
             "c=https://x/y.git#z",
             "d=docker-image:x",
+            "e=oci-layout://x:v1",
         ];
         let all = named(&texts.map(str::to_owned)).unwrap();
         let image = |name: &str| NamedContext::Image(name.to_owned());
         assert_eq!((&all["a"], &all["d"]), (&image("alpine:3"), &image("x")));
+        let layout = "oci-layout://x:v1".parse().unwrap();
+        assert_eq!(all["e"], NamedContext::Layout(layout));
         let folder = ContextSource::Folder("/".into());
         assert_eq!(all["b"], NamedContext::Files(folder));
         for text in [
@@ -167,7 +174,8 @@ mod tests {
             "=x",
             "a=/nonesuch/folder",
             "a=docker-image://",
-            "a=oci-layout://x",
+            "a=oci-layout://",
+            "a=oci-layout://x@sha256:0",
             "a=target:x",
         ] {
             assert!(named(&[text.to_owned()]).is_err(), "{text}");
