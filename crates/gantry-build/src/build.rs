@@ -49,7 +49,8 @@ pub fn build(
         source,
     })?;
     let orders = orders(requests)?;
-    let setting = setting(builder, &orders, &stop)?;
+    let project = solve::project(requests);
+    let setting = setting(builder, &orders, project, &stop)?;
     let mut contexts = Contexts::default();
     let files = files(&orders, &mut contexts, &setting, reporter)?;
     let asked = &builder.confinement.asked;
@@ -66,11 +67,10 @@ pub fn build(
     solver.borrow_from(builder.borrowed);
     solver.show_failures_to(builder.failure_shell);
     let solved = solver.solve(&targets);
-    let project = solve::project(requests);
     if builder.explain || reporter.at() >= LONG {
-        reporter.explained(&solver.explain(project));
+        reporter.explained(&solver.explain());
     }
-    solver.remember(project);
+    solver.remember();
     if setting.bridge_used.load(Ordering::Relaxed) {
         // If it fails, whoever uses the bridge next sees to it.
         let _started = run_step::start_teardown(&setting.run_root);
@@ -267,6 +267,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
 fn setting(
     builder: &Builder<'_>,
     orders: &[Order<'_>],
+    project: crate::explain::trace::Project,
     stop: &Stop,
 ) -> Result<Setting, BuildError> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -288,6 +289,7 @@ fn setting(
         parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),
         threads,
         remote: Remote::new(&builder.store, &builder.run_root, &builder.outside, stop),
+        project,
         origins: orders.iter().map(origin).collect(),
         bridge_used: AtomicBool::new(false),
     })

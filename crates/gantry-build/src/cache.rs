@@ -21,7 +21,7 @@ use crate::explain::inputs::Inputs;
 use crate::run_folder::folder;
 
 pub(crate) use entry::{Entry, decode_alias};
-pub(crate) use keys::{key_of_definition, key_of_files};
+pub(crate) use keys::{key_of_definition, key_of_files, key_of_place};
 pub(crate) use locks::{KeyLock, wait_for_lock};
 
 /// Records of steps: key → [`Entry`].
@@ -30,6 +30,10 @@ pub(crate) const STEP: &str = "build-entry";
 pub(crate) const INPUTS: &str = "build-worked-on";
 /// Other keys under which a step is known: key → key of the step.
 pub(crate) const ALIAS: &str = "build-alias";
+/// What a copy made last, wherever it stands now: key of its place → diff ID.
+pub(crate) const LATEST: &str = "build-latest";
+/// Most of these that are kept.
+const MOST_LATEST: usize = 1024;
 /// Layers that were searched for secrets: key → nothing.
 pub(crate) const CLEAN: &str = "build-clean";
 
@@ -194,6 +198,25 @@ impl Cache {
     pub(crate) fn inputs(&self, key: &Key) -> Option<Inputs> {
         let record = self.store.records().find(INPUTS, &key.0).ok().flatten();
         record.and_then(|record| Inputs::decode(&record.value))
+    }
+
+    /// The layer that the copy at this place made last, if that is known.
+    pub(crate) fn latest(&self, place: &Key) -> Result<Option<Digest>, StepError> {
+        let record = self.store.records().find(LATEST, &place.0)?;
+        let id = record.and_then(|record| record.value.try_into().ok());
+        Ok(id.map(Digest::from_bytes))
+    }
+
+    /// Notes the layer that the copy at this place made. It is not kept for that.
+    pub(crate) fn note_latest(&self, place: &Key, layer: &Digest) -> Result<(), StepError> {
+        let records = self.store.records();
+        records.put(&[Record::new(LATEST, &place.0, layer.as_bytes())])?;
+        let mut noted = records.heads(LATEST)?;
+        noted.sort_by_key(|head| std::cmp::Reverse(head.last_used));
+        for old in noted.iter().skip(MOST_LATEST) {
+            records.remove(LATEST, &old.key)?;
+        }
+        Ok(())
     }
 
     /// Whether it was noted under this key that a layer is clean of secrets.

@@ -24,6 +24,7 @@ use crate::cache::{Cache, Layer};
 use crate::contexts::{ContextId, Contexts, OpenContexts};
 use crate::error::{BuildError, StepError};
 use crate::explain::Outcome;
+use crate::explain::trace::Project;
 use crate::failure_shell::FailureShell;
 use crate::graph::{Graph, NodeId, Operation};
 use crate::progress::VertexId;
@@ -59,6 +60,8 @@ pub(crate) struct Setting {
     pub(crate) threads: usize,
     /// What comes from outside.
     pub(crate) remote: Remote,
+    /// What is built.
+    pub(crate) project: Project,
     /// What holds for the steps of each request.
     pub(crate) origins: Vec<Origin>,
     /// Whether a step was on the bridge.

@@ -280,6 +280,14 @@ impl Store {
                 _ => {}
             }
         }
+        // What is a patch of one that goes is of no use without it.
+        let patches = snapshot.layers.iter().filter(|(_, row)| {
+            row.patch_of
+                .as_ref()
+                .is_some_and(|whole| layers.contains(whole))
+        });
+        let patches: Vec<Digest> = patches.map(|(diff_id, _)| *diff_id).collect();
+        layers.extend(patches);
         // Also those that a living command holds: a damaged layer serves nobody.
         for diff_id in &layers {
             drop(

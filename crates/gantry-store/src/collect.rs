@@ -214,6 +214,11 @@ fn doomed(
         live_layers.extend(&folders);
         live_blobs.extend(&blobs);
     }
+    let patched: Vec<&Digest> = live_layers
+        .iter()
+        .filter_map(|layer| snapshot.patch_of(layer))
+        .collect();
+    live_layers.extend(patched);
     let all_layers: BTreeSet<Digest> = snapshot.layers.keys().copied().chain(folders).collect();
     Ok(Doomed {
         images,

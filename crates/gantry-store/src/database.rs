@@ -17,6 +17,7 @@ use crate::error::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("database/1.sql"),
     include_str!("database/2.sql"),
+    include_str!("database/3.sql"),
 ];
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -9,12 +9,14 @@
 //! * `needs`: the directories that the tar implied without listing them, and the hard links to
 //!   files of lower layers; `fixups` makes good for them per chain.
 //!
-//! Copies for other users are in `mapped/` (see `mapped`).
+//! A layer that differs little from another may be kept as a patch of it (see `patch`). Copies for
+//! other users are in `mapped/` (see `mapped`).
 
 mod draft;
 mod draft_tar;
 mod fixups;
 pub(crate) mod mapped;
+mod patch;
 mod publish;
 mod recipe;
 mod replay;
@@ -36,6 +38,7 @@ use rustix::io::Errno;
 pub use draft::LayerDraft;
 pub use draft_tar::DraftTar;
 pub use mapped::Lowers;
+pub use patch::Whole;
 pub use replay::LayerTar;
 pub use seal::Seal;
 
@@ -55,7 +58,7 @@ pub struct LayerInfo {
     pub content_size: u64,
     /// How many files, directories and links it has.
     pub files: u64,
-    /// Bytes it takes on the disk, roughly.
+    /// Bytes it takes on the disk, roughly; those of a patch without the layer that it patches.
     pub disk_usage: u64,
 }
 
@@ -118,6 +121,8 @@ pub struct Layers<'a> {
 pub(crate) struct LayerRow {
     pub(crate) info: LayerInfo,
     pub(crate) flags: i64,
+    /// The layer that has what is not in this one's own tree.
+    pub(crate) patch_of: Option<Digest>,
 }
 
 impl<'a> Layers<'a> {
@@ -138,10 +143,13 @@ impl<'a> Layers<'a> {
     /// # Errors
     /// [`StoreError::NoLayer`] when it is not there.
     pub fn info(&self, diff_id: &Digest) -> Result<LayerInfo, StoreError> {
-        match self.row(diff_id)? {
-            Some(row) => Ok(row.info),
-            None => Err(StoreError::NoLayer { diff_id: *diff_id }),
-        }
+        self.needed(diff_id).map(|row| row.info)
+    }
+
+    /// The row of a layer that must be there.
+    pub(crate) fn needed(&self, diff_id: &Digest) -> Result<LayerRow, StoreError> {
+        self.row(diff_id)?
+            .ok_or(StoreError::NoLayer { diff_id: *diff_id })
     }
 
     /// All layers.
@@ -170,7 +178,7 @@ impl<'a> Layers<'a> {
             // Written in an earlier boot and never known to be on the disk: does not count.
             Some((_, Some(boot))) if boot != self.store.boot()? => Ok(None),
             // Nor does one whose folder was deleted: making it again heals it.
-            Some((row, _)) if self.has_tree(diff_id)? => Ok(Some(row)),
+            Some((row, _)) if self.has_tree(diff_id)? && self.has_whole(&row)? => Ok(Some(row)),
             Some(_) | None => Ok(None),
         }
     }
@@ -194,7 +202,8 @@ impl<'a> Layers<'a> {
         self.store.root().join("layers").join(diff_id.hex())
     }
 
-    /// The tree of a layer by itself, as it is on the disk (read only, please).
+    /// The layer's own tree as it is on the disk (read only, please). Of a patch it has only what
+    /// differs: [`Layers::trees`] has all of it.
     #[must_use]
     pub fn tree(&self, diff_id: &Digest) -> PathBuf {
         self.folder(diff_id).join("fs")
@@ -253,8 +262,9 @@ impl<'a> Layers<'a> {
     /// # Errors
     /// [`StoreError::NoLayer`] when it is not there.
     pub fn tar(&self, diff_id: &Digest) -> Result<LayerTar, StoreError> {
-        let info = self.info(diff_id)?;
-        LayerTar::open(self.folder(diff_id), info)
+        let row = self.needed(diff_id)?;
+        let whole = row.patch_of.map(|whole| self.tree(&whole));
+        LayerTar::open(self.folder(diff_id), whole.as_deref(), row.info)
     }
 
     /// Makes sure that layers survive a power cut.
@@ -262,17 +272,22 @@ impl<'a> Layers<'a> {
     /// # Errors
     /// When the file system cannot be synced.
     pub fn sync(&self, diff_ids: &[Digest]) -> Result<(), StoreError> {
-        let unsynced: Vec<&Digest> =
+        let unsynced: Vec<Digest> =
             self.store
                 .database()
                 .read("look for unsynced layers", |db| {
+                    // With what they are patches of.
                     let mut statement = db.prepare_cached(
-                        "SELECT 1 FROM layers WHERE diff_id = ?1 AND boot IS NOT NULL",
+                        "SELECT diff_id FROM layers WHERE boot IS NOT NULL AND diff_id IN
+                         (?1, (SELECT patch_of FROM layers WHERE diff_id = ?1))",
                     )?;
                     let mut unsynced = Vec::new();
                     for diff_id in diff_ids {
-                        if statement.exists([diff_id.as_bytes()])? {
-                            unsynced.push(diff_id);
+                        let rows = statement.query_map([diff_id.as_bytes()], |row| {
+                            row.get(0).map(Digest::from_bytes)
+                        })?;
+                        for row in rows {
+                            unsynced.push(row?);
                         }
                     }
                     Ok(unsynced)
@@ -373,7 +388,7 @@ fn row_of(
     diff_id: &Digest,
 ) -> rusqlite::Result<Option<(LayerRow, Option<String>)>> {
     db.prepare_cached(
-        "SELECT tar_size, content_size, files, disk_usage, flags, boot FROM layers
+        "SELECT tar_size, content_size, files, disk_usage, flags, boot, patch_of FROM layers
          WHERE diff_id = ?1",
     )?
     .query_row([diff_id.as_bytes()], |row| {
@@ -389,6 +404,7 @@ fn row_of(
             LayerRow {
                 info,
                 flags: row.get(4)?,
+                patch_of: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest::from_bytes),
             },
             row.get(5)?,
         ))

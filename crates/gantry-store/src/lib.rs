@@ -46,7 +46,9 @@ pub use images::{
     DamagedImage, Image, ImageList, ImageNames, Images, Index, IndexMember, Membership, NewImage,
     RepoDigest,
 };
-pub use layers::{DraftTar, LayerBlob, LayerDraft, LayerInfo, Layers, Lowers, UnpackOptions};
+pub use layers::{
+    DraftTar, LayerBlob, LayerDraft, LayerInfo, Layers, Lowers, UnpackOptions, Whole,
+};
 pub use lease::Lease;
 pub use limits::Limits;
 pub use pack::PackError;

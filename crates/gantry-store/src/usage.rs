@@ -44,6 +44,8 @@ pub struct LayerUse {
     pub shared: bool,
     /// Whether a living command holds it.
     pub held: bool,
+    /// The layer that it is a patch of, which stays as long as it does.
+    pub patch_of: Option<Digest>,
 }
 
 impl Store {
@@ -57,11 +59,17 @@ impl Store {
         drop(lock);
         let snapshot = Snapshot::read(self)?;
         let of_images = snapshot.images.values().flat_map(|image| &image.layers);
-        let shared: BTreeSet<&Digest> = of_images.chain(&roots.layers).collect();
+        let shared = with_patched(&snapshot, of_images.chain(&roots.layers));
+        let held_layers = held.iter().filter_map(|resource| match resource {
+            Resource::Layer(layer) => Some(layer),
+            Resource::Image(_) | Resource::Blob(_) => None,
+        });
+        let held = with_patched(&snapshot, held_layers);
         let of = |layer: &Digest| LayerUse {
             bytes: snapshot.disk_usage(layer),
             shared: roots.unknown || shared.contains(layer),
-            held: held.contains(&Resource::Layer(*layer)),
+            held: held.contains(layer),
+            patch_of: snapshot.patch_of(layer).copied(),
         };
         let layers = snapshot.layers.keys();
         Ok(layers.map(|layer| (*layer, of(layer))).collect())
@@ -76,6 +84,17 @@ impl Store {
     }
 }
 
+/// Layers, and those that they are patches of.
+fn with_patched<'s>(
+    snapshot: &'s Snapshot,
+    layers: impl Iterator<Item = &'s Digest>,
+) -> BTreeSet<&'s Digest> {
+    layers
+        .flat_map(|layer| [Some(layer), snapshot.patch_of(layer)])
+        .flatten()
+        .collect()
+}
+
 fn measure(snapshot: &Snapshot, roots: &Roots) -> Usage {
     let mut users: BTreeMap<&Digest, u32> = BTreeMap::new();
     for image in snapshot.images.values() {
@@ -84,13 +103,13 @@ fn measure(snapshot: &Snapshot, roots: &Roots) -> Usage {
         }
     }
     let in_use = |id: &Digest| roots.images.contains(id);
-    let needed: BTreeSet<&Digest> = snapshot
+    let in_use_layers = snapshot
         .images
         .iter()
         .filter(|(id, _)| in_use(id))
         .flat_map(|(_, image)| &image.layers)
-        .chain(&roots.layers)
-        .collect();
+        .chain(&roots.layers);
+    let needed = with_patched(snapshot, in_use_layers);
     let size = |layer: &Digest| snapshot.layers.get(layer).map_or(0, |size| size.tar_size);
     let images = snapshot.images.iter().map(|(id, image)| ImageUsage {
         id: *id,
@@ -101,18 +120,16 @@ fn measure(snapshot: &Snapshot, roots: &Roots) -> Usage {
     let disk = |layers: &mut dyn Iterator<Item = &Digest>| -> u64 {
         layers.map(|layer| snapshot.disk_usage(layer)).sum()
     };
-    let of_records: BTreeSet<&Digest> = snapshot
-        .records
-        .values()
-        .flat_map(|record| &record.layers)
-        .collect();
-    let only_records = |layer: &&Digest| !users.contains_key(*layer) && !needed.contains(*layer);
+    let recorded = snapshot.records.values().flat_map(|record| &record.layers);
+    let of_records = with_patched(snapshot, recorded);
+    let of_images = with_patched(snapshot, users.keys().copied());
+    let only_records = |layer: &&Digest| !of_images.contains(*layer) && !needed.contains(*layer);
     Usage {
         images: images.collect(),
-        images_bytes: disk(&mut users.keys().copied()),
+        images_bytes: disk(&mut of_images.iter().copied()),
         images_reclaimable: disk(
-            &mut users
-                .keys()
+            &mut of_images
+                .iter()
                 .copied()
                 .filter(|layer| !needed.contains(layer)),
         ),

@@ -1,5 +1,6 @@
 //! Keys of steps: what a step does, and the content that it works on.
 
+use crate::explain::trace::Project;
 use crate::graph::{Fields, FileOperation, FileSource, Operation};
 use crate::ops::copy::Change;
 use crate::tree::Match;
@@ -14,6 +15,13 @@ pub(crate) fn key_of_definition(kind: &str, operation: &Operation, inputs: &[&[L
     for layers in inputs {
         add_layers(&mut fields, layers);
     }
+    Key(fields.finish())
+}
+
+/// What names a step in its project, whatever it works on.
+pub(crate) fn key_of_place(project: Project, operation: &Operation) -> Key {
+    let mut fields = Fields::new("place");
+    operation.describe(fields.bytes(&project.0));
     Key(fields.finish())
 }
 

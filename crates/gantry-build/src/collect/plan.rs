@@ -10,8 +10,8 @@ use super::Keep;
 /// A row as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Item {
-    /// The layer that only the cache keeps, and its size. Several may have one layer.
-    pub(super) layer: Option<(Digest, u64)>,
+    /// The layers that only the cache keeps, and their sizes. Several may have one layer.
+    pub(super) layers: Vec<(Digest, u64)>,
     /// Bytes beside the layer.
     pub(super) own: u64,
     /// Seconds since 1970.
@@ -26,8 +26,11 @@ pub(super) struct Item {
 pub(super) fn total<'i>(items: impl IntoIterator<Item = &'i Item>) -> u64 {
     let mut layers = BTreeSet::new();
     let bytes = |item: &Item| {
-        let fresh = item.layer.filter(|(layer, _)| layers.insert(*layer));
-        item.own + fresh.map_or(0, |(_, size)| size)
+        let fresh = item
+            .layers
+            .iter()
+            .filter(|(layer, _)| layers.insert(*layer));
+        item.own + fresh.map(|(_, size)| size).sum::<u64>()
     };
     items.into_iter().map(bytes).sum()
 }
@@ -65,8 +68,8 @@ pub(super) fn choose(items: &[Item], keep: Keep, free: u64) -> BTreeSet<usize> {
         children[*parent] += 1;
     }
     let mut users: HashMap<Digest, usize> = HashMap::new();
-    for (layer, _) in items.iter().filter_map(|item| item.layer) {
-        *users.entry(layer).or_default() += 1;
+    for (layer, _) in items.iter().flat_map(|item| &item.layers) {
+        *users.entry(*layer).or_default() += 1;
     }
     let entry = |number: usize| Reverse((items[number].last_used, number));
     let mut leaves: BinaryHeap<_> = (0..items.len())
@@ -82,12 +85,13 @@ pub(super) fn choose(items: &[Item], keep: Keep, free: u64) -> BTreeSet<usize> {
         let item = &items[number];
         gone.insert(number);
         left = left.saturating_sub(item.own);
-        if let Some((layer, size)) = item.layer
-            && let Some(count) = users.get_mut(&layer)
-        {
+        for (layer, size) in &item.layers {
+            let Some(count) = users.get_mut(layer) else {
+                continue;
+            };
             *count -= 1;
             if *count == 0 {
-                left = left.saturating_sub(size);
+                left = left.saturating_sub(*size);
             }
         }
         for parent in &item.parents {
@@ -106,7 +110,7 @@ mod tests {
 
     fn item(layer: u8, size: u64, last_used: i64, parents: &[usize]) -> Item {
         Item {
-            layer: Some((Digest::from_bytes([layer; 32]), size)),
+            layers: vec![(Digest::from_bytes([layer; 32]), size)],
             own: 1,
             last_used,
             parents: parents.to_vec(),

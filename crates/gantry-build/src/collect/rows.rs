@@ -13,7 +13,7 @@ use gantry_store::{LayerUse, Record, Roots, Store};
 
 use super::plan::Item;
 use super::{CollectError, mounts};
-use crate::cache::{ALIAS, CLEAN, Entry, INPUTS, STEP, decode_alias};
+use crate::cache::{ALIAS, CLEAN, Entry, INPUTS, LATEST, STEP, decode_alias};
 use crate::explain::trace::TRACE;
 
 /// Letters of a row's id.
@@ -150,9 +150,7 @@ impl Inventory {
             let own = keys.iter().filter_map(|key| self.values.get(key)).sum();
             let parents = entry.as_ref().map_or(&[][..], |entry| &entry.parents);
             let item = Item {
-                layer: layer
-                    .filter(|_| !used.shared)
-                    .map(|layer| (*layer, used.bytes)),
+                layers: layer.map_or_else(Vec::new, |layer| kept_by(uses, *layer)),
                 own,
                 last_used: record.last_used,
                 parents: parents
@@ -209,7 +207,7 @@ impl Inventory {
             ..CacheRow::of(CacheKind::Internal, &name, description)
         };
         let item = Item {
-            layer: (!used.shared).then_some((layer, used.bytes)),
+            layers: kept_by(uses, layer),
             own,
             last_used: record.last_used,
             ..Item::default()
@@ -223,6 +221,7 @@ impl Inventory {
         let last_used = records.iter().map(|record| record.last_used).max();
         let description = match kind {
             TRACE => "the steps of the last builds, for explanations".to_owned(),
+            LATEST => "what each copy made last".to_owned(),
             other => format!("records of the kind {other}"),
         };
         let row = CacheRow {
@@ -322,6 +321,16 @@ impl CacheRow {
             mutable: false,
         }
     }
+}
+
+/// The layers that stay because of this one, which no image has: itself, and what it is a patch of.
+fn kept_by(uses: &BTreeMap<Digest, LayerUse>, layer: Digest) -> Vec<(Digest, u64)> {
+    let patched = uses.get(&layer).and_then(|used| used.patch_of);
+    [Some(layer), patched]
+        .into_iter()
+        .flatten()
+        .filter_map(|layer| Some((layer, uses.get(&layer).filter(|used| !used.shared)?.bytes)))
+        .collect()
 }
 
 fn step_row(record: &Record, entry: Option<&Entry>, used: LayerUse, own: u64) -> CacheRow {

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use gantry_model::Digest;
 use gantry_sys::path::Directory;
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -107,6 +109,18 @@ impl Loading<'_> {
         }
     }
 
+    /// A folder with all files of a layer.
+    fn folder_of(&self, layer: &Digest) -> Result<PathBuf, StepError> {
+        let layers = self.setting.store.layers();
+        if let [tree] = &layers.trees(layer)?[..] {
+            return Ok(tree.clone());
+        }
+        // A copy has made the same layer, as a patch. What shows it as a whole is open as long as
+        // this process runs.
+        let open = OwnedFd::from(layers.open(layer)?).into_raw_fd();
+        Ok(format!("/proc/{}/fd/{open}", std::process::id()).into())
+    }
+
     fn repository(&self, git: GitAddress, on: &Behalf<'_>) -> Result<Loaded, StepError> {
         let source = GitSource {
             remote: git.remote,
@@ -116,7 +130,7 @@ impl Loading<'_> {
             submodules: git.submodules.unwrap_or(true),
         };
         let layer = self.setting.remote.repository(&source, on)?;
-        let tree = self.setting.store.layers().tree(&layer);
+        let tree = self.folder_of(&layer)?;
         // No link of the repository may lead out of it.
         let folder = git.folder.trim_start_matches('/');
         Directory::open(&tree)
@@ -141,7 +155,7 @@ impl Loading<'_> {
             checksum: None,
         };
         let layer = self.setting.remote.file(&source, on)?;
-        let tree = self.setting.store.layers().tree(&layer);
+        let tree = self.folder_of(&layer)?;
         let path = tree.join(&name);
         let failed = |source| StepError::io("read", &path, source);
         let mut file = File::open(&path).map_err(failed)?;
@@ -149,7 +163,7 @@ impl Loading<'_> {
         if is_archive(&head) {
             let reader = Cursor::new(head).chain(file);
             let layer = self.setting.remote.unpacked(&layer, reader, &shown, on)?;
-            return Ok(Loaded::Folder(self.setting.store.layers().tree(&layer)));
+            return Ok(Loaded::Folder(self.folder_of(&layer)?));
         }
         if self.name.is_some() {
             return Ok(Loaded::Folder(tree));
@@ -167,7 +181,7 @@ impl Loading<'_> {
         let reader = Cursor::new(head).chain(watched);
         if archive {
             let layer = self.setting.remote.unpack(reader, name)?;
-            return Ok(Loaded::Folder(self.setting.store.layers().tree(&layer)));
+            return Ok(Loaded::Folder(self.folder_of(&layer)?));
         }
         self.dockerfile(reader, name)
     }

@@ -240,7 +240,7 @@ mod tests {
         let stop = Stop::new(Cancellation::new().unwrap()).unwrap();
         let directory = Directory::open(&upper).unwrap();
         let writer = LayerWriter::new(&directory, 2, &stop).unwrap();
-        let mut changed = writer.write(&plan, None).unwrap();
+        let mut changed = writer.write(&plan).unwrap();
         changed.sort();
         let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
         assert_eq!(
@@ -269,10 +269,7 @@ mod tests {
         let plan = plan(&tree, &found[0], "/x");
         let directory = Directory::open(layer.path()).unwrap();
         let writer = LayerWriter::new(&directory, 1, &stop).unwrap();
-        assert!(matches!(
-            writer.write(&plan, None),
-            Err(StepError::Canceled)
-        ));
+        assert!(matches!(writer.write(&plan), Err(StepError::Canceled)));
         assert!(!layer.path().join("x").exists());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_dockerfile::mode;
 use gantry_model::Digest;
-use gantry_store::{LayerDraft, LayerInfo, Store};
+use gantry_store::{LayerDraft, LayerInfo, Store, Whole};
 use gantry_sys::path::Directory;
 
 use super::archive;
@@ -28,6 +28,8 @@ pub(crate) struct Workshop<'w> {
     pub(crate) empty: &'w std::path::Path,
     /// The time that new directories and files get, if it is not the present.
     pub(crate) epoch: Option<(i64, u32)>,
+    /// A layer that the new one may be a patch of.
+    pub(crate) former: Option<Whole>,
 }
 
 /// A finished layer.
@@ -152,7 +154,7 @@ impl Workshop<'_> {
                 {
                     let place = archive.plan(&mut plan, &operation.destination, change)?;
                     // It is unpacked over what came before it.
-                    changed.extend(writer.write(&plan, None)?);
+                    changed.extend(writer.write(&plan)?);
                     plan.continue_over(upper.try_clone().map_err(failed)?);
                     writer.distrust();
                     let digest = archive.unpack(self, &draft, lowers, &place, change)?;
@@ -167,7 +169,7 @@ impl Workshop<'_> {
                 }
             }
         }
-        let (info, files) = finish(&plan, &writer, draft)?;
+        let (info, files) = finish(&plan, &writer, draft, self.former.as_ref())?;
         changed.extend(files);
         Ok(Made {
             layer: info,
@@ -195,7 +197,7 @@ impl Workshop<'_> {
         if place.kind != Some(rustix::fs::FileType::Directory) {
             plan.make_all(&place.path, &permissions)?;
         }
-        let (info, changed) = finish(&plan, &writer, draft)?;
+        let (info, changed) = finish(&plan, &writer, draft, None)?;
         Ok(Made {
             layer: info,
             changed,
@@ -208,13 +210,14 @@ fn finish(
     plan: &LayerPlan<'_>,
     writer: &LayerWriter<'_>,
     draft: LayerDraft,
+    former: Option<&Whole>,
 ) -> Result<(LayerInfo, Changed), StepError> {
     if writer.can_tell(plan) {
         let mut tar = draft.tar(&root_entry(plan))?;
-        let changed = writer.write(plan, Some(&mut tar))?;
+        let changed = writer.write_told(plan, &mut tar, former)?;
         Ok((draft.commit_told(tar)?, changed))
     } else {
-        let changed = writer.write(plan, None)?;
+        let changed = writer.write(plan)?;
         Ok((draft.commit()?, changed))
     }
 }

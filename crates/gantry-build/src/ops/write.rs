@@ -3,9 +3,12 @@
 //! The files are made in the order of the layer's tar, and its tar is told while they are made: what
 //! goes into a file is what goes into the digest, from the same memory. So a file of the context
 //! that changes meanwhile gives a layer that is what its diff ID says, whatever that file was.
+//!
+//! What an earlier layer has already is not made again if the new one can be a patch of it.
 
 mod file;
 mod ordered;
+mod patch;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::AtomicBool;
 
 use gantry_store::tar::{self, EntryKind, Timestamp};
-use gantry_store::{DraftTar, PackError};
+use gantry_store::{DraftTar, PackError, Whole};
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -27,6 +30,7 @@ use crate::error::StepError;
 use crate::solve::Stop;
 use crate::tree::{join, split};
 use file::FileWriter;
+use patch::Patch;
 
 /// What is made by one thread at once: so many things, and so many bytes.
 const BATCH: usize = 64;
@@ -36,6 +40,8 @@ const BATCH_BYTES: u64 = 1 << 20;
 struct Step<'p, 't> {
     path: OsString,
     what: What<'p, 't>,
+    /// Whether the layer that is patched seems to have just this.
+    kept: bool,
 }
 
 enum What<'p, 't> {
@@ -53,6 +59,8 @@ enum Told {
     Content(tar::Entry, Vec<u8>),
     /// The content is in the file.
     Written(tar::Entry, File),
+    /// The layer that is patched has it.
+    Kept(Box<Told>),
 }
 
 /// Writes plans into a directory.
@@ -132,22 +140,45 @@ impl<'w> LayerWriter<'w> {
         self.maker.owner.is_some() && plan.upper.is_none() && !has_access_lists(&plan.root)
     }
 
-    /// Writes everything, and tells `tar` of it if it is given. Gives the files whose content was
-    /// not what it had been when the key was made.
-    pub(crate) fn write(
+    /// Writes everything. Gives the files whose content was not what it had been when the key was
+    /// made.
+    pub(crate) fn write(&self, plan: &LayerPlan<'_>) -> Result<Changed, StepError> {
+        self.write_steps(plan, &steps(plan), None, None)
+    }
+
+    /// Writes everything and tells `tar` of it; what `former` has already is told only.
+    pub(crate) fn write_told(
         &self,
         plan: &LayerPlan<'_>,
-        tar: Option<&mut DraftTar>,
+        tar: &mut DraftTar,
+        former: Option<&Whole>,
     ) -> Result<Changed, StepError> {
-        let steps = steps(plan);
-        self.make_folders(&steps)?;
-        let changed = self.make_files(plan, &steps, tar)?;
-        for step in &steps {
+        let mut steps = steps(plan);
+        let patch = former.and_then(|former| Patch::find(plan, &mut steps, former));
+        if let Some(patch) = &patch {
+            tar.patch_of(&patch.whole);
+        }
+        self.write_steps(plan, &steps, Some(tar), patch.as_ref())
+    }
+
+    fn write_steps(
+        &self,
+        plan: &LayerPlan<'_>,
+        steps: &[Step<'_, '_>],
+        tar: Option<&mut DraftTar>,
+        patch: Option<&Patch>,
+    ) -> Result<Changed, StepError> {
+        match patch {
+            None => self.make_folders(steps)?,
+            Some(_) => self.make_needed_folders(plan, steps)?,
+        }
+        let changed = self.make_files(plan, steps, tar, patch)?;
+        for step in steps {
             if let What::Link(original) = step.what {
                 self.link(&steps[original].path, &step.path)?;
             }
         }
-        self.finish_folders(&steps)?;
+        self.finish_folders(steps)?;
         let failed = |source| StepError::io("set the permissions of", "/", source);
         plan.root.permissions.apply(self.upper).map_err(failed)?;
         Ok(changed)
@@ -178,18 +209,55 @@ impl<'w> LayerWriter<'w> {
         Ok(())
     }
 
+    /// Makes the directories of a patch that are new or different, and those that lead there.
+    fn make_needed_folders(
+        &self,
+        plan: &LayerPlan<'_>,
+        steps: &[Step<'_, '_>],
+    ) -> Result<(), StepError> {
+        let folders = steps
+            .iter()
+            .filter(|step| matches!(step.what, What::Folder(_)));
+        for step in folders.filter(|step| !step.kept) {
+            self.make_way(plan, &step.path)
+                .map_err(|source| StepError::io("mkdir", absolute(&step.path), source))?;
+        }
+        Ok(())
+    }
+
+    /// Opens a directory of a patch; it is made, and those that lead there, if it is not there yet.
+    fn make_way(&self, plan: &LayerPlan<'_>, path: &OsStr) -> io::Result<Directory> {
+        let mut here = self.upper.try_clone()?;
+        let mut folder = &plan.root;
+        for name in gantry_sys::path::components(path) {
+            let Some(Node::Folder(below)) = folder.children.get(name) else {
+                return Err(io::ErrorKind::NotFound.into());
+            };
+            let (mode, _) = self.maker.mode(below.permissions.mode);
+            match here.make_directory(name, mode | 0o700) {
+                // Another thread needed it, too.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => result?,
+            }
+            here = here.directory_beneath(name)?;
+            folder = below;
+        }
+        Ok(here)
+    }
+
     fn make_files(
         &self,
         plan: &LayerPlan<'_>,
         steps: &[Step<'_, '_>],
         mut tar: Option<&mut DraftTar>,
+        patch: Option<&Patch>,
     ) -> Result<Changed, StepError> {
         let batches = batches(steps);
         let mut changed = Changed::new();
         ordered::run(
             batches.len(),
             self.threads,
-            || FileWriter::new(self, plan.now()),
+            || FileWriter::new(self, plan, patch),
             |writer, number| {
                 let batch = &steps[batches[number].clone()];
                 let mut told = Vec::with_capacity(batch.len());
@@ -226,8 +294,10 @@ impl<'w> LayerWriter<'w> {
                 let (permissions, time) = (&folder.permissions, folder.modified);
                 let mut entry = entry(EntryKind::Directory, &step.path, permissions, time);
                 entry.xattrs.clone_from(&folder.attributes);
-                Ok(Some(Told::Entry(entry)))
+                let told = Told::Entry(entry);
+                Ok(Some(if step.kept { told.kept() } else { told }))
             }
+            What::File(planned) if step.kept => writer.keep(&step.path, planned, changed).map(Some),
             What::File(planned) => writer.make(&step.path, planned, changed).map(Some),
             What::Link(original) => {
                 let original = &steps[original];
@@ -256,31 +326,35 @@ impl<'w> LayerWriter<'w> {
     /// them any more.
     fn finish_folders(&self, steps: &[Step<'_, '_>]) -> Result<(), StepError> {
         for step in steps.iter().rev() {
-            if let What::Folder(folder) = step.what {
-                self.finish_folder(&step.path, folder)
-                    .map_err(|source| StepError::io("finish", absolute(&step.path), source))?;
-            }
+            let What::Folder(folder) = step.what else {
+                continue;
+            };
+            let finished = match self.upper.directory_beneath(&step.path) {
+                // The layer that is patched has it.
+                Err(error) if step.kept && error.kind() == io::ErrorKind::NotFound => Ok(()),
+                opened => opened.and_then(|directory| self.finish_folder(&directory, folder)),
+            };
+            finished.map_err(|source| StepError::io("finish", absolute(&step.path), source))?;
         }
         Ok(())
     }
 
-    fn finish_folder(&self, path: &OsStr, folder: &Folder<'_>) -> io::Result<()> {
-        let directory = self.upper.directory_beneath(path)?;
+    fn finish_folder(&self, directory: &Directory, folder: &Folder<'_>) -> io::Result<()> {
         let permissions = &folder.permissions;
         let (mode, mut sets_mode) = self.maker.mode(permissions.mode);
         sets_mode |= mode & 0o700 != 0o700 || !folder.attributes.is_empty();
         if folder.origin == Origin::Upper || !self.maker.owns(permissions) {
-            permissions.apply(&directory)?;
+            permissions.apply(directory)?;
         } else if sets_mode {
             let mode = rustix::fs::Mode::from_raw_mode(permissions.mode);
-            rustix::fs::fchmod(&directory, mode)?;
+            rustix::fs::fchmod(directory, mode)?;
         }
         for (name, value) in &folder.attributes {
-            gantry_sys::xattr::set(&directory, OsStr::from_bytes(name), value)?;
+            gantry_sys::xattr::set(directory, OsStr::from_bytes(name), value)?;
         }
         let time = timespec(folder.modified);
         rustix::fs::futimens(
-            &directory,
+            directory,
             &rustix::fs::Timestamps {
                 last_access: time,
                 last_modification: time,
@@ -290,12 +364,24 @@ impl<'w> LayerWriter<'w> {
     }
 }
 
+impl<'p, 't> Step<'p, 't> {
+    fn new(path: OsString, what: What<'p, 't>) -> Self {
+        let kept = false;
+        Self { path, what, kept }
+    }
+}
+
 impl Told {
+    fn kept(self) -> Self {
+        Self::Kept(Box::new(self))
+    }
+
     fn to(self, tar: &mut DraftTar) -> Result<(), PackError> {
         match self {
             Self::Entry(entry) => tar.entry(&entry),
             Self::Content(entry, content) => tar.file(entry, &content),
             Self::Written(entry, file) => tar.written(entry, &file),
+            Self::Kept(told) => tar.kept(|tar| told.to(tar)),
         }
     }
 }
@@ -348,8 +434,7 @@ fn steps<'p, 't>(plan: &'p LayerPlan<'t>) -> Vec<Step<'p, 't>> {
         match node {
             Node::Folder(folder) => {
                 open.push((path.clone(), folder.children.iter()));
-                let what = What::Folder(folder);
-                steps.push(Step { path, what });
+                steps.push(Step::new(path, What::Folder(folder)));
             }
             Node::File(planned) => {
                 let group = match &planned.content {
@@ -361,7 +446,7 @@ fn steps<'p, 't>(plan: &'p LayerPlan<'t>) -> Vec<Step<'p, 't>> {
                     (known != steps.len()).then_some(known)
                 });
                 let what = original.map_or(What::File(planned), What::Link);
-                steps.push(Step { path, what });
+                steps.push(Step::new(path, what));
             }
         }
     }

@@ -105,7 +105,8 @@ impl Solver<'_> {
     }
 
     /// Keeps what became of the steps, for a later collection and a later explanation.
-    pub(crate) fn remember(&self, project: Project) {
+    pub(crate) fn remember(&self) {
+        let project = self.setting.project;
         let done = self.done();
         let steps = kept(&done);
         let used: Vec<Key> = self
@@ -127,7 +128,8 @@ impl Solver<'_> {
 
     /// Why the steps ran or did not, by the nearest earlier build. To be called before
     /// [`Solver::remember`].
-    pub(crate) fn explain(&self, project: Project) -> Explanation {
+    pub(crate) fn explain(&self) -> Explanation {
+        let project = self.setting.project;
         let done = self.done();
         let steps = kept(&done);
         let records = self.setting.store.records();

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use gantry_store::Whole;
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
@@ -17,7 +18,7 @@ use crate::error::StepError;
 use crate::explain::inputs::Inputs;
 use crate::graph::{FileOperation, FileSource, NodeId, Operation};
 use crate::ops::copy::{Change, Changed};
-use crate::ops::files::{self, Made, Trees};
+use crate::ops::files::{self, Made, Trees, Workshop};
 use crate::ops::{identity, view};
 use crate::tree::{Entry, Match, SelectError, Tree};
 
@@ -80,6 +81,9 @@ impl FileStep<'_, '_> {
         self.solver.once(self.id, &key, bytes, || {
             let change = self.change()?;
             let made = self.copy(&trees, &selected, &change)?;
+            self.solver
+                .cache
+                .note_latest(&self.latest_key(), &made.layer.diff_id)?;
             let mut selected = selected;
             let mut key = key;
             if !made.changed.is_empty() {
@@ -204,8 +208,27 @@ impl FileStep<'_, '_> {
         Ok(change)
     }
 
+    /// What this step made when it ran before: the whole layer that its result can be a patch of.
+    fn former(&self) -> Result<Option<Whole>, StepError> {
+        let latest = self.solver.cache.latest(&self.latest_key())?;
+        let layers = self.solver.setting.store.layers();
+        Ok(match latest {
+            Some(latest) => layers.whole(&latest)?,
+            None => None,
+        })
+    }
+
+    /// What names this step whatever it copies and whatever is below.
+    fn latest_key(&self) -> Key {
+        let operation = &self.solver.graph.node(self.id).operation;
+        cache::key_of_place(self.solver.setting.project, operation)
+    }
+
     fn copy(&self, trees: &Trees, selected: &Selected, change: &Change) -> Result<Made, StepError> {
-        let workshop = self.solver.workshop(self.id, &self.empty);
+        let workshop = Workshop {
+            former: self.former()?,
+            ..self.solver.workshop(self.id, &self.empty)
+        };
         // A linked layer is made as if there were nothing below.
         let (lower, lowers) = if self.operation.link {
             (None, Vec::new())

@@ -286,6 +286,7 @@ impl Solver<'_> {
             threads: self.setting.threads,
             empty,
             epoch: self.origin(id).epoch,
+            former: None,
         }
     }
 

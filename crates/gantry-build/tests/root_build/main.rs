@@ -13,6 +13,7 @@ mod copy;
 mod environment;
 mod explain;
 mod layer;
+mod patch;
 mod remote;
 mod run;
 mod targets;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let tests = [
         copy::TESTS,
         layer::TESTS,
+        patch::TESTS,
         run::TESTS,
         attacks::TESTS,
         cache::TESTS,

@@ -10,7 +10,6 @@ mod top;
 use std::path::Path;
 
 use gantry_model::{Digest, Platform};
-use gantry_sys::path::Directory;
 
 use super::{ImageError, Images};
 use merge::Merge;
@@ -135,8 +134,7 @@ impl Images<'_> {
         for diff_id in &image.layers {
             // Says so if it is not there.
             layers.info(diff_id)?;
-            let tree = layers.tree(diff_id);
-            roots.push(Directory::open(&tree).map_err(failed(&tree))?);
+            roots.push(layers.open(diff_id)?);
             analyzed.push(AnalyzedLayer {
                 diff_id: *diff_id,
                 instruction: made

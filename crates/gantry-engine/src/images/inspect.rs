@@ -95,7 +95,8 @@ impl Images<'_> {
             .layers
             .iter()
             .rev()
-            .map(|diff_id| layers.tree(diff_id).display().to_string())
+            .flat_map(|diff_id| layers.trees(diff_id).unwrap_or_default().into_iter().rev())
+            .map(|tree| tree.display().to_string())
             .collect();
         let mut data = BTreeMap::new();
         if !folders.is_empty() {

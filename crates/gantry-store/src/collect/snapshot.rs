@@ -13,7 +13,7 @@ use crate::store::Store;
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) images: BTreeMap<Digest, ImageRow>,
-    /// Bytes on disk of each layer.
+    /// What each layer takes.
     pub(crate) layers: BTreeMap<Digest, LayerSize>,
     pub(crate) records: BTreeMap<(String, Vec<u8>), RecordRow>,
     /// Tags and repository digests with the images they name.
@@ -27,6 +27,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct LayerSize {
     pub(crate) disk_usage: u64,
     pub(crate) tar_size: u64,
+    /// The layer that this one is a patch of.
+    pub(crate) patch_of: Option<Digest>,
 }
 
 /// What an image refers to.
@@ -72,17 +74,23 @@ impl Snapshot {
     pub(crate) fn disk_usage(&self, diff_id: &Digest) -> u64 {
         self.layers.get(diff_id).map_or(0, |size| size.disk_usage)
     }
+
+    /// The layer that this one is a patch of: it stays as long as this one.
+    pub(crate) fn patch_of(&self, diff_id: &Digest) -> Option<&Digest> {
+        self.layers.get(diff_id)?.patch_of.as_ref()
+    }
 }
 
 fn read(db: &Connection) -> rusqlite::Result<Snapshot> {
     let mut snapshot = Snapshot::default();
     let number = |value: i64| value.unsigned_abs();
-    let mut statement = db.prepare("SELECT diff_id, disk_usage, tar_size FROM layers")?;
+    let mut statement = db.prepare("SELECT diff_id, disk_usage, tar_size, patch_of FROM layers")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let size = LayerSize {
             disk_usage: number(row.get(1)?),
             tar_size: number(row.get(2)?),
+            patch_of: row.get::<_, Option<[u8; 32]>>(3)?.map(Digest::from_bytes),
         };
         snapshot
             .layers

@@ -118,7 +118,7 @@ impl LayerDraft {
             recording: true,
         };
         let (packed, sink) = pack_upper(&self.upper, list_root, sink)?;
-        self.finish(packed, sink, list_root)
+        self.finish(packed, sink, list_root, None)
     }
 
     /// Makes the draft a layer whose tar was told while it was filled, without reading it again.
@@ -131,14 +131,24 @@ impl LayerDraft {
             writer,
             packed,
             lists_root,
+            patch_of,
             ..
         } = tar;
         let sink = writer
             .finish()
             .map_err(|source| PackError::Write { source })?;
         #[cfg(debug_assertions)]
-        self.compare(&sink, lists_root)?;
-        self.finish(packed, sink, lists_root)
+        if patch_of.is_none() {
+            self.compare(&sink, lists_root)?;
+        }
+        let store = self.store.clone();
+        let info = self.finish(packed, sink, lists_root, patch_of)?;
+        debug_assert!(
+            patch_of.is_none() || store.layers().verify(&info.diff_id)?.is_ok(),
+            "the tar that was told is not that of the patch {}",
+            info.diff_id
+        );
+        Ok(info)
     }
 
     /// What was told must be what is there.
@@ -170,6 +180,7 @@ impl LayerDraft {
         packed: Packed,
         sink: DraftSink,
         list_root: bool,
+        patch_of: Option<Digest>,
     ) -> Result<LayerInfo, PackError> {
         let failed = |source| StoreError::io("write the recipe in", self.entry.path(), source);
         let tar_size = match sink.recipe {
@@ -188,7 +199,11 @@ impl LayerDraft {
         } else {
             flags::IMPLIED_ROOT
         };
-        let row = LayerRow { info, flags };
+        let row = LayerRow {
+            info,
+            flags,
+            patch_of,
+        };
         Ok(publish(
             &self.store,
             Finished {

@@ -6,10 +6,12 @@
 use std::fs::File;
 use std::io;
 
+use gantry_model::Digest;
 use rustix::fs;
 use sha2::{Digest as _, Sha256};
 
 use super::draft::{DraftSink, LayerDraft, RootMark};
+use super::patch::Whole;
 use super::recipe::RecipeWriter;
 use super::unpack::recipe_file;
 use crate::error::StoreError;
@@ -23,6 +25,8 @@ pub struct DraftTar {
     pub(super) packed: Packed,
     /// Whether the root directory is an entry.
     pub(super) lists_root: bool,
+    /// Where what is told is, if it is not in the draft.
+    pub(super) patch_of: Option<Digest>,
     #[cfg(debug_assertions)]
     last: Vec<u8>,
 }
@@ -57,6 +61,7 @@ impl LayerDraft {
             writer: Writer::new(sink),
             packed: Packed::default(),
             lists_root: self.root != Some(RootMark(mode, root.uid, root.gid)),
+            patch_of: None,
             #[cfg(debug_assertions)]
             last: Vec::new(),
         };
@@ -69,6 +74,26 @@ impl LayerDraft {
 }
 
 impl DraftTar {
+    /// What is told and not in the draft is in this layer, at the same path and the same in every
+    /// respect; and this layer has nothing that is not told.
+    pub fn patch_of(&mut self, whole: &Whole) {
+        self.patch_of = Some(whole.diff_id);
+    }
+
+    /// What `tell` tells is not in the draft but in the layer that it is a patch of.
+    ///
+    /// # Errors
+    /// Those of `tell`.
+    pub fn kept(
+        &mut self,
+        tell: impl FnOnce(&mut Self) -> Result<(), PackError>,
+    ) -> Result<(), PackError> {
+        let disk_usage = self.packed.disk_usage;
+        tell(self)?;
+        self.packed.disk_usage = disk_usage;
+        Ok(())
+    }
+
     /// An entry without content. A hard link is to an entry that was told before.
     ///
     /// # Errors

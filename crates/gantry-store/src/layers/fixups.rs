@@ -15,7 +15,7 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFla
 use rustix::io::Errno;
 
 use super::unpack::{make_directory, overlay_names};
-use super::{LayerRow, flags};
+use super::{LayerRow, flags, patch};
 use crate::blobs::sha256;
 use crate::error::StoreError;
 use crate::ingest::IngestEntry;
@@ -97,7 +97,7 @@ pub(super) fn lowers(store: &Store, diff_ids: &[Digest]) -> Result<Vec<PathBuf>,
         let diff_id = &row.info.diff_id;
         chain.push(diff_id);
         let below = paths.len();
-        paths.push(store.layers().tree(diff_id));
+        paths.extend(patch::trees(store.layers(), row));
         let inherits_root = special_root && row.flags & flags::IMPLIED_ROOT != 0;
         special_root |= row.flags & flags::SPECIAL_ROOT != 0;
         if below > 0 && (row.flags & flags::NEEDS != 0 || inherits_root) {

@@ -55,8 +55,9 @@ pub(super) fn publish(
             transaction
                 .prepare_cached(
                     "INSERT OR REPLACE INTO layers
-                     (diff_id, tar_size, content_size, files, disk_usage, flags, created, boot)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                     (diff_id, tar_size, content_size, files, disk_usage, flags, created, boot,
+                      patch_of)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )
                 .and_then(|mut statement| {
                     statement.execute(params![
@@ -68,6 +69,7 @@ pub(super) fn publish(
                         row.flags,
                         now(),
                         store.boot().ok(),
+                        row.patch_of.as_ref().map(Digest::as_bytes),
                     ])
                 })
                 .map_err(failed("record the layer"))?;

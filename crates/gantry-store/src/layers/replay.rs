@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gantry_model::Digest;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::LayerInfo;
 use super::recipe::{Item, RecipeReader, Replacements};
+use super::{LayerInfo, patch};
 use crate::error::StoreError;
 use crate::tar::Fragment;
 use crate::tree;
@@ -22,7 +22,8 @@ use crate::tree;
 #[derive(Debug)]
 pub struct LayerTar {
     folder: PathBuf,
-    root: OwnedFd,
+    /// The trees that its files are in, the layer's own first.
+    roots: Vec<OwnedFd>,
     layer: OwnedFd,
     recipe: RecipeReader,
     replacements: Option<Replacements>,
@@ -47,10 +48,18 @@ enum State {
 }
 
 impl LayerTar {
-    pub(super) fn open(folder: PathBuf, info: LayerInfo) -> Result<Self, StoreError> {
+    /// The tar of the layer in `folder`; of a patch, `whole` is the tree of the layer it patches.
+    pub(super) fn open(
+        folder: PathBuf,
+        whole: Option<&Path>,
+        info: LayerInfo,
+    ) -> Result<Self, StoreError> {
         let failed = |errno: Errno| StoreError::io("open the layer", &folder, errno);
         let layer = tree::open_directory(fs::CWD, &folder).map_err(failed)?;
-        let root = tree::open_directory(&layer, "fs").map_err(failed)?;
+        let mut roots = vec![tree::open_directory(&layer, "fs").map_err(failed)?];
+        if let Some(whole) = whole {
+            roots.push(tree::open_directory(fs::CWD, whole).map_err(failed)?);
+        }
         let open_recipe = || -> Result<RecipeReader, StoreError> {
             let file = fs::openat(
                 &layer,
@@ -77,7 +86,7 @@ impl LayerTar {
             };
         let recipe = open_recipe()?;
         Ok(Self {
-            root,
+            roots,
             layer,
             recipe,
             replacements,
@@ -132,7 +141,7 @@ impl LayerTar {
     fn open_content(&self, path: &[u8], replaced: Option<u64>) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let opened = match replaced {
-            None => tree::open_beneath(&self.root, path, flags),
+            None => patch::open_in(&self.roots, path, flags),
             Some(number) => {
                 tree::open_beneath(&self.layer, format!("replaced/{number}").as_bytes(), flags)
             }

@@ -37,11 +37,18 @@ impl Layers<'_> {
     /// # Errors
     /// [`StoreError::NoLayer`] when it is not there; another when its folder cannot be walked.
     pub fn seal(&self, diff_id: &Digest) -> Result<Seal, StoreError> {
-        if !self.contains(diff_id)? {
-            return Err(StoreError::NoLayer { diff_id: *diff_id });
+        let row = self.needed(diff_id)?;
+        let mut sum = self.sum(diff_id)?;
+        if let Some(whole) = &row.patch_of {
+            sum = sum.wrapping_add(self.sum(whole)?);
         }
+        Ok(Seal(sum.to_le_bytes()))
+    }
+
+    /// The sum over the files of one folder.
+    fn sum(&self, diff_id: &Digest) -> Result<u128, StoreError> {
         let folder = self.folder(diff_id);
-        let seal = || -> rustix::io::Result<u128> {
+        let sum = || -> rustix::io::Result<u128> {
             let top = tree::open_directory(fs::CWD, &folder)?;
             let recipe = match fs::statat(&top, "recipe", AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => of_one(b"../recipe", &stat),
@@ -51,9 +58,7 @@ impl Layers<'_> {
             let root = tree::open_directory(&top, "fs")?;
             Ok(recipe.wrapping_add(of_tree(&root)?))
         };
-        seal()
-            .map(|sum| Seal(sum.to_le_bytes()))
-            .map_err(|errno| StoreError::io("look at", folder, errno))
+        sum().map_err(|errno| StoreError::io("look at", folder, errno))
     }
 
     /// Forgets a layer whose files are not what they were: it counts as not there until it is made

@@ -111,7 +111,11 @@ fn unpack(
     });
     Ok(Finished {
         entry,
-        row: LayerRow { info, flags },
+        row: LayerRow {
+            info,
+            flags,
+            patch_of: None,
+        },
         blob,
     })
 }

@@ -8,7 +8,7 @@ use gantry_model::Digest;
 use rustix::fs::{self, AtFlags, FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Layers, flags};
+use super::{Layers, flags, patch};
 use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::pack::attributes::{self, Place};
@@ -26,22 +26,24 @@ impl Layers<'_> {
     /// # Errors
     /// [`StoreError`] when it is not there or cannot be opened at all.
     pub fn verify(&self, diff_id: &Digest) -> Result<Result<u64, String>, StoreError> {
-        let row = self
-            .row(diff_id)?
-            .ok_or(StoreError::NoLayer { diff_id: *diff_id })?;
+        let row = self.needed(diff_id)?;
         let tar = match self.tar(diff_id) {
             Ok(tar) => tar,
             Err(error @ StoreError::NoLayer { .. }) => return Err(error),
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let path = self.tree(diff_id);
-        let root = tree::open_directory(fs::CWD, &path)
-            .map_err(|errno| StoreError::io("open", &path, errno))?;
+        let own_first = self.trees(diff_id)?.into_iter().rev();
+        let roots = own_first
+            .map(|path| {
+                tree::open_directory(fs::CWD, &path)
+                    .map_err(|errno| StoreError::io("open", &path, errno))
+            })
+            .collect::<Result<_, _>>()?;
         let complete = row.flags & flags::INCOMPLETE == 0;
         Ok(read_expected(tar)
             .and_then(|expected| {
                 Comparison {
-                    root,
+                    roots,
                     complete,
                     aliased: false,
                 }
@@ -91,7 +93,8 @@ fn read_expected(tar: impl Read) -> Result<BTreeMap<Vec<u8>, Entry>, String> {
 }
 
 struct Comparison {
-    root: OwnedFd,
+    /// The trees that its files are in, the layer's own first.
+    roots: Vec<OwnedFd>,
     complete: bool,
     /// Whether the tar wrote through symbolic links of its own.
     aliased: bool,
@@ -118,20 +121,22 @@ impl Comparison {
             }
         }
         if self.aliased {
-            Ok(())
-        } else {
-            self.unknown(&paths)
+            return Ok(());
         }
+        self.roots
+            .iter()
+            .try_for_each(|root| Self::unknown(root, &paths))
     }
 
     fn show(path: &[u8]) -> String {
         String::from_utf8_lossy(path).into_owned()
     }
 
-    /// The parent directory of a path; `None` when a symbolic link is on the way.
+    /// The parent directory of a path, in the tree that has it; `None` when a symbolic link is on
+    /// the way.
     fn parent(&mut self, path: &[u8]) -> Result<Option<OwnedFd>, String> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        match tree::open_beneath(&self.root, tree::split_last(path).0, flags) {
+        match patch::open_parent(&self.roots, path, flags) {
             Ok(parent) => Ok(Some(parent)),
             Err(Errno::LOOP | Errno::NOTDIR) => {
                 self.aliased = true;
@@ -157,8 +162,11 @@ impl Comparison {
 
     fn entry(&mut self, path: &[u8], entry: &Entry) -> Verified {
         if path.is_empty() {
-            let status = fs::fstat(&self.root).map_err(|errno| errno.to_string())?;
-            return self.compare(b".", entry, &status, Place::File(self.root.as_fd()));
+            let Some(root) = self.roots.first() else {
+                return Ok(());
+            };
+            let status = fs::fstat(root).map_err(|errno| errno.to_string())?;
+            return self.compare(b".", entry, &status, Place::File(root.as_fd()));
         }
         if entry.kind == EntryKind::HardLink {
             return Ok(()); // its content is its target's, which may be in a lower layer
@@ -233,11 +241,11 @@ impl Comparison {
     }
 
     /// Looks for files that the tar does not have.
-    fn unknown(&self, paths: &BTreeSet<Vec<u8>>) -> Verified {
+    fn unknown(root: &OwnedFd, paths: &BTreeSet<Vec<u8>>) -> Verified {
         let mut pending = vec![Vec::new()];
         while let Some(below) = pending.pop() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-            let entries = tree::open_beneath(&self.root, &below, flags)
+            let entries = tree::open_beneath(root, &below, flags)
                 .and_then(tree::sorted_entries)
                 .map_err(|errno| format!("{}: {errno}", Self::show(&below)))?;
             for entry in entries {

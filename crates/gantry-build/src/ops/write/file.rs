@@ -11,11 +11,12 @@ use gantry_store::tar::EntryKind;
 use gantry_sys::path::Directory;
 use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
 
+use super::patch::Patch;
 use super::{LayerWriter, Told, entry, replacing};
 use crate::error::StepError;
 use crate::ops::copy::Changed;
 use crate::ops::layer::{absolute, timespec};
-use crate::ops::plan::{Content, Planned, Source, Time};
+use crate::ops::plan::{Content, LayerPlan, Planned, Source, Time};
 use crate::tree::{self, Attribute, Copied, Entry, Facts, copy_and_digest, split};
 
 /// Files up to this size are in memory until the tar was told of them.
@@ -24,10 +25,14 @@ const SMALL: u64 = 128 << 10;
 /// One thread's share of the writing, with the directories it has open.
 pub(super) struct FileWriter<'w, 'l> {
     layer: &'w LayerWriter<'l>,
-    now: Time,
+    plan: &'w LayerPlan<'w>,
+    /// The layer that is patched.
+    patch: Option<&'w Patch>,
     here: Option<(OsString, Directory)>,
     /// Of the copy of this number.
     from: Option<(usize, OsString, Directory)>,
+    /// Of the layer that is patched.
+    there: Option<(OsString, Directory)>,
 }
 
 /// The content of a file that was made.
@@ -37,18 +42,24 @@ enum Body {
 }
 
 impl<'w, 'l> FileWriter<'w, 'l> {
-    pub(super) fn new(layer: &'w LayerWriter<'l>, now: Time) -> Self {
+    pub(super) fn new(
+        layer: &'w LayerWriter<'l>,
+        plan: &'w LayerPlan<'w>,
+        patch: Option<&'w Patch>,
+    ) -> Self {
         Self {
             layer,
-            now,
+            plan,
+            patch,
             here: None,
             from: None,
+            there: None,
         }
     }
 
     /// The time of what is given none.
     pub(super) fn now(&self) -> Time {
-        self.now
+        self.plan.now()
     }
 
     /// Makes what is planned. Notes the digest of a regular file that is not the expected one.
@@ -60,7 +71,10 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     ) -> Result<Told, StepError> {
         let (parent, name) = split(path);
         if self.here.as_ref().is_none_or(|(open, _)| open != parent) {
-            let here = self.layer.upper.directory_beneath(parent);
+            let here = match self.patch {
+                None => self.layer.upper.directory_beneath(parent),
+                Some(_) => self.layer.make_way(self.plan, parent),
+            };
             let here = here.map_err(|source| StepError::io("open", absolute(parent), source))?;
             self.here = Some((parent.to_owned(), here));
         }
@@ -76,6 +90,61 @@ impl<'w, 'l> FileWriter<'w, 'l> {
             }
             Content::Inline(text) => self.inline(path, name, text, planned).map_err(failed),
         }
+    }
+
+    /// Tells of what the layer that is patched has, and leaves it there. Makes it after all if it is
+    /// not what is planned.
+    pub(super) fn keep(
+        &mut self,
+        path: &OsStr,
+        planned: &Planned<'_>,
+        changed: &mut Changed,
+    ) -> Result<Told, StepError> {
+        let kept = match &planned.content {
+            Content::Copied { source, .. } if source.entry.kind == FileType::Symlink => {
+                Some(self.told_symlink(path, source.entry, planned))
+            }
+            Content::Copied { source, .. } => self.kept_file(path, source.entry, planned),
+            Content::Inline(_) => None,
+        };
+        match kept {
+            Some(told) => Ok(told.kept()),
+            None => self.make(path, planned, changed),
+        }
+    }
+
+    /// A regular file of the layer that is patched, if its content is what is to be copied. One that
+    /// cannot be read is made anew, like any other that is not what it was.
+    fn kept_file(&mut self, path: &OsStr, source: &Entry, planned: &Planned<'_>) -> Option<Told> {
+        let (parent, name) = split(path);
+        if self.there.as_ref().is_none_or(|(open, _)| open != parent) {
+            let there = self.patch?.root.directory_beneath(parent).ok()?;
+            self.there = Some((parent.to_owned(), there));
+        }
+        let (_, there) = self.there.as_ref()?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = File::from(there.open_entry(name, flags).ok()?);
+        let mut entry = self.entry(EntryKind::Regular, path, planned);
+        let (copied, content) = if source.stat.size <= SMALL {
+            let content = read_up_to(&file, source.stat.size).ok()?;
+            let attributes = tree::attributes(&file).ok()?;
+            let digest = tree::digest_of_bytes(&content, &attributes);
+            (Copied { digest, attributes }, Some(content))
+        } else {
+            let size = source.stat.size;
+            (
+                copy_and_digest(&file, size, &file, &mut io::sink()).ok()?,
+                None,
+            )
+        };
+        if source.digest != Some(copied.digest) {
+            return None;
+        }
+        entry.xattrs = copied.attributes;
+        Some(match content {
+            Some(content) => Told::Content(entry, content),
+            None => Told::Written(entry, file),
+        })
     }
 
     fn directory(&self) -> io::Result<&Directory> {
@@ -95,10 +164,15 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         let here = self.directory()?;
         replacing(here, name, || here.make_symlink(link, name))?;
         self.finish_node(name, planned, false)?;
+        Ok(self.told_symlink(path, source, planned))
+    }
+
+    fn told_symlink(&self, path: &OsStr, source: &Entry, planned: &Planned<'_>) -> Told {
+        let link = source.link.as_deref().unwrap_or_default();
         let mut entry = self.entry(EntryKind::Symlink, path, planned);
         entry.mode = 0o777;
         entry.link = link.as_bytes().to_vec();
-        Ok(Told::Entry(entry))
+        Told::Entry(entry)
     }
 
     fn node(
@@ -132,7 +206,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         if has_mode {
             here.set_mode(name, permissions.mode)?;
         }
-        let time = timespec(planned.modified.unwrap_or(self.now));
+        let time = timespec(planned.modified.unwrap_or(self.now()));
         here.set_times(name, time, time)
     }
 
@@ -279,7 +353,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         for (name, value) in attributes {
             gantry_sys::xattr::set(file, OsStr::from_bytes(name), value)?;
         }
-        let time = timespec(planned.modified.unwrap_or(self.now));
+        let time = timespec(planned.modified.unwrap_or(self.now()));
         rustix::fs::futimens(
             file,
             &Timestamps {
@@ -296,7 +370,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         path: &OsStr,
         planned: &Planned<'_>,
     ) -> gantry_store::tar::Entry {
-        let time = planned.modified.unwrap_or(self.now);
+        let time = planned.modified.unwrap_or(self.now());
         entry(kind, path, &planned.permissions, time)
     }
 }
