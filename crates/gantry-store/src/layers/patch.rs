@@ -130,3 +130,106 @@ fn first<T>(
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::check::CheckOptions;
+    use crate::tar::{Entry, EntryKind};
+    use crate::{Roots, Store};
+
+    fn write(draft: &crate::LayerDraft, name: &str, content: &str) {
+        let path = draft.upper().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let file = fs::File::open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(7))
+            .unwrap();
+    }
+
+    fn entry(kind: EntryKind, name: &str, mode: u32) -> Entry {
+        let mut entry = Entry::new(kind, name.as_bytes());
+        entry.mode = mode;
+        entry.uid = rustix::process::geteuid().as_raw();
+        entry.gid = rustix::process::getegid().as_raw();
+        entry.mtime.seconds = 7;
+        entry
+    }
+
+    /// A whole layer of the files `a` and `b`, and a patch of it with another `b`.
+    fn layers(store: &Store) -> (Digest, Digest) {
+        let layers = store.layers();
+        let draft = layers.draft().unwrap();
+        for name in ["a", "b"] {
+            write(&draft, name, name);
+        }
+        let whole = layers.whole(&draft.commit().unwrap().diff_id).unwrap();
+        let whole = whole.unwrap();
+        let draft = layers.draft().unwrap();
+        let mut tar = draft.tar(&entry(EntryKind::Directory, ".", 0o755)).unwrap();
+        tar.patch_of(&whole);
+        tar.kept(|tar| tar.file(entry(EntryKind::Regular, "a", 0o644), b"a"))
+            .unwrap();
+        write(&draft, "b", "other");
+        tar.file(entry(EntryKind::Regular, "b", 0o644), b"other")
+            .unwrap();
+        let patch = draft.commit_told(tar).unwrap();
+        assert_eq!(
+            (patch.files, patch.content_size, patch.disk_usage),
+            (2, 6, 4096)
+        );
+        (whole.diff_id, patch.diff_id)
+    }
+
+    #[test]
+    fn a_patch_is_a_layer_like_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("root")).unwrap();
+        let (whole, patch) = layers(&store);
+        let layers = store.layers();
+        let trees = [layers.tree(&whole), layers.tree(&patch)];
+        assert_eq!(layers.trees(&patch).unwrap(), trees);
+        assert_eq!(layers.lowers(&[patch]).unwrap(), trees);
+        assert_eq!(layers.whole(&patch).unwrap().unwrap().diff_id, whole);
+        let mut tar = Vec::new();
+        layers.tar(&patch).unwrap().read_to_end(&mut tar).unwrap();
+        assert!(tar.windows(5).any(|bytes| bytes == b"other"));
+        // What is brought to the disk with it is also what it patches.
+        layers.sync(&[patch]).unwrap();
+        let unsynced = "SELECT count(*) FROM layers WHERE boot IS NOT NULL";
+        let count = store.database().read("count", |db| {
+            db.query_row(unsynced, [], |row| row.get::<_, i64>(0))
+        });
+        assert_eq!(count.unwrap(), 0);
+        // Its seal is that of both.
+        let seal = layers.seal(&patch).unwrap();
+        fs::write(trees[0].join("a"), "A").unwrap();
+        assert_ne!(layers.seal(&patch).unwrap(), seal);
+        assert!(layers.verify(&patch).unwrap().is_err());
+        fs::remove_dir_all(&trees[0]).unwrap();
+        assert!(!layers.contains(&patch).unwrap(), "half of it is no layer");
+    }
+
+    #[test]
+    fn a_repair_takes_away_what_patched_a_damaged_layer() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("root")).unwrap();
+        let (whole, patch) = layers(&store);
+        // The patch does not need this file.
+        fs::write(store.layers().tree(&whole).join("b"), "B").unwrap();
+        assert_eq!(store.layers().verify(&patch).unwrap().err(), None);
+        let options = CheckOptions {
+            repair: true,
+            ..CheckOptions::default()
+        };
+        store.check(&Roots::default(), options).unwrap();
+        assert_eq!(store.layers().list().unwrap(), []);
+        let left = fs::read_dir(folder.path().join("root/layers")).unwrap();
+        assert_eq!(left.count(), 0);
+    }
+}
