@@ -11,7 +11,7 @@ use gantry_dockerfile::{Diagnostic, SourceFile, fix, parse};
 use proptest::prelude::*;
 
 /// Lines of which many call for a fix, in odd spellings.
-const LINES: [&str; 36] = [
+const LINES: [&str; 39] = [
     "FROM scratch AS Build",
     "from busybox:1 as x",
     "FROM --platform=$TARGETPLATFORM busybox:1",
@@ -34,6 +34,9 @@ const LINES: [&str; 36] = [
     "RUN apt-get install curl",
     "RUN apt-get update && apt-get install \\\n  # why\n\n  curl",
     "RUN apt-get update; apt-get install curl git",
+    "RUN apt-get update && apt-get install -y curl # why",
+    "RUN apt-get update && apt-get install -y 'curl",
+    "RUN apt-get update && apt-get install -y $(list",
     "RUN apk add \\\n\n  curl",
     "RUN apk add curl && pip install x",
     "RUN <<EOF\napk add x\napt-get install y\nEOF",

@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod caller;
 pub mod conformance;
+pub mod dockerfiles;
 pub mod environment;
 pub mod fixture;
 pub mod leftover;

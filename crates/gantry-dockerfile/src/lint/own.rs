@@ -8,7 +8,7 @@ mod packages;
 mod process;
 mod values;
 
-use super::shell::{Command, Lines, commands};
+use super::shell::{Command, Ending, Lines, commands};
 use super::{MOST_WARNINGS, Surroundings};
 use crate::argument::Scope;
 use crate::ast::{
@@ -81,9 +81,10 @@ struct Step<'a> {
 struct Script<'a> {
     run: &'a Run,
     commands: Vec<Command>,
-    /// Where the script stands; text may be put behind it only where it is one instruction.
+    /// Where the script stands.
     span: Span,
-    is_heredoc: bool,
+    /// Whether another command can be put behind it.
+    takes_more: bool,
 }
 
 impl<'a> Look<'a> {
@@ -174,13 +175,16 @@ fn script<'a>(instruction: &'a Instruction, source: &SourceFile) -> Option<Scrip
         }
         _ => (written.span, Lines::Folded),
     };
-    let mut commands = commands(source.slice(span), span.start, lines);
+    let (mut commands, ending) = commands(source.slice(span), span.start, lines);
+    if ending == Ending::Open {
+        return None;
+    }
     commands.truncate(MOST_COMMANDS);
     Some(Script {
         run,
         commands,
         span,
-        is_heredoc: !run.heredocs.is_empty(),
+        takes_more: run.heredocs.is_empty() && ending == Ending::Command,
     })
 }
 

@@ -96,8 +96,19 @@ pub(super) enum Lines {
     Script,
 }
 
-/// The simple commands of `text`, which begins at `offset` of the file.
-pub(super) fn commands(text: &str, offset: usize, lines: Lines) -> Vec<Command> {
+/// How a script ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Where another command could be put behind it.
+    Command,
+    /// Within a comment.
+    Comment,
+    /// Within quotes, brackets or behind a backslash: it was not meant as it is read.
+    Open,
+}
+
+/// The simple commands of `text`, which begins at `offset` of the file, and how it ends.
+pub(super) fn commands(text: &str, offset: usize, lines: Lines) -> (Vec<Command>, Ending) {
     let mut reader = Reader {
         text,
         at: 0,
@@ -106,10 +117,11 @@ pub(super) fn commands(text: &str, offset: usize, lines: Lines) -> Vec<Command> 
         word: None,
         words: Vec::new(),
         commands: Vec::new(),
+        ending: Ending::Command,
     };
     while reader.step() {}
     reader.end_command(Joint::End);
-    reader.commands
+    (reader.commands, reader.ending)
 }
 
 struct Reader<'t> {
@@ -121,6 +133,7 @@ struct Reader<'t> {
     word: Option<(String, usize)>,
     words: Vec<ShellWord>,
     commands: Vec<Command>,
+    ending: Ending,
 }
 
 impl Reader<'_> {
@@ -190,7 +203,7 @@ impl Reader<'_> {
         self.at += 1;
         match self.peek() {
             Some(letter) => self.push(letter),
-            None => self.word = self.word.take(),
+            None => self.ending = Ending::Open,
         }
     }
 
@@ -202,7 +215,11 @@ impl Reader<'_> {
             if self.rest().is_empty() || !(left.is_empty() || left.starts_with('#')) {
                 return;
             }
+            let is_comment = !left.is_empty();
             self.at = (self.at + line.len() + 1).min(self.text.len());
+            if is_comment && self.rest().is_empty() {
+                self.ending = Ending::Comment;
+            }
         }
     }
 
@@ -211,7 +228,11 @@ impl Reader<'_> {
         self.word.get_or_insert_with(|| (String::new(), start));
         self.at += 1;
         let keeps = quote == '`';
-        while let Some(letter) = self.peek() {
+        loop {
+            let Some(letter) = self.peek() else {
+                self.ending = Ending::Open;
+                break;
+            };
             if letter == quote {
                 self.at += 1;
                 break;
@@ -221,7 +242,7 @@ impl Reader<'_> {
                 match self.peek() {
                     Some('\n') => self.at += 1,
                     Some(escaped) => self.push(escaped),
-                    None => break,
+                    None => {}
                 }
                 continue;
             }
@@ -244,11 +265,15 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+        self.ending = Ending::Open;
     }
 
     fn skip_line(&mut self) {
         let line = self.rest().split('\n').next().unwrap_or_default().len();
         self.at += line;
+        if self.rest().is_empty() {
+            self.ending = Ending::Comment;
+        }
     }
 
     /// `>file`, `2>&1`, `<<EOF`: the operator and its target are no words of the command.
@@ -343,11 +368,11 @@ fn is_assignment(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lines, commands};
+    use super::{Ending, Lines, commands};
 
     /// Words with `,` between, commands with their joints behind.
     fn show(text: &str, lines: Lines) -> String {
-        let shown = commands(text, 0, lines).into_iter().map(|command| {
+        let shown = commands(text, 0, lines).0.into_iter().map(|command| {
             let words: Vec<&str> = command
                 .words
                 .iter()
@@ -390,15 +415,34 @@ mod tests {
     }
 
     #[test]
+    fn it_is_told_how_a_script_ends() {
+        for (text, expected) in [
+            ("a b", Ending::Command),
+            ("a 'b'", Ending::Command),
+            ("a # b\nc", Ending::Command),
+            ("", Ending::Command),
+            ("a # b", Ending::Comment),
+            ("a \\\n  # b", Ending::Comment),
+            ("a 'b", Ending::Open),
+            ("a \"b\\\"", Ending::Open),
+            ("a `b", Ending::Open),
+            ("a $(b", Ending::Open),
+            ("a \\", Ending::Open),
+        ] {
+            assert_eq!(commands(text, 0, Lines::Folded).1, expected, "{text}");
+        }
+    }
+
+    #[test]
     fn the_program_is_found_behind_others() {
         let name = |text: &str| {
-            let all = commands(text, 0, Lines::Folded);
+            let (all, _) = commands(text, 0, Lines::Folded);
             all.first().map(|command| command.name().to_owned())
         };
         assert_eq!(name("sudo -E apt-get update").as_deref(), Some("apt-get"));
         assert_eq!(name("env A=1 /usr/bin/pip install").as_deref(), Some("pip"));
         assert_eq!(name("exec").as_deref(), Some("exec"));
-        let command = &commands("apt-get -o A=b -y install x", 7, Lines::Folded)[0];
+        let command = &commands("apt-get -o A=b -y install x", 7, Lines::Folded).0[0];
         let found = command.subcommand(&["-o"]).unwrap();
         assert_eq!((found.text.as_str(), found.span.start), ("install", 25));
         assert!(command.has("-y") && !command.has("apt-get"));

@@ -155,7 +155,7 @@ fn lists(script: &Script<'_>, needed_later: bool, found: &mut Vec<Diagnostic>) {
         .commands
         .split_last()
         .is_some_and(|(_, before)| before.iter().all(|command| command.joint == Joint::And));
-    let fix = (chained && !script.is_heredoc && !needed_later)
+    let fix = (chained && script.takes_more && !needed_later)
         .then(|| Fix::insert(script.span.end, " && rm -rf /var/lib/apt/lists/*"));
     found.push(
         Rule::PackageCacheKept

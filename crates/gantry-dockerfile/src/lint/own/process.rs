@@ -113,7 +113,7 @@ fn started(line: &CommandLine, source: &SourceFile, found: &mut Vec<Diagnostic>)
             _ => return,
         },
     };
-    let all = commands(&script.value, 0, Lines::Folded);
+    let (all, _) = commands(&script.value, 0, Lines::Folded);
     let several = all
         .iter()
         .any(|command| command.joint == Joint::Background || starts_service(command));
@@ -134,7 +134,7 @@ fn signals(script: &Word, source: &SourceFile, found: &mut Vec<Diagnostic>) {
         "cd", "export", "source", ".", "set", "eval", "trap", "while", "for", "case", "until",
         "wait",
     ];
-    let all = commands(&script.value, 0, Lines::Folded);
+    let (all, _) = commands(&script.value, 0, Lines::Folded);
     let Some(last) = all.last() else {
         return;
     };
