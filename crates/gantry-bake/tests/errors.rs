@@ -182,7 +182,7 @@ fn json_and_compose_files_tell_the_line_too() {
         ),
         (
             "a.yml",
-            "services:\n  a:\n    build:\n      privileged: true\n",
+            "services:\n  a:\n    build:\n      isolation: hyperv\n",
             4,
             "not supported",
         ),

@@ -4,6 +4,7 @@ mod links;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use gantry_model::Platform;
 
 use crate::cache::Cache;
 use crate::contexts::{ContextId, Contexts, Main};
+use crate::devices;
 use crate::error::BuildError;
 use crate::frontend::{self, Loaded};
 use crate::graph::{Graph, NodeId, Operation};
@@ -60,6 +62,7 @@ pub fn build(
     let (graph, lowered) = lower::lower(&subjects, &sources)?;
     warn(&lowered, reporter);
     let targets: Vec<NodeId> = lowered.iter().map(|lowered| lowered.target).collect();
+    devices::check(&graph, &targets, requests, &*builder.devices, reporter)?;
     let needed = needed_contexts(&graph, &targets);
     let open = contexts.open(&needed, &setting, reporter)?;
     let room = Room::new(&builder.store, &builder.root, builder.housekeeping);
@@ -112,7 +115,7 @@ pub fn build(
 }
 
 /// A request with what follows from it.
-struct Order<'r> {
+pub(crate) struct Order<'r> {
     request: &'r BuildRequest,
     /// Its name, where it is not the only one.
     title: Option<&'r str>,
@@ -131,7 +134,7 @@ impl Order<'_> {
     }
 }
 
-fn orders(requests: &[BuildRequest]) -> Result<Vec<Order<'_>>, BuildError> {
+pub(crate) fn orders(requests: &[BuildRequest]) -> Result<Vec<Order<'_>>, BuildError> {
     let mut orders = Vec::new();
     for request in requests {
         let mut platforms: Vec<Platform> = Vec::new();
@@ -250,7 +253,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
         labels: request.labels.clone(),
         target: request.target.clone(),
         network: request.network,
-        allow: request.allow,
+        allow: request.allow.clone(),
         shm_size: request.shm_size,
         ulimits: request.ulimits.clone(),
         confinement: Vec::new(),
@@ -264,7 +267,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
     }
 }
 
-fn setting(
+pub(crate) fn setting(
     builder: &Builder<'_>,
     orders: &[Order<'_>],
     project: crate::explain::trace::Project,
@@ -283,6 +286,7 @@ fn setting(
         lease: builder.store.lease()?,
         root: builder.root.clone(),
         run_root: builder.run_root.clone(),
+        devices: Arc::clone(&builder.devices),
         confinement: builder.confinement.clone(),
         knows_nothing: fresh || (builder.borrowed.is_none() && Cache::is_empty(&builder.store)),
         syncing: Syncing::new(builder.store.clone()),

@@ -72,6 +72,7 @@ pub fn examine(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<Examin
     let main = match (&request.context, &alone) {
         (_, Some(dockerfile)) => Main::Dockerfile(dockerfile),
         (Some(ContextSource::Folder(path)), None) => Main::Folder(path),
+        (Some(ContextSource::Fetched(path)), None) => Main::Foreign(path),
         _ => Main::Nothing,
     };
     let source = Arc::new(frontend::source(request, &main, reporter)?);
@@ -247,6 +248,7 @@ impl Examination {
         request.allow = Entitlements {
             network_host: true,
             security_insecure: true,
+            ..Entitlements::default()
         };
         let loaded = Loaded {
             source: Arc::clone(&self.source),

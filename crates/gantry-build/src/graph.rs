@@ -102,6 +102,8 @@ pub(crate) struct RunOperation {
     pub(crate) shm_size: Option<u64>,
     /// Limits of its processes in the order of names, each at most once.
     pub(crate) ulimits: Vec<Ulimit>,
+    /// Devices of the machine.
+    pub(crate) devices: Vec<WantedDevice>,
     /// A file laid at `/dev/pipes/<name>` for the time of the run.
     pub(crate) script: Option<Script>,
     /// Mounts in order.
@@ -113,6 +115,14 @@ pub(crate) struct RunOperation {
     /// What the process is for, where that is another machine than this one. Its files say it as
     /// well, so that it is not part of the definition either.
     pub(crate) foreign: Option<Platform>,
+}
+
+/// A device of a [`RunOperation`], by its name in the Dockerfile or what that stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WantedDevice {
+    pub(crate) name: String,
+    /// Whether the step cannot do without.
+    pub(crate) required: bool,
 }
 
 /// The network of a [`RunOperation`].

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use gantry_model::Platform;
 use gantry_model::ulimit::Ulimit;
@@ -16,6 +17,7 @@ use crate::base::{BaseImages, PullPolicy};
 use crate::borrowed::BorrowedCache;
 use crate::cancel::Cancellation;
 use crate::collect::Keep;
+use crate::devices::{DeviceGrants, Devices};
 use crate::failure_shell::FailureShell;
 use crate::remote::Outside;
 use crate::secrets::SecretSource;
@@ -27,6 +29,8 @@ pub struct Builder<'a> {
     pub store: Store,
     /// Base images.
     pub bases: &'a dyn BaseImages,
+    /// Devices of the machine.
+    pub devices: Arc<dyn Devices>,
     /// How what is not on this machine is reached.
     pub outside: Outside,
     /// Caches from elsewhere that steps are looked for in (`--cache-from`).
@@ -105,12 +109,14 @@ pub enum RunNetwork {
 }
 
 /// What a Dockerfile may only do where the client allows it (`--allow`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entitlements {
     /// `network.host`: `RUN --network=host`.
     pub network_host: bool,
     /// `security.insecure`: `RUN --security=insecure`.
     pub security_insecure: bool,
+    /// `device`: what `RUN --device` may have.
+    pub devices: DeviceGrants,
 }
 
 /// One target that is asked for, for one or several platforms.

@@ -22,6 +22,7 @@ use gantry_store::{Lease, Store};
 use crate::borrowed::BorrowedCache;
 use crate::cache::{Cache, Layer};
 use crate::contexts::{ContextId, Contexts, OpenContexts};
+use crate::devices::Devices;
 use crate::error::{BuildError, StepError};
 use crate::explain::Outcome;
 use crate::explain::trace::Project;
@@ -48,6 +49,8 @@ pub(crate) struct Setting {
     pub(crate) root: PathBuf,
     /// `$RUN`.
     pub(crate) run_root: PathBuf,
+    /// Devices of the machine.
+    pub(crate) devices: Arc<dyn Devices>,
     /// How steps are confined and limited.
     pub(crate) confinement: Confinement,
     /// Whether the cache cannot have anything for this build: then no content is read to look it up.

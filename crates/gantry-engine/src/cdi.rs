@@ -2,6 +2,7 @@
 //! what they change in a container (<https://github.com/cncf-tags/container-device-interface>).
 
 mod edit;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +13,7 @@ use gantry_model::{Fault, FaultKind};
 use serde::Deserialize;
 
 pub(crate) use edit::{apply, origins};
+pub use steps::StepDevices;
 
 /// Where specifications are when nobody says otherwise; what is in a later folder wins.
 const FOLDERS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
@@ -95,6 +97,7 @@ impl Fault for CdiError {
 #[serde(rename_all = "camelCase", default)]
 struct Specification {
     kind: String,
+    annotations: BTreeMap<String, String>,
     devices: Vec<Named>,
     container_edits: Edits,
 }
@@ -103,6 +106,7 @@ struct Specification {
 #[serde(rename_all = "camelCase", default)]
 struct Named {
     name: String,
+    annotations: BTreeMap<String, String>,
     container_edits: Edits,
 }
 
@@ -155,27 +159,40 @@ struct Hook {
 
 /// Whether a device is named as CDI does: `vendor.com/class=name`.
 pub(crate) fn is_name(text: &str) -> bool {
-    let Some((kind, name)) = text.split_once('=') else {
-        return false;
-    };
-    let plain = |text: &str, more: &[u8]| {
-        text.bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
-    };
-    kind.split_once('/').is_some_and(|(vendor, class)| {
-        plain(vendor, b"_-.") && plain(class, b"_-") && plain(name, b"_-.:")
-    })
+    text.split_once('=')
+        .is_some_and(|(kind, name)| is_kind(kind) && is_plain(name, b"_-.:"))
+}
+
+/// Whether a kind of devices is named so: `vendor.com/class`.
+fn is_kind(text: &str) -> bool {
+    text.split_once('/')
+        .is_some_and(|(vendor, class)| is_plain(vendor, b"_-.") && is_plain(class, b"_-"))
+}
+
+/// Letters and digits, and some more behind the first.
+fn is_plain(text: &str, more: &[u8]) -> bool {
+    text.bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
 }
 
 /// Every device that specifications describe, by its whole name.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    /// The kind's own edits and the device's.
-    devices: BTreeMap<String, (Edits, Edits)>,
+    devices: BTreeMap<String, Known>,
+}
+
+/// A device.
+#[derive(Debug)]
+struct Known {
+    /// What its whole kind changes.
+    of_kind: Edits,
+    own: Edits,
+    /// Those of its kind, and its own on top.
+    annotations: BTreeMap<String, String>,
 }
 
 impl Registry {
@@ -205,11 +222,14 @@ impl Registry {
     fn add(&mut self, specification: Specification) {
         for device in specification.devices {
             let name = format!("{}={}", specification.kind, device.name);
-            let edits = (
-                specification.container_edits.clone(),
-                device.container_edits,
-            );
-            self.devices.insert(name, edits);
+            let mut annotations = specification.annotations.clone();
+            annotations.extend(device.annotations);
+            let known = Known {
+                of_kind: specification.container_edits.clone(),
+                own: device.container_edits,
+                annotations,
+            };
+            self.devices.insert(name, known);
         }
     }
 
@@ -221,8 +241,8 @@ impl Registry {
             return Err(CdiError::Unresolvable { names: missing });
         }
         let mut all = Vec::new();
-        for (of_kind, own) in names.iter().filter_map(|name| self.devices.get(name)) {
-            for edits in [of_kind, own] {
+        for known in names.iter().filter_map(|name| self.devices.get(name)) {
+            for edits in [&known.of_kind, &known.own] {
                 if *edits != Edits::default() && !all.contains(&edits) {
                     all.push(edits);
                 }
@@ -301,7 +321,7 @@ fn parse(path: &Path, text: &[u8]) -> Result<Specification, CdiError> {
         let text = std::str::from_utf8(text).map_err(|error| bad(error.to_string()))?;
         serde_saphyr::from_str(text).map_err(|error| bad(error.to_string()))?
     };
-    if !is_name(&format!("{}=x", specification.kind)) {
+    if !is_kind(&specification.kind) {
         return Err(bad(format!("invalid kind {:?}", specification.kind)));
     }
     Ok(specification)

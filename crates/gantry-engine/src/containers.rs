@@ -20,6 +20,7 @@ mod folders;
 mod health;
 mod host;
 pub(crate) use host::read_limited;
+pub(crate) use spec::devices::{Origin, show as show_devices};
 mod inspect;
 mod lifecycle;
 mod links;

@@ -30,6 +30,7 @@ use std::sync::OnceLock;
 use gantry_store::Store;
 
 pub use caches::Caches;
+pub use cdi::{CdiError, StepDevices};
 pub use config::{Config, Surroundings};
 pub use containers::Containers;
 pub use damage::LeftOut;
@@ -143,6 +144,12 @@ impl Engine {
     #[must_use]
     pub const fn containers(&self) -> Containers<'_> {
         Containers::new(self)
+    }
+
+    /// Devices by the Container Device Interface, as steps of a build have them.
+    #[must_use]
+    pub fn step_devices(&self) -> StepDevices {
+        StepDevices::of(self.config.cdi_spec_dirs.clone())
     }
 
     /// Networks.

@@ -7,10 +7,10 @@ use super::yaml::{Node, NodeKind};
 use crate::error::{BakeError, Result};
 use crate::path;
 use crate::surroundings::Surroundings;
-use crate::target::{CacheEntry, Output, Secret, Ssh, Target, Texts, parse_entries};
+use crate::target::{Attest, CacheEntry, Output, Secret, Ssh, Target, Texts, parse_entries};
 
 /// Members of `build` (Compose specification, "Build").
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 25] = [
     "additional_contexts",
     "args",
     "cache_from",
@@ -20,11 +20,15 @@ const KNOWN: [&str; 21] = [
     "dockerfile_inline",
     "entitlements",
     "extra_hosts",
+    "isolation",
     "labels",
     "network",
     "no_cache",
     "platforms",
+    "privileged",
+    "provenance",
     "pull",
+    "sbom",
     "secrets",
     "shm_size",
     "ssh",
@@ -33,9 +37,6 @@ const KNOWN: [&str; 21] = [
     "ulimits",
     "x-bake",
 ];
-
-/// Members of `build` that this builder cannot do.
-const UNSUPPORTED: [&str; 4] = ["isolation", "privileged", "provenance", "sbom"];
 
 /// Members of `x-bake`.
 const EXTENSION: [&str; 11] = [
@@ -76,7 +77,10 @@ pub(super) fn target(
         .into_iter()
         .map(|(name, text)| (name, Some(text.unwrap_or_default())))
         .collect();
-    target.extra_hosts = map(member("extra_hosts"))?;
+    target.extra_hosts = map(member("extra_hosts"))?
+        .into_iter()
+        .map(|(name, address)| (name, address.map(without_brackets)))
+        .collect();
     for (name, context) in map(member("additional_contexts"))? {
         let context = context.unwrap_or_default();
         let context = match context.strip_prefix("service:") {
@@ -93,6 +97,12 @@ pub(super) fn target(
     target.cache_to = entries::<CacheEntry>(member("cache_to"), false)?;
     target.platforms = value::texts(member("platforms"), false)?;
     target.entitlements = value::texts(member("entitlements"), false)?;
+    if value::truth(member("privileged"))? == Some(true) {
+        let all = target.entitlements.get_or_insert_default();
+        all.push("security.insecure".to_owned());
+    }
+    isolation(member("isolation"))?;
+    target.attest = attestations(build)?;
     target.target = value::optional(member("target"))?;
     target.network = value::optional(member("network"))?;
     target.pull = value::truth(member("pull"))?;
@@ -110,19 +120,45 @@ pub(super) fn target(
     Ok(target)
 }
 
+/// `[::1]` is written `::1` in `/etc/hosts`.
+fn without_brackets(address: String) -> String {
+    let inner = address.strip_prefix('[');
+    let inner = inner.and_then(|rest| rest.strip_suffix(']'));
+    inner.map(str::to_owned).unwrap_or(address)
+}
+
+/// Refuses an isolation that Linux does not have.
+fn isolation(node: Option<&Node>) -> Result<()> {
+    match (value::optional(node)?.as_deref(), node) {
+        (None | Some("" | "default"), _) | (_, None) => Ok(()),
+        (Some(other), Some(node)) => {
+            let message = format!("isolation {other} is not supported: Linux has default alone");
+            Err(BakeError::unsupported(message).at(&node.source, node.span))
+        }
+    }
+}
+
+/// `sbom` and `provenance`: whether they are wanted, or what of them is.
+fn attestations(build: &Node) -> Result<Option<Vec<Attest>>> {
+    let mut all = Vec::new();
+    for kind in ["sbom", "provenance"] {
+        let Some(node) = build.member(kind).filter(|node| !node.is_null()) else {
+            continue;
+        };
+        let fields = match value::truth(Some(node)) {
+            Ok(Some(wanted)) => format!("type={kind},disabled={}", !wanted),
+            _ => format!("type={kind},{}", value::text(node)?),
+        };
+        all.extend(parse_entries::<Attest>(&[fields]).map_err(|reason| node.fault(reason))?);
+    }
+    Ok((!all.is_empty()).then_some(all))
+}
+
 /// Refuses members that are not known.
 fn check(node: &Node, known: &[&str], what: &str) -> Result<()> {
     for (name, member) in node.members()? {
         if known.contains(&name.as_str()) || name.starts_with("x-") && what == "build" {
             continue;
-        }
-        let off = value::truth(Some(member)).is_ok_and(|truth| truth == Some(false));
-        if UNSUPPORTED.contains(&name.as_str()) {
-            if off {
-                continue;
-            }
-            let error = BakeError::unsupported(format!("{name} of a build is not supported"));
-            return Err(error.at(&member.source, member.span));
         }
         let error = BakeError::new(format!("{what} has no member {name}"));
         let error = error.suggesting(name, known.iter().copied());

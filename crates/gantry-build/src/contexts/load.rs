@@ -49,7 +49,9 @@ impl Loading<'_> {
         title: impl Fn(&str) -> String,
     ) -> Result<Loaded, BuildError> {
         let step = match (source, self.name) {
-            (ContextSource::Folder(path), _) => return Ok(Loaded::Folder(path.clone())),
+            (ContextSource::Folder(path) | ContextSource::Fetched(path), _) => {
+                return Ok(Loaded::Folder(path.clone()));
+            }
             (ContextSource::Input(_), _) => "[internal] load remote build context".to_owned(),
             (ContextSource::Remote(text), Some(name)) => {
                 format!("[context {name}] {}", address::shown(text))
@@ -71,7 +73,9 @@ impl Loading<'_> {
             vertex: Some(vertex),
         };
         let loaded = match source {
-            ContextSource::Folder(path) => Ok(Loaded::Folder(path.clone())),
+            ContextSource::Folder(path) | ContextSource::Fetched(path) => {
+                Ok(Loaded::Folder(path.clone()))
+            }
             ContextSource::Input(input) => self.input(input.file(), &input.name),
             ContextSource::Remote(text) => self.remote(text, &on),
         };
@@ -130,6 +134,7 @@ impl Loading<'_> {
             submodules: git.submodules.unwrap_or(true),
         };
         let layer = self.setting.remote.repository(&source, on)?;
+        self.setting.lease.layer(&layer)?;
         let tree = self.folder_of(&layer)?;
         // No link of the repository may lead out of it.
         let folder = git.folder.trim_start_matches('/');
@@ -163,6 +168,7 @@ impl Loading<'_> {
         if is_archive(&head) {
             let reader = Cursor::new(head).chain(file);
             let layer = self.setting.remote.unpacked(&layer, reader, &shown, on)?;
+            self.setting.lease.layer(&layer)?;
             return Ok(Loaded::Folder(self.folder_of(&layer)?));
         }
         if self.name.is_some() {

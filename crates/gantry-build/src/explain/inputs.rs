@@ -136,6 +136,12 @@ impl Inputs {
             run.shm_size
                 .map(|size| flag("--shm-size", size.to_string())),
         );
+        for device in &run.devices {
+            facts.push(flag(
+                &format!("--device {}", device.name),
+                device.required.to_string(),
+            ));
+        }
         for limit in &run.ulimits {
             let name = format!("--ulimit {}", limit.name);
             facts.push(flag(&name, limit.to_string()));

@@ -158,6 +158,7 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
         confinement,
         shm_size,
         ulimits,
+        devices,
         script,
         mounts,
         extra_hosts,
@@ -195,6 +196,12 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
     }
     if let Some(size) = shm_size {
         fields.text("shm").number(*size);
+    }
+    if !devices.is_empty() {
+        fields.text("devices").number(devices.len() as u64);
+        for device in devices {
+            fields.text(&device.name).flag(device.required);
+        }
     }
     if !ulimits.is_empty() {
         let texts: Vec<String> = ulimits.iter().map(ToString::to_string).collect();

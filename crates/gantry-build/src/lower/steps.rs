@@ -14,7 +14,7 @@ use super::stage::{Place, StageState};
 use super::{Lowering, Stop, history, metadata};
 use crate::graph::{
     FileOperation, FileSource, ImageSource, Label, MakeDirectory, Network, NodeId, Operation,
-    RunOperation, Script,
+    RunOperation, Script, WantedDevice,
 };
 use crate::request::RunNetwork;
 
@@ -26,9 +26,6 @@ impl Lowering<'_> {
         place: &Place<'_>,
     ) -> Result<(), Stop> {
         self.check_entitlements(run, place)?;
-        if let Some(device) = run.devices.first() {
-            return Err(place.unsupported(device.span, "RUN --device is not supported"));
-        }
         let shell = metadata::shell(state.config.config.shell.as_deref());
         let in_shell = |script: String| shell.iter().cloned().chain([script]).collect();
         let (arguments, script): (Vec<String>, Option<Script>) = match run.program() {
@@ -64,6 +61,7 @@ impl Lowering<'_> {
             confinement: self.settings.confinement.clone(),
             shm_size: self.settings.shm_size.filter(|size| *size != SHARED_MEMORY),
             ulimits: self.ulimits(),
+            devices: self.devices(run),
             script,
             mounts,
             extra_hosts: self.settings.extra_hosts.clone(),
@@ -102,6 +100,16 @@ impl Lowering<'_> {
             (ast::Network::Host, _) | (ast::Network::Default, RunNetwork::Host) => Network::Host,
             (ast::Network::Default, RunNetwork::Default) => Network::Bridge,
         }
+    }
+
+    /// Devices by the names that the client gives them.
+    fn devices(&self, run: &Run) -> Vec<WantedDevice> {
+        let aliases = &self.settings.allow.devices.aliases;
+        let device = |device: &ast::Device| WantedDevice {
+            name: aliases.get(&device.name).unwrap_or(&device.name).clone(),
+            required: device.required,
+        };
+        run.devices.iter().map(device).collect()
     }
 
     /// Limits by name, of several for the same the last.

@@ -325,10 +325,6 @@ fn what_is_not_supported_is_refused_by_name() {
             "RUN --network=host x",
             "RUN --network=host is not allowed unless the build itself is given --network=host or --allow network.host",
         ),
-        (
-            "RUN --device=vendor.com/class=name x",
-            "RUN --device is not supported",
-        ),
     ] {
         let error = lowered(&format!("FROM busybox\n{instruction}\n"), "").unwrap_err();
         assert_eq!(error.to_string(), message, "{instruction}");

@@ -26,6 +26,7 @@ use oci_spec::runtime::Spec;
 use super::identity::{self, ProcessUser};
 use super::layer::Permissions;
 use super::view;
+use crate::devices;
 use crate::error::StepError;
 use crate::failure_shell::FailureShell;
 use crate::graph::{Network, RunOperation};
@@ -72,6 +73,12 @@ pub(crate) fn execute(
     let mut spec = document::spec(operation, &user, &files, &caches, &lent);
     let confinement = &setting.confinement;
     confined::confine(&mut spec, &id, operation, confinement)
+        .map_err(|error| unstarted(operation, &error))?;
+    devices::of_step(&*setting.devices, operation)
+        .and_then(|devices| match devices.as_slice() {
+            [] => Ok(()),
+            devices => setting.devices.add(devices, &mut spec),
+        })
         .map_err(|error| unstarted(operation, &error))?;
     let unprivileged = adapt(&mut spec, operation)?;
     let cgroup = spec

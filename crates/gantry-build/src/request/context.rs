@@ -13,6 +13,8 @@ use crate::remote::address::Address;
 pub enum ContextSource {
     /// A folder, read where it lies.
     Folder(PathBuf),
+    /// A folder of what was fetched: no link of it leads out.
+    Fetched(PathBuf),
     /// An open file: an archive, compressed or not, else a Dockerfile alone.
     Input(Input),
     /// The address of such a file, or of a git repository.

@@ -39,7 +39,7 @@ pub(crate) fn project(requests: &[BuildRequest]) -> Project {
     };
     for request in requests {
         add(&match &request.context {
-            Some(ContextSource::Folder(path)) => absolute(path),
+            Some(ContextSource::Folder(path) | ContextSource::Fetched(path)) => absolute(path),
             Some(ContextSource::Input(input)) => input.name.clone(),
             Some(ContextSource::Remote(address)) => address.clone(),
             None => String::new(),

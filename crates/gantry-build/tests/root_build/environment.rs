@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::Mutex;
 
 use gantry_build::base::PullStatus;
 use gantry_build::progress::plain::PlainFormatter;
 use gantry_build::{
     BaseImage, BaseImageError, BaseImages, BaseSource, BuildError, BuildRequest, Builder,
-    Cancellation, Event, Explanation, Outcome, Outside, Progress, PullPolicy, Reporter, RunNetwork,
-    build, export,
+    Cancellation, DeviceError, Devices, Event, Explanation, Outcome, Outside, Progress, PullPolicy,
+    Reporter, RunNetwork, build, export,
 };
 use gantry_model::image::{History, ImageConfig, RootFs};
 use gantry_model::{Digest, Platform, Reference};
 use gantry_store::{NewImage, Store};
+use oci_spec::runtime::Spec;
 
 pub(crate) struct Environment {
     pub(crate) folder: tempfile::TempDir,
@@ -191,6 +193,7 @@ impl Environment {
             },
             root: self.folder.path().join("root"),
             run_root: self.folder.path().join("run"),
+            devices: Arc::new(NoDevices),
             confinement: gantry_runtime::Confinement::default(),
             parallelism: None,
             borrowed: None,
@@ -373,5 +376,22 @@ pub(crate) fn list(top: &Path, directory: &Path, lines: &mut Vec<String>) {
         if metadata.is_dir() {
             list(top, &path, lines);
         }
+    }
+}
+
+/// A machine without devices.
+struct NoDevices;
+
+impl Devices for NoDevices {
+    fn find(&self, _name: &str) -> Result<Vec<String>, DeviceError> {
+        Ok(Vec::new())
+    }
+
+    fn is_free(&self, _device: &str) -> Result<bool, DeviceError> {
+        Ok(false)
+    }
+
+    fn add(&self, _devices: &[String], _document: &mut Spec) -> Result<(), DeviceError> {
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use gantry_testkit::TestEnv;
 
 in_both_modes! {
+    targets_limit_their_steps_and_are_granted_privileges,
     targets_of_a_file_are_built_together,
 }
 
@@ -210,5 +211,44 @@ fn what_is_wrong_is_told_with_its_line() {
             "{words:?}: {}",
             answer.stderr
         );
+    }
+}
+
+fn targets_limit_their_steps_and_are_granted_privileges(env: TestEnv) {
+    env.write(
+        "docker-bake.hcl",
+        r#"
+target "default" {
+  dockerfile-inline = <<EOT
+FROM busybox
+RUN ulimit -n > /shown && df -k /dev/shm | tail -1 | awk '{print $2}' >> /shown
+RUN --security=insecure grep -c 'Seccomp:.0' /proc/self/status >> /shown && cat /etc/hosts >> /shown
+EOT
+  shm-size = "1m"
+  ulimits = ["nofile=64:128"]
+  entitlements = ["security.insecure"]
+  extra-hosts = { db = "1.2.3.4" }
+  network = "none"
+  output = ["out"]
+}
+"#,
+    );
+    let refused = env.gantry(["bake"]).fails(1);
+    assert!(
+        refused.contains("running RUN with all privileges")
+            && refused.contains("--allow=security.insecure"),
+        "{refused}"
+    );
+    let set = [
+        "bake",
+        "--set=*.entitlements=network.host",
+        "--allow=security.insecure",
+    ];
+    for words in [&["bake", "--allow=security.insecure"][..], &set] {
+        let built = env.gantry(words);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        let shown = std::fs::read_to_string(env.work().join("out/shown")).unwrap();
+        assert!(shown.starts_with("64\n1024\n1\n"), "{shown}");
+        assert!(shown.contains("1.2.3.4\tdb"), "{shown}");
     }
 }

@@ -66,6 +66,7 @@ mod run;
 mod runtime;
 mod shortage;
 mod squash;
+mod step_devices;
 mod step_limits;
 mod storm;
 mod userns;

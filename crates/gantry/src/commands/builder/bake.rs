@@ -21,7 +21,8 @@ use crate::output::progress::build::Mode;
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BakeArgs {
-    /// Grant what targets ask for (network.host, fs=PATH, fs.read=PATH, fs.write=PATH, ssh)
+    /// Grant what targets ask for (network.host, security.insecure, device[=NAME], ssh, fs=PATH,
+    /// fs.read=PATH, fs.write=PATH)
     #[arg(long)]
     pub(crate) allow: Vec<String>,
     /// Tell about the targets instead of building them

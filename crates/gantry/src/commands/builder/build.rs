@@ -7,6 +7,7 @@ mod caches;
 pub(super) mod call;
 mod context;
 pub(super) mod deliver;
+mod devices;
 mod explain;
 mod interrupt;
 mod lent;
@@ -38,7 +39,8 @@ pub(crate) struct BuildArgs {
     /// Add a host-to-IP mapping for RUN (host:ip)
     #[arg(long)]
     pub(crate) add_host: Vec<String>,
-    /// Allow RUN what it may not do otherwise ("network.host", "security.insecure")
+    /// Allow RUN what it may not do otherwise ("network.host", "security.insecure",
+    /// "device[=NAME[,alias=NAME]]")
     #[arg(long)]
     pub(crate) allow: Vec<String>,
     /// Annotation of the image ([manifest:|index:|…]KEY=VALUE)

@@ -2,35 +2,76 @@
 //! else wrote names the paths and the privileges; who runs it grants them.
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::path::{Component, Path, PathBuf};
 
 use gantry_bake::{Baked, Target};
 use gantry_model::layout::LayoutReference;
 
 use super::files::is_remote;
+use crate::commands::confirm::confirm;
 use crate::failure::{CommandError, Failure};
+use crate::flags::environment;
+
+/// The variable that switches the check of paths off.
+const PATHS_COUNT: &str = "BUILDX_BAKE_ENTITLEMENTS_FS";
 
 /// What is granted.
 #[derive(Debug, Default)]
 struct Granted {
     network_host: bool,
+    security_insecure: bool,
     ssh: bool,
+    /// All devices, and those by name.
+    devices: bool,
+    device_names: BTreeSet<String>,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
 }
 
-/// Refuses a build whose targets ask for more than was granted. What `--set` names itself is
-/// granted, and so is everything in the folder of the command.
+/// Refuses a build whose targets ask for more than was granted, unless the person at the terminal
+/// grants it. What `--set` names itself is granted, and so is everything in the folder of the
+/// command.
 pub(super) fn check(allow: &[String], set: &[String], baked: &Baked) -> Result<(), Failure> {
-    let granted = granted(allow)?;
+    let missing = missing(allow, set, baked)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let wants: Vec<String> = missing
+        .iter()
+        .map(|key| format!(" - {}", said(key)))
+        .collect();
+    let flags: Vec<String> = missing.iter().map(|key| format!("--allow={key}")).collect();
+    let (wants, flags) = (wants.join("\n"), flags.join(" "));
+    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        let warning = format!("The targets ask for more than is granted by default:\n{wants}");
+        if confirm(&warning)? {
+            return Ok(());
+        }
+    }
+    Err(Failure::invalid(format!(
+        "additional privileges requested:\n{wants}\npass {flags:?} to grant them"
+    )))
+}
+
+/// What has to be granted, as `--allow` spells it.
+fn missing(allow: &[String], set: &[String], baked: &Baked) -> Result<BTreeSet<String>, Failure> {
+    let mut granted = granted(allow)?;
+    for text in set {
+        if let Some((key, value)) = text.split_once('=')
+            && key.trim_end_matches('+').ends_with(".entitlements")
+        {
+            granted.grant(value)?;
+        }
+    }
+    let paths_count = environment::caller(PATHS_COUNT)
+        .is_none_or(|value| !matches!(value.as_str(), "0" | "false" | "f" | "F" | "FALSE"));
     let mut missing = BTreeSet::new();
     for target in baked.targets.values() {
-        let wants = |name: &str| {
-            let mut all = target.entitlements.iter().flatten();
-            all.any(|entitlement| entitlement == name)
-        };
-        if wants("network.host") && !granted.network_host {
-            missing.insert("network.host".to_owned());
+        for entitlement in target.entitlements.iter().flatten() {
+            if !granted.has(entitlement) {
+                missing.insert(entitlement.clone());
+            }
         }
         let agent = target
             .ssh
@@ -39,6 +80,9 @@ pub(super) fn check(allow: &[String], set: &[String], baked: &Baked) -> Result<(
             .any(|agent| agent.paths.is_empty());
         if agent && !granted.ssh {
             missing.insert("ssh".to_owned());
+        }
+        if !paths_count {
+            continue;
         }
         for (key, paths, roots) in [
             ("fs.read", read_paths(target), &granted.read),
@@ -56,14 +100,21 @@ pub(super) fn check(allow: &[String], set: &[String], baked: &Baked) -> Result<(
             }
         }
     }
-    if missing.is_empty() {
-        return Ok(());
+    Ok(missing)
+}
+
+/// What a grant is for, in words.
+fn said(key: &str) -> String {
+    match key.split_once('=').unwrap_or((key, "")) {
+        ("network.host", _) => "running RUN in the network of this machine".to_owned(),
+        ("security.insecure", _) => "running RUN with all privileges".to_owned(),
+        ("ssh", _) => "lending the SSH agent".to_owned(),
+        ("device", "") => "using the devices of this machine".to_owned(),
+        ("device", name) => format!("using the device {name}"),
+        ("fs.read", path) => format!("reading {path}"),
+        ("fs.write", path) => format!("writing {path}"),
+        _ => key.to_owned(),
     }
-    let flags: Vec<String> = missing.iter().map(|key| format!("--allow={key}")).collect();
-    Err(Failure::invalid(format!(
-        "additional privileges requested: pass {:?} to grant them",
-        flags.join(" ")
-    )))
 }
 
 fn granted(allow: &[String]) -> Result<Granted, Failure> {
@@ -75,29 +126,52 @@ fn granted(allow: &[String]) -> Result<Granted, Failure> {
         ..Granted::default()
     };
     for text in allow {
-        let (key, path) = text.split_once('=').unwrap_or((text, ""));
-        let path = || match path {
+        granted.grant(text)?;
+    }
+    Ok(granted)
+}
+
+impl Granted {
+    /// Grants what one `--allow` says.
+    fn grant(&mut self, text: &str) -> Result<(), Failure> {
+        let (key, value) = match text.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (text, None),
+        };
+        let path = || match value.unwrap_or_default() {
             "*" => PathBuf::from("/"),
             path => resolved(Path::new(path)),
         };
-        match key {
-            "network.host" => granted.network_host = true,
-            "ssh" => granted.ssh = true,
-            "fs.read" => granted.read.push(path()),
-            "fs.write" => granted.write.push(path()),
-            "fs" => {
-                granted.read.push(path());
-                granted.write.push(path());
+        match (key, value) {
+            ("network.host", None) => self.network_host = true,
+            ("security.insecure", None) => self.security_insecure = true,
+            ("ssh", None) => self.ssh = true,
+            ("device", None) => self.devices = true,
+            ("device", Some(name)) => drop(self.device_names.insert(name.to_owned())),
+            ("fs.read", _) => self.read.push(path()),
+            ("fs.write", _) => self.write.push(path()),
+            ("fs", _) => {
+                self.read.push(path());
+                self.write.push(path());
             }
-            "security.insecure" => {
-                return Err(Failure::unsupported(
-                    "--allow security.insecure is not supported",
-                ));
+            _ => {
+                return Err(Failure::invalid(format!("unknown entitlement key {key:?}")));
             }
-            _ => return Err(Failure::invalid(format!("unknown entitlement key {key:?}"))),
+        }
+        Ok(())
+    }
+
+    /// Whether an entitlement of a target was granted.
+    fn has(&self, entitlement: &str) -> bool {
+        match entitlement.split_once('=') {
+            None if entitlement == "network.host" => self.network_host,
+            None if entitlement == "security.insecure" => self.security_insecure,
+            None if entitlement == "device" => self.devices,
+            Some(("device", name)) => self.devices || self.device_names.contains(name),
+            // Nobody grants what there is not; the build refuses it by name.
+            _ => true,
         }
     }
-    Ok(granted)
 }
 
 /// The files and folders that a target reads.
@@ -179,7 +253,7 @@ mod tests {
     use super::*;
     use gantry_bake::target::{Output, Secret, Ssh};
 
-    fn said(target: Target, allow: &[&str], set: &[&str]) -> Option<String> {
+    fn refusal(target: Target, allow: &[&str], set: &[&str]) -> Option<String> {
         let baked = Baked {
             groups: Default::default(),
             targets: [("t".to_owned(), target)].into(),
@@ -203,34 +277,38 @@ mod tests {
             }]),
             ..Target::default()
         };
-        assert_eq!(said(output("out"), &[], &[]), None);
-        assert_eq!(said(output("-"), &[], &[]), None);
+        assert_eq!(refusal(output("out"), &[], &[]), None);
+        assert_eq!(refusal(output("-"), &[], &[]), None);
         assert!(
-            said(output("/nonesuch/x"), &[], &[])
+            refusal(output("/nonesuch/x"), &[], &[])
                 .unwrap()
                 .contains("--allow=fs.write=/nonesuch/x")
         );
-        assert!(said(output("out/../.."), &[], &[]).is_some());
+        assert!(refusal(output("out/../.."), &[], &[]).is_some());
         assert_eq!(
-            said(output("/nonesuch/x"), &["fs.write=/nonesuch"], &[]),
+            refusal(output("/nonesuch/x"), &["fs.write=/nonesuch"], &[]),
             None
         );
-        assert_eq!(said(output("/nonesuch/x"), &["fs=*"], &[]), None);
+        assert_eq!(refusal(output("/nonesuch/x"), &["fs=*"], &[]), None);
         assert_eq!(
-            said(output("/nonesuch/x"), &[], &["t.output=/nonesuch/x"]),
+            refusal(output("/nonesuch/x"), &[], &["t.output=/nonesuch/x"]),
             None
         );
-        assert!(said(output("/nonesuch/x"), &["fs.read=/"], &[]).is_some());
+        assert!(refusal(output("/nonesuch/x"), &["fs.read=/"], &[]).is_some());
         let context = Target {
             context: Some("/proc".to_owned()),
             ..Target::default()
         };
-        assert!(said(context, &[], &[]).unwrap().contains("fs.read=/proc"));
+        assert!(
+            refusal(context, &[], &[])
+                .unwrap()
+                .contains("fs.read=/proc")
+        );
         let layout = Target {
             contexts: [("a".to_owned(), "oci-layout:///proc/sys:v1".to_owned())].into(),
             ..Target::default()
         };
-        let text = said(layout, &[], &[]).unwrap();
+        let text = refusal(layout, &[], &[]).unwrap();
         assert!(text.contains("fs.read=/proc/sys\""), "{text}");
         let secret = Target {
             secrets: Some(vec![Secret {
@@ -240,7 +318,7 @@ mod tests {
             ..Target::default()
         };
         assert!(
-            said(secret, &[], &[])
+            refusal(secret, &[], &[])
                 .unwrap()
                 .contains("fs.read=/etc/hostname")
         );
@@ -256,9 +334,32 @@ mod tests {
             }]),
             ..Target::default()
         };
-        let text = said(host.clone(), &[], &[]).unwrap();
+        let text = refusal(host.clone(), &[], &[]).unwrap();
         assert!(text.contains("--allow=network.host --allow=ssh"), "{text}");
-        assert_eq!(said(host, &["network.host", "ssh"], &[]), None);
-        assert!(said(Target::default(), &["tape"], &[]).is_some());
+        assert!(text.contains(" - lending the SSH agent"), "{text}");
+        assert_eq!(refusal(host, &["network.host", "ssh"], &[]), None);
+        for wrong in ["tape", "ssh=default", "security.insecure=1"] {
+            assert!(
+                refusal(Target::default(), &[wrong], &[]).is_some(),
+                "{wrong}"
+            );
+        }
+        let more = ["security.insecure", "device=v/c=1"];
+        let more = || Target {
+            entitlements: Some(more.map(str::to_owned).to_vec()),
+            ..Target::default()
+        };
+        let text = refusal(more(), &[], &[]).unwrap();
+        assert!(
+            text.contains("--allow=device=v/c=1 --allow=security.insecure"),
+            "{text}"
+        );
+        let set = [
+            "*.entitlements=security.insecure",
+            "t.entitlements+=device=v/c=1",
+        ];
+        assert_eq!(refusal(more(), &[], &set), None);
+        assert_eq!(refusal(more(), &["security.insecure", "device"], &[]), None);
+        assert!(refusal(more(), &["security.insecure", "device=v/c=2"], &[]).is_some());
     }
 }

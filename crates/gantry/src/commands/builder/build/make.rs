@@ -1,5 +1,7 @@
 //! Builds and delivers: all targets as one graph, each to its outputs.
 
+use std::sync::Arc;
+
 use gantry_build::{
     BuildError, BuildRequest, Builder, Cancellation, FailureShell, Outside, Reporter,
 };
@@ -12,6 +14,7 @@ use super::authorities;
 use super::bases::EngineBases;
 use super::caches::{self, CacheTo, Imported};
 use super::deliver::{Delivered, Delivery};
+use super::devices::EngineDevices;
 use super::outputs::{self, Output, Shorthands};
 use super::{BuildArgs, explain, failure, interrupt, request, squash};
 use crate::commands::builder::cache;
@@ -92,6 +95,7 @@ pub(in crate::commands::builder) fn all(
     let builder = Builder {
         store: engine.store()?.clone(),
         bases: &bases,
+        devices: Arc::new(EngineDevices(engine.step_devices())),
         outside: outside(engine, around.trusted)?,
         borrowed: None,
         root: engine.root().to_owned(),

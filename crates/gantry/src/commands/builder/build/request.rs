@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use gantry_build::{BuildRequest, Entitlements, PullPolicy, RunNetwork};
+use gantry_build::{BuildRequest, DeviceGrants, Entitlements, PullPolicy, RunNetwork};
 use gantry_model::{ContainerSpec, Platform, Reference};
 
 use super::{BuildArgs, context, lent};
@@ -135,19 +135,48 @@ fn network(text: Option<&str>) -> Result<RunNetwork, Failure> {
 
 fn entitlements(texts: &[String]) -> Result<Entitlements, Failure> {
     let mut all = Entitlements::default();
-    for name in texts.iter().flat_map(|text| text.split(',')) {
-        match name.trim() {
-            "" => {}
-            "network.host" => all.network_host = true,
-            "security.insecure" => all.security_insecure = true,
-            other => {
-                return Err(Failure::unsupported(format!(
-                    "--allow {other} is not supported: network.host and security.insecure are there"
-                )));
+    for text in texts {
+        // The name of a device and what it is called stand behind a comma, too.
+        if let Some(device) = text.trim().strip_prefix("device=") {
+            grant_device(&mut all.devices, device)?;
+            continue;
+        }
+        for name in text.split(',') {
+            match name.trim() {
+                "" => {}
+                "network.host" => all.network_host = true,
+                "security.insecure" => all.security_insecure = true,
+                "device" => all.devices.all = true,
+                other => {
+                    return Err(Failure::unsupported(format!(
+                        "--allow {other} is not supported: network.host, security.insecure and \
+                         device[=NAME] are there"
+                    )));
+                }
             }
         }
     }
     Ok(all)
+}
+
+/// `NAME[,alias=NAME-IN-THE-DOCKERFILE]`
+fn grant_device(grants: &mut DeviceGrants, text: &str) -> Result<(), FlagError> {
+    let (name, alias) = match text.split_once(',') {
+        None => (text, None),
+        Some((name, more)) => {
+            let alias = more
+                .strip_prefix("alias=")
+                .filter(|alias| !alias.is_empty());
+            let alias = alias.ok_or_else(|| wrong("--allow", text)("expected alias=NAME"))?;
+            (name, Some(alias.to_owned()))
+        }
+    };
+    match alias {
+        _ if name.is_empty() => grants.all = true,
+        Some(alias) => drop(grants.aliases.insert(alias, name.to_owned())),
+        None => drop(grants.names.insert(name.to_owned())),
+    }
+    Ok(())
 }
 
 fn extra_hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
@@ -205,6 +234,24 @@ mod tests {
         assert_eq!(read(&["local"]), Ok(vec![Platform::host().to_string()]));
         assert_eq!(read(&[""]), Ok(vec![]));
         assert_eq!(read(&["/"]), Err(()));
+    }
+
+    #[test]
+    fn entitlements_name_devices() {
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let given = [
+            "device=v/c=1",
+            "device=v/c=2,alias=gpu",
+            "network.host,security.insecure",
+        ];
+        let all = entitlements(&texts(&given)).unwrap();
+        assert!(all.network_host && all.security_insecure && !all.devices.all);
+        assert!(all.devices.names.contains("v/c=1"));
+        assert_eq!(all.devices.aliases["gpu"], "v/c=2");
+        assert!(entitlements(&texts(&["device"])).unwrap().devices.all);
+        for wrong in ["device=v/c=1,x", "device=v/c=1,alias=", "devices", "ssh"] {
+            assert!(entitlements(&texts(&[wrong])).is_err(), "{wrong}");
+        }
     }
 
     #[test]
