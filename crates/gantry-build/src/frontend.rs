@@ -1,12 +1,12 @@
 //! The front end: where the Dockerfile of a request is, its text and its tree.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gantry_dockerfile::{Dockerfile, SourceFile};
-use gantry_sys::path::Directory;
+use gantry_sys::path::{Directory, if_there};
 
 use crate::contexts::Main;
 use crate::error::BuildError;
@@ -240,16 +240,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
         path: path.to_owned(),
         source,
     };
-    let file = match File::open(path) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
-        other => other.map_err(failed)?,
+    let Some(file) = if_there(File::open(path)).map_err(failed)? else {
+        return Ok(None);
     };
     let mut bytes = Vec::new();
     file.take(LARGEST + 1)

@@ -2,12 +2,12 @@
 
 mod command;
 mod copy;
+mod healthcheck;
 mod run;
-
-use std::time::Duration;
 
 pub use command::{CommandLine, Heredoc};
 pub use copy::{Add, Copy, CopySource};
+pub use healthcheck::{Healthcheck, HealthcheckCommand};
 pub use run::{
     BindMount, CacheMount, CacheSharing, Device, Mount, MountSpec, Network, Run, RunProgram,
     SecretMount, Security, SshMount, TmpfsMount,
@@ -217,32 +217,6 @@ pub struct ArgDeclaration {
     pub name: Word,
     /// The default, where one is given.
     pub default: Option<Word>,
-}
-
-/// `HEALTHCHECK`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Healthcheck {
-    /// `NONE`: takes an inherited check away.
-    None,
-    /// `CMD`.
-    Command(HealthcheckCommand),
-}
-
-/// `HEALTHCHECK CMD` with its options; `None` and zero alike mean the engine's default.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthcheckCommand {
-    /// What to run; it exits with 0 while all is well.
-    pub command: CommandLine,
-    /// `--interval`
-    pub interval: Option<Duration>,
-    /// `--timeout`
-    pub timeout: Option<Duration>,
-    /// `--start-period`
-    pub start_period: Option<Duration>,
-    /// `--start-interval`
-    pub start_interval: Option<Duration>,
-    /// `--retries`
-    pub retries: Option<u32>,
 }
 
 /// `ONBUILD`.

@@ -9,13 +9,13 @@ mod limits;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use gantry_model::quantity::parse_bytes;
 use gantry_model::userns::UsernsMode;
 use gantry_network::{Subnet, UserProgram};
 use gantry_store::Limits;
+use gantry_sys::path::if_there;
 use serde::Deserialize;
 
 use crate::error::OpenError;
@@ -229,13 +229,9 @@ impl Config {
     pub fn read(surroundings: &Surroundings) -> Result<Self, OpenError> {
         let mut config = Self::default();
         for path in surroundings.files() {
-            match fs::read_to_string(&path) {
-                Ok(text) => config.apply(&text, &path)?,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) => {}
+            match if_there(fs::read_to_string(&path)) {
+                Ok(Some(text)) => config.apply(&text, &path)?,
+                Ok(None) => {}
                 Err(source) => return Err(OpenError::Read { path, source }),
             }
         }

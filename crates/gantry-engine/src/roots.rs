@@ -8,6 +8,7 @@ use gantry_model::{ContainerId, Digest};
 use gantry_store::Roots;
 use gantry_sys::damage::is_damage;
 use gantry_sys::lock::{self, Kind};
+use gantry_sys::path::is_missing;
 use serde::Deserialize;
 
 use crate::Engine;
@@ -111,14 +112,7 @@ impl Engine {
                 .join("container.json");
             let bytes = match fs::read(&path) {
                 // Being made or being removed: a lease holds what it needs.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) =>
-                {
-                    continue;
-                }
+                Err(error) if is_missing(&error) => continue,
                 // A folder in its place, a bad block: this one is damaged, not all of them.
                 Err(error) if is_damage(&error) => {
                     uses.unknown = true;

@@ -74,40 +74,6 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64, QuantityError> {
     Ok(whole * 1_000_000_000 + fraction)
 }
 
-/// A size as Docker's tables show it: decimal units, four significant digits (`4.26MB`).
-#[must_use]
-pub fn human_size(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "three significant digits are shown"
-    )]
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit < UNITS.len() - 1 {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{}{}", significant(value, 3), UNITS[unit])
-}
-
-/// Formats like Go's `%.{digits}g` for values below 1000.
-fn significant(value: f64, digits: usize) -> String {
-    let whole_digits = if value >= 100.0 {
-        3
-    } else if value >= 10.0 {
-        2
-    } else {
-        1
-    };
-    let text = format!("{value:.*}", digits.saturating_sub(whole_digits));
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,20 +122,6 @@ mod tests {
         assert_eq!(parse_nano_cpus("2"), Ok(2_000_000_000));
         for bad in ["", ".", "-1", "1.0000000001", "a", "1,5"] {
             assert!(parse_nano_cpus(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn sizes_read_as_dockers() {
-        for (bytes, want) in [
-            (0, "0B"),
-            (999, "999B"),
-            (1000, "1kB"),
-            (4_261_550, "4.26MB"),
-            (77_100_000, "77.1MB"),
-            (1_100_000_000, "1.1GB"),
-        ] {
-            assert_eq!(human_size(bytes), want);
         }
     }
 }

@@ -112,18 +112,8 @@ fn start(
 /// The namespaces to join: all that differ from this process's own. Joining one's own user
 /// namespace is an error, joining any other of one's own only costs time.
 fn namespaces_of(pid: i32) -> std::io::Result<NamespaceSet> {
-    let candidates = [
-        Namespace::User,
-        Namespace::Mount,
-        Namespace::Pid,
-        Namespace::Network,
-        Namespace::Ipc,
-        Namespace::Uts,
-        Namespace::Cgroup,
-        Namespace::Time,
-    ];
     let mut differing = NamespaceSet::EMPTY;
-    for kind in candidates {
+    for kind in Namespace::ALL {
         let name = kind.file_name();
         let own = fs::read_link(format!("/proc/self/ns/{name}"))?;
         if own != fs::read_link(format!("/proc/{pid}/ns/{name}"))? {

@@ -44,6 +44,20 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The same without bounds of how many entries and bytes there are: for layers that are here, of
+    /// which that was decided when they came in, and for what is of our own making.
+    #[must_use]
+    pub fn of_any_size(self) -> Self {
+        Self {
+            tar_bytes: u64::MAX,
+            entries: u64::MAX,
+            file_bytes: u64::MAX,
+            ..self
+        }
+    }
+}
+
 /// One of the [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {

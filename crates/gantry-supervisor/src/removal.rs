@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gantry_sys::lock::folder;
-use gantry_sys::path::Directory;
+use gantry_sys::path::{Directory, if_there};
 use serde::{Deserialize, Serialize};
 
 /// How often a removal is taken up again when another process got in between.
@@ -83,16 +83,9 @@ impl Removal {
             if folder == self.folder {
                 continue;
             }
-            let text = match fs::read(folder.join("container.json")) {
-                Ok(text) => text,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) =>
-                {
-                    continue;
-                }
+            let text = match if_there(fs::read(folder.join("container.json"))) {
+                Ok(Some(text)) => text,
+                Ok(None) => continue,
                 Err(_) => return Ok(true),
             };
             let named = text.windows(name.len()).any(|part| part == name);

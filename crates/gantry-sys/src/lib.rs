@@ -12,6 +12,7 @@ pub mod cgroup;
 pub mod crew;
 pub mod damage;
 pub mod devices;
+pub mod elf;
 pub mod event;
 pub mod fd;
 pub mod lock;

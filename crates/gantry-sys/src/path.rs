@@ -476,6 +476,27 @@ fn openat2(
     Err(Errno::AGAIN)
 }
 
+/// Whether an error says that there is nothing of this name.
+#[must_use]
+pub fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// What was asked for of a path; `None` where there is nothing of this name.
+///
+/// # Errors
+/// All others.
+pub fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The names of a path, without empty ones and `.`.
 pub fn components(path: &OsStr) -> impl Iterator<Item = &OsStr> {
     path.as_bytes()

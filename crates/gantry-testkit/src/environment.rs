@@ -170,6 +170,21 @@ impl TestEnv {
         format!("{} {rest}", words.join(" "))
     }
 
+    /// A command of this installation at a terminal of its own, of 33 rows and 101 columns, not
+    /// started yet; `rest` as with [`Self::line`]. What the terminal shows is its standard output.
+    pub fn at_terminal(&self, rest: &str) -> Command {
+        let command = self.line(rest);
+        let mut script = Command::new("script");
+        script
+            .args(["-qec", &format!("stty rows 33 cols 101; {command}")])
+            .arg("/dev/null")
+            .current_dir(self.work());
+        let environment = self.command(["x"]);
+        let variables = environment.get_envs();
+        script.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        script
+    }
+
     /// Runs a command of this installation to its end.
     pub fn gantry<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Answer {
         answer(&mut self.command(args))

@@ -1,41 +1,8 @@
-//! `HEALTHCHECK` in the configuration and in the history.
+//! `HEALTHCHECK` in the history.
 
-use std::time::Duration;
-
-use gantry_dockerfile::ast::{CommandLine, Healthcheck as Instruction};
 use gantry_model::image::Healthcheck;
 
 use super::history::{quoted, quoted_list, quoted_number};
-
-/// The check as the configuration has it.
-pub(super) fn config(instruction: &Instruction) -> Healthcheck {
-    let command = match instruction {
-        Instruction::None => {
-            return Healthcheck {
-                test: vec!["NONE".to_owned()],
-                ..Healthcheck::default()
-            };
-        }
-        Instruction::Command(command) => command,
-    };
-    let mut test = match &command.command {
-        CommandLine::Shell(_) => vec!["CMD-SHELL".to_owned()],
-        CommandLine::Exec(_) => vec!["CMD".to_owned()],
-    };
-    test.extend(command.command.arguments::<&str>(&[]));
-    Healthcheck {
-        test,
-        interval: nanoseconds(command.interval),
-        timeout: nanoseconds(command.timeout),
-        start_period: nanoseconds(command.start_period),
-        start_interval: nanoseconds(command.start_interval),
-        retries: command.retries.map_or(0, i64::from),
-    }
-}
-
-fn nanoseconds(time: Option<Duration>) -> i64 {
-    time.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
-}
 
 /// `HEALTHCHECK &{["CMD" "x"] "30s" "0s" "0s" "0s" '\x03'}`
 pub(super) fn history(check: &Healthcheck) -> String {
@@ -86,6 +53,8 @@ fn decimal(value: u64, unit: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gantry_dockerfile::ast;
+
     use super::*;
 
     #[test]
@@ -107,7 +76,7 @@ mod tests {
 
     #[test]
     fn none() {
-        let check = config(&Instruction::None);
+        let check = Healthcheck::from(&ast::Healthcheck::None);
         assert_eq!(
             history(&check),
             r#"HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'}"#

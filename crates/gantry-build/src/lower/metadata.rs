@@ -26,7 +26,7 @@ impl Lowering<'_> {
             InstructionKind::Cmd(line) => command(state, line),
             InstructionKind::Entrypoint(line) => entrypoint(state, line),
             InstructionKind::Healthcheck(check) => {
-                let check = healthcheck::config(check);
+                let check = gantry_model::image::Healthcheck::from(check);
                 let text = healthcheck::history(&check);
                 config.healthcheck = Some(check);
                 text

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use gantry_model::Digest;
 use gantry_store::Store;
 use gantry_sys::mount::{Attributes, Overlay};
-use gantry_sys::path::Directory;
+use gantry_sys::path::{Directory, if_there};
 
 use crate::error::StepError;
 
@@ -50,19 +50,11 @@ pub(crate) fn top_first(mut base_first: Vec<PathBuf>) -> Vec<PathBuf> {
 pub(crate) fn read(root: &Directory, path: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
     use rustix::fs::OFlags;
     use std::io::Read;
-    let file = match root.open_in_root(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0)
-    {
-        Ok(file) => fs::File::from(file),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let Some(file) = if_there(root.open_in_root(path, flags, 0))? else {
+        return Ok(None);
     };
+    let file = fs::File::from(file);
     if !file.metadata()?.is_file() {
         return Ok(None);
     }

@@ -1,14 +1,13 @@
 //! Caches that come.
 
 use std::collections::HashMap;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gantry_model::image::{Descriptor, ImageConfig, Index, Manifest};
 use gantry_model::{Digest, Platform, Reference, media_type};
-use gantry_store::{LayerBlob, UnpackOptions};
 
 use super::config::{self, CacheConfig, CacheLayer, CacheRecord, LayerFacts};
 use super::{CachePlace, Caches};
@@ -142,28 +141,12 @@ impl ImportedCache<'_> {
                 Box::new(layout.open(&layout::blob_name(&blob.digest), "cache")?)
             }
         };
-        let options = UnpackOptions {
-            blob: Some((blob.digest, blob.size)),
-            diff_id: Some(*diff_id),
-            ..UnpackOptions::default()
-        };
-        let layers = self.engine.store()?.layers();
-        layers
-            .unpack(BufReader::with_capacity(256 << 10, body), &options)
-            .map_err(|source| ImageError::Unpack {
-                layer: blob.digest.to_string(),
-                source,
-            })?;
-        if let Source::Registry(reference) = &self.source {
-            let blob = LayerBlob {
-                digest: blob.digest,
-                size: blob.size,
-                media_type: blob.media_type.clone(),
-                repositories: vec![reference.name()],
-            };
-            layers.add_blob(diff_id, &blob)?;
+        let images = self.engine.images();
+        images.unpack_blob(body, blob, diff_id, None)?;
+        match &self.source {
+            Source::Registry(reference) => images.note_source(reference, blob, diff_id),
+            Source::Folder(_) => Ok(()),
         }
-        Ok(())
     }
 
     fn read(&mut self, top: &Descriptor, bytes: &[u8]) -> Result<(), ImageError> {

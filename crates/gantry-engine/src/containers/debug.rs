@@ -6,13 +6,14 @@
 mod stopped;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gantry_model::record::Status;
 use gantry_supervisor::protocol::{ExecRequest, Toolbox};
+use gantry_sys::elf;
 
 use super::error::{ContainerError, file};
 use super::exec::{ExecSpec, Executing};
@@ -140,7 +141,7 @@ impl Containers<'_> {
         let found = BUSYBOX
             .iter()
             .map(Path::new)
-            .find(|path| is_static(path).unwrap_or(false))
+            .find(|path| elf::is_static(path).unwrap_or(false))
             .ok_or(ContainerError::NoToolbox)?;
         let folder = self.engine.run_root().join("toolbox");
         if folder.join("bin/sh").exists() {
@@ -209,49 +210,4 @@ fn fill(upper: &Path, lowers: &[PathBuf]) -> io::Result<()> {
         File::create(upper.join(path))?;
     }
     Ok(())
-}
-
-/// Whether a program needs no interpreter (no `PT_INTERP` among its headers).
-fn is_static(path: &Path) -> io::Result<bool> {
-    const INTERPRETER: u32 = 3;
-    let mut head = Vec::new();
-    File::open(path)?.take(64 << 10).read_to_end(&mut head)?;
-    let number = |at: usize, length: usize| -> Option<u64> {
-        let bytes = head.get(at..at + length)?;
-        Some(
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |all, byte| all << 8 | u64::from(*byte)),
-        )
-    };
-    let parse = || -> Option<bool> {
-        // 64 bits, least significant byte first.
-        if head.get(..6)? != b"\x7fELF\x02\x01" {
-            return None;
-        }
-        let (start, size) = (usize::try_from(number(32, 8)?).ok()?, number(54, 2)?);
-        let count = number(56, 2)?;
-        for index in 0..count {
-            let at = start.checked_add(usize::try_from(index * size).ok()?)?;
-            if number(at, 4)? == u64::from(INTERPRETER) {
-                return Some(false);
-            }
-        }
-        Some(true)
-    };
-    Ok(parse().unwrap_or(false))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn static_programs_are_told_apart() {
-        assert!(is_static(Path::new("/bin/busybox")).unwrap());
-        assert!(!is_static(Path::new("/bin/sh")).unwrap());
-        assert!(!is_static(Path::new("/etc/passwd")).unwrap());
-        assert!(is_static(Path::new("/nonesuch")).is_err());
-    }
 }

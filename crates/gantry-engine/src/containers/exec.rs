@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use gantry_model::ContainerRecord;
 use gantry_supervisor::client::Session;
 use gantry_supervisor::protocol::{Attach, ExecRequest, WindowSize};
-use gantry_sys::path::Directory;
+use gantry_sys::path::{Directory, if_there};
 use oci_spec::runtime::{BoxBuilder, Process};
 use rustix::fs::{FileType, OFlags};
 
@@ -163,17 +163,9 @@ fn resolve_inside(
 /// A regular file in a container's root; what is none, or is not there, is empty.
 pub(super) fn read_inside(root: &Directory, path: &str) -> io::Result<Vec<u8>> {
     // Looked at before it is opened: to open a device can do something to it.
-    let found = match root.open_in_root(path, OFlags::PATH | OFlags::CLOEXEC, 0) {
-        Ok(found) => found,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(error),
+    let found = root.open_in_root(path, OFlags::PATH | OFlags::CLOEXEC, 0);
+    let Some(found) = if_there(found)? else {
+        return Ok(Vec::new());
     };
     let status = rustix::fs::fstat(&found)?;
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use gantry_model::{ContainerId, ContainerRecord};
 use gantry_sys::damage::is_damage;
 use gantry_sys::lock::{self, Kind, try_lock};
+use gantry_sys::path::{if_there, is_missing};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
@@ -301,13 +302,6 @@ pub(crate) fn empty_document() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, reason)
 }
 
-fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
 /// Makes a folder with its parents.
 pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<(), ContainerError> {
     let made = DirBuilder::new().mode(mode).create(path);
@@ -334,18 +328,8 @@ pub(crate) fn owner_of(engine: &Engine, name: &str) -> Result<Option<ContainerId
         return Ok(None);
     }
     let link = name_link(engine, name);
-    match fs::read_link(&link) {
-        Ok(target) => Ok(target.to_str().and_then(|id| id.parse().ok())),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(file("read", &link)(error)),
-    }
+    let target = if_there(fs::read_link(&link)).map_err(file("read", &link))?;
+    Ok(target.and_then(|target| target.to_str()?.parse().ok()))
 }
 
 /// Reserves a name; gives the owner when it is taken.

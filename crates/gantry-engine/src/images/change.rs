@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use gantry_dockerfile::ast::{
-    CommandLine, Escape, Healthcheck as Check, Instruction, InstructionKind,
-};
+use gantry_dockerfile::ast::{CommandLine, Escape, Instruction, InstructionKind};
 use gantry_dockerfile::diagnostic::Diagnostic;
 use gantry_dockerfile::expand::expand_instruction;
 use gantry_dockerfile::source::SourceFile;
 use gantry_dockerfile::{parse_trigger, port};
-use gantry_model::image::{Healthcheck, ProcessConfig};
+use gantry_model::image::ProcessConfig;
 use serde_json::{Map, Value};
 
 /// A change that cannot be applied.
@@ -99,7 +97,7 @@ fn one(
                 config.exposed_ports.extend(named);
             }
         }
-        InstructionKind::Healthcheck(check) => config.healthcheck = Some(healthcheck(check)),
+        InstructionKind::Healthcheck(check) => config.healthcheck = Some(check.into()),
         InstructionKind::Label(pairs) => {
             let pairs = pairs
                 .iter()
@@ -163,35 +161,6 @@ fn joined(base: &str, path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
-}
-
-fn healthcheck(check: &Check) -> Healthcheck {
-    let command = match check {
-        Check::None => {
-            return Healthcheck {
-                test: vec!["NONE".to_owned()],
-                ..Healthcheck::default()
-            };
-        }
-        Check::Command(command) => command,
-    };
-    let kind = match &command.command {
-        CommandLine::Shell(_) => "CMD-SHELL",
-        CommandLine::Exec(_) => "CMD",
-    };
-    let mut test = vec![kind.to_owned()];
-    test.extend(command.command.arguments::<&str>(&[]));
-    let nanoseconds = |time: Option<std::time::Duration>| {
-        time.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
-    };
-    Healthcheck {
-        test,
-        interval: nanoseconds(command.interval),
-        timeout: nanoseconds(command.timeout),
-        start_period: nanoseconds(command.start_period),
-        start_interval: nanoseconds(command.start_interval),
-        retries: command.retries.map_or(0, i64::from),
-    }
 }
 
 #[cfg(test)]

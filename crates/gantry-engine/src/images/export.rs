@@ -19,7 +19,6 @@ use gantry_store::RepoDigest;
 pub use annotation::{Annotation, AnnotationPlace};
 pub use attestation::Attestation;
 pub use files::FolderMode;
-pub(crate) use retime::no_limits;
 
 use super::compress::{LayerCompression, Method};
 use super::destination::Destination;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use gantry_model::reference::DEFAULT_REGISTRY;
 use gantry_registry::credentials::{self, Credentials, DockerConfig, Kept};
 use gantry_registry::{Client, ClientConfig, RegistryError, RegistrySettings, Secret};
+use gantry_sys::path::if_there;
 
 use super::Images;
 use crate::Engine;
@@ -52,17 +52,9 @@ impl Engine {
         let Some(path) = self.surroundings.docker_config_file() else {
             return Ok(DockerConfig::default());
         };
-        match fs::read_to_string(&path) {
-            Ok(text) if text.trim().is_empty() => Ok(DockerConfig::default()),
-            Ok(text) => DockerConfig::parse(&text),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                Ok(DockerConfig::default())
-            }
+        match if_there(fs::read_to_string(&path)) {
+            Ok(Some(text)) if !text.trim().is_empty() => DockerConfig::parse(&text),
+            Ok(_) => Ok(DockerConfig::default()),
             Err(error) => Err(RegistryError::Settings {
                 what: path.display().to_string(),
                 reason: error.to_string(),

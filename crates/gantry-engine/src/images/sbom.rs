@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use gantry_model::Digest;
 use gantry_model::digest::hex_encode;
 use gantry_model::image::ImageConfig;
+use gantry_store::Limits;
 use gantry_store::tar::{EntryKind, Reader};
 use gantry_sys::path::Directory;
 use rustix::fs::OFlags;
@@ -23,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::packages::{Kind, Package};
 use self::sha1::Sha1;
-use super::export::{Attestation, no_limits};
+use super::export::Attestation;
 use super::{ImageError, Images, document, parallel};
 
 /// Most bytes of a database that are read.
@@ -103,7 +104,8 @@ impl Images<'_> {
 
 fn hashed(tar: impl Read, layer: usize) -> std::io::Result<Vec<Added>> {
     let mut files = Vec::new();
-    let mut reader = Reader::new(BufReader::with_capacity(256 << 10, tar), &no_limits());
+    let limits = Limits::default().of_any_size();
+    let mut reader = Reader::new(BufReader::with_capacity(256 << 10, tar), &limits);
     while let Some(entry) = reader.next_entry().map_err(std::io::Error::other)? {
         let name = entry.path.rsplit(|byte| *byte == b'/').next();
         let whiteout = name.is_some_and(|name| name.starts_with(b".wh."));

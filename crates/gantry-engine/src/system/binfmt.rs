@@ -4,12 +4,12 @@
 //! told how to recognise one. The emulator is opened when it is registered (flag `F`), so that
 //! containers need not have it in their files.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use gantry_model::{Fault, FaultKind, Platform};
 use gantry_sys::binfmt::{self, Handler};
+use gantry_sys::elf;
 
 use super::System;
 
@@ -172,7 +172,7 @@ impl Architecture {
         FOLDERS
             .iter()
             .flat_map(|folder| names.iter().map(move |name| Path::new(folder).join(name)))
-            .find(|path| is_static(path))
+            .find(|path| elf::is_static(path).unwrap_or(false))
             .ok_or(BinfmtError::NoEmulator {
                 architecture: self.name,
                 program,
@@ -198,40 +198,6 @@ fn begins(handler: &Handler, magic: &[u8]) -> bool {
             .iter()
             .enumerate()
             .all(|(at, byte)| (byte ^ magic[at]) & bits(at) == 0)
-}
-
-/// Whether a program is one that asks for no loader and no libraries (ELF program headers): a
-/// container would not have them.
-fn is_static(path: &Path) -> bool {
-    const INTERPRETER: u32 = 3;
-    let read = || -> io::Result<bool> {
-        let mut head = Vec::new();
-        File::open(path)?.take(4096).read_to_end(&mut head)?;
-        let number = |at: usize, length: usize| -> Option<u64> {
-            let bytes = head.get(at..at + length)?;
-            Some(
-                bytes
-                    .iter()
-                    .rev()
-                    .fold(0, |all, byte| all << 8 | u64::from(*byte)),
-            )
-        };
-        let headers = || -> Option<bool> {
-            // Emulators are programs of this machine: 64 bits, smallest byte first.
-            (head.get(..6)? == b"\x7fELF\x02\x01").then_some(())?;
-            let first = usize::try_from(number(32, 8)?).ok()?;
-            let (size, count) = (number(54, 2)?, number(56, 2)?);
-            for header in 0..count {
-                let at = first + usize::try_from(header * size).ok()?;
-                if number(at, 4)? == u64::from(INTERPRETER) {
-                    return Some(false);
-                }
-            }
-            Some(true)
-        };
-        Ok(headers().unwrap_or(false))
-    };
-    read().unwrap_or(false)
 }
 
 /// How the programs of one architecture are run.
@@ -394,12 +360,5 @@ mod tests {
         assert!(found("arm64", &handlers) && !found("riscv64", &handlers));
         handlers[0].enabled = false;
         assert!(!found("arm64", &handlers));
-    }
-
-    #[test]
-    fn emulators_stand_alone() {
-        assert!(is_static(Path::new("/bin/busybox")));
-        assert!(!is_static(Path::new("/bin/ls")));
-        assert!(!is_static(Path::new("/etc/passwd")));
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gantry_sys::path::{Directory, Marks, Owners, TreeCopy};
+use gantry_sys::path::{Directory, Marks, Owners, TreeCopy, if_there};
 
 use crate::containers::image_root;
 
@@ -28,17 +28,8 @@ pub(crate) fn copy_up(
     let Some(root) = image_root(lowers.to_vec().into())? else {
         return Ok(());
     };
-    let from = match root.directory_in_root(target.as_os_str()) {
-        Ok(from) => from,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(());
-        }
-        Err(error) => return Err(error),
+    let Some(from) = if_there(root.directory_in_root(target.as_os_str()))? else {
+        return Ok(());
     };
     let copy = TreeCopy {
         marks: Marks::LeftOut,
@@ -69,13 +60,11 @@ mod tests {
         fs::set_permissions(at("top/srv/data/file"), fs::Permissions::from_mode(0o4711)).unwrap();
         fs::set_permissions(at("top/srv/data"), fs::Permissions::from_mode(0o1777)).unwrap();
         symlink("srv/data", at("top/alias")).unwrap();
-        copy_up(
-            &[at("base"), at("top")],
-            Path::new("/alias"),
-            &at("volume"),
-            None,
-        )
-        .unwrap();
+        let fill = || {
+            let lowers = [at("base"), at("top")];
+            copy_up(&lowers, Path::new("/alias"), &at("volume"), None).unwrap();
+        };
+        fill();
         let file = fs::metadata(at("volume/file")).unwrap();
         assert_eq!(
             (file.uid(), file.gid(), file.mode() & 0o7777),
@@ -90,13 +79,7 @@ mod tests {
         );
         assert_eq!(fs::metadata(at("volume")).unwrap().mode() & 0o7777, 0o1777);
         fs::write(at("base/srv/data/new"), "new").unwrap();
-        copy_up(
-            &[at("base"), at("top")],
-            Path::new("/alias"),
-            &at("volume"),
-            None,
-        )
-        .unwrap();
+        fill();
         assert!(
             !at("volume/new").exists(),
             "a volume that holds something is left alone"

@@ -1,13 +1,12 @@
 //! Paths that the container must not see into, or not write to.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use gantry_sys::devices;
 use gantry_sys::mount::{Attributes, Change, FsContext, Mount, MountError};
-use gantry_sys::path::Directory;
+use gantry_sys::path::{Directory, if_there};
 use rustix::fs::{FileType, OFlags, fstat};
 
 use super::{OrFail, mount_failed};
@@ -95,16 +94,6 @@ pub(super) fn protect(root: &Directory, paths: &[PathBuf]) -> Result<(), Failure
 
 /// The path inside the root; `None` when this kernel or image does not have it.
 fn open(root: &Directory, path: &Path, step: Step) -> Result<Option<OwnedFd>, Failure> {
-    match root.open_in_root(path, OFlags::PATH, 0) {
-        Ok(place) => Ok(Some(place)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(Failure::at(step, path, &error)),
-    }
+    let place = root.open_in_root(path, OFlags::PATH, 0);
+    if_there(place).map_err(|error| Failure::at(step, path, &error))
 }

@@ -12,7 +12,6 @@ use gantry_model::Digest;
 
 use self::plan::Plan;
 use super::{LayerInfo, Layers, UnpackOptions};
-use crate::limits::Limits;
 use crate::records::Record;
 use crate::tar::{Entry, EntryKind, Reader, Writer};
 use crate::unpack::UnpackError;
@@ -118,13 +117,7 @@ impl Layers<'_> {
         mut take: impl FnMut(Entry, &mut dyn io::Read) -> io::Result<()>,
     ) -> Result<(), UnpackError> {
         let tar = self.tar(diff_id)?;
-        // What is accepted was decided when the layer came in.
-        let limits = Limits {
-            entries: u64::MAX,
-            file_bytes: u64::MAX,
-            tar_bytes: u64::MAX,
-            ..self.store.limits().clone()
-        };
+        let limits = self.store.limits().clone().of_any_size();
         let mut reader = Reader::new(BufReader::with_capacity(BUFFER, tar), &limits);
         while let Some(entry) = reader.next_entry()? {
             take(entry, &mut reader).map_err(|source| UnpackError::Source { source })?;

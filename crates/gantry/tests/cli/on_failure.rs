@@ -1,7 +1,7 @@
 //! `build --on-failure`: a shell where a step failed.
 
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use gantry_testkit::TestEnv;
 
@@ -12,20 +12,7 @@ const NOTICE: &str = "the build ends when you leave it";
 
 /// A build at a terminal of 33 rows and 101 columns.
 fn at_terminal(env: &TestEnv, flags: &str) -> Child {
-    let command = env.line(&format!("build --on-failure=shell {flags} ctx"));
-    let mut script = Command::new("script");
-    script.args([
-        "-qec",
-        &format!("stty rows 33 cols 101; {command}"),
-        "/dev/null",
-    ]);
-    for (name, value) in env.command(["x"]).get_envs() {
-        if let Some(value) = value {
-            script.env(name, value);
-        }
-    }
-    script
-        .current_dir(env.work())
+    env.at_terminal(&format!("build --on-failure=shell {flags} ctx"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -312,21 +312,9 @@ fn signals_are_forwarded(env: TestEnv) {
 }
 
 fn a_terminal_is_one(env: TestEnv) {
-    // script(1) gives the client a terminal of its own.
-    let command =
-        env.line("run --rm -it busybox sh -c 'test -t 0 && test -t 1 && echo terminal; stty size'");
-    let mut script = std::process::Command::new("script");
-    script.args([
-        "-qec",
-        &format!("stty rows 33 cols 101; {command}"),
-        "/dev/null",
-    ]);
-    for (name, value) in env.command(["x"]).get_envs() {
-        if let Some(value) = value {
-            script.env(name, value);
-        }
-    }
-    let answer = gantry_testkit::environment::answer(script.current_dir(env.work()));
+    let script = "test -t 0 && test -t 1 && echo terminal; stty size";
+    let mut command = env.at_terminal(&format!("run --rm -it busybox sh -c '{script}'"));
+    let answer = gantry_testkit::environment::answer(&mut command);
     assert_eq!(answer.code, 0, "{}", answer.stdout);
     let shown = &answer.stdout;
     assert!(
@@ -356,16 +344,8 @@ fn a_terminal_is_one(env: TestEnv) {
 }
 
 fn detach_keys_leave_it_running(env: TestEnv) {
-    let command = env.line("run -it --name stays busybox sh");
-    let mut script = std::process::Command::new("script");
-    for (name, value) in env.command(["x"]).get_envs() {
-        if let Some(value) = value {
-            script.env(name, value);
-        }
-    }
-    let mut child = script
-        .args(["-qec", &command, "/dev/null"])
-        .current_dir(env.work())
+    let mut child = env
+        .at_terminal("run -it --name stays busybox sh")
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()

@@ -91,17 +91,11 @@ impl<'s> Start<'s> {
             root: true,
             ..pack::Options::default()
         };
-        let limits = Limits {
-            entries: u64::MAX,
-            file_bytes: u64::MAX,
-            tar_bytes: u64::MAX,
-            ..Limits::default()
-        };
         std::thread::scope(|scope| {
             let packed = scope.spawn(|| pack::directory(from.as_fd(), writer, options).map(drop));
             let reader = BufReader::with_capacity(BUFFER, reader);
             let options = unpack::Options {
-                limits,
+                limits: Limits::default().of_any_size(),
                 ..unpack::Options::default()
             };
             let unpacked = unpack::into_directory(into.as_fd(), reader, &options);

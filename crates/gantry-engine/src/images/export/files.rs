@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use gantry_model::Digest;
+use gantry_store::Limits;
 use gantry_store::pack;
 use gantry_store::tar::Writer;
 use gantry_store::unpack::{self, Owners};
@@ -89,7 +90,7 @@ impl Images<'_> {
             let options = unpack::Options {
                 whiteouts: None,
                 owners: Owners::Caller,
-                limits: retime::no_limits(),
+                limits: Limits::default().of_any_size(),
             };
             let times = time.map_or(Times::Kept, Times::All);
             std::thread::scope(|scope| {

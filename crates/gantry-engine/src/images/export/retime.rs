@@ -79,16 +79,6 @@ pub(super) enum Times {
     All(i64),
 }
 
-/// Bounds for what is of our own making: what is accepted was decided when it came in.
-pub(crate) fn no_limits() -> Limits {
-    Limits {
-        entries: u64::MAX,
-        file_bytes: u64::MAX,
-        tar_bytes: u64::MAX,
-        ..Limits::default()
-    }
-}
-
 /// Writes an archive anew with other times; gives the paths that are in it.
 pub(super) fn rewrite(
     tar: impl Read,
@@ -118,7 +108,8 @@ pub(super) fn copy<W: Write>(
         }
     };
     let mut paths = HashSet::new();
-    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, tar), &no_limits());
+    let limits = Limits::default().of_any_size();
+    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, tar), &limits);
     while let Some(mut entry) = reader.next_entry().map_err(io::Error::other)? {
         entry.mtime = match times {
             Times::Kept => entry.mtime,

@@ -90,26 +90,36 @@ impl Images<'_> {
             };
             tell(transfer, blob, phase, read);
         };
-        let options = UnpackOptions {
-            blob: Some((blob.digest, blob.size)),
-            diff_id: Some(*diff_id),
-            progress: Some(&progress),
-            ..UnpackOptions::default()
-        };
-        let layers = self.store()?.layers();
-        layers
-            .unpack(BufReader::with_capacity(256 << 10, body), &options)
-            .map_err(|source| ImageError::Unpack {
-                layer: blob.digest.to_string(),
-                source,
-            })?;
+        self.unpack_blob(body, blob, diff_id, Some(&progress))?;
         self.note_source(reference, blob, diff_id)?;
         tell(transfer, blob, LayerPhase::PullComplete, blob.size);
         Ok(())
     }
 
+    /// Unpacks a compressed layer as it comes, held to what its manifest and its image say of it.
+    pub(crate) fn unpack_blob(
+        &self,
+        body: impl Read + Send,
+        blob: &Descriptor,
+        diff_id: &Digest,
+        progress: Option<&(dyn Fn(u64) + Sync)>,
+    ) -> Result<(), ImageError> {
+        let options = UnpackOptions {
+            blob: Some((blob.digest, blob.size)),
+            diff_id: Some(*diff_id),
+            progress,
+            ..UnpackOptions::default()
+        };
+        let body = BufReader::with_capacity(256 << 10, body);
+        let unpacked = self.store()?.layers().unpack(body, &options);
+        unpacked.map(drop).map_err(|source| ImageError::Unpack {
+            layer: blob.digest.to_string(),
+            source,
+        })
+    }
+
     /// Remembers where a compressed layer is, so that a push need not carry it there again.
-    fn note_source(
+    pub(crate) fn note_source(
         &self,
         reference: &Reference,
         blob: &Descriptor,
