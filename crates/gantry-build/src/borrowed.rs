@@ -3,6 +3,8 @@
 //! What such a cache claims of a key counts for the builds that name it and is never recorded
 //! here: a build that does not name it works as if there were none.
 
+use std::path::Path;
+
 use gantry_model::Digest;
 
 use crate::base::BaseImageError;
@@ -24,6 +26,13 @@ pub trait BorrowedCache: Sync {
     /// # Errors
     /// The layer cannot be had, or is not what it should be. The step is run then.
     fn bring(&self, key: &[u8; 32]) -> Result<Option<BorrowedLayer>, BaseImageError>;
+
+    /// Puts the files of the cache mount of this name into an empty directory, whose owner and
+    /// mode become theirs; how many bytes were fetched, `None` where none of the caches has it.
+    ///
+    /// # Errors
+    /// The files cannot be had, or are not what they should be; the directory is in any state then.
+    fn fill(&self, name: &str, into: &Path) -> Result<Option<u64>, BaseImageError>;
 }
 
 /// A step as other builds may find it: its key, and what it came to.

@@ -94,8 +94,7 @@ pub fn build(
             BuiltImage::new(platform, lowered.config, lowered.history, layers, made_of)
         })
         .collect();
-    let steps = solver.steps();
-    drop(solver);
+    let (steps, mounts) = (solver.steps(), solver.cache_mounts());
     let of_steps = steps.iter().flat_map(|step| &step.layers);
     let kept: HashSet<_> = images
         .iter()
@@ -107,6 +106,7 @@ pub fn build(
     }
     Ok(Outcome {
         steps,
+        mounts,
         targets: targets_of(&orders, &files, images),
         executed: tally.executed,
         cached: tally.cached,

@@ -9,6 +9,7 @@
 //! | [`report`] | tells of vertices, those of exporters too |
 //! | [`base`] | where base images come from |
 //! | [`borrowed`] | caches from elsewhere, and steps for such |
+//! | [`cache_mounts`] | cache mounts that leave with a cache |
 //! | [`progress`] | what happens, as a stream of events; the plain renderer |
 //! | [`cancel`] | how a build is stopped |
 //! | [`error`] | why a build failed, with the lines of the Dockerfile |
@@ -54,6 +55,7 @@ mod tree;
 
 pub mod base;
 pub mod borrowed;
+pub mod cache_mounts;
 pub mod cancel;
 pub mod collect;
 pub mod devices;
@@ -73,6 +75,7 @@ pub mod run_step;
 pub use base::{BaseImage, BaseImageError, BaseImages, BaseSource, PullPolicy};
 pub use borrowed::{BorrowedCache, BorrowedLayer, CachedStep};
 pub use build::build;
+pub use cache_mounts::{CacheMounts, HeldCacheMount, UsedCacheMount};
 pub use cancel::Cancellation;
 pub use collect::{BuildCache, CacheKind, CacheRow, Keep, PrunedCache, Survey};
 pub use devices::{DeviceError, DeviceGrants, Devices};

@@ -6,6 +6,7 @@ use gantry_store::Lease;
 
 use crate::borrowed::CachedStep;
 use crate::cache::Layer;
+use crate::cache_mounts::CacheMounts;
 use crate::provenance::Material;
 
 /// What a build made: a target for each request, in their order.
@@ -22,6 +23,8 @@ pub struct Outcome {
     pub executed: usize,
     /// Steps that were in the cache.
     pub cached: usize,
+    /// The cache mounts that the steps use, whether these ran or not.
+    pub mounts: CacheMounts,
     /// Keeps the layers.
     pub(crate) lease: Lease,
 }

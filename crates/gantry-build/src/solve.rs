@@ -3,6 +3,7 @@
 mod account;
 mod file;
 mod leaks;
+mod mounts;
 mod room;
 mod schedule;
 mod step;
@@ -102,6 +103,10 @@ pub(crate) struct Solver<'s> {
     cache: Cache,
     /// Caches from elsewhere.
     borrowed: Option<&'s dyn BorrowedCache>,
+    /// The folders of cache mounts by name, as they were used.
+    mounted: Mutex<BTreeMap<String, PathBuf>>,
+    /// Held while a cache mount is filled.
+    filling: Mutex<()>,
     /// Who looks around where a step failed.
     failure_shell: Option<&'s dyn FailureShell>,
     /// For the secrets that the steps borrow.
@@ -146,6 +151,8 @@ impl<'s> Solver<'s> {
             open,
             cache: Cache::new(setting.store.clone(), &setting.run_root),
             borrowed: None,
+            mounted: Mutex::default(),
+            filling: Mutex::default(),
             failure_shell: None,
             search: None,
             vertices: HashMap::new(),

@@ -12,6 +12,7 @@
 mod config;
 mod export;
 mod import;
+mod mounts;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ use gantry_model::{Digest, Reference};
 
 pub use export::{CacheForm, inline};
 pub use import::{Borrowed, ImportedCache};
+pub use mounts::{CacheMountFacts, LeavingMount, OfferedMount, PackedMount};
 
 use crate::Engine;
 

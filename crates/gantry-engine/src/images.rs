@@ -25,7 +25,7 @@ mod lists;
 pub mod load;
 mod name;
 pub(crate) mod packing;
-mod parallel;
+pub(crate) mod parallel;
 mod pattern;
 mod platforms;
 pub mod progress;
@@ -39,7 +39,7 @@ mod sample;
 pub mod save;
 mod sbom;
 pub(crate) mod select;
-mod spool;
+pub(crate) mod spool;
 pub mod squash;
 
 pub use archive::ArchiveError;

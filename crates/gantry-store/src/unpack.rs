@@ -10,6 +10,7 @@ mod error;
 mod metadata;
 mod nodes;
 mod unpacker;
+mod verified;
 mod whiteouts;
 
 use std::io::{self, BufRead, Read};
@@ -106,14 +107,18 @@ pub fn into_directory(
     options: &Options,
 ) -> Result<Unpacked, UnpackError> {
     let mut reader = Reader::new(Plain(archive), &options.limits);
-    let unpacked = Unpacker::new(root, options)?.run(&mut reader)?;
-    if let Some((path, target)) = unpacked.foreign_links.first() {
-        return Err(UnpackError::LinkTarget {
+    whole(Unpacker::new(root, options)?.run(&mut reader)?)
+}
+
+/// Refuses links to files that only a layer below could have.
+fn whole(unpacked: Unpacked) -> Result<Unpacked, UnpackError> {
+    match unpacked.foreign_links.first() {
+        Some((path, target)) => Err(UnpackError::LinkTarget {
             path: error::show(path),
             target: error::show(target),
-        });
+        }),
+        None => Ok(unpacked),
     }
-    Ok(unpacked)
 }
 
 /// A stream that is told what becomes of the bytes that are read from it.
@@ -162,6 +167,7 @@ pub(crate) use directories::is_whiteout;
 pub(crate) use directories::relative;
 pub(crate) use metadata::timestamps;
 pub(crate) use unpacker::Unpacker;
+pub(crate) use verified::piped;
 pub(crate) use whiteouts::{Meaning, meaning as meaning_of};
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use gantry_sys::lock::{self, Kind};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::CollectError;
@@ -62,6 +64,15 @@ pub(crate) fn is_current(guard: &File, folder: &Path) -> io::Result<bool> {
         Ok(there) => Ok(there.ino() == guard.metadata()?.ino()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Gives files the name of a cache. Where there is one of that name, somebody else who shares it
+/// was faster, and it stays.
+pub(crate) fn settle(files: &Path, folder: &Path) -> io::Result<()> {
+    match renameat_with(CWD, files, CWD, folder, RenameFlags::NOREPLACE) {
+        Err(Errno::EXIST) => Ok(()),
+        done => Ok(done?),
     }
 }
 

@@ -29,12 +29,13 @@ use super::view;
 use crate::devices;
 use crate::error::StepError;
 use crate::failure_shell::FailureShell;
-use crate::graph::{Network, RunOperation};
+use crate::graph::{CacheMount, Network, RunOperation};
 use crate::progress::LogStream;
 use crate::run_folder::{StepFolder, folder as run_folder};
 use crate::run_step::Work;
 use crate::run_step::place::Layout;
 use crate::solve::{Origin, Setting, Stop};
+pub(crate) use caches::name as cache_name;
 use stubs::Stubs;
 
 /// The name a step's container has, as in BuildKit: programs have been seen to write it down.
@@ -43,17 +44,28 @@ const HOSTNAME: &str = "buildkitsandbox";
 /// Takes the output of a step.
 pub(crate) type Output<'o> = dyn Fn(LogStream, &[u8]) + 'o;
 
-/// Runs a step and gives its layer. `inputs` are the layers of its inputs; `shell` is for the
-/// person who wants to see why it failed.
+/// What happens around a step while it runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Company<'a> {
+    /// Whether the build goes on.
+    pub(crate) stop: &'a Stop,
+    /// Takes its output.
+    pub(crate) output: &'a Output<'a>,
+    /// Is told the name and the folder of a cache mount, which it may fill if it is not there.
+    pub(crate) mount: &'a dyn Fn(&CacheMount, &str, &Path) -> Result<(), StepError>,
+    /// For the person who wants to see why it failed.
+    pub(crate) shell: Option<&'a dyn FailureShell>,
+}
+
+/// Runs a step and gives its layer. `inputs` are the layers of its inputs.
 pub(crate) fn execute(
     setting: &Setting,
     origin: &Origin,
-    stop: &Stop,
     operation: &RunOperation,
     inputs: &[Vec<Digest>],
-    output: &Output<'_>,
-    shell: Option<&dyn FailureShell>,
+    company: &Company<'_>,
 ) -> Result<LayerInfo, StepError> {
+    let stop = company.stop;
     let empty = setting.empty();
     let layers = inputs.first().map_or(&[][..], Vec::as_slice);
     let lower = view::open(&setting.store, layers, &empty)?;
@@ -66,7 +78,7 @@ pub(crate) fn execute(
     if let Some(lent) = setting.remote.authorities() {
         files.authorities = Some(authorities::write(&folder.path, lent, lower.as_ref())?);
     }
-    let caches = caches::prepare(setting, operation, inputs, stop)?;
+    let caches = caches::prepare(setting, operation, inputs, company)?;
     let place = folder.path.join("lent");
     std::fs::create_dir(&place).map_err(|source| StepError::io("create", &place, source))?;
     let mut lent = lent::prepare(setting, origin, operation, inputs, &place)?;
@@ -127,8 +139,8 @@ pub(crate) fn execute(
         setting.bridge_used.store(true, Ordering::Relaxed);
     }
     let work = Work::Step(Box::new(request));
-    let ran = helper::run(&work, folder.lock(), operation, stop, output);
-    if let (Err(failure), Some(shell)) = (&ran, shell)
+    let ran = helper::run(&work, folder.lock(), operation, stop, company.output);
+    if let (Err(failure), Some(shell)) = (&ran, company.shell)
         && failure.is_of_process()
     {
         shell::offer(shell, failure, work, folder.lock(), &operation.shell, stop);

@@ -13,9 +13,10 @@ use crate::cache::{self, Entry, Found, Key, Layer, Made};
 use crate::error::StepError;
 use crate::explain::Outcome;
 use crate::explain::inputs::Inputs;
-use crate::graph::{MakeDirectory, NodeId, Operation, RunOperation};
+use crate::graph::{CacheMount, MakeDirectory, NodeId, Operation, RunOperation};
 use crate::ops::files::{self, Workshop};
-use crate::ops::{run, view};
+use crate::ops::run::{self, Company};
+use crate::ops::view;
 use crate::remote::Behalf;
 
 /// A step that has just run.
@@ -322,18 +323,17 @@ impl Solver<'_> {
                     self.reporter.log(vertex, stream, bytes);
                 }
             };
-            let made = run::execute(
-                self.setting,
-                self.origin(id),
-                &self.stop,
-                operation,
-                &inputs
-                    .iter()
-                    .map(|layers| diff_ids(layers))
-                    .collect::<Vec<_>>(),
-                &output,
-                self.failure_shell,
-            )?;
+            let mount =
+                |cache: &CacheMount, name: &str, folder: &Path| self.mount(id, cache, name, folder);
+            let company = Company {
+                stop: &self.stop,
+                output: &output,
+                mount: &mount,
+                shell: self.failure_shell,
+            };
+            let inputs: Vec<_> = inputs.iter().map(|layers| diff_ids(layers)).collect();
+            let (setting, origin) = (self.setting, self.origin(id));
+            let made = run::execute(setting, origin, operation, &inputs, &company)?;
             let layer = self.layer(id, &made);
             self.search_step(operation, &layer)?;
             Ok(Executed {

@@ -8,6 +8,7 @@ use gantry_model::Digest;
 use gantry_model::image::{Descriptor, ImageConfig};
 
 use super::config::{self, CacheConfig, LayerFacts};
+use super::mounts::LeavingMount;
 use super::{CachePlace, CacheStep, Caches};
 use crate::images::compress::{LayerCompression, Method};
 use crate::images::destination::Destination;
@@ -47,13 +48,14 @@ impl Default for CacheForm {
 }
 
 impl Caches<'_> {
-    /// Carries the steps and their layers to a place; the digest of the document on top.
+    /// Carries the steps, their layers and cache mounts to a place; the digest of the document on top.
     ///
     /// # Errors
     /// The registry's, the store's, and when a folder cannot be written.
     pub fn export(
         &self,
         steps: &[CacheStep],
+        mounts: &[LeavingMount<'_>],
         place: &CachePlace,
         form: &CacheForm,
         transfer: &dyn Transfer,
@@ -61,7 +63,7 @@ impl Caches<'_> {
         match place {
             CachePlace::Registry(reference) => {
                 let repository = self.engine.images().repository(reference)?;
-                let top = self.carry(steps, &repository, form, transfer)?;
+                let top = self.carry(steps, mounts, &repository, form, transfer)?;
                 let (media_type, bytes) = (&top.descriptor.media_type, &top.bytes);
                 self.engine
                     .registry()?
@@ -70,7 +72,7 @@ impl Caches<'_> {
             }
             CachePlace::Folder { folder, tag, .. } => {
                 let layout = FolderLayout::new(folder)?;
-                let top = self.carry(steps, &layout, form, transfer)?;
+                let top = self.carry(steps, mounts, &layout, form, transfer)?;
                 let mut entry = top.descriptor.clone();
                 entry
                     .annotations
@@ -87,6 +89,7 @@ impl Caches<'_> {
     fn carry(
         &self,
         steps: &[CacheStep],
+        mounts: &[LeavingMount<'_>],
         destination: &dyn Destination,
         form: &CacheForm,
         transfer: &dyn Transfer,
@@ -132,6 +135,9 @@ impl Caches<'_> {
             };
             facts.insert(*diff_id, (layer.descriptor.digest, of_layer));
             descriptors.push(layer.descriptor);
+        }
+        for mount in mounts {
+            descriptors.push(mount.carry(destination, family)?);
         }
         let config = CacheConfig::new(steps, &facts);
         let config = Document::new(config::MEDIA_TYPE, &config);

@@ -1,8 +1,8 @@
 //! Caches that come.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +10,7 @@ use gantry_model::image::{Descriptor, ImageConfig, Index, Manifest};
 use gantry_model::{Digest, Platform, Reference, media_type};
 
 use super::config::{self, CacheConfig, CacheLayer, CacheRecord, LayerFacts};
+use super::mounts::OfferedMount;
 use super::{CachePlace, Caches};
 use crate::Engine;
 use crate::images::bundle::Bundle;
@@ -38,10 +39,12 @@ struct Offered {
 /// A cache that was read; its layers come when they are asked for.
 #[derive(Debug)]
 pub struct ImportedCache<'a> {
-    engine: &'a Engine,
+    pub(super) engine: &'a Engine,
     source: Source,
     offered: HashMap<String, Offered>,
-    /// Layers that could not be had: they are not asked for again.
+    /// Cache mounts by name.
+    pub(super) mounts: BTreeMap<String, OfferedMount>,
+    /// Layers and mounts that could not be had: they are not asked for again.
     lost: Mutex<Vec<Digest>>,
 }
 
@@ -93,6 +96,7 @@ impl<'a> Caches<'a> {
             engine: self.engine,
             source,
             offered: HashMap::new(),
+            mounts: BTreeMap::new(),
             lost: Mutex::new(Vec::new()),
         };
         cache.read(&top, &bytes)?;
@@ -117,14 +121,13 @@ impl ImportedCache<'_> {
             return Ok(None);
         };
         let diff_id = offered.diff_id;
-        let lost = || self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        if lost().contains(&diff_id) {
+        if self.lost().contains(&diff_id) {
             return Ok(None);
         }
         if !self.engine.store()?.layers().contains(&diff_id)?
             && let Err(error) = self.fetch(offered)
         {
-            lost().push(diff_id);
+            self.lost().push(diff_id);
             return Err(error);
         }
         Ok(Some(Borrowed {
@@ -133,16 +136,39 @@ impl ImportedCache<'_> {
         }))
     }
 
-    fn fetch(&self, offered: &Offered) -> Result<(), ImageError> {
-        let Offered { blob, diff_id, .. } = offered;
-        let body: Box<dyn Read + Send + '_> = match &self.source {
+    /// How many cache mounts it has.
+    #[must_use]
+    pub fn mounts(&self) -> usize {
+        self.mounts.len()
+    }
+
+    /// What cannot be had.
+    pub(super) fn lost(&self) -> MutexGuard<'_, Vec<Digest>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The repository that it is in.
+    pub(super) fn repository(&self) -> Vec<String> {
+        match &self.source {
+            Source::Registry(reference) => vec![reference.name()],
+            Source::Folder(_) => Vec::new(),
+        }
+    }
+
+    /// A blob as it comes, unverified.
+    pub(super) fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>, ImageError> {
+        Ok(match &self.source {
             Source::Registry(reference) => Box::new(self.engine.registry()?.blob(reference, blob)?),
             Source::Folder(layout) => {
                 Box::new(layout.open(&layout::blob_name(&blob.digest), "cache")?)
             }
-        };
+        })
+    }
+
+    fn fetch(&self, offered: &Offered) -> Result<(), ImageError> {
+        let Offered { blob, diff_id, .. } = offered;
         let images = self.engine.images();
-        images.unpack_blob(body, blob, diff_id, None)?;
+        images.unpack_blob(self.open(blob)?, blob, diff_id, None)?;
         match &self.source {
             Source::Registry(reference) => images.note_source(reference, blob, diff_id),
             Source::Folder(_) => Ok(()),
@@ -158,6 +184,7 @@ impl ImportedCache<'_> {
         if let Some(entry) = index.manifests.iter().find(is_cache) {
             let config = parse(&self.blob(entry)?, "cache", &entry.digest)?;
             self.offer(&config);
+            self.mounts = OfferedMount::among(&index.manifests);
             return Ok(());
         }
         // An index of images; a cache may be within that of this machine.
@@ -182,6 +209,7 @@ impl ImportedCache<'_> {
         if manifest.config.media_type == config::MEDIA_TYPE {
             let config = parse(&bytes, "cache", &digest)?;
             self.offer(&config);
+            self.mounts = OfferedMount::among(&manifest.layers);
             return Ok(());
         }
         let config: ImageConfig = parse(&bytes, "image configuration", &digest)?;

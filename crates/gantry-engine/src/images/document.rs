@@ -8,6 +8,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::ImageError;
+use super::compress::LayerCompression;
 
 /// Most bytes of a configuration or manifest that are read.
 pub(crate) const DOCUMENT_LIMIT: u64 = 8 << 20;
@@ -63,6 +64,15 @@ impl Family {
         match self {
             Self::Docker => media_type::DOCKER_LAYER,
             Self::Oci => media_type::OCI_LAYER,
+        }
+    }
+
+    /// The type of a layer that is compressed in this way.
+    pub(crate) const fn layer_by(self, compression: LayerCompression) -> &'static str {
+        match compression {
+            LayerCompression::Gzip | LayerCompression::Estargz => self.gzip_layer(),
+            LayerCompression::Zstd => media_type::OCI_LAYER_ZSTD,
+            LayerCompression::Uncompressed => self.plain_layer(),
         }
     }
 

@@ -48,6 +48,14 @@ pub enum ImageError {
         /// Why.
         source: PackError,
     },
+    /// The files of a cache mount cannot be packed.
+    #[error("cannot pack the cache mount {id}")]
+    PackMount {
+        /// Its id.
+        id: String,
+        /// Why.
+        source: PackError,
+    },
     /// The index has nothing for this platform.
     #[error("no image for {} in {reference}, there {}", wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "), available(.offered))]
     NoPlatform {
@@ -242,7 +250,7 @@ impl Fault for ImageError {
             Self::Store(source) => source.kind(),
             Self::Registry(source) => source.kind(),
             Self::Unpack { source, .. } => source.kind(),
-            Self::Pack { source, .. } => source.kind(),
+            Self::Pack { source, .. } | Self::PackMount { source, .. } => source.kind(),
             Self::Archive(source) => source.kind(),
             Self::NotAnImage { .. } | Self::LayerType { .. } => FaultKind::Unsupported,
             Self::Document { .. } => FaultKind::Corrupt,
@@ -266,7 +274,7 @@ impl Fault for ImageError {
             Self::Store(source) => source.hints(),
             Self::Registry(source) => source.hints(),
             Self::Unpack { source, .. } => source.hints(),
-            Self::Pack { source, .. } => source.hints(),
+            Self::Pack { source, .. } | Self::PackMount { source, .. } => source.hints(),
             Self::Archive(source) => source.hints(),
             Self::Layout { source, .. } => source.hints(),
             Self::NoEntry { .. } => {

@@ -21,7 +21,7 @@ use super::{ImageError, Images, parallel};
 /// Layers on their way at once.
 const AT_ONCE: usize = 3;
 /// How often an upload that broke off is made.
-const UPLOADS: u32 = 3;
+pub(crate) const UPLOADS: u32 = 3;
 /// Where a layer says what digest its table of contents has.
 const TABLE: &str = "containerd.io/snapshot/stargz/toc.digest";
 
@@ -150,11 +150,7 @@ impl Packing<'_> {
             count: 0,
             tell: |count| self.tell(diff_id, LayerPhase::Pushing, count, total),
         };
-        let media_type = match self.method.compression {
-            LayerCompression::Gzip | LayerCompression::Estargz => self.family.gzip_layer(),
-            LayerCompression::Zstd => media_type::OCI_LAYER_ZSTD,
-            LayerCompression::Uncompressed => self.family.plain_layer(),
-        };
+        let media_type = self.family.layer_by(self.method.compression);
         compressed(
             &mut counted,
             self.method,

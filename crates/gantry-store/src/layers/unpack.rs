@@ -12,13 +12,15 @@ use super::fixups::Needs;
 use super::publish::{Finished, publish};
 use super::recipe::{RecipeWriter, Recorder};
 use super::{LayerBlob, LayerInfo, LayerRow, Layers, UnpackOptions, flags};
-use crate::compression::{Pipeline, Requirements, pipeline};
+use crate::compression::Pipeline;
 use crate::error::StoreError;
 use crate::ingest::IngestEntry;
 use crate::store::Store;
 use crate::tar::Reader;
 use crate::tree;
-use crate::unpack::{Options, OverlayNames, Owners, RootListing, UnpackError, Unpacked, Unpacker};
+use crate::unpack::{
+    Options, OverlayNames, Owners, RootListing, UnpackError, Unpacked, Unpacker, piped,
+};
 
 impl Layers<'_> {
     /// Unpacks a layer from a stream, verifies both of its digests, and gives it its name.
@@ -70,28 +72,11 @@ fn unpack(
         },
         limits: store.limits().clone(),
     };
-    let requirements = Requirements {
-        compression: options.compression,
-        blob: options.blob,
-        limits: store.limits(),
-        progress: options.progress,
-    };
-    let (unpacked, pipeline, recipe_size) = std::thread::scope(|scope| {
-        let (producer, pipeline) = pipeline();
-        let thread = std::thread::Builder::new().name("decompress".to_owned());
-        thread
-            .spawn_scoped(scope, move || producer.run(reader, &requirements))
-            .map_err(|source| UnpackError::Source { source })?;
-        fill(&entry, pipeline, &tree_options)
+    let ((unpacked, recipe_size), diff_id, tar_size) = piped(store, reader, options, |pipeline| {
+        let (unpacked, pipeline, size) = fill(&entry, pipeline, &tree_options)?;
+        Ok(((unpacked, size), pipeline))
     })?;
-    let (diff_id, tar_size) = pipeline.finish();
     debug_assert_eq!(tar_size, recipe_size, "the recipe accounts for every byte");
-    if let Some(expected) = options.diff_id.filter(|expected| *expected != diff_id) {
-        return Err(UnpackError::DiffId {
-            expected,
-            actual: diff_id,
-        });
-    }
     let info = LayerInfo {
         diff_id,
         tar_size,

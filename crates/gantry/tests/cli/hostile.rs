@@ -7,7 +7,7 @@ use gantry_testkit::{TestEnv, TestRegistry};
 use crate::{GANTRY, busybox};
 
 /// A tar written by Python's `tarfile`, which writes whatever it is told.
-fn crafted(env: &TestEnv, name: &str, body: &str) -> String {
+pub(crate) fn crafted(env: &TestEnv, name: &str, body: &str) -> String {
     let path = env.work().join(name);
     let script = format!(
         "import tarfile, io\nt = tarfile.open({path:?}, 'w')\n\

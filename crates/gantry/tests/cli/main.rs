@@ -29,6 +29,7 @@ mod bake;
 mod boot;
 mod build;
 mod buildcache;
+mod cache_mounts;
 mod caches;
 mod cdi;
 mod changes;

@@ -10,6 +10,7 @@ use gantry_store::{Limits, PackError, UnpackError, pack, unpack};
 use gantry_sys::path::Directory;
 
 use super::super::view;
+use crate::collect::mounts;
 use crate::error::StepError;
 use crate::graph::CacheMount;
 use crate::solve::Setting;
@@ -38,14 +39,6 @@ impl<'s> Start<'s> {
         })
     }
 
-    /// Adds to the name of a cache what tells it from those of the same id.
-    pub(super) fn name(&self, name: &mut blake3::Hasher) {
-        name.update(b"\0").update(self.source.as_bytes());
-        for layer in self.layers {
-            name.update(b"\0").update(layer.as_bytes());
-        }
-    }
-
     /// Makes the folder, if it is not there: whole, or not at all.
     pub(super) fn fill(&self, folder: &Path) -> Result<(), StepError> {
         if folder.exists() {
@@ -65,11 +58,7 @@ impl<'s> Start<'s> {
             None if self.source == "/" => {}
             None => return Err(self.missing(io::ErrorKind::NotFound.into())),
         }
-        match std::fs::rename(draft.upper(), folder) {
-            // Somebody else who shares it was faster.
-            Err(_) if folder.exists() => Ok(()),
-            done => done.map_err(failed),
-        }
+        mounts::settle(draft.upper(), folder).map_err(failed)
     }
 
     fn missing(&self, error: io::Error) -> StepError {

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use gantry_model::Digest;
 use gantry_sys::lock::{self, Kind};
 
+use super::Company;
 use super::cache_start::Start;
 use crate::cache::wait_for_lock;
 use crate::collect::mounts;
 use crate::error::StepError;
 use crate::graph::{CacheMount, CacheSharing, Mount, RunOperation};
-use crate::solve::{Setting, Stop};
+use crate::solve::Setting;
 
 /// The cache folders of one step, held as long as it runs.
 #[derive(Debug, Default)]
@@ -31,38 +32,42 @@ pub(super) fn prepare(
     setting: &Setting,
     operation: &RunOperation,
     inputs: &[Vec<Digest>],
-    stop: &Stop,
+    company: &Company<'_>,
 ) -> Result<Caches, StepError> {
     let root = &mounts::root(&setting.root);
     let mut caches = Caches::default();
     for mount in &operation.mounts {
         if let Mount::Cache(cache) = mount {
-            let held = folder(
-                root,
-                cache,
-                Start::of(setting, cache, inputs).as_ref(),
-                stop,
-            )?
-            .ok_or(StepError::Canceled)?;
-            caches.0.push(held);
+            let start = Start::of(setting, cache, inputs);
+            let name = name(cache, inputs);
+            let held = folder(root, cache, &name, start.as_ref(), company)?;
+            caches.0.push(held.ok_or(StepError::Canceled)?);
         }
     }
     Ok(caches)
 }
 
+/// What a cache is called on every machine; `inputs` are the layers of the step's inputs. Those that
+/// begin with other files are others.
+pub(crate) fn name(cache: &CacheMount, inputs: &[Vec<Digest>]) -> String {
+    let mut name = blake3::Hasher::new();
+    name.update(cache.id.as_bytes());
+    if let Some(start) = &cache.start {
+        name.update(b"\0").update(start.source.as_bytes());
+        for layer in inputs.get(start.input).into_iter().flatten() {
+            name.update(b"\0").update(layer.as_bytes());
+        }
+    }
+    name.finalize().to_hex().as_str()[..32].to_owned()
+}
+
 fn folder(
     root: &Path,
     cache: &CacheMount,
+    name: &str,
     start: Option<&Start<'_>>,
-    stop: &Stop,
+    company: &Company<'_>,
 ) -> Result<Option<(PathBuf, File)>, StepError> {
-    let mut name = blake3::Hasher::new();
-    name.update(cache.id.as_bytes());
-    if let Some(start) = start {
-        start.name(&mut name);
-    }
-    let name = name.finalize().to_hex();
-    let name = &name.as_str()[..32];
     let failed = |source: io::Error| StepError::io("prepare the cache", root, source);
     fs::create_dir_all(root).map_err(failed)?;
     let mut number = 0;
@@ -85,7 +90,7 @@ fn folder(
             number += 1;
             continue;
         } else {
-            match wait_for_lock(guard, kind, stop).map_err(failed)? {
+            match wait_for_lock(guard, kind, company.stop).map_err(failed)? {
                 Some(guard) => guard,
                 None => return Ok(None),
             }
@@ -94,6 +99,7 @@ fn folder(
             continue;
         }
         mounts::note_use(&folder, &cache.id, &cache.target, &held);
+        (company.mount)(cache, name, &folder)?;
         if let Some(start) = start {
             start.fill(&folder)?;
             return Ok(Some((folder, held)));

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use gantry_build::{
-    BaseImageError, BorrowedCache, BorrowedLayer, BuiltTarget, CachedStep, Reporter,
-};
-use gantry_engine::Engine;
-use gantry_engine::caches::{self, CacheForm, CachePlace, CacheStep, ImportedCache};
+use gantry_engine::caches::{CacheForm, CachePlace};
 use gantry_engine::images::LayerCompression;
 use gantry_model::Reference;
 use gantry_model::mount::split_csv;
 
-use super::deliver::Watched;
 use super::outputs::Output;
 use crate::failure::Failure;
+
+mod exported;
+mod imported;
+
+pub(crate) use exported::{Leaving, write_inline};
+pub(crate) use imported::Imported;
 
 /// A cache that is written.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct CacheTo {
     pub(crate) place: Option<CachePlace>,
     /// Whether the steps of all stages are in it, not only those of the image.
     pub(crate) all: bool,
+    /// Whether the cache mounts that the build used are in it.
+    pub(crate) mounts: bool,
     /// How it leaves.
     pub(crate) form: CacheForm,
     /// Whether the build goes on when it cannot be written.
@@ -195,6 +198,12 @@ pub(crate) fn targets(texts: &[String]) -> Result<Vec<CacheTo>, Failure> {
             "local" => Some(attributes.folder("dest")?),
             _ => None,
         };
+        let mounts = attributes.truth("mounts", false)?;
+        if mounts && place.is_none() {
+            let reason = "an image has the layers of its own steps alone, and whoever runs it would \
+                          fetch the mounts: choose type=registry or type=local";
+            return Err(attributes.refused(reason));
+        }
         let mut form = CacheForm::default();
         if place.is_some() {
             form = attributes.form()?;
@@ -207,6 +216,7 @@ pub(crate) fn targets(texts: &[String]) -> Result<Vec<CacheTo>, Failure> {
         targets.push(CacheTo {
             place,
             all,
+            mounts,
             form,
             ignore_error,
         });
@@ -234,123 +244,6 @@ pub(crate) fn check(targets: &[CacheTo], outputs: &[Output], squash: bool) -> Re
     Ok(())
 }
 
-/// The caches of one build.
-#[derive(Debug, Default)]
-pub(crate) struct Imported<'a>(Vec<ImportedCache<'a>>);
-
-impl<'a> Imported<'a> {
-    /// Reads all that can be read; what cannot is told of and left out.
-    pub(crate) fn read(engine: &'a Engine, places: &[CachePlace], reporter: &Reporter<'_>) -> Self {
-        let mut all = Vec::new();
-        for place in places {
-            let name = format!("importing cache manifest from {}", named(place));
-            let vertex = reporter.begin(&name);
-            match engine.caches().import(place) {
-                Ok(cache) => {
-                    let count = format!("{} steps", cache.steps());
-                    reporter.part(vertex, &count, true);
-                    reporter.done(vertex);
-                    all.push(cache);
-                }
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    reporter.failed(vertex, failure.message());
-                }
-            }
-        }
-        Self(all)
-    }
-}
-
-fn named(place: &CachePlace) -> String {
-    match place {
-        CachePlace::Registry(reference) => reference.familiar(),
-        CachePlace::Folder { folder, .. } => folder.display().to_string(),
-    }
-}
-
-impl BorrowedCache for Imported<'_> {
-    fn bring(&self, key: &[u8; 32]) -> Result<Option<BorrowedLayer>, BaseImageError> {
-        let mut failed = None;
-        for cache in &self.0 {
-            match cache.bring(key) {
-                Ok(None) => {}
-                Ok(Some(found)) => {
-                    return Ok(Some(BorrowedLayer {
-                        diff_id: found.diff_id,
-                        created: found.created,
-                    }));
-                }
-                Err(error) => failed = Some(error),
-            }
-        }
-        failed.map_or(Ok(None), |error| Err(BaseImageError::new(error)))
-    }
-}
-
-/// The steps of a target as they stand in a cache: all, or those of its images alone.
-fn steps(steps: &[CachedStep], target: &BuiltTarget, all: bool) -> Vec<CacheStep> {
-    let of_image = |step: &CachedStep| {
-        let images = &target.images;
-        images
-            .iter()
-            .any(|image| image.layers().starts_with(&step.layers))
-    };
-    let chosen = steps.iter().filter(|step| all || of_image(step));
-    let told = chosen.map(|step| CacheStep {
-        key: step.key,
-        layers: step.layers.clone(),
-        created: step.created.clone(),
-    });
-    told.collect()
-}
-
-/// Writes caches into images that are to have one.
-pub(crate) fn write_inline(targets: &[CacheTo], of: &[CachedStep], target: &mut BuiltTarget) {
-    if targets.iter().all(|to| to.place.is_some()) {
-        return;
-    }
-    let steps = steps(of, target, false);
-    for image in &mut target.images {
-        caches::inline(&mut image.config, &steps);
-    }
-}
-
-/// Writes the other caches.
-pub(crate) fn export(
-    engine: &Engine,
-    targets: &[CacheTo],
-    of: &[CachedStep],
-    target: &BuiltTarget,
-    reporter: &Reporter<'_>,
-) -> Result<(), Failure> {
-    for to in targets {
-        let Some(place) = &to.place else { continue };
-        let vertex = reporter.begin(match place {
-            CachePlace::Registry(_) => "exporting cache to registry",
-            CachePlace::Folder { .. } => "exporting cache to client directory",
-        });
-        let watched = Watched { reporter, vertex };
-        let steps = steps(of, target, to.all);
-        let exported = engine.caches().export(&steps, place, &to.form, &watched);
-        match exported.map_err(Failure::from) {
-            Ok(digest) => {
-                reporter.part(vertex, &format!("writing cache manifest {digest}"), true);
-                reporter.done(vertex);
-            }
-            Err(failure) => {
-                reporter.failed(vertex, failure.message());
-                if !to.ignore_error {
-                    return Err(failure);
-                }
-                let text = format!("the cache was not written: {}", failure.message());
-                reporter.warning(&text, None);
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,10 +253,12 @@ mod tests {
         let from = sources(&["r.example/c:1".into(), "type=local,src=d,tag=x".into()]).unwrap();
         assert!(matches!(&from[0], CachePlace::Registry(name) if name.tag() == Some("1")));
         assert!(matches!(&from[1], CachePlace::Folder { tag, .. } if tag == "x"));
-        let to = "type=local,dest=d,mode=max,compression=zstd,ignore-error=true,reset=true";
+        let to =
+            "type=local,dest=d,mode=max,mounts=true,compression=zstd,ignore-error=true,reset=true";
         let to = targets(&[to.into(), "type=inline".into()]).unwrap();
         assert!(to[0].all && to[0].ignore_error && to[0].form.reset);
         assert_eq!(to[0].form.compression, LayerCompression::Zstd);
+        assert!(to[0].mounts && !to[1].mounts);
         assert!(to[1].place.is_none());
     }
 
@@ -376,6 +271,10 @@ mod tests {
             ("type=registry,ref=a,colour=red", "colour"),
             ("type=registry,ref=a,mode=most", "min or max"),
             ("type=inline,mode=max", "type=registry"),
+            ("type=inline,mounts=true", "type=registry or type=local"),
+            ("type=registry,ref=a,mounts=some", "true or false"),
+            ("type=gha,scope=x", "type=registry or type=local"),
+            ("type=azblob,name=x", "type=registry or type=local"),
             (
                 "type=registry,ref=a,compression=estargz",
                 "table of contents",
@@ -389,6 +288,14 @@ mod tests {
             let said = format!("{:?}", targets(&[text.into()]).unwrap_err());
             assert!(said.contains(want), "{text}: {said}");
         }
-        assert!(sources(&["type=inline".into()]).is_err());
+        for (text, want) in [
+            ("type=inline", "type=registry,ref=IMAGE"),
+            ("type=gha", "type=registry or type=local"),
+            ("type=s3,bucket=x", "type=registry or type=local"),
+            ("type=azblob,name=x", "type=registry or type=local"),
+        ] {
+            let said = format!("{:?}", sources(&[text.into()]).unwrap_err());
+            assert!(said.contains(want), "{text}: {said}");
+        }
     }
 }

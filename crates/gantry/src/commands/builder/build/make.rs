@@ -12,7 +12,7 @@ use gantry_model::ContainerSpec;
 use super::attest::{self, Attest, Witness};
 use super::authorities;
 use super::bases::EngineBases;
-use super::caches::{self, CacheTo, Imported};
+use super::caches::{self, CacheTo, Imported, Leaving};
 use super::deliver::{Delivered, Delivery};
 use super::devices::EngineDevices;
 use super::outputs::{self, Output, Shorthands};
@@ -182,8 +182,15 @@ fn make(
         };
         let deliver = || {
             let delivered = delivery.all(&order.outputs)?;
-            let (to, steps) = (&order.to, &outcome.steps);
-            caches::export(engine, to, steps, target, &reporter)?;
+            let leaving = Leaving {
+                engine,
+                steps: &outcome.steps,
+                mounts: &outcome.mounts,
+                imported: &imported,
+                cancellation: &builder.cancellation,
+                reporter: &reporter,
+            };
+            leaving.write(&order.to, target)?;
             Ok(delivered)
         };
         all.push(deliver().map_err(Unmade::Delivery)?);

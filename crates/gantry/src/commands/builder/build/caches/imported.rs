@@ -1,0 +1,87 @@
+//! The caches that a build looks for steps in.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use gantry_build::{BaseImageError, BorrowedCache, BorrowedLayer, Reporter};
+use gantry_engine::Engine;
+use gantry_engine::caches::{CachePlace, ImportedCache, LeavingMount};
+
+use crate::failure::Failure;
+
+/// The caches of one build.
+#[derive(Debug, Default)]
+pub(crate) struct Imported<'a>(Vec<ImportedCache<'a>>);
+
+impl<'a> Imported<'a> {
+    /// Reads all that can be read; what cannot is told of and left out.
+    pub(crate) fn read(engine: &'a Engine, places: &[CachePlace], reporter: &Reporter<'_>) -> Self {
+        let mut all = Vec::new();
+        for place in places {
+            let name = format!("importing cache manifest from {}", named(place));
+            let vertex = reporter.begin(&name);
+            match engine.caches().import(place) {
+                Ok(cache) => {
+                    let mut count = format!("{} steps", cache.steps());
+                    if cache.mounts() > 0 {
+                        let _written = write!(count, ", {} cache mounts", cache.mounts());
+                    }
+                    reporter.part(vertex, &count, true);
+                    reporter.done(vertex);
+                    all.push(cache);
+                }
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    reporter.failed(vertex, failure.message());
+                }
+            }
+        }
+        Self(all)
+    }
+
+    /// A cache mount of this name that one of them has, to be carried on.
+    pub(super) fn mount(&self, name: &str) -> Option<LeavingMount<'_>> {
+        let mut found = self
+            .0
+            .iter()
+            .filter_map(|cache| Some((cache, cache.mount(name)?)));
+        let (cache, mount) = found.next()?;
+        Some(LeavingMount::Offered(cache, mount))
+    }
+}
+
+fn named(place: &CachePlace) -> String {
+    match place {
+        CachePlace::Registry(reference) => reference.familiar(),
+        CachePlace::Folder { folder, .. } => folder.display().to_string(),
+    }
+}
+
+impl BorrowedCache for Imported<'_> {
+    fn bring(&self, key: &[u8; 32]) -> Result<Option<BorrowedLayer>, BaseImageError> {
+        let mut failed = None;
+        for cache in &self.0 {
+            match cache.bring(key) {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    return Ok(Some(BorrowedLayer {
+                        diff_id: found.diff_id,
+                        created: found.created,
+                    }));
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(None), |error| Err(BaseImageError::new(error)))
+    }
+
+    fn fill(&self, name: &str, into: &Path) -> Result<Option<u64>, BaseImageError> {
+        for cache in &self.0 {
+            if let Some(mount) = cache.mount(name) {
+                cache.fill(mount, into).map_err(BaseImageError::new)?;
+                return Ok(Some(mount.size()));
+            }
+        }
+        Ok(None)
+    }
+}
