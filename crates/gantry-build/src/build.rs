@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gantry_dockerfile::SourceFile;
+use gantry_dockerfile::lint::Rule;
 use gantry_model::Platform;
 
 use crate::cache::Cache;
-use crate::contexts::{ContextId, Contexts, Main};
+use crate::contexts::{ContextId, Contexts, Main, View};
 use crate::devices;
 use crate::error::BuildError;
 use crate::frontend::{self, Loaded};
@@ -22,6 +24,7 @@ use crate::provenance;
 use crate::remote::Remote;
 use crate::report::Reporter;
 use crate::request::{BuildRequest, Builder, DockerfileSource, NamedContext};
+use crate::rules;
 use crate::run_folder;
 use crate::run_step;
 use crate::secrets::Secrets;
@@ -45,11 +48,7 @@ pub fn build(
 ) -> Result<Outcome, BuildError> {
     // What a killed build left is in nobody's way: the next one or a prune tries again.
     drop(run_folder::sweep(&builder.run_root));
-    let stop = Stop::new(builder.cancellation.clone()).map_err(|source| BuildError::Io {
-        action: "make",
-        path: PathBuf::from("an eventfd"),
-        source,
-    })?;
+    let stop = stop(builder)?;
     let orders = orders(requests)?;
     let project = solve::project(requests);
     let setting = setting(builder, &orders, project, &stop)?;
@@ -58,6 +57,7 @@ pub fn build(
     let asked = &builder.confinement.asked;
     let mut subjects = subjects(&orders, &files, &mut contexts, asked);
     links::connect(requests, &mut subjects)?;
+    show_contexts(&orders, &contexts, &mut subjects)?;
     let sources = Sources::new(builder.bases, reporter);
     let (graph, lowered) = lower::lower(&subjects, &sources)?;
     warn(&lowered, reporter);
@@ -114,6 +114,14 @@ pub fn build(
     })
 }
 
+fn stop(builder: &Builder<'_>) -> Result<Stop, BuildError> {
+    Stop::new(builder.cancellation.clone()).map_err(|source| BuildError::Io {
+        action: "make",
+        path: PathBuf::from("an eventfd"),
+        source,
+    })
+}
+
 /// A request with what follows from it.
 pub(crate) struct Order<'r> {
     request: &'r BuildRequest,
@@ -167,11 +175,7 @@ fn files(
     let mut files = Vec::new();
     for (number, order) in orders.iter().enumerate() {
         let id = contexts.of(order.request, number, order.title);
-        let main = match order.request.dockerfile {
-            // What is not in the context needs none.
-            Some(DockerfileSource::Inline { .. } | DockerfileSource::Remote(_)) => Main::Nothing,
-            _ => contexts.main(id, setting, reporter)?,
-        };
+        let main = main_of(order.request, id, contexts, setting, reporter)?;
         let origin = (setting, number);
         files.push(frontend::load(
             order.request,
@@ -182,6 +186,54 @@ fn files(
         )?);
     }
     Ok(files)
+}
+
+/// What the Dockerfile of a request is looked for in.
+fn main_of<'c>(
+    request: &BuildRequest,
+    id: ContextId,
+    contexts: &'c mut Contexts,
+    setting: &Setting,
+    reporter: &Reporter<'_>,
+) -> Result<Main<'c>, BuildError> {
+    match request.dockerfile {
+        // What is not in the context needs none.
+        Some(DockerfileSource::Inline { .. } | DockerfileSource::Remote(_)) => Ok(Main::Nothing),
+        _ => contexts.main(id, setting, reporter),
+    }
+}
+
+/// The Dockerfile of a request and how its context looks, brought here if need be.
+pub(crate) fn look(
+    builder: &Builder<'_>,
+    request: &BuildRequest,
+    reporter: &Reporter<'_>,
+) -> Result<(SourceFile, Option<View>), BuildError> {
+    let orders = orders(std::slice::from_ref(request))?;
+    let stop = stop(builder)?;
+    let project = solve::project(std::slice::from_ref(request));
+    let setting = setting(builder, &orders, project, &stop)?;
+    let mut contexts = Contexts::default();
+    let id = contexts.of(request, 0, None);
+    let main = main_of(request, id, &mut contexts, &setting, reporter)?;
+    let source = frontend::source_from(request, &main, &setting, reporter)?;
+    Ok((source, contexts.view(id)?))
+}
+
+/// Shows the subjects how their contexts look, where a rule asks for it.
+fn show_contexts(
+    orders: &[Order<'_>],
+    contexts: &Contexts,
+    subjects: &mut [Subject<'_>],
+) -> Result<(), BuildError> {
+    for subject in subjects {
+        let arguments = &orders[subject.settings.request].request.build_args;
+        let rules = rules::settings(subject.dockerfile, subject.source, arguments)?;
+        if rules.looks_for(Rule::CopyIgnoredFile) {
+            subject.settings.view = contexts.view(subject.settings.context)?.map(Arc::new);
+        }
+    }
+    Ok(())
 }
 
 /// Lowers one file for a request, to see whether that goes well.
@@ -264,6 +316,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
         target_platform: platform.clone(),
         build_platform: Platform::host(),
         epoch: order.epoch_text(),
+        view: None,
     }
 }
 

@@ -7,7 +7,6 @@
 mod load;
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +16,8 @@ use gantry_sys::path::Directory;
 use crate::error::BuildError;
 use crate::frontend;
 use crate::ops::view;
-use crate::remote::archive::is_archive;
 use crate::report::{Reporter, titled};
-use crate::request::{BuildRequest, ContextSource, DockerfileSource, Input};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource};
 use crate::solve::Setting;
 use crate::tree::{StatCache, Tree};
 use load::{Loaded, Loading};
@@ -44,6 +42,15 @@ struct Context {
     fresh: bool,
     /// Whether the repository of a git context stays, where its address does not say.
     keep_git_dir: bool,
+}
+
+/// How a context looks to the rules.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// The names at its top, ignored ones included.
+    pub(crate) names: Vec<String>,
+    /// What is taken out of it.
+    pub(crate) ignore: IgnoreFile,
 }
 
 /// The contexts of all requests of a build, equal ones once.
@@ -167,6 +174,27 @@ impl Contexts {
         })
     }
 
+    /// How a context looks that is a folder of the client, or was brought here.
+    pub(crate) fn view(&self, id: ContextId) -> Result<Option<View>, BuildError> {
+        let context = &self.known[id.0];
+        let (path, foreign) = match (&context.source, self.loaded.get(&id)) {
+            (Some(ContextSource::Folder(path)), _) => (path, false),
+            (Some(ContextSource::Fetched(path)), _) | (_, Some(Loaded::Folder(path))) => {
+                (path, true)
+            }
+            _ => return Ok(None),
+        };
+        let Ok(entries) = std::fs::read_dir(path) else {
+            return Ok(None);
+        };
+        let names = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        let (name, bytes) = context.ignore_file(path, foreign)?;
+        let ignore = parsed(&name, &bytes)?;
+        Ok(Some(View { names, ignore }))
+    }
+
     /// Opens those that are needed.
     pub(crate) fn open(
         &mut self,
@@ -222,6 +250,23 @@ impl Context {
         loading.load(source, |step| self.titled(step))
     }
 
+    /// The name and the text of the ignore file that counts for a folder.
+    fn ignore_file(&self, path: &Path, foreign: bool) -> Result<(PathBuf, Vec<u8>), BuildError> {
+        let usual = path.join(".dockerignore");
+        if !foreign {
+            let name = self.ignore.clone().unwrap_or(usual);
+            let bytes = frontend::read(&name)?.unwrap_or_default();
+            return Ok((name, bytes));
+        }
+        let top = Directory::open(path).map_err(no_context(path))?;
+        let own = self.ignore.iter().map(PathBuf::as_path);
+        let found = own.chain([Path::new(".dockerignore")]).find_map(|name| {
+            let text = view::read(&top, &name.to_string_lossy(), frontend::LARGEST);
+            text.ok().flatten().map(|bytes| (name.to_owned(), bytes))
+        });
+        Ok(found.unwrap_or((usual, Vec::new())))
+    }
+
     /// Opens a folder with its ignore file.
     fn open(
         &self,
@@ -235,23 +280,7 @@ impl Context {
             None => "[internal] load .dockerignore".to_owned(),
         };
         let vertex = reporter.begin(&self.titled(&vertex));
-        let missing = |_| BuildError::NoContext {
-            path: path.to_owned(),
-        };
-        let usual = path.join(".dockerignore");
-        let (name, bytes) = if foreign {
-            let top = Directory::open(path).map_err(missing)?;
-            let own = self.ignore.iter().map(PathBuf::as_path);
-            let found = own.chain([Path::new(".dockerignore")]).find_map(|name| {
-                let text = view::read(&top, &name.to_string_lossy(), frontend::LARGEST);
-                text.ok().flatten().map(|bytes| (name.to_owned(), bytes))
-            });
-            found.unwrap_or((usual, Vec::new()))
-        } else {
-            let name = self.ignore.clone().unwrap_or(usual);
-            let bytes = frontend::read(&name)?.unwrap_or_default();
-            (name, bytes)
-        };
+        let (name, bytes) = self.ignore_file(path, foreign)?;
         reporter.bytes(
             vertex,
             "transferring context:",
@@ -261,7 +290,8 @@ impl Context {
         );
         let ignore = parsed(&name, &bytes)?;
         reporter.done(vertex);
-        let absolute = std::fs::canonicalize(path).map_err(missing)?;
+        let missing = no_context(path);
+        let absolute = std::fs::canonicalize(path).map_err(&missing)?;
         let cache = StatCache::open(&setting.root.join("build/stat"), &absolute);
         let tree = Tree::context(&absolute, ignore, cache, setting.threads).map_err(missing)?;
         Ok(if setting.knows_nothing {
@@ -283,35 +313,9 @@ fn own_ignore_file(context: &Path, dockerfile: Option<&DockerfileSource>) -> Opt
     Some(path)
 }
 
-/// The names at the top of a request's context, and its ignore file; `None` where it is no folder.
-pub(crate) fn view(
-    request: &BuildRequest,
-) -> Result<Option<(Vec<String>, IgnoreFile)>, BuildError> {
-    let Some(ContextSource::Folder(folder)) = &request.context else {
-        return Ok(None);
-    };
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Ok(None);
-    };
-    let names = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    let own = own_ignore_file(folder, request.dockerfile.as_ref()).filter(|path| path.exists());
-    let name = own.unwrap_or_else(|| folder.join(".dockerignore"));
-    let bytes = frontend::read(&name)?.unwrap_or_default();
-    Ok(Some((names, parsed(&name, &bytes)?)))
-}
-
-/// The text of an open file that is no archive.
-pub(crate) fn text(input: &Input) -> Result<Option<Vec<u8>>, BuildError> {
-    let mut bytes = Vec::new();
-    let read = input.file().take(frontend::LARGEST).read_to_end(&mut bytes);
-    read.map_err(|source| BuildError::Io {
-        action: "read",
-        path: PathBuf::from(&input.name),
-        source,
-    })?;
-    Ok((!is_archive(&bytes)).then_some(bytes))
+fn no_context(path: &Path) -> impl Fn(std::io::Error) -> BuildError {
+    let path = path.to_owned();
+    move |_| BuildError::NoContext { path: path.clone() }
 }
 
 fn parsed(name: &Path, bytes: &[u8]) -> Result<IgnoreFile, BuildError> {

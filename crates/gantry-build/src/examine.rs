@@ -1,28 +1,29 @@
 //! A Dockerfile looked at without building it: `--call`, and the linter.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use gantry_dockerfile::diagnostic::{Code, Severity};
 use gantry_dockerfile::expand::expand_word;
-use gantry_dockerfile::ignore::IgnoreFile;
-use gantry_dockerfile::lint::{self, ContextView, Environment, Origin, Settings, Surroundings};
+use gantry_dockerfile::lint::{
+    self, ContextView, Environment, Origin, OtherPlatform, Settings, Surroundings,
+};
 use gantry_dockerfile::outline::{Outline, Target};
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Stage};
 use gantry_model::image::ImageConfig;
-use gantry_model::{Digest, FaultKind, Platform, Reference};
+use gantry_model::{Digest, FaultKind, Platform};
 
 use crate::base::{BaseImage, BaseImages, BaseSource, PullPolicy};
-use crate::build::try_lowering;
-use crate::contexts::{self, Main};
+use crate::build::{self, try_lowering};
+use crate::contexts::{Contexts, Main, View};
 use crate::error::{BuildError, StepError};
 use crate::frontend::{self, Loaded};
 use crate::lower::{
-    ImageFailure, ImageRequest, Images, NamedImage, platform_arguments, target_stage,
+    ImageFailure, ImageRequest, Images, NamedImage, environment, other_platform,
+    platform_arguments, target_stage,
 };
 use crate::remote::address::shown;
 use crate::report::Reporter;
-use crate::request::{BuildRequest, ContextSource, DockerfileSource, Entitlements};
+use crate::request::{BuildRequest, Builder, ContextSource, DockerfileSource, Entitlements};
 use crate::rules;
 
 /// Most stages of which is tried whether they could be built; no file has more that are wanted.
@@ -39,7 +40,7 @@ pub struct Examination {
     arguments: Vec<(String, String)>,
     platform: Platform,
     check: Settings,
-    context: Option<(Vec<String>, IgnoreFile)>,
+    context: Option<View>,
 }
 
 /// What the rules say of a file.
@@ -62,20 +63,23 @@ pub struct CheckError {
     pub lines: Option<(usize, usize)>,
 }
 
-/// Reads the Dockerfile of a request, and of its context the names and the ignore file.
+/// Reads the Dockerfile of a request, and of its context the names and the ignore file. What is not
+/// on this machine, or in an archive, is brought into the store of `builder`; without one it is
+/// refused.
 ///
 /// # Errors
-/// The Dockerfile or the ignore file cannot be read, or `BUILDKIT_DOCKERFILE_CHECK` is wrong.
+/// The Dockerfile or the ignore file cannot be had, or `BUILDKIT_DOCKERFILE_CHECK` is wrong.
 /// A file that does not parse is none: see [`Examination::parsed`].
-pub fn examine(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<Examination, BuildError> {
-    let alone = alone(request)?;
-    let main = match (&request.context, &alone) {
-        (_, Some(dockerfile)) => Main::Dockerfile(dockerfile),
-        (Some(ContextSource::Folder(path)), None) => Main::Folder(path),
-        (Some(ContextSource::Fetched(path)), None) => Main::Foreign(path),
-        _ => Main::Nothing,
+pub fn examine(
+    request: &BuildRequest,
+    builder: Option<&Builder<'_>>,
+    reporter: &Reporter<'_>,
+) -> Result<Examination, BuildError> {
+    let (source, context) = match builder {
+        Some(builder) => build::look(builder, request, reporter)?,
+        None => here(request, reporter)?,
     };
-    let source = Arc::new(frontend::source(request, &main, reporter)?);
+    let source = Arc::new(source);
     let parsed = gantry_dockerfile::parse(&source);
     let check = match &parsed {
         Ok(file) => rules::settings(file, &source, &request.build_args)?,
@@ -98,14 +102,18 @@ pub fn examine(request: &BuildRequest, reporter: &Reporter<'_>) -> Result<Examin
         platform,
         request: request.clone(),
         check,
-        context: contexts::view(request)?,
+        context,
     })
 }
 
-/// The Dockerfile that a context is, if it is no folder.
-fn alone(request: &BuildRequest) -> Result<Option<Vec<u8>>, BuildError> {
+/// The Dockerfile and the context of a request that is on this machine as files.
+fn here(
+    request: &BuildRequest,
+    reporter: &Reporter<'_>,
+) -> Result<(SourceFile, Option<View>), BuildError> {
     let refused = |address: &str| {
-        let reason = "only what is on this machine is looked at: clone or unpack it first";
+        let reason = "only files and folders of this machine are looked at: clone or unpack it \
+                      first";
         let source = StepError::Fetch {
             address: shown(address),
             reason: reason.to_owned(),
@@ -118,16 +126,18 @@ fn alone(request: &BuildRequest) -> Result<Option<Vec<u8>>, BuildError> {
             rendered: String::new(),
         }
     };
-    match (&request.dockerfile, &request.context) {
-        (Some(DockerfileSource::Remote(url)), _) => Err(refused(url)),
-        (Some(DockerfileSource::Inline { .. }), _) => Ok(None),
-        (_, Some(ContextSource::Remote(address))) => Err(refused(address)),
-        (_, Some(ContextSource::Input(input))) => match contexts::text(input)? {
-            Some(text) => Ok(Some(text)),
-            None => Err(refused(&input.name)),
-        },
-        _ => Ok(None),
-    }
+    let main = match (&request.dockerfile, &request.context) {
+        (Some(DockerfileSource::Remote(url)), _) => return Err(refused(url)),
+        (Some(DockerfileSource::Inline { .. }), _) | (_, None) => Main::Nothing,
+        (_, Some(ContextSource::Remote(address))) => return Err(refused(address)),
+        (_, Some(ContextSource::Input(input))) => return Err(refused(&input.name)),
+        (_, Some(ContextSource::Folder(path))) => Main::Folder(path),
+        (_, Some(ContextSource::Fetched(path))) => Main::Foreign(path),
+    };
+    let source = frontend::source(request, &main, reporter)?;
+    let mut contexts = Contexts::default();
+    let id = contexts.of(request, 0, None);
+    Ok((source, contexts.view(id)?))
 }
 
 impl Examination {
@@ -137,14 +147,23 @@ impl Examination {
         let Ok(file) = &self.parsed else {
             return Vec::new();
         };
-        let known = bases.map(|bases| self.environments(file, bases));
-        let environment = |name: &str| known.as_ref()?.get(name).cloned();
+        let known = bases
+            .map(|bases| self.base_images(file, bases))
+            .unwrap_or_default();
+        let environment = |name: &str| {
+            let mut bases = known.iter().flatten();
+            bases
+                .find(|base| base.name == name)
+                .map(|base| base.environment.clone())
+        };
+        let other_platform = |stage: usize, _: &str| known.get(stage)?.as_ref()?.other.clone();
         let view = self.context.as_ref();
-        let ignored = |path: &str| view.is_some_and(|(_, ignore)| ignore.is_ignored(path));
+        let ignored = |path: &str| view.is_some_and(|view| view.ignore.is_ignored(path));
         let surroundings = Surroundings {
             environment: &environment,
-            context: view.map(|(names, _)| ContextView {
-                names,
+            other_platform: &other_platform,
+            context: view.map(|view| ContextView {
+                names: &view.names,
                 ignored: &ignored,
             }),
             ..Surroundings::of(&self.arguments)
@@ -285,34 +304,38 @@ impl Examination {
             .map_err(|errors| BuildError::dockerfile(&self.source, errors))
     }
 
-    /// The environments of the base images that are there already.
-    fn environments(
-        &self,
-        file: &Dockerfile,
-        bases: &dyn BaseImages,
-    ) -> HashMap<String, Environment> {
+    /// What is known of the base image of each stage, where it is there already.
+    fn base_images(&self, file: &Dockerfile, bases: &dyn BaseImages) -> Vec<Option<KnownBase>> {
         let scope = lint::global_scope(file, &self.arguments);
-        let mut known = HashMap::new();
-        for stage in &file.stages {
-            let escape = file.directives.escape;
-            let base = expand_word(&stage.base, &scope, escape);
-            let Ok(name) = base.map(|base| base.word.value) else {
-                continue;
+        let expanded = |word| {
+            let expanded = expand_word(word, &scope, file.directives.escape);
+            expanded.ok().map(|word| word.word.value)
+        };
+        let known = file.stages.iter().map(|stage| {
+            let name = expanded(&stage.base)?;
+            let written = stage.platform.as_ref().and_then(expanded);
+            let platform = match written.map(|text| text.parse::<Platform>()) {
+                Some(platform) => platform.ok()?,
+                None => self.platform.clone(),
             };
-            let Ok(reference) = name.parse::<Reference>() else {
-                continue;
-            };
-            if known.contains_key(&name) {
-                continue;
-            }
-            let source = BaseSource::Named(reference);
-            let image = bases.resolve(&source, &self.platform, PullPolicy::Never, &|_| {});
-            if let Ok(image) = image {
-                known.insert(name, crate::lower::environment(&image.config));
-            }
-        }
-        known
+            let source = BaseSource::Named(name.parse().ok()?);
+            let image = bases.resolve(&source, &platform, PullPolicy::Never, &|_| {});
+            let config = image.ok()?.config;
+            Some(KnownBase {
+                name,
+                environment: environment(&config),
+                other: other_platform(&config.platform(), &platform),
+            })
+        });
+        known.collect()
     }
+}
+
+/// What the rules ask of a base image.
+struct KnownBase {
+    name: String,
+    environment: Environment,
+    other: Option<OtherPlatform>,
 }
 
 /// The images that are there already; of others the name alone.

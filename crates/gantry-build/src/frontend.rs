@@ -39,11 +39,19 @@ pub(crate) fn load(
     origin: (&Setting, usize),
     reporter: &Reporter<'_>,
 ) -> Result<Loaded, BuildError> {
-    let read = match &request.dockerfile {
-        Some(DockerfileSource::Remote(url)) => (file_name(url), remote(url, origin, reporter)?),
-        _ => dockerfile_bytes(request, main)?,
-    };
+    let read = fetched(request, main, origin, reporter)?;
     told(read, title, reporter, parse)
+}
+
+/// Reads the Dockerfile of a request, wherever it is.
+pub(crate) fn source_from(
+    request: &BuildRequest,
+    main: &Main<'_>,
+    setting: &Setting,
+    reporter: &Reporter<'_>,
+) -> Result<SourceFile, BuildError> {
+    let read = fetched(request, main, (setting, 0), reporter)?;
+    told(read, None, reporter, Ok)
 }
 
 /// Reads the Dockerfile of a request that is on this machine.
@@ -53,6 +61,18 @@ pub(crate) fn source(
     reporter: &Reporter<'_>,
 ) -> Result<SourceFile, BuildError> {
     told(dockerfile_bytes(request, main)?, None, reporter, Ok)
+}
+
+fn fetched(
+    request: &BuildRequest,
+    main: &Main<'_>,
+    origin: (&Setting, usize),
+    reporter: &Reporter<'_>,
+) -> Result<(String, Vec<u8>), BuildError> {
+    match &request.dockerfile {
+        Some(DockerfileSource::Remote(url)) => Ok((file_name(url), remote(url, origin, reporter)?)),
+        _ => dockerfile_bytes(request, main),
+    }
 }
 
 /// Makes something of a Dockerfile, told as one vertex.

@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_dockerfile::ast::InstructionKind;
-use gantry_dockerfile::lint::Environment;
+use gantry_dockerfile::lint::{Environment, OtherPlatform};
 use gantry_dockerfile::resolve::Base;
 use gantry_dockerfile::{Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
@@ -33,7 +33,7 @@ use gantry_model::layout::LayoutReference;
 use gantry_model::ulimit::Ulimit;
 
 use crate::base::{BaseImage, BaseImageError, PullPolicy};
-use crate::contexts::ContextId;
+use crate::contexts::{ContextId, View};
 use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::report::titled;
@@ -43,7 +43,7 @@ use named::Origin;
 pub(crate) use named::{ImageName, Named, context_name};
 pub(crate) use scope::{Globals, platform_arguments, target_stage};
 use stage::StageState;
-pub(crate) use stage::environment;
+pub(crate) use stage::{environment, other_platform};
 pub(crate) use steps::clean;
 
 /// What is lowered: a Dockerfile for one request and one platform.
@@ -88,6 +88,8 @@ pub(crate) struct Settings {
     pub(crate) build_platform: Platform,
     /// `SOURCE_DATE_EPOCH`, as a time of the image configuration.
     pub(crate) epoch: Option<String>,
+    /// What the context looks like, where a rule asks for that.
+    pub(crate) view: Option<Arc<View>>,
 }
 
 /// An image that a Dockerfile names.
@@ -218,12 +220,17 @@ struct Lowering<'a> {
     linked: BTreeMap<usize, Linked>,
     /// Environments of base images by name, for the rules.
     environments: HashMap<String, Environment>,
+    /// The base images of stages, by number, that are for another platform.
+    other_platforms: HashMap<usize, OtherPlatform>,
     /// Names of build arguments that some `ARG` declared.
     declared: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
 struct StageBase {
+    /// How it stands in the file, variables replaced.
+    written: String,
+    /// What it is called.
     name: String,
     platform: Option<Platform>,
     base: Base,
@@ -263,6 +270,7 @@ impl<'a> Lowering<'a> {
             stages: vec![None; dockerfile.stages.len()],
             linked: BTreeMap::new(),
             environments: HashMap::new(),
+            other_platforms: HashMap::new(),
             declared,
         };
         for index in 0..dockerfile.stages.len() {

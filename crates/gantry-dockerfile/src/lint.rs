@@ -63,8 +63,9 @@ pub struct Surroundings<'a> {
     /// The environment of a base image, by its name with variables replaced; `None` where it is
     /// not known: then nothing is said about variables that it may set.
     pub environment: &'a dyn Fn(&str) -> Option<Environment>,
-    /// Base images for another platform, by their names with variables replaced.
-    pub other_platform: &'a dyn Fn(&str) -> Option<OtherPlatform>,
+    /// Whether the base image of a stage, by its number and the name with variables replaced, is
+    /// for another platform than the stage.
+    pub other_platform: &'a dyn Fn(usize, &str) -> Option<OtherPlatform>,
     /// `--build-arg`, and the arguments that the builder sets (`TARGETPLATFORM` and its like).
     pub arguments: &'a [(String, String)],
     /// The build context, where it was looked at.
@@ -79,7 +80,7 @@ impl<'a> Surroundings<'a> {
     pub fn of(arguments: &'a [(String, String)]) -> Self {
         Self {
             environment: &|_| None,
-            other_platform: &|_| None,
+            other_platform: &|_, _| None,
             arguments,
             context: None,
             needed: None,

@@ -38,7 +38,7 @@ fn buildkit_takes_and_refuses_the_same_files() {
             name: "Dockerfile".to_owned(),
             bytes: text.clone().into_bytes(),
         });
-        let outline = examine(&request, &Reporter::new(&Silent))
+        let outline = examine(&request, None, &Reporter::new(&Silent))
             .and_then(|examination| examination.outline(&Nothing));
         if outline.is_ok() != (expected == "accept") {
             wrong.push(format!("{expected} {text:?}: {outline:?}"));

@@ -76,7 +76,7 @@ impl Lowering<'_> {
             history,
         } = self.linked(subject).clone();
         let config = ImageConfig { history, ..config };
-        let name = self.bases[index].name.clone();
+        let name = self.bases[index].written.clone();
         let environment = super::stage::environment(&config);
         self.environments.insert(name, environment);
         let platform = self.platform(index).clone();

@@ -112,21 +112,23 @@ impl<'a> Lowering<'a> {
             Some(Named::Target(subject)) => Some(*subject),
             _ => None,
         };
-        let mut layout = None;
-        let (name, base, files) = match named {
-            Some(Named::Target(_)) => (written, Base::External, None),
-            Some(Named::Files(context)) => (written, Base::Scratch, Some(*context)),
-            Some(Named::Image(image)) if image.is_scratch() => (written, Base::Scratch, None),
-            Some(Named::Image(image)) => {
-                layout = image.layout().cloned();
-                (image.to_string(), Base::External, None)
-            }
-            None => {
-                let base = self.dockerfile.base_of(index, &written);
-                (written, base, None)
-            }
+        let name = match named {
+            Some(Named::Image(image)) if !image.is_scratch() => image.to_string(),
+            _ => written.clone(),
+        };
+        let (base, files) = match named {
+            Some(Named::Target(_)) => (Base::External, None),
+            Some(Named::Files(context)) => (Base::Scratch, Some(*context)),
+            Some(Named::Image(image)) if image.is_scratch() => (Base::Scratch, None),
+            Some(Named::Image(_)) => (Base::External, None),
+            None => (self.dockerfile.base_of(index, &written), None),
+        };
+        let layout = match named {
+            Some(Named::Image(image)) => image.layout().cloned(),
+            _ => None,
         };
         StageBase {
+            written,
             name,
             platform,
             base,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gantry_dockerfile::argument::Scope;
+use gantry_dockerfile::lint::OtherPlatform;
 use gantry_dockerfile::resolve::Base;
 use gantry_dockerfile::{
     Instruction, InstructionKind, SourceFile, Span, Variables, expand_instruction, parse_trigger,
@@ -211,8 +212,11 @@ impl Lowering<'_> {
         config.config.other.clear();
         config.created = None;
         complete_history(&mut config.history, layers.len());
-        self.environments
-            .insert(self.bases[index].name.clone(), environment(&config));
+        let written = self.bases[index].written.clone();
+        self.environments.insert(written, environment(&config));
+        let other = other_platform(&config.platform(), self.platform(index));
+        self.other_platforms
+            .extend(other.map(|other| (index, other)));
         // The label is set when the numbering is known.
         let operation = Operation::Image(ImageSource {
             reference: named.reference.clone(),
@@ -343,7 +347,15 @@ fn made_for(state: &StageState) -> Option<Platform> {
     ))
 }
 
-/// The environment of an image as pairs.
+/// That an image is for another system or processor than it is wanted for.
+pub(crate) fn other_platform(actual: &Platform, expected: &Platform) -> Option<OtherPlatform> {
+    let same = (&actual.os, &actual.architecture) == (&expected.os, &expected.architecture);
+    (!same).then(|| OtherPlatform {
+        actual: actual.to_string(),
+        expected: expected.to_string(),
+    })
+}
+
 /// The environment that an image gives its containers.
 pub(crate) fn environment(config: &ImageConfig) -> Vec<(String, String)> {
     let pair = |entry: &String| {

@@ -72,6 +72,7 @@ fn settings(flags: &str) -> Settings {
         target_platform: "linux/amd64".parse::<Platform>().unwrap(),
         build_platform: "linux/amd64".parse::<Platform>().unwrap(),
         epoch: None,
+        view: None,
     };
     let mut flags = flags.lines().filter(|line| !line.is_empty());
     while let Some(flag) = flags.next() {

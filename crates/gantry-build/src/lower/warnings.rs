@@ -2,7 +2,7 @@
 
 use gantry_dockerfile::argument::is_predefined;
 use gantry_dockerfile::diagnostic::{Code, Severity};
-use gantry_dockerfile::lint::{self, Origin, Rule, Surroundings};
+use gantry_dockerfile::lint::{self, ContextView, Origin, Rule, Surroundings};
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile};
 
 use super::{Lowering, Warning};
@@ -14,8 +14,15 @@ impl Lowering<'_> {
     pub(super) fn warnings(&self) -> Result<Vec<Warning>, BuildError> {
         let settings = rules::settings(self.dockerfile, self.source, &self.settings.build_args)?;
         let arguments = self.globals.arguments(self.settings);
+        let view = self.settings.view.as_deref();
+        let ignored = |path: &str| view.is_some_and(|view| view.ignore.is_ignored(path));
         let surroundings = Surroundings {
             environment: &|name| self.environments.get(name).cloned(),
+            other_platform: &|stage, _| self.other_platforms.get(&stage).cloned(),
+            context: view.map(|view| ContextView {
+                names: &view.names,
+                ignored: &ignored,
+            }),
             needed: Some(&self.needed),
             ..Surroundings::of(&arguments)
         };

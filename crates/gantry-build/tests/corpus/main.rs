@@ -36,5 +36,9 @@ fn examined(bytes: Vec<u8>) -> Result<Examination, BuildError> {
         name: "Dockerfile".to_owned(),
         bytes,
     });
-    examine(&request, &Reporter::new(&gantry_build::progress::Silent))
+    examine(
+        &request,
+        None,
+        &Reporter::new(&gantry_build::progress::Silent),
+    )
 }

@@ -34,7 +34,7 @@ pub(super) fn check(
         }
         let base = undeclared(stage, &stage.base, &scope, escape, warnings);
         if let Some(base) = base.filter(|_| surroundings.needs(index)) {
-            other_platform(stage, &base.word.value, surroundings, warnings);
+            other_platform(index, stage, &base.word.value, surroundings, warnings);
         }
         default_base(stage, &defaults, escape, warnings);
         if let Some(platform) = &stage.platform
@@ -47,12 +47,13 @@ pub(super) fn check(
 
 /// An image of the name is there, but for another platform.
 fn other_platform(
+    index: usize,
     stage: &Stage,
     base: &str,
     surroundings: &Surroundings<'_>,
     warnings: &mut Vec<Diagnostic>,
 ) {
-    if let Some(other) = (surroundings.other_platform)(base) {
+    if let Some(other) = (surroundings.other_platform)(index, base) {
         let message = format!(
             "Base image {base} was pulled with platform \"{}\", expected \"{}\" for current build",
             other.actual, other.expected

@@ -13,7 +13,7 @@ fn complaints(source: &SourceFile) -> Vec<Diagnostic> {
         .map(|check| Settings::parse(&check.value).unwrap());
     let environment =
         |name: &str| (name == "image").then(|| vec![("IMAGE_HOME".to_owned(), "/i".to_owned())]);
-    let other_platform = |name: &str| {
+    let other_platform = |_: usize, name: &str| {
         (name == "image-for-another-platform").then(|| OtherPlatform {
             actual: "linux/s390x".to_owned(),
             expected: "linux/amd64".to_owned(),

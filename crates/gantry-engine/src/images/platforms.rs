@@ -1,9 +1,10 @@
 //! Images of several platforms under one name, and which of them is meant.
 
-use gantry_model::{Digest, Platform, Reference};
-use gantry_store::{Image, Index, IndexMember};
+use gantry_model::{Digest, Platform, Reference, media_type};
+use gantry_store::{Image, Index, IndexMember, RepoDigest};
 
-use super::{ImageError, Images};
+use super::progress::Transfer;
+use super::{ImageError, Images, PullOptions, PullPolicy};
 
 impl Images<'_> {
     /// The image that a person means by a name, for a platform. Without one it is that which
@@ -53,6 +54,36 @@ impl Images<'_> {
             image.digests = named.digests;
         }
         Ok(image)
+    }
+
+    /// The image to build on: as [`Images::resolve_or_pull`], but where its registry has nothing
+    /// under the name than one image, for another platform, it is that one.
+    ///
+    /// # Errors
+    /// As with [`Images::resolve_or_pull`].
+    pub fn base(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        policy: PullPolicy,
+        transfer: &dyn Transfer,
+    ) -> Result<Image, ImageError> {
+        let name = reference.to_string();
+        let other = match self.resolve_or_pull(&name, Some(platform), policy, transfer) {
+            Err(other @ ImageError::OtherPlatform { .. }) => other,
+            result => return result,
+        };
+        if policy != PullPolicy::Never {
+            // Where there is no registry to ask, what it said before counts.
+            drop(self.pull(reference, &PullOptions::default(), transfer));
+        }
+        let is_all = |known: &RepoDigest| {
+            known.repository == reference.name() && !media_type::is_index(&known.media_type)
+        };
+        match self.resolve_for(&name, None) {
+            Ok(image) if image.digests.iter().any(is_all) => Ok(image),
+            _ => Err(other),
+        }
     }
 
     /// The index that a name is the name of.

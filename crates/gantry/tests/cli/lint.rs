@@ -1,6 +1,7 @@
 //! `build --call`, `build --check` and `build lint`: a Dockerfile looked at, not built.
 
 use gantry_testkit::TestEnv;
+use gantry_testkit::web::{GitServer, Web, respond};
 
 const RICH: &str = "\
 # SYN the thing
@@ -129,6 +130,88 @@ fn a_check_tells_what_counts_and_what_is_advice() {
         ignored.stdout.contains("file \"tmp/x\" that is excluded"),
         "{}",
         ignored.stdout
+    );
+    // A build says it as well, of the stages that it needs and where the file asks for it.
+    let build = |text: &str| {
+        env.write("ctx/Dockerfile", text);
+        env.gantry(["build", "--progress=plain", "ctx"]).stderr
+    };
+    let text = "FROM scratch AS a\nCOPY tmp/x /\nFROM scratch AS b\n";
+    assert!(!build(text).contains("CopyIgnoredFile"));
+    let told = build(&format!("# check=experimental=CopyIgnoredFile\n{text}"));
+    assert!(!told.contains("CopyIgnoredFile"), "{told}");
+    let text = "# check=experimental=CopyIgnoredFile\nFROM scratch\nCOPY tmp/x /\n";
+    let told = build(text);
+    assert!(
+        told.contains("CopyIgnoredFile: Attempting to Copy file \"tmp/x\""),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_no_folder_is_looked_at_as_well() {
+    let env = TestEnv::new(crate::GANTRY);
+    let text = "# check=experimental=all\n# foo is the first\nFROM scratch AS foo\nARG A=1\nCOPY out /\nCMD a\n";
+    env.write("ctx/Dockerfile", text);
+    env.write("ctx/in/Other", "FROM scratch AS other\n");
+    env.write("ctx/.dockerignore", "out\n");
+    let packed = std::process::Command::new("tar")
+        .args(["-cJf", "-", "-C"])
+        .arg(env.work().join("ctx"))
+        .arg(".")
+        .output()
+        .unwrap();
+    let archive = env.write("ctx.tar.xz", &packed.stdout);
+    let server = GitServer::start();
+    let repository = server.repository("one");
+    for name in ["Dockerfile", "in/Other", ".dockerignore"] {
+        let content = std::fs::read_to_string(env.work().join("ctx").join(name)).unwrap();
+        repository.write(name, &content);
+    }
+    drop(repository.commit());
+    let bytes = packed.stdout.clone();
+    let web = Web::start(move |asked, stream| {
+        let body: &[u8] = match asked.path.as_str() {
+            "/Dockerfile" => b"FROM scratch AS Foo\n",
+            _ => &bytes,
+        };
+        respond(stream, "200 OK", &[], body);
+    });
+    let (git, url) = (server.url("one"), web.url("/ctx.tar.xz"));
+    for context in [archive.to_str().unwrap(), "-", &git, &url] {
+        let call = |flags: &[&str]| {
+            let args = ["build"].iter().chain(flags).chain([&context]);
+            env.gantry_with_input(args, &packed.stdout)
+        };
+        let checked = call(&["--check"]);
+        assert_eq!(checked.code, 1, "{context}: {}", checked.stderr);
+        for rule in ["JSONArgsRecommended", "CopyIgnoredFile"] {
+            assert!(
+                checked.stdout.contains(rule),
+                "{context}: {}",
+                checked.stdout
+            );
+        }
+        let targets = call(&["--call=targets"]).ok();
+        assert!(targets.contains("the first"), "{context}: {targets}");
+        let outline = call(&["--call=outline"]).ok();
+        assert!(
+            outline.contains("BUILD ARG") && outline.contains('A'),
+            "{outline}"
+        );
+        let other = call(&["--call=targets", "-f", "in/Other"]).ok();
+        assert!(other.contains("other"), "{context}: {other}");
+    }
+    let alone = env.gantry_with_input(["build", "--check", "-"], b"FROM scratch AS Foo\n");
+    assert_eq!(alone.code, 1, "{}", alone.stderr);
+    assert!(alone.stdout.contains("StageNameCasing"), "{}", alone.stdout);
+    let address = web.url("/Dockerfile");
+    let remote = env.gantry(["build", "--check", "-f", &address, "ctx"]);
+    assert_eq!(remote.code, 1, "{}", remote.stderr);
+    assert!(
+        remote.stdout.contains("StageNameCasing"),
+        "{}",
+        remote.stdout
     );
 }
 

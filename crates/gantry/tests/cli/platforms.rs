@@ -131,6 +131,47 @@ fn a_base_without_the_platform_says_what_it_has(env: TestEnv) {
     }
 }
 
+#[test]
+fn root_a_base_for_one_other_platform_alone_is_taken_and_told_of() {
+    let registry = TestRegistry::start();
+    let env = crate::busybox();
+    let base = format!("{}/base:1", registry.address());
+    env.write("ctx/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let foreign = "linux/riscv64";
+    let pushed = build(&env, &["--platform", foreign, "-t", &base, "--push"]);
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    env.gantry(["rmi", "-f", &base]).ok();
+    let text = format!("FROM {base}\nLABEL a=b\n");
+    env.write("ctx/Dockerfile", &text);
+    let told = format!(
+        "InvalidBaseImagePlatform: Base image {base} was pulled with platform \"{foreign}\", \
+         expected \"{}\" for current build (line 1)",
+        host()
+    );
+    for flags in [&["-t", "made"][..], &["--no-cache"]] {
+        let built = build(&env, flags);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        assert!(built.stderr.contains(&told), "{}", built.stderr);
+    }
+    let checked = build(&env, &["--check"]);
+    assert_eq!(checked.code, 1);
+    assert!(
+        checked.stdout.contains("InvalidBaseImagePlatform"),
+        "{}",
+        checked.stdout
+    );
+    let fits = build(&env, &["--platform", foreign]);
+    assert!(
+        fits.code == 0 && !fits.stderr.contains("InvalidBase"),
+        "{}",
+        fits.stderr
+    );
+    let strict = format!("# check=error=true\n{text}");
+    env.write("ctx/Dockerfile", &strict);
+    let failed = build(&env, &[]);
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+}
+
 fn a_missing_emulator_is_named(env: TestEnv) {
     env.write("ctx/tool", foreign_program(RISCV));
     env.write(

@@ -136,7 +136,7 @@ fn build(context: &Context, args: &BakeArgs, mode: Mode, baked: &Baked) -> Outco
     let mut exit = Ok(Exit::SUCCESS);
     for (name, call, request) in &calls {
         context.ui.status(&format!("{name}:"));
-        match call::run(context, mode, call, request) {
+        match call::run(context, mode, call, request, None) {
             Err(Failure::Said(code)) => exit = Err(Failure::Said(code)),
             other => drop(other?),
         }

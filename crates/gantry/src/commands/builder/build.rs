@@ -172,7 +172,13 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     let explain = explain::Format::choose(args.explain.as_deref(), mode)?;
     let request = request::translate(&args, context.proxies()?, &environment::caller)?;
     if let Some(call) = call::chosen(&args)? {
-        return call::run(context, mode, &call, &request);
+        return call::run(
+            context,
+            mode,
+            &call,
+            &request,
+            args.ca_certificates.as_deref(),
+        );
     }
     let order = Order::of(&args, request)?;
     explain::check(explain, &order.outputs)?;

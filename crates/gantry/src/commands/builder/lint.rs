@@ -275,7 +275,8 @@ fn request(args: &LintArgs, place: &Place) -> Result<BuildRequest, Failure> {
 
 fn examine(context: &Context, request: &BuildRequest) -> Result<Examination, Failure> {
     let silent = gantry_build::progress::Silent;
-    gantry_build::examine(request, &Reporter::new(&silent)).map_err(|error| failure(context, error))
+    gantry_build::examine(request, None, &Reporter::new(&silent))
+        .map_err(|error| failure(context, error))
 }
 
 /// Rounds of fixes: one may make room for another that touched it.
@@ -305,7 +306,7 @@ fn mend(
             bytes: mended.clone().into_bytes(),
         });
         let silent = gantry_build::progress::Silent;
-        let next = gantry_build::examine(&again, &Reporter::new(&silent))?;
+        let next = gantry_build::examine(&again, None, &Reporter::new(&silent))?;
         if next.parsed.is_err() {
             // Not written: a fix must never break a file.
             break;

@@ -42,7 +42,7 @@ impl<'a> EngineBases<'a> {
         let image = self
             .engine
             .images()
-            .resolve_or_pull(&reference.to_string(), Some(platform), policy, transfer)
+            .base(reference, platform, policy, transfer)
             .map_err(BaseImageError::new)?;
         let repository = reference.name();
         let manifest = reference.digest().copied().or_else(|| {

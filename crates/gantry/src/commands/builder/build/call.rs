@@ -7,7 +7,7 @@ use gantry_build::{BuildError, BuildRequest, Check, Examination, Reporter};
 
 use self::document::{CheckDocument, OutlineDocument, TargetsDocument};
 use super::bases::EngineBases;
-use super::{BuildArgs, failure};
+use super::{BuildArgs, failure, interrupt, make};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::go_json;
@@ -103,12 +103,15 @@ pub(in crate::commands::builder) fn run(
     mode: Mode,
     call: &Call,
     request: &BuildRequest,
+    trusted: Option<&str>,
 ) -> Outcome {
-    let bases = EngineBases::new(context.engine()?);
+    let engine = context.engine()?;
+    let bases = EngineBases::new(engine);
+    let builder = make::builder(engine, &bases, trusted)?;
     let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
     let look = || -> Result<(Examination, Told), BuildError> {
         let reporter = Reporter::new(&display);
-        let examination = gantry_build::examine(request, &reporter)?;
+        let examination = gantry_build::examine(request, Some(&builder), &reporter)?;
         let told = match call.subject {
             Subject::Check => Told::Check(examination.check(&bases)),
             Subject::Outline => Told::Outline(examination.outline(&bases)?),
@@ -116,7 +119,10 @@ pub(in crate::commands::builder) fn run(
         };
         Ok((examination, told))
     };
-    let told = display.show(|| look().map_err(Box::new), Result::is_err);
+    let cancellation = builder.cancellation.clone();
+    let told = interrupt::guarded(&cancellation, || {
+        display.show(|| look().map_err(Box::new), Result::is_err)
+    })?;
     let (examination, told) = told.map_err(|error| failure(context, *error))?;
     let source = &examination.source;
     let name = shown_name(request, source.name());

@@ -8,6 +8,7 @@ use gantry_build::{
 use gantry_engine::Engine;
 use gantry_engine::caches::CachePlace;
 use gantry_model::ContainerSpec;
+use gantry_runtime::Confinement;
 
 use super::attest::{self, Attest, Witness};
 use super::authorities;
@@ -93,19 +94,11 @@ pub(in crate::commands::builder) fn all(
         context.ui.warning(warning);
     }
     let builder = Builder {
-        store: engine.store()?.clone(),
-        bases: &bases,
-        devices: Arc::new(EngineDevices(engine.step_devices())),
-        outside: outside(engine, around.trusted)?,
-        borrowed: None,
-        root: engine.root().to_owned(),
-        run_root: engine.run_root().to_owned(),
         confinement,
-        parallelism: None,
         explain: explain.is_some(),
         housekeeping: cache::housekeeping(engine, &roots),
         failure_shell: around.shell,
-        cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
+        ..builder(engine, &bases, around.trusted)?
     };
     let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
     let cancellation = builder.cancellation.clone();
@@ -118,6 +111,29 @@ pub(in crate::commands::builder) fn all(
     built.map_err(|unmade| match unmade {
         Unmade::Build(error) => failure(context, *error),
         Unmade::Delivery(failure) => failure,
+    })
+}
+
+/// What builds work with; `trusted` is `--ca-certificates`.
+pub(super) fn builder<'b>(
+    engine: &Engine,
+    bases: &'b EngineBases<'_>,
+    trusted: Option<&str>,
+) -> Result<Builder<'b>, Failure> {
+    Ok(Builder {
+        store: engine.store()?.clone(),
+        bases,
+        devices: Arc::new(EngineDevices(engine.step_devices())),
+        outside: outside(engine, trusted)?,
+        borrowed: None,
+        root: engine.root().to_owned(),
+        run_root: engine.run_root().to_owned(),
+        confinement: Confinement::default(),
+        parallelism: None,
+        explain: false,
+        housekeeping: None,
+        failure_shell: None,
+        cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     })
 }
 
