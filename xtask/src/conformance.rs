@@ -3,6 +3,9 @@
 //! `record` writes what the tests expect of Gantry: to be run with the newest Docker. `compare`
 //! shows where another builder differs from that.
 
+mod dockerfiles;
+mod real;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +18,8 @@ use gantry_testkit::fixture;
 use crate::{cargo, say};
 
 /// `record|compare GROUP|all PROGRAM…`: a program with docker's words (`docker -H …`, `podman`).
+/// Two groups are no part of `all`: `dockerfiles` (`build --call` of real files, which takes
+/// minutes) and `real` (builds of those that can be built here).
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let [action, group, program, flags @ ..] = args else {
         bail!("usage: cargo xtask conformance record|compare GROUP|all PROGRAM [FLAGS...]");
@@ -26,6 +31,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     };
     let folder = cargo::root().join("crates/gantry/tests/conformance");
     let peer = Peer::new(program, flags)?;
+    match group.as_str() {
+        "dockerfiles" => return dockerfiles::run(record, &peer),
+        "real" => return real::run(record, &peer),
+        _ => {}
+    }
     let mut different = 0;
     for name in conformance::groups(&folder.join("cases")) {
         if group != "all" && *group != name {
@@ -120,11 +130,16 @@ impl Peer {
     }
 
     fn result(&self, case: &Case) -> Result<String> {
-        let dockerfile = self.work.path().join("Dockerfile");
-        fs::write(&dockerfile, &case.dockerfile)?;
+        let context = self.work.path().join("context");
+        self.built(case.dockerfile.as_bytes(), &case.flags, &context)
+    }
+
+    fn built(&self, dockerfile: &[u8], flags: &[String], context: &Path) -> Result<String> {
+        let path = self.work.path().join("Dockerfile");
+        fs::write(&path, dockerfile)?;
         let mut command = self.command(&["build", "-q", "-t", "case", "-f"]);
-        command.arg(&dockerfile).args(&case.flags);
-        let built = answer(command.arg(self.work.path().join("context")));
+        command.arg(&path).args(flags);
+        let built = answer(command.arg(context));
         if built.code != 0 {
             return Ok(format!(
                 "failed\n{}",

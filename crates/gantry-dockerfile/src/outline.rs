@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::argument::Scope;
+use crate::argument::{PLATFORM_ARGUMENTS, Scope};
 use crate::ast::{ArgDeclaration, Dockerfile, Instruction, InstructionKind, MountSpec, Stage};
 use crate::diagnostic::Diagnostic;
 use crate::expand::{Variables, expand_declaration, expand_instruction, expand_word};
@@ -115,7 +115,7 @@ impl Dockerfile {
         let mut outline = Outline {
             name: stage.and_then(Stage::normal_name),
             description: stage.and_then(Stage::described),
-            arguments: reader.arguments.into_values().collect(),
+            arguments: reader.arguments(target),
             secrets: reader.secrets.into_values().collect(),
             agents: reader.agents.into_values().collect(),
         };
@@ -168,13 +168,23 @@ fn sources(instruction: &Instruction) -> Vec<&str> {
     }
 }
 
-/// Arguments by the place of their declaration.
-type Arguments = BTreeMap<Span, Argument>;
+/// An argument and the place of its name, which tells those of one instruction apart.
+type Placed = (Span, Argument);
+
+/// What is known of a stage that is needed.
+#[derive(Default)]
+struct Read {
+    /// The variables at its end.
+    scope: Scope,
+    /// The arguments that it declares, and those from above that it uses, by name.
+    arguments: BTreeMap<String, Placed>,
+    /// The stages it is made from, its base first.
+    sources: Vec<usize>,
+}
 
 /// An argument from above the first `FROM`.
 struct Above {
-    place: Span,
-    argument: Argument,
+    argument: Placed,
     /// Those before it that its default asks for.
     needs: BTreeSet<String>,
 }
@@ -185,24 +195,24 @@ struct Reader<'a> {
     global: Scope,
     /// What the `ARG`s above the first `FROM` declare, by name.
     above: BTreeMap<String, Above>,
-    arguments: Arguments,
+    stages: Vec<Read>,
     secrets: BTreeMap<String, Lent>,
     agents: BTreeMap<String, Lent>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(file: &'a Dockerfile, given: &'a [(String, String)]) -> Result<Self, Diagnostic> {
+    fn new(file: &'a Dockerfile, arguments: &'a [(String, String)]) -> Result<Self, Diagnostic> {
         let mut reader = Self {
             file,
-            given,
+            given: &arguments[own(arguments)..],
             global: Scope::default(),
             above: BTreeMap::new(),
-            arguments: BTreeMap::new(),
+            stages: Vec::new(),
             secrets: BTreeMap::new(),
             agents: BTreeMap::new(),
         };
-        for (name, value) in given {
-            if crate::argument::PLATFORM_ARGUMENTS.contains(&name.as_str()) {
+        for (name, value) in arguments {
+            if PLATFORM_ARGUMENTS.contains(&name.as_str()) {
                 reader.global.declare_argument(name, Some(value.clone()));
             }
         }
@@ -221,14 +231,15 @@ impl<'a> Reader<'a> {
                     .as_ref()
                     .map_or("", |word| word.as_str());
                 let above = Above {
-                    place: declaration.name.span,
-                    needs: used(written, &reader.above),
-                    argument,
+                    needs: reader.used(written),
+                    argument: (declaration.name.span, argument),
                 };
-                reader.above.insert(declaration.name.value.clone(), above);
-                reader
-                    .global
-                    .declare_argument(declaration.name.value.clone(), value);
+                let name = &declaration.name.value;
+                reader.above.insert(name.clone(), above);
+                // Without a value the builder's own stays.
+                if value.is_some() || reader.global.value(name).is_none() {
+                    reader.global.declare_argument(name.clone(), value);
+                }
             }
         }
         Ok(reader)
@@ -249,17 +260,48 @@ impl<'a> Reader<'a> {
         Ok(expanded.default.map(|default| default.value))
     }
 
-    fn use_above(&mut self, names: impl IntoIterator<Item = String>) {
+    /// The arguments from above that a word asks for. One without a value is not there.
+    fn used(&self, word: &str) -> BTreeSet<String> {
+        let names = word.split('$').skip(1).map(|rest| {
+            let rest = rest.strip_prefix('{').unwrap_or(rest);
+            let end = rest
+                .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+                .unwrap_or(rest.len());
+            &rest[..end]
+        });
+        names
+            .filter(|name| self.above.contains_key(*name) && self.global.value(name).is_some())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn use_above(&self, names: impl IntoIterator<Item = String>, read: &mut Read) {
         let mut open: Vec<String> = names.into_iter().collect();
         while let Some(name) = open.pop() {
             let Some(above) = self.above.get(&name) else {
                 continue;
             };
-            let known = self.arguments.insert(above.place, above.argument.clone());
+            let known = read.arguments.insert(name, above.argument.clone());
             if known.is_none() {
                 open.extend(above.needs.iter().cloned());
             }
         }
+    }
+
+    /// Those of the stages that the one at `target` is made from, each name once: as the stage
+    /// nearest to the target has it.
+    fn arguments(&mut self, target: usize) -> Vec<Argument> {
+        let mut found: BTreeMap<String, Placed> = BTreeMap::new();
+        let mut open = vec![target];
+        while let Some(read) = open.pop().and_then(|index| self.stages.get_mut(index)) {
+            for (name, argument) in std::mem::take(&mut read.arguments) {
+                found.entry(name).or_insert(argument);
+            }
+            open.extend(std::mem::take(&mut read.sources).into_iter().rev());
+        }
+        let mut found: Vec<Placed> = found.into_values().collect();
+        found.sort_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, argument)| argument).collect()
     }
 
     /// Reads the stages that the one at `target` is made from, the earlier ones first.
@@ -271,29 +313,29 @@ impl<'a> Reader<'a> {
             bases.push(expand_word(&stage.base, &self.global, escape)?.word.value);
         }
         let needed = file.needed_stages(target, &|index| bases.get(index).cloned());
-        let mut scopes: Vec<Scope> = vec![Scope::default(); file.stages.len()];
         for (index, stage) in file.stages.iter().enumerate() {
-            if !needed[index] {
-                continue;
-            }
-            self.use_above(used(&stage.base.value, &self.above));
-            if let Some(platform) = &stage.platform {
-                self.use_above(used(&platform.value, &self.above));
-            }
-            let mut scope = match file.base_of(index, &bases[index]) {
-                Base::Stage(earlier) => scopes[earlier].clone(),
-                Base::Scratch | Base::External => Scope::default(),
-            };
-            for instruction in &stage.instructions {
-                self.instruction(instruction, &mut scope)?;
-                for name in sources(instruction) {
-                    file.source_of(index, name).map_err(|error| {
-                        let code = crate::diagnostic::Code::UnknownStage;
-                        Diagnostic::error(code, error.to_string(), instruction.span)
-                    })?;
+            let mut read = Read::default();
+            if needed[index] {
+                self.use_above(self.used(&stage.base.value), &mut read);
+                if let Some(platform) = &stage.platform {
+                    self.use_above(self.used(&platform.value), &mut read);
+                }
+                if let Base::Stage(earlier) = file.base_of(index, &bases[index]) {
+                    read.scope = self.stages[earlier].scope.clone();
+                    read.sources.push(earlier);
+                }
+                read.sources.extend(file.stage_sources(index));
+                for instruction in &stage.instructions {
+                    self.instruction(instruction, &mut read)?;
+                    for name in sources(instruction) {
+                        file.source_of(index, name).map_err(|error| {
+                            let code = crate::diagnostic::Code::UnknownStage;
+                            Diagnostic::error(code, error.to_string(), instruction.span)
+                        })?;
+                    }
                 }
             }
-            scopes[index] = scope;
+            self.stages.push(read);
         }
         Ok(())
     }
@@ -301,14 +343,15 @@ impl<'a> Reader<'a> {
     fn instruction(
         &mut self,
         instruction: &Instruction,
-        scope: &mut Scope,
+        read: &mut Read,
     ) -> Result<(), Diagnostic> {
         if let InstructionKind::Arg(declarations) = &instruction.kind {
             for declaration in declarations {
-                self.declaration(instruction, declaration, scope)?;
+                self.declaration(instruction, declaration, read)?;
             }
             return Ok(());
         }
+        let scope = &mut read.scope;
         let expanded = expand_instruction(instruction, scope, self.file.directives.escape)?;
         match expanded.instruction.kind {
             InstructionKind::Env(pairs) => {
@@ -342,29 +385,30 @@ impl<'a> Reader<'a> {
     }
 
     fn declaration(
-        &mut self,
+        &self,
         instruction: &Instruction,
         declaration: &ArgDeclaration,
-        scope: &mut Scope,
+        read: &mut Read,
     ) -> Result<(), Diagnostic> {
         let name = declaration.name.value.clone();
         let given = self.given(&name);
         let value = match (&given, &declaration.default) {
             (Some(_), _) => given,
-            (None, Some(_)) => self.default(declaration, scope)?,
+            (None, Some(_)) => self.default(declaration, &read.scope)?,
             (None, None) => match self.global.value(&name).map(str::to_owned) {
                 // The one above is the argument; this only brings it into the stage.
                 Some(inherited) => {
-                    self.use_above([name.clone()]);
-                    scope.declare_argument(name, Some(inherited));
+                    self.use_above([name.clone()], read);
+                    read.scope.declare_argument(name, Some(inherited));
                     return Ok(());
                 }
                 None => None,
             },
         };
         let argument = argument(instruction, declaration, value.clone());
-        self.arguments.insert(declaration.name.span, argument);
-        scope.declare_argument(name, value);
+        let placed = (declaration.name.span, argument);
+        read.arguments.insert(name.clone(), placed);
+        read.scope.declare_argument(name, value);
         Ok(())
     }
 }
@@ -383,19 +427,13 @@ fn argument(
     }
 }
 
-/// The names among `known` that a word asks for.
-fn used<T>(word: &str, known: &BTreeMap<String, T>) -> BTreeSet<String> {
-    let names = word.split('$').skip(1).map(|rest| {
-        let rest = rest.strip_prefix('{').unwrap_or(rest);
-        let end = rest
-            .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
-            .unwrap_or(rest.len());
-        &rest[..end]
-    });
+/// How many of the arguments are the builder's own, which stand before the client's.
+fn own(arguments: &[(String, String)]) -> usize {
+    let mut known = BTreeSet::new();
+    let names = arguments.iter().map(|(name, _)| name.as_str());
     names
-        .filter(|name| known.contains_key(*name))
-        .map(str::to_owned)
-        .collect()
+        .take_while(|name| PLATFORM_ARGUMENTS.contains(name) && known.insert(*name))
+        .count()
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub struct Owner {
     pub group: Option<Identity>,
 }
 
-/// Reads an owner; the first `:` divides.
+/// Reads an owner; the first `:` divides. `:` alone, which variables without a value leave, is root.
 ///
 /// # Errors
 /// Nothing at all, negative or too large numbers, and names with control characters or `:`.
@@ -54,7 +54,7 @@ pub fn parse(text: &str) -> Result<Owner, OwnerError> {
     };
     let user = identity(user).ok_or_else(invalid)?;
     let group = group.map_or(Some(None), identity).ok_or_else(invalid)?;
-    if user.is_none() && group.is_none() {
+    if text.is_empty() {
         Err(invalid())
     } else {
         Ok(Owner { user, group })
@@ -93,6 +93,7 @@ mod tests {
             ("10:11", id(10), id(11)),
             ("node:node", name("node"), name("node")),
             (":staff", None, name("staff")),
+            (":", None, None),
             ("app:", name("app"), None),
             ("4294967295", id(u32::MAX), None),
             (
@@ -104,7 +105,7 @@ mod tests {
         for (text, user, group) in cases {
             assert_eq!(parse(text), Ok(Owner { user, group }), "{text}");
         }
-        for text in ["", ":", "-1", "4294967296", "a:b:c", "a\nb"] {
+        for text in ["", "-1", "4294967296", "a:b:c", "a\nb"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

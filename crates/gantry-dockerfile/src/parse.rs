@@ -190,7 +190,10 @@ impl<'s> Parser<'s> {
         let mut errors = std::mem::take(&mut self.lexer.diagnostics);
         errors.append(&mut self.errors);
         if errors.is_empty() && self.stages.is_empty() {
-            let end = Span::new(self.source.text().len(), self.source.text().len());
+            // The last line, not the one that would follow it.
+            let text = self.source.text();
+            let end = text.len() - usize::from(text.ends_with('\n'));
+            let end = Span::new(end, end);
             errors.push(match self.meta_args.last() {
                 Some(last) => {
                     let message = "dockerfile contains no stages to build";

@@ -8,6 +8,12 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+mod buildable;
+mod verdict;
+
+pub use buildable::{Buildable, buildable};
+pub use verdict::{Verdict, expectations};
+
 use crate::cache::kept;
 use crate::environment::answer;
 

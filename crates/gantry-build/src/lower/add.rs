@@ -4,7 +4,7 @@ use gantry_dockerfile::Word;
 use gantry_dockerfile::ast::{Add, CopySource};
 
 use super::stage::{Place, StageState};
-use super::steps::{checked_mode, checked_owner, file_history, file_source, ordered};
+use super::steps::{checked_mode, checked_owner, destination, file_history, file_source, ordered};
 use super::{Lowering, Stop};
 use crate::graph::{FileOperation, FileSource, GitSource, HttpSource, NodeId, Operation};
 use crate::remote::address::{self, Address, GitAddress};
@@ -49,7 +49,7 @@ impl Lowering<'_> {
         }
         let operation = FileOperation {
             sources,
-            destination: self.destination(state, &add.destination, place)?,
+            destination: destination(state, &add.destination),
             owner: checked_owner(add.chown.as_ref(), place)?,
             mode: checked_mode(add.chmod.as_ref(), place)?,
             unpack: add.unpack.unwrap_or(true),

@@ -154,7 +154,7 @@ impl Lowering<'_> {
         let sources = ordered(&copy.sources);
         let operation = FileOperation {
             sources: sources.iter().copied().map(file_source).collect(),
-            destination: self.destination(state, &copy.destination, place)?,
+            destination: destination(state, &copy.destination),
             owner: checked_owner(copy.chown.as_ref(), place)?,
             mode: checked_mode(copy.chmod.as_ref(), place)?,
             unpack: false,
@@ -258,24 +258,6 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn destination(
-        &self,
-        state: &StageState,
-        word: &Word,
-        place: &Place<'_>,
-    ) -> Result<String, Stop> {
-        let written = &word.value;
-        if written.is_empty() {
-            return Err(place.error_at(word.span, "the destination is empty"));
-        }
-        let mut path = clean(&absolute(written, &state.config.config.working_dir));
-        let directory = written.ends_with('/') || written == "." || written.ends_with("/.");
-        if directory && path != "/" {
-            path.push('/');
-        }
-        Ok(path)
-    }
-
     pub(super) fn workdir(&mut self, state: &mut StageState, path: &Word, place: &Place<'_>) {
         // An absolute path stays as it is written, as in BuildKit.
         let path = if path.value.starts_with('/') {
@@ -294,6 +276,21 @@ impl Lowering<'_> {
         state.rootfs = self.graph.add(operation, vec![state.rootfs], label);
         self.record_layer(state, text);
     }
+}
+
+/// Where files are copied to: an absolute path, with a slash behind that of a folder.
+pub(super) fn destination(state: &StageState, word: &Word) -> String {
+    // Variables without a value leave the working directory, as in BuildKit.
+    let written = match word.as_str() {
+        "" => ".",
+        some => some,
+    };
+    let mut path = clean(&absolute(written, &state.config.config.working_dir));
+    let directory = written.ends_with('/') || written == "." || written.ends_with("/.");
+    if directory && path != "/" {
+        path.push('/');
+    }
+    path
 }
 
 /// What is copied, in the order of BuildKit: files before what stands in the Dockerfile.

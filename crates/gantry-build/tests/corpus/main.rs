@@ -1,6 +1,12 @@
-//! Dockerfiles that other people wrote: damage to them is no more than a mistake in a file.
+//! Dockerfiles that other people wrote are taken, refused and complained about as by BuildKit, and
+//! damage to them is no more than a mistake in a file.
+//!
+//! `testdata/dockerfiles.txt` was written by Docker Engine 28.5 (`cargo xtask conformance record
+//! dockerfiles`), a busybox standing for every base image. Where Gantry means to differ,
+//! `testdata/dockerfiles-intended.txt` has another verdict, and a line `intended` that says why.
 
 mod damage;
+mod verdict;
 
 use gantry_build::{
     BaseImage, BaseImageError, BaseImages, BaseSource, BuildError, BuildRequest, DockerfileSource,

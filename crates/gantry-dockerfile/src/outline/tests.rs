@@ -73,6 +73,36 @@ fn outlines_are_those_of_buildkit() {
 }
 
 #[test]
+fn what_the_builder_gives_is_nobodys_to_give() {
+    let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let given = [own("TARGETOS", "linux"), own("TARGETARCH", "arm64")];
+    let names = |text: &str, given: &[(String, String)]| -> String {
+        let (_, file) = parse(text);
+        let last = file.stages.len() - 1;
+        let all = file.outline(last, given).unwrap().arguments.into_iter();
+        let shown = all.map(|one| format!("{}={:?} ", one.name, one.value));
+        shown.collect()
+    };
+    let file = "FROM scratch\nARG TARGETOS\nARG TARGETARCH=x\nARG A\n";
+    assert_eq!(names(file, &given), "TARGETARCH=Some(\"x\") A=None ");
+    let more = [&given[..], &[own("TARGETOS", "plan9")]].concat();
+    let expected = "TARGETOS=Some(\"plan9\") TARGETARCH=Some(\"x\") A=None ";
+    assert_eq!(names(file, &more), expected);
+    let above = "ARG TARGETOS\nARG A\nFROM scratch${TARGETOS:+}${A}\n";
+    assert_eq!(names(above, &given), "TARGETOS=None ");
+}
+
+#[test]
+fn a_name_is_told_once() {
+    let (source, file) =
+        parse("FROM scratch AS a\nARG X=1\nARG Y=1\nFROM scratch\nARG X=2\nCOPY --from=a / /\n");
+    let outline = file.outline(1, &[]).unwrap();
+    let lines = outline.arguments.iter();
+    let lines: Vec<usize> = lines.map(|one| source.line_at(one.span.start)).collect();
+    assert_eq!(lines, [3, 5]);
+}
+
+#[test]
 fn defaults_name_further_arguments() {
     let (_, file) = parse("ARG a=1 b=${a}2 c=$a\nFROM scratch\nARG b\n");
     let outline = file.outline(0, &[]).unwrap();

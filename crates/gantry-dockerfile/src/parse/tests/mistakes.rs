@@ -6,7 +6,7 @@ use super::*;
 fn every_error() {
     let cases = [
         ("", "1: the Dockerfile cannot be empty []"),
-        ("# just a comment\n\n", "3: file with no instructions []"),
+        ("# just a comment\n\n", "2: file with no instructions []"),
         (
             "ARG a\n",
             "1: dockerfile contains no stages to build [ARG a]",
