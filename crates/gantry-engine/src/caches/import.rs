@@ -42,6 +42,8 @@ pub struct ImportedCache<'a> {
     pub(super) engine: &'a Engine,
     source: Source,
     offered: HashMap<String, Offered>,
+    /// Steps that are known by what they follow, as BuildKit's are.
+    foreign: usize,
     /// Cache mounts by name.
     pub(super) mounts: BTreeMap<String, OfferedMount>,
     /// Layers and mounts that could not be had: they are not asked for again.
@@ -96,6 +98,7 @@ impl<'a> Caches<'a> {
             engine: self.engine,
             source,
             offered: HashMap::new(),
+            foreign: 0,
             mounts: BTreeMap::new(),
             lost: Mutex::new(Vec::new()),
         };
@@ -134,6 +137,12 @@ impl ImportedCache<'_> {
             diff_id,
             created: offered.created.clone(),
         }))
+    }
+
+    /// How many steps it has that BuildKit alone finds.
+    #[must_use]
+    pub fn foreign_steps(&self) -> usize {
+        self.foreign
     }
 
     /// How many cache mounts it has.
@@ -247,10 +256,14 @@ impl ImportedCache<'_> {
     /// Takes in what could be a step of ours: without inputs, with a layer that can be had. The
     /// rest of BuildKit's records means nothing here.
     fn offer(&mut self, config: &CacheConfig) {
-        for record in config.records.iter().filter(|r| r.inputs.is_empty()) {
+        for record in &config.records {
             let Some(result) = record.results.first() else {
                 continue;
             };
+            if !record.inputs.is_empty() {
+                self.foreign += 1;
+                continue;
+            }
             let layer = config.layers.get(result.layer);
             let Some((layer, facts)) = layer.and_then(|l| Some((l, l.annotations.as_ref()?)))
             else {

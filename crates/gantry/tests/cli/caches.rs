@@ -130,6 +130,47 @@ fn root_a_cache_that_was_tampered_with_is_of_no_use_and_no_harm() {
     assert!(stderr.contains("digest"), "{stderr}");
 }
 
+/// What Docker Engine 28.5 and buildx 0.29 wrote of `buildkit-cache/context` with `mode=max`: as
+/// `latest` a manifest, as `index` an index with Docker's media types.
+#[test]
+fn root_a_cache_that_buildkit_wrote_is_read_and_kept() {
+    let recorded = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/buildkit-cache");
+    let env = TestEnv::new(crate::GANTRY);
+    let shared = env.work().join("shared");
+    let (context, shared) = (recorded.join("context"), shared.to_str().unwrap());
+    let mut copy = std::process::Command::new("cp");
+    copy.arg("-r").arg(recorded.join("cache")).arg(shared);
+    assert!(copy.status().unwrap().success());
+    let build = |env: &TestEnv, flag: &str| {
+        let context = context.to_str().unwrap();
+        let answer = env.gantry(["build", "--progress=plain", flag, context]);
+        assert_eq!(answer.code, 0, "{}", answer.stderr);
+        answer.stderr
+    };
+    let buildkits = |tag: &str| {
+        let said = build(
+            &env,
+            &format!("--cache-from=type=local,src={shared},tag={tag}"),
+        );
+        let read = said.contains(" 0 steps, 3 that only BuildKit finds");
+        assert!(read && !said.contains("ERROR"), "{said}");
+        hits(&said)
+    };
+    assert_eq!(buildkits("latest"), 0);
+    // One folder serves both builders.
+    build(
+        &env,
+        &format!("--cache-to=type=local,dest={shared},tag=ours,mode=max"),
+    );
+    let fresh = TestEnv::new(crate::GANTRY);
+    let said = build(
+        &fresh,
+        &format!("--cache-from=type=local,src={shared},tag=ours"),
+    );
+    assert_eq!(hits(&said), 4, "{said}");
+    assert_eq!(buildkits("index"), 4);
+}
+
 fn read(path: &std::path::Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }

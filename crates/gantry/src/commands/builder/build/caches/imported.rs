@@ -23,6 +23,10 @@ impl<'a> Imported<'a> {
             match engine.caches().import(place) {
                 Ok(cache) => {
                     let mut count = format!("{} steps", cache.steps());
+                    if cache.foreign_steps() > 0 {
+                        let (number, text) = (cache.foreign_steps(), "that only BuildKit finds");
+                        let _written = write!(count, ", {number} {text}");
+                    }
                     if cache.mounts() > 0 {
                         let _written = write!(count, ", {} cache mounts", cache.mounts());
                     }
