@@ -73,7 +73,9 @@ pub fn build(
     if builder.explain || reporter.at() >= LONG {
         reporter.explained(&solver.explain());
     }
-    solver.remember();
+    if !builder.unrecorded {
+        solver.remember();
+    }
     if setting.bridge_used.load(Ordering::Relaxed) {
         // If it fails, whoever uses the bridge next sees to it.
         let _started = run_step::start_teardown(&setting.run_root);
@@ -90,7 +92,7 @@ pub fn build(
         .map(|(lowered, subject)| {
             let layers = solver.layers(lowered.target);
             let platform = subject.settings.target_platform.clone();
-            let made_of = provenance::materials(&graph, lowered.target);
+            let made_of = provenance::materials(&graph, lowered.target, &setting.remote);
             BuiltImage::new(platform, lowered.config, lowered.history, layers, made_of)
         })
         .collect();
@@ -107,7 +109,7 @@ pub fn build(
     Ok(Outcome {
         steps,
         mounts,
-        targets: targets_of(&orders, &files, images),
+        targets: targets_of(&orders, &files, images, &setting.remote),
         executed: tally.executed,
         cached: tally.cached,
         lease: setting.lease,
@@ -341,6 +343,7 @@ pub(crate) fn setting(
         run_root: builder.run_root.clone(),
         devices: Arc::clone(&builder.devices),
         confinement: builder.confinement.clone(),
+        unrecorded: builder.unrecorded,
         knows_nothing: fresh || (builder.borrowed.is_none() && Cache::is_empty(&builder.store)),
         syncing: Syncing::new(builder.store.clone()),
         parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),
@@ -400,11 +403,17 @@ fn needed_contexts(graph: &Graph, targets: &[NodeId]) -> BTreeSet<ContextId> {
 }
 
 /// The images of all subjects, given back to their requests.
-fn targets_of(orders: &[Order<'_>], files: &[Loaded], images: Vec<BuiltImage>) -> Vec<BuiltTarget> {
+fn targets_of(
+    orders: &[Order<'_>],
+    files: &[Loaded],
+    images: Vec<BuiltImage>,
+    remote: &Remote,
+) -> Vec<BuiltTarget> {
     let mut images = images.into_iter();
     let target = |(order, file): (&Order<'_>, &Loaded)| BuiltTarget {
         dockerfile_name: file.source.name().to_owned(),
         dockerfile: file.source.text().to_owned(),
+        context: provenance::of_context(order.request.context.as_ref(), remote),
         name: order.request.name.clone(),
         title: order.title.map(str::to_owned),
         multi_platform: order.multi_platform,

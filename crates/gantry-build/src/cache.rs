@@ -89,6 +89,8 @@ pub(crate) struct Made<'m> {
 pub(crate) struct Cache {
     store: Store,
     locks: PathBuf,
+    /// Whether nothing is noted.
+    unrecorded: bool,
 }
 
 impl Cache {
@@ -96,7 +98,13 @@ impl Cache {
         Self {
             store,
             locks: folder(run_root),
+            unrecorded: false,
         }
+    }
+
+    /// Notes nothing from here on, if so.
+    pub(crate) fn unrecorded(self, unrecorded: bool) -> Self {
+        Self { unrecorded, ..self }
     }
 
     /// Whether no step was ever run that is remembered.
@@ -170,6 +178,9 @@ impl Cache {
 
     /// Records what a step made.
     pub(crate) fn record(&self, mut made: Made<'_>) -> Result<(), StepError> {
+        if self.unrecorded {
+            return Ok(());
+        }
         let diff_id = made.entry.layer.diff_id;
         // Without a seal it is read as a whole when it is next used.
         made.entry.seal = self
@@ -190,6 +201,9 @@ impl Cache {
 
     /// Makes a key lead to a step that is recorded.
     pub(crate) fn alias(&self, alias: &Key, key: &Key, layer: &Layer) -> Result<(), StepError> {
+        if self.unrecorded {
+            return Ok(());
+        }
         let record = alias_record(alias, key, layer.diff_id);
         Ok(self.store.records().put(&[record])?)
     }
@@ -226,6 +240,9 @@ impl Cache {
 
     /// Notes under this key that a layer is clean of secrets.
     pub(crate) fn note_clean(&self, key: &Key, layer: &Layer) -> Result<(), StepError> {
+        if self.unrecorded {
+            return Ok(());
+        }
         let mut record = Record::new(CLEAN, &key.0, &[]);
         record.layers = vec![layer.diff_id];
         Ok(self.store.records().put(&[record])?)

@@ -50,6 +50,8 @@ pub struct BuiltTarget {
     pub dockerfile_name: String,
     /// Its text.
     pub dockerfile: String,
+    /// The context, where it is not on this machine.
+    pub context: Option<Material>,
     /// One for each platform, in the order of the request.
     pub images: Vec<BuiltImage>,
 }

@@ -1,23 +1,32 @@
 //! Provenance: how an image came to be, as a predicate of SLSA v1
 //! (<https://slsa.dev/spec/v1.0/provenance>), in the terms that BuildKit has for builds.
 
+mod recipe;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gantry_model::digest::hex_encode;
 use gantry_model::layout::LayoutReference;
 use gantry_model::{Platform, Reference};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 use crate::borrowed::CachedStep;
 use crate::graph::{Graph, NodeId, Operation};
 use crate::outcome::{BuiltImage, BuiltTarget};
-use crate::request::BuildRequest;
+use crate::remote::Remote;
+use crate::remote::address::{Address, shown};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext, RunNetwork};
+pub use recipe::Recipe;
 
 /// What kind of predicate it is.
 pub const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 /// What the external parameters mean.
 const BUILD_TYPE: &str =
     "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md";
+
+/// The argument that fixes times.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// Something from outside that went into a build.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +52,7 @@ pub struct ProvenanceOptions {
 }
 
 /// What the target of a graph was made of, in the order of their names.
-pub(crate) fn materials(graph: &Graph, target: NodeId) -> Vec<Material> {
+pub(crate) fn materials(graph: &Graph, target: NodeId, remote: &Remote) -> Vec<Material> {
     let needed = graph.needed(&[target]);
     let mut all: Vec<Material> = needed
         .iter()
@@ -58,10 +67,10 @@ pub(crate) fn materials(graph: &Graph, target: NodeId) -> Vec<Material> {
                     Some(reference) => format!("{}#{reference}", git.remote),
                     None => git.remote.clone(),
                 },
-                digest: git
-                    .commit
-                    .as_ref()
-                    .map(|commit| ("sha1".to_owned(), commit.clone())),
+                digest: remote
+                    .commit_of(&git.remote, git.reference.as_deref())
+                    .or_else(|| git.commit.clone())
+                    .map(|commit| ("sha1".to_owned(), commit)),
             }),
             _ => None,
         })
@@ -69,6 +78,21 @@ pub(crate) fn materials(graph: &Graph, target: NodeId) -> Vec<Material> {
     all.sort();
     all.dedup();
     all
+}
+
+/// A context that is not on this machine, with the commit that it turned out to be.
+pub(crate) fn of_context(context: Option<&ContextSource>, remote: &Remote) -> Option<Material> {
+    let Some(ContextSource::Remote(text)) = context else {
+        return None;
+    };
+    let commit = match Address::of_context(text) {
+        Ok(Some(Address::Git(git))) => remote.commit_of(&git.remote, git.reference.as_deref()),
+        _ => None,
+    };
+    Some(Material {
+        uri: shown(text),
+        digest: commit.map(|commit| ("sha1".to_owned(), commit)),
+    })
 }
 
 /// An image as a purl (purl-spec, types `docker` and `oci`).
@@ -124,28 +148,52 @@ pub fn predicate(
             "data": STANDARD.encode(&target.dockerfile),
         }]}});
     }
-    let materials = image.materials.iter().map(|material| {
-        let mut told = json!({"uri": material.uri});
-        if let Some((algorithm, digest)) = &material.digest {
-            told["digest"] = json!({algorithm: digest});
-        }
-        told
-    });
+    let mut source = target
+        .context
+        .as_ref()
+        .map_or_else(|| json!({}), of_material);
+    source["path"] = json!(path(request).unwrap_or_else(|| target.dockerfile_name.clone()));
+    let materials = target.context.iter().chain(&image.materials);
     json!({
         "buildDefinition": {
             "buildType": BUILD_TYPE,
             "externalParameters": {
-                "configSource": {"path": target.dockerfile_name},
+                "configSource": source,
                 "request": asked(request, image, options.max),
             },
             "internalParameters": internal,
-            "resolvedDependencies": materials.collect::<Vec<_>>(),
+            "resolvedDependencies": materials.map(of_material).collect::<Vec<_>>(),
         },
         "runDetails": {
             "builder": {"id": options.builder},
             "metadata": metadata,
         },
     })
+}
+
+fn of_material(material: &Material) -> Value {
+    let mut told = json!({"uri": material.uri});
+    if let Some((algorithm, digest)) = &material.digest {
+        told["digest"] = json!({algorithm: digest});
+    }
+    told
+}
+
+/// Where the Dockerfile is in the context, as far as it is there.
+fn path(request: &BuildRequest) -> Option<String> {
+    let Some(DockerfileSource::File(file)) = &request.dockerfile else {
+        return None;
+    };
+    let inside = match &request.context {
+        Some(ContextSource::Folder(folder)) => {
+            let plain = |path: &Path| std::path::absolute(path).ok();
+            let (file, folder) = (plain(file)?, plain(folder)?);
+            file.strip_prefix(folder).ok()?.to_owned()
+        }
+        Some(_) => file.clone(),
+        None => return None,
+    };
+    Some(inside.to_string_lossy().into_owned())
 }
 
 /// What was asked for. Values that may be confidential are part of the long form alone; secrets
@@ -161,7 +209,33 @@ fn asked(request: &BuildRequest, image: &BuiltImage, max: bool) -> Value {
         arguments.insert("no-cache".into(), json!(""));
     }
     let mut asked = json!({"frontend": "dockerfile.v0"});
+    if let Some(epoch) = request.build_args.get(EPOCH) {
+        arguments.insert(format!("build-arg:{EPOCH}"), json!(epoch));
+    }
+    let network = match request.network {
+        RunNetwork::Default => None,
+        RunNetwork::None => Some("none"),
+        RunNetwork::Host => Some("host"),
+    };
+    if let Some(network) = network {
+        arguments.insert("force-network-mode".into(), json!(network));
+    }
     if max {
+        let hosts = request.extra_hosts.iter();
+        let hosts: Vec<String> = hosts.map(|(name, at)| format!("{name}={at}")).collect();
+        if !hosts.is_empty() {
+            arguments.insert("add-hosts".into(), json!(hosts.join(",")));
+        }
+        for (name, context) in &request.named_contexts {
+            let told = match context {
+                NamedContext::Image(reference) => format!("docker-image://{reference}"),
+                NamedContext::Files(ContextSource::Remote(text)) => shown(text),
+                NamedContext::Files(_) => format!("local:{name}"),
+                NamedContext::Layout(_) => format!("oci-layout:{name}"),
+                NamedContext::Target(_) => format!("target:{name}"),
+            };
+            arguments.insert(format!("context:{name}"), json!(told));
+        }
         for (name, value) in &request.build_args {
             arguments.insert(format!("build-arg:{name}"), json!(value));
         }

@@ -54,6 +54,8 @@ pub(crate) struct Setting {
     pub(crate) devices: Arc<dyn Devices>,
     /// How steps are confined and limited.
     pub(crate) confinement: Confinement,
+    /// Whether nothing is noted for later builds.
+    pub(crate) unrecorded: bool,
     /// Whether the cache cannot have anything for this build: then no content is read to look it up.
     pub(crate) knows_nothing: bool,
     /// Brings layers to the disk while later steps run.
@@ -149,7 +151,8 @@ impl<'s> Solver<'s> {
             stop,
             contexts,
             open,
-            cache: Cache::new(setting.store.clone(), &setting.run_root),
+            cache: Cache::new(setting.store.clone(), &setting.run_root)
+                .unrecorded(setting.unrecorded),
             borrowed: None,
             mounted: Mutex::default(),
             filling: Mutex::default(),

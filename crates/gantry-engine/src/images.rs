@@ -7,8 +7,10 @@
 pub mod analyze;
 mod archive;
 mod assemble;
+pub(crate) mod attestations;
 pub(crate) mod bundle;
 pub(crate) mod change;
+pub mod compare;
 pub(crate) mod compress;
 mod damage;
 pub(crate) mod destination;

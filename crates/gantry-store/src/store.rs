@@ -241,6 +241,17 @@ impl Store {
         session.as_ref().expect("made above").append(resource)
     }
 
+    /// Keeps nothing any more of what this handle and its clones brought in: a collection takes
+    /// what nothing else refers to. For who is done with all of it.
+    pub fn let_go(&self) {
+        let mut session = self
+            .inner
+            .session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(session.take());
+    }
+
     /// The identity of this boot of the machine.
     pub(crate) fn boot(&self) -> Result<&str, StoreError> {
         const PATH: &str = "/proc/sys/kernel/random/boot_id";

@@ -91,6 +91,13 @@ impl Remote {
         }
     }
 
+    /// The commit that a reference of a repository turned out to be, if it was asked for.
+    pub(crate) fn commit_of(&self, remote: &str, reference: Option<&str>) -> Option<String> {
+        let key = (remote.to_owned(), reference.map(str::to_owned));
+        let commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        commits.get(&key).map(|resolved| resolved.commit.clone())
+    }
+
     fn checkout(
         &self,
         git: &Git<'_>,

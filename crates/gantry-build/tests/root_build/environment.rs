@@ -200,6 +200,7 @@ impl Environment {
             explain: true,
             housekeeping: None,
             failure_shell: None,
+            unrecorded: false,
             cancellation: Cancellation::new().unwrap(),
         }
     }

@@ -4,7 +4,7 @@
 //! and leaves the choice of form: compression, media types, annotations, attestations.
 
 mod annotation;
-mod attestation;
+pub(crate) mod attestation;
 mod files;
 mod retime;
 
@@ -193,9 +193,12 @@ impl Images<'_> {
         for part in parts {
             let one = self.pack(part, form, family, destination, transfer)?;
             if !part.attestations.is_empty() {
-                let entry =
-                    attestation::attach(&one.manifest, part, names, form.artifacts, destination)?;
-                attached.push(entry);
+                let platform = parse(&part.config)?.platform();
+                let said = &part.attestations;
+                let beside =
+                    attestation::attach(&one.manifest, &platform, said, names, form.artifacts);
+                beside.give(destination)?;
+                attached.push(beside.entry);
             }
             packed.push(one);
         }

@@ -51,7 +51,7 @@ pub struct Pulled {
 
 /// A manifest that was resolved for a platform.
 struct Resolved {
-    /// Index and manifest as they came.
+    /// Index and manifest as they came, then what is said of the image.
     documents: Vec<Vec<u8>>,
     digest: Digest,
     manifest: Manifest,
@@ -268,32 +268,24 @@ impl Images<'_> {
                     what: "an index of indexes".to_owned(),
                 });
             }
-            let bytes = match self.stored(entry)? {
+            let bytes = match self.small(&entry.digest, DOCUMENT_LIMIT)? {
                 Some(bytes) => bytes,
                 None => self.client()?.manifest(reference, entry)?.bytes,
             };
+            let mut documents = vec![fetched.bytes.clone(), bytes.clone()];
+            // Who wants all of an index gets what is said of its images, too.
+            if options.all_platforms {
+                documents.extend(self.fetch_attestations(reference, &index, &entry.digest)?);
+            }
             all.push(Resolved {
                 digest: entry.digest,
                 manifest: parse_manifest(&bytes, entry)?,
-                documents: vec![fetched.bytes.clone(), bytes],
+                documents,
                 place: Some((position, entry.platform.clone())),
                 wanted,
             });
         }
         Ok(all)
-    }
-
-    /// A small document out of the store, if it is there and sound.
-    fn stored(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, ImageError> {
-        match self
-            .store()?
-            .blobs()
-            .read(&descriptor.digest, DOCUMENT_LIMIT)
-        {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(StoreError::NoBlob { .. } | StoreError::DamagedBlob { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn held_document(
@@ -302,7 +294,7 @@ impl Images<'_> {
         descriptor: &Descriptor,
     ) -> Result<Option<Vec<u8>>, ImageError> {
         if lease.blob(&descriptor.digest)? {
-            self.stored(descriptor)
+            self.small(&descriptor.digest, DOCUMENT_LIMIT)
         } else {
             Ok(None)
         }

@@ -57,9 +57,11 @@ impl Images<'_> {
             None => store.images().index_of(reference)?,
             Some(_) => None,
         };
-        let top = match whole.filter(|index| index.members.len() > 1) {
-            Some(index) => self.push_index(reference, &index, &lease, transfer)?,
-            None => {
+        let top = match whole {
+            Some(index) if index.members.len() > 1 || self.is_attested(&index)? => {
+                self.push_index(reference, &index, &lease, transfer)?
+            }
+            _ => {
                 let id = match platform {
                     Some(_) => self.id_for(&reference.to_string(), platform)?,
                     None => id,

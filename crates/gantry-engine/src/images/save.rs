@@ -11,6 +11,7 @@ use gantry_model::{Digest, Platform, Reference, media_type};
 use gantry_store::{Image, Index};
 
 use super::document::{self, Document, Family};
+use super::export::attestation::attach;
 use super::layout::{self, Archiver, DockerParts};
 use super::{ImageError, Images};
 
@@ -34,7 +35,7 @@ struct Chosen {
 
 /// A manifest that has been written, and what it is of.
 struct Written {
-    manifest: Descriptor,
+    manifest: Document,
     layers: Vec<Descriptor>,
 }
 
@@ -65,8 +66,12 @@ impl Images<'_> {
         let mut docker = DockerParts::default();
         for one in &chosen {
             let top = match &one.index {
-                Some(index) => self.write_index(&mut writer, index)?,
-                None => self.write_image(&mut writer, &one.image.id)?.manifest,
+                Some(index) => self.write_index(&mut writer, index, &one.names)?,
+                None => {
+                    self.write_image(&mut writer, &one.image.id)?
+                        .manifest
+                        .descriptor
+                }
             };
             manifests.extend(layout::entries(&top, &one.names));
             // Docker's own document knows one platform of an image.
@@ -94,7 +99,12 @@ impl Images<'_> {
                     (None, Some(tag)) => self.store()?.images().index_of(tag)?,
                     _ => None,
                 };
-                let index = index.filter(|index| index.members.len() > 1);
+                let index = match index {
+                    Some(index) if index.members.len() > 1 || self.is_attested(&index)? => {
+                        Some(index)
+                    }
+                    _ => None,
+                };
                 match chosen
                     .iter_mut()
                     .find(|known| known.image.id == image.id && known.index == index)
@@ -149,18 +159,37 @@ impl Images<'_> {
         Ok(vec![(image, tags)])
     }
 
-    /// Writes the members of an index, and an index of what was written.
+    /// Writes the members of an index with what is said of them, and an index of what was written.
     fn write_index(
         &self,
         writer: &mut Archiver<'_>,
         index: &Index,
+        names: &[Reference],
     ) -> Result<Descriptor, ImageError> {
         let mut entries = Vec::new();
+        let mut beside = Vec::new();
+        let written = self.written(index)?;
         for member in &index.members {
-            let mut entry = self.write_image(writer, &member.image)?.manifest;
+            let manifest = self.write_image(writer, &member.image)?.manifest;
+            let mut entry = manifest.descriptor.clone();
             entry.platform = Some(member.platform.clone());
             entries.push(entry);
+            let said = match &written {
+                Some(written) => self.kept_attestations(written, &member.manifest)?,
+                None => Vec::new(),
+            };
+            if !said.is_empty() {
+                // The manifest is another than the one that came: its layers are plain here.
+                let attached = attach(&manifest, &member.platform, &said, names, false);
+                for (part, bytes) in &attached.blobs {
+                    writer.blob(&part.digest, bytes)?;
+                }
+                let Document { descriptor, bytes } = &attached.manifest;
+                writer.blob(&descriptor.digest, bytes)?;
+                beside.push(attached.entry);
+            }
         }
+        entries.extend(beside);
         let document = Document::new(media_type::OCI_INDEX, &layout::index(entries));
         writer.blob(&document.descriptor.digest, &document.bytes)?;
         Ok(document.descriptor)
@@ -181,10 +210,7 @@ impl Images<'_> {
         let manifest = document::manifest(Family::Oci, &config, layers.clone());
         writer.blob(id, &config)?;
         writer.blob(&manifest.descriptor.digest, &manifest.bytes)?;
-        Ok(Written {
-            manifest: manifest.descriptor,
-            layers,
-        })
+        Ok(Written { manifest, layers })
     }
 
     /// What points to layers as they are in the store.

@@ -100,6 +100,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command!(["container inspect"], "[OPTIONS] CONTAINER [CONTAINER...]", "Display detailed information on one or more containers", AtLeast(1), Plain, container::inspect::InspectArgs),
     command!(["image build", "build", "builder build", "buildx build"], "[OPTIONS] PATH | URL | -", "Build an image from a Dockerfile", Exactly(1), Plain, builder::build::BuildArgs),
     command!(["builder lint", "build lint"], "[OPTIONS] [FILE|DIRECTORY|-...]", "Tell what could be better in Dockerfiles, and mend what can be", AtLeast(0), Plain, builder::lint::LintArgs),
+    command!(["builder verify", "build verify"], "[OPTIONS] IMAGE [PATH | URL | -]", "Build an image again and show what differs", Between(1, 2), Plain, builder::verify::VerifyArgs),
     command!(["builder du", "buildx du"], "[OPTIONS]", "Show what the build cache takes", Exactly(0), Plain, builder::du::DuArgs),
     command!(["bake", "builder bake", "buildx bake"], "[OPTIONS] [TARGET...]", "Build the targets of a file", AtLeast(0), Plain, builder::bake::BakeArgs),
     command!(["builder prune", "buildx prune"], "[OPTIONS]", "Remove build cache", Exactly(0), Plain, builder::prune::PruneArgs),

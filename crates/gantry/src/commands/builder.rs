@@ -6,3 +6,4 @@ pub(crate) mod cache;
 pub(crate) mod du;
 pub(crate) mod lint;
 pub(crate) mod prune;
+pub(crate) mod verify;

@@ -71,6 +71,7 @@ mod step_devices;
 mod step_limits;
 mod storm;
 mod userns;
+mod verify;
 mod volumes;
 
 use gantry_testkit::{Caller, TestEnv};

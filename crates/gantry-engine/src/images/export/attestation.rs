@@ -8,16 +8,16 @@
 use std::collections::BTreeMap;
 
 use gantry_model::image::{Descriptor, ImageConfig, Manifest, RootFs};
-use gantry_model::{Platform, Reference, media_type};
+use gantry_model::{Digest, Platform, Reference, media_type};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ExportPart, parse};
 use crate::images::ImageError;
 use crate::images::destination::Destination;
 use crate::images::document::{self, Document, Family};
 
-const STATEMENT: &str = "application/vnd.in-toto+json";
+/// The media type of an in-toto statement that nobody signed.
+pub(crate) const STATEMENT: &str = "application/vnd.in-toto+json";
 const ARTIFACT: &str = "application/vnd.docker.attestation.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
@@ -33,7 +33,7 @@ pub struct Attestation {
 /// An in-toto statement (in-toto attestation framework v0.1, `statement.md`).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Statement<'a> {
+pub(super) struct Statement<'a> {
     #[serde(rename = "_type")]
     kind: &'static str,
     predicate_type: &'a str,
@@ -41,42 +41,72 @@ struct Statement<'a> {
     predicate: &'a Value,
 }
 
-#[derive(Serialize)]
-struct Subject {
-    name: String,
-    digest: BTreeMap<&'static str, String>,
+/// What a statement is about.
+#[derive(Clone, Serialize)]
+pub(super) struct Subject {
+    pub(super) name: String,
+    pub(super) digest: BTreeMap<&'static str, String>,
 }
 
-/// Hands over the attestations of an image; what an index has to say of them.
-pub(super) fn attach(
+impl Attestation {
+    /// The statement that says it of these.
+    pub(super) fn of(&self, subject: Vec<Subject>) -> Statement<'_> {
+        Statement {
+            kind: "https://in-toto.io/Statement/v0.1",
+            predicate_type: &self.predicate_type,
+            subject,
+            predicate: &self.predicate,
+        }
+    }
+}
+
+/// Attestations in the form in which they lie beside their image.
+pub(crate) struct Attached {
+    /// Statements and configuration.
+    pub(crate) blobs: Vec<(Descriptor, Vec<u8>)>,
+    /// Their manifest.
+    pub(crate) manifest: Document,
+    /// The image.
+    subject: Digest,
+    /// What an index has to say of them.
+    pub(crate) entry: Descriptor,
+}
+
+impl Attached {
+    /// Hands all of it over.
+    pub(crate) fn give(&self, destination: &dyn Destination) -> Result<(), ImageError> {
+        for (descriptor, bytes) in &self.blobs {
+            destination.small(descriptor, bytes)?;
+        }
+        destination.referrer(&self.manifest, &self.subject)
+    }
+}
+
+/// What is said of the image of a manifest, for this platform and under these names.
+pub(crate) fn attach(
     image: &Document,
-    part: &ExportPart,
+    platform: &Platform,
+    attestations: &[Attestation],
     names: &[Reference],
     artifacts: bool,
-    destination: &dyn Destination,
-) -> Result<Descriptor, ImageError> {
-    let platform = parse(&part.config)?.platform();
+) -> Attached {
     let mut layers = Vec::new();
-    for attestation in &part.attestations {
-        let statement = document::json(&Statement {
-            kind: "https://in-toto.io/Statement/v0.1",
-            predicate_type: &attestation.predicate_type,
-            subject: subjects(image, names, &platform),
-            predicate: &attestation.predicate,
-        });
+    let mut blobs = Vec::new();
+    for attestation in attestations {
+        let statement = document::json(&attestation.of(subjects(image, names, platform)));
         let mut layer = Descriptor::new(
             STATEMENT,
             document::digest(&statement),
             statement.len() as u64,
         );
-        destination.small(&layer, &statement)?;
+        blobs.push((layer.clone(), statement));
         let kind = attestation.predicate_type.clone();
         let name = "in-toto.io/predicate-type".to_owned();
         layer.annotations.insert(name, kind);
         layers.push(layer);
     }
     let (config, bytes) = configuration(&layers, artifacts);
-    destination.small(&config, &bytes)?;
+    blobs.push((config.clone(), bytes));
     let subject = Descriptor {
         annotations: BTreeMap::new(),
         platform: None,
@@ -89,8 +119,7 @@ pub(super) fn attach(
     };
     let mut document = Document::new(media_type::OCI_MANIFEST, &manifest);
     document.descriptor.artifact_type = Some(ARTIFACT.to_owned());
-    destination.referrer(&document, &image.descriptor.digest)?;
-    let mut entry = document.descriptor;
+    let mut entry = document.descriptor.clone();
     entry.artifact_type = None;
     entry.platform = Some(Platform::normalized("unknown", "unknown", None));
     entry.annotations.extend([
@@ -103,7 +132,12 @@ pub(super) fn attach(
             "attestation-manifest".to_owned(),
         ),
     ]);
-    Ok(entry)
+    Attached {
+        blobs,
+        manifest: document,
+        subject: image.descriptor.digest,
+        entry,
+    }
 }
 
 /// The image by each of its names (purl-spec, type `docker`).

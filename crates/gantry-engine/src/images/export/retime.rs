@@ -15,7 +15,8 @@ const BUFFER: usize = 256 << 10;
 
 impl Images<'_> {
     /// The same layers, base first, with no file newer than `epoch`, in seconds since 1970. The
-    /// first `base` of them, which are those of a base image, stay as they are.
+    /// first `base` of them, which are those of a base image, stay as they are. With `remembered`
+    /// it is noted what each became, so that it is not made again.
     ///
     /// # Errors
     /// The store's.
@@ -24,15 +25,21 @@ impl Images<'_> {
         layers: &[Digest],
         base: usize,
         epoch: i64,
+        remembered: bool,
     ) -> Result<Vec<Digest>, ImageError> {
         let mut retimed = layers.to_vec();
         for diff_id in retimed.iter_mut().skip(base) {
-            *diff_id = self.layer_of_time(diff_id, epoch)?;
+            *diff_id = self.layer_of_time(diff_id, epoch, remembered)?;
         }
         Ok(retimed)
     }
 
-    fn layer_of_time(&self, diff_id: &Digest, epoch: i64) -> Result<Digest, ImageError> {
+    fn layer_of_time(
+        &self,
+        diff_id: &Digest,
+        epoch: i64,
+        remembered: bool,
+    ) -> Result<Digest, ImageError> {
         let store = self.store()?;
         let mut key = diff_id.as_bytes().to_vec();
         key.extend_from_slice(&epoch.to_le_bytes());
@@ -61,6 +68,9 @@ impl Images<'_> {
             rewritten.map_err(ImageError::stream("rewrite a layer"))?;
             Ok::<_, ImageError>(made.diff_id)
         })?;
+        if !remembered {
+            return Ok(made);
+        }
         let mut record = Record::new(KIND, &key, made.as_bytes());
         record.layers = vec![made];
         store.records().put(&[record])?;

@@ -6,6 +6,7 @@ use gantry_store::Membership;
 
 use super::{Found, FoundLayer, diff_ids};
 use crate::images::archive::ArchiveError;
+use crate::images::attestations::{self, STATEMENT_LIMIT};
 use crate::images::bundle::{Bundle, INDEX, parse};
 use crate::images::document::DOCUMENT_LIMIT;
 use crate::images::layout::{REF_NAME, blob_name};
@@ -80,6 +81,9 @@ pub(super) fn images(
         let one = &index.manifests[position];
         let documents = vec![top.clone(), blob(bundle, one, "index")?];
         let mut image = image(bundle, one, &names, documents)?;
+        for said in attestations::about(&index, &one.digest) {
+            image.documents.extend(statements(bundle, said)?);
+        }
         let platform = match &one.platform {
             Some(platform) => platform.clone(),
             None => parse::<ImageConfig>(&blob_name(&one.digest), &image.config)?.platform(),
@@ -137,6 +141,23 @@ fn image(
         references: names.to_vec(),
         member: None,
     })
+}
+
+/// The documents of an entry that says something of an image; none where they are not all there.
+fn statements(bundle: &dyn Bundle, entry: &Descriptor) -> Result<Vec<Vec<u8>>, ArchiveError> {
+    let name = blob_name(&entry.digest);
+    if !bundle.has(&name) {
+        return Ok(Vec::new());
+    }
+    let mut documents = vec![blob(bundle, entry, "index")?];
+    let manifest: Manifest = parse(&name, &documents[0])?;
+    for part in manifest.layers.iter().chain([&manifest.config]) {
+        if !bundle.has(&blob_name(&part.digest)) {
+            return Ok(Vec::new());
+        }
+        documents.push(bundle.blob(&part.digest, "manifest", STATEMENT_LIMIT)?);
+    }
+    Ok(documents)
 }
 
 fn blob(

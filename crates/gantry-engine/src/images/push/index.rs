@@ -6,8 +6,10 @@ use gantry_model::Reference;
 use gantry_model::image::{Descriptor, Index as IndexDocument, Manifest};
 use gantry_store::{Index, Lease, Membership, NewImage, RepoDigest};
 
+use crate::images::attestations::STATEMENT_LIMIT;
 use crate::images::destination::Destination;
 use crate::images::document::{self, DOCUMENT_LIMIT, Document, Family};
+use crate::images::export::attestation::attach;
 use crate::images::progress::Transfer;
 use crate::images::{ImageError, Images, select};
 
@@ -48,6 +50,19 @@ impl Images<'_> {
                 ..manifest.descriptor.clone()
             });
             manifests.push((member, manifest));
+        }
+        for (member, manifest) in &manifests {
+            // What is said of an image that has another manifest now is said of that one.
+            let said = match manifest.descriptor.digest == member.manifest {
+                true => Vec::new(),
+                false => self.kept_attestations(&known, &member.manifest)?,
+            };
+            if !said.is_empty() {
+                let names = [reference.clone()];
+                let attached = attach(manifest, &member.platform, &said, &names, false);
+                attached.give(&repository)?;
+                entries.push(attached.entry);
+            }
         }
         let digests = |all: &[Descriptor]| all.iter().map(|e| e.digest).collect::<Vec<_>>();
         let top = if digests(&entries) == digests(&known.manifests) {
@@ -117,7 +132,7 @@ impl Images<'_> {
         let parts = || manifest.layers.iter().chain([&manifest.config]);
         let mut read = Vec::new();
         for part in parts() {
-            let Ok(bytes) = blobs.read(&part.digest, DOCUMENT_LIMIT) else {
+            let Ok(bytes) = blobs.read(&part.digest, STATEMENT_LIMIT) else {
                 return Ok(false);
             };
             read.push(bytes);

@@ -10,7 +10,7 @@ use gantry_bake::{BakeError, Baked, Request, Surroundings};
 use gantry_model::Platform;
 
 use self::order::Spelt;
-use super::build::make::{self, Around, Order};
+use super::build::make::{self, Order, Way};
 use super::build::{call, forget, metadata};
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
@@ -144,7 +144,7 @@ fn build(context: &Context, args: &BakeArgs, mode: Mode, baked: &Baked) -> Outco
     if orders.is_empty() {
         return exit;
     }
-    let delivered = make::all(context, mode, None, Around::default(), orders)?;
+    let delivered = make::all(context, Way::shown(mode), orders)?;
     if let Some(path) = &args.metadata_file {
         let documents = names
             .into_iter()

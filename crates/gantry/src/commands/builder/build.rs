@@ -16,7 +16,7 @@ pub(super) mod metadata;
 mod on_failure;
 pub(crate) mod outputs;
 pub(super) mod request;
-mod squash;
+pub(super) mod squash;
 
 use clap::Args;
 use gantry_build::BuildError;
@@ -24,7 +24,7 @@ use gantry_build::BuildError;
 pub(crate) use self::bases::EngineBases;
 pub(crate) use self::context::from_stdin as dockerfile_from_stdin;
 use self::deliver::Delivered;
-use self::make::{Around, Order};
+use self::make::{Order, Way};
 use self::on_failure::OnFailure;
 pub(crate) use self::request::build_args;
 use crate::context::Context;
@@ -185,12 +185,14 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
         forget(path)?;
     }
-    let around = Around {
+    let way = Way {
+        explain,
         trusted: args.ca_certificates.as_deref(),
         shell: on_failure.shell(),
         confinement: request::confinement(&args.limits)?,
+        ..Way::shown(mode)
     };
-    let delivered = make::all(context, mode, explain, around, vec![order])?;
+    let delivered = make::all(context, way, vec![order])?;
     finish(context, &args, mode, &delivered[0])
 }
 

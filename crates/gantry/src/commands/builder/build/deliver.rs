@@ -181,7 +181,7 @@ impl Delivery<'_> {
             let layers = self
                 .engine
                 .images()
-                .retimed(layers, image.base_layers, epoch)?;
+                .retimed(layers, image.base_layers, epoch, true)?;
             let mut image = image.clone();
             image.config.rootfs.diff_ids = layers;
             Ok(image)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gantry_build::{
-    BuildError, BuildRequest, Builder, Cancellation, FailureShell, Outside, Reporter,
+    BaseImages, BuildError, BuildRequest, Builder, Cancellation, FailureShell, Outside, Reporter,
 };
 use gantry_engine::Engine;
 use gantry_engine::caches::CachePlace;
@@ -66,44 +66,81 @@ impl Order {
     }
 }
 
-/// What holds for all orders.
-#[derive(Default)]
-pub(in crate::commands::builder) struct Around<'a> {
+/// How builds are made and shown.
+pub(in crate::commands::builder) struct Way<'w> {
+    pub(in crate::commands::builder) mode: Mode,
+    pub(in crate::commands::builder) explain: Option<explain::Format>,
     /// `--ca-certificates`.
-    pub(in crate::commands::builder) trusted: Option<&'a str>,
+    pub(in crate::commands::builder) trusted: Option<&'w str>,
     /// What is done when a step fails.
-    pub(in crate::commands::builder) shell: Option<&'a dyn FailureShell>,
+    pub(in crate::commands::builder) shell: Option<&'w dyn FailureShell>,
     /// The security options, resources and parent of cgroups that `RUN` steps get, as those of a
     /// container.
     pub(in crate::commands::builder) confinement: ContainerSpec,
+    /// Whether nothing is noted for later builds.
+    pub(in crate::commands::builder) unrecorded: bool,
+}
+
+impl Way<'_> {
+    /// An ordinary build, shown in this mode.
+    pub(in crate::commands::builder) fn shown(mode: Mode) -> Self {
+        Self {
+            mode,
+            explain: None,
+            trusted: None,
+            shell: None,
+            confinement: ContainerSpec::default(),
+            unrecorded: false,
+        }
+    }
 }
 
 /// Builds and delivers all orders; what left stands in their order.
 pub(in crate::commands::builder) fn all(
     context: &Context,
-    mode: Mode,
-    explain: Option<explain::Format>,
-    around: Around<'_>,
+    way: Way<'_>,
     orders: Vec<Order>,
 ) -> Result<Vec<Delivered>, Failure> {
     let engine = context.engine()?;
     let bases = EngineBases::new(engine);
+    watched(context, way, &bases, |builder, display| {
+        make(builder, engine, orders, display)
+    })
+}
+
+/// Does something with a builder while people watch it and may stop it.
+pub(in crate::commands::builder) fn watched<T>(
+    context: &Context,
+    way: Way<'_>,
+    bases: &dyn BaseImages,
+    work: impl FnOnce(Builder<'_>, &BuildDisplay) -> Result<T, Unmade>,
+) -> Result<T, Failure> {
+    let Way {
+        mode,
+        explain,
+        trusted,
+        shell,
+        confinement,
+        unrecorded,
+    } = way;
+    let engine = context.engine()?;
     let roots = || engine.roots().ok();
-    let (confinement, unfit) = engine.containers().confinement(&around.confinement)?;
+    let (confinement, unfit) = engine.containers().confinement(&confinement)?;
     for warning in &unfit {
         context.ui.warning(warning);
     }
     let builder = Builder {
+        unrecorded,
         confinement,
         explain: explain.is_some(),
         housekeeping: cache::housekeeping(engine, &roots),
-        failure_shell: around.shell,
-        ..builder(engine, &bases, around.trusted)?
+        failure_shell: shell,
+        ..builder(engine, bases, trusted)?
     };
     let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
     let cancellation = builder.cancellation.clone();
     let built = interrupt::guarded(&cancellation, || {
-        display.show(|| make(builder, engine, orders, &display), Result::is_err)
+        display.show(|| work(builder, &display), Result::is_err)
     })?;
     if let Some(explanation) = display.explanation() {
         explain::show(context, explain, mode, &explanation)?;
@@ -117,7 +154,7 @@ pub(in crate::commands::builder) fn all(
 /// What builds work with; `trusted` is `--ca-certificates`.
 pub(super) fn builder<'b>(
     engine: &Engine,
-    bases: &'b EngineBases<'_>,
+    bases: &'b dyn BaseImages,
     trusted: Option<&str>,
 ) -> Result<Builder<'b>, Failure> {
     Ok(Builder {
@@ -133,6 +170,7 @@ pub(super) fn builder<'b>(
         explain: false,
         housekeeping: None,
         failure_shell: None,
+        unrecorded: false,
         cancellation: Cancellation::new().map_err(CommandError::file("prepare", "the build"))?,
     })
 }
@@ -149,7 +187,7 @@ fn outside(engine: &Engine, trusted: Option<&str>) -> Result<Outside, Failure> {
 }
 
 /// Why there is no result.
-enum Unmade {
+pub(in crate::commands::builder) enum Unmade {
     Build(Box<BuildError>),
     Delivery(Failure),
 }

@@ -7,7 +7,7 @@ use gantry_engine::Engine;
 use crate::failure::Failure;
 
 /// The target with squashed images. The steps keep their layers, for the next build.
-pub(super) fn target(
+pub(in crate::commands::builder) fn target(
     engine: &Engine,
     target: &BuiltTarget,
     reporter: &Reporter<'_>,
