@@ -344,6 +344,7 @@ pub(crate) fn setting(
         devices: Arc::clone(&builder.devices),
         confinement: builder.confinement.clone(),
         unrecorded: builder.unrecorded,
+        processes: builder.processes,
         knows_nothing: fresh || (builder.borrowed.is_none() && Cache::is_empty(&builder.store)),
         syncing: Syncing::new(builder.store.clone()),
         parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),

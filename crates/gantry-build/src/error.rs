@@ -7,7 +7,7 @@ use gantry_dockerfile::diagnostic::Code;
 use gantry_dockerfile::ignore::IgnoreError;
 use gantry_dockerfile::resolve::ResolveError;
 use gantry_dockerfile::{Diagnostic, SourceFile, Span};
-use gantry_model::{Fault, FaultKind, Platform};
+use gantry_model::{Fault, FaultKind, Platform, Shortage};
 
 use gantry_store::{PackError, StoreError, UnpackError};
 use gantry_sys::mount::MountError;
@@ -194,6 +194,8 @@ pub enum StepError {
         command: String,
         /// Its exit code; 128 + n for a signal.
         code: i32,
+        /// What its file system was short of when it ended.
+        short: Option<Shortage>,
     },
     /// The kernel killed a process of a `RUN` for want of memory, and the step failed.
     #[error("process {command:?} did not complete successfully: exit code: {code}: {}", out_of_memory(*limit))]
@@ -363,6 +365,12 @@ fn in_short(bytes: u64) -> String {
     )
 }
 
+/// What a person can do about what is short, if that is the cause.
+fn hint_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let short = Shortage::of(error);
+    short.iter().map(|short| short.hint().to_owned()).collect()
+}
+
 impl Fault for StepError {
     fn kind(&self) -> FaultKind {
         match self {
@@ -411,6 +419,11 @@ impl Fault for StepError {
                 )]
             }
             Self::Io { source, .. } => gantry_store::error::io_hints(source),
+            Self::Process { short, .. } => {
+                short.iter().map(|short| short.hint().to_owned()).collect()
+            }
+            Self::Mount(source) => hint_of(source),
+            Self::Pack(source) => hint_of(source),
             Self::Store(error) => error.hints(),
             Self::Unpack { source, .. } => source.hints(),
             Self::Start { hints, .. } | Self::Fetch { hints, .. } => hints.clone(),

@@ -266,6 +266,13 @@ pub(crate) struct FileOperation {
 }
 
 impl FileOperation {
+    /// Whether it unpacks what is an archive.
+    pub(crate) fn unpacks(&self) -> bool {
+        let fetched =
+            |source: &FileSource| matches!(source, FileSource::Fetched { unpack: true, .. });
+        self.unpack || self.sources.iter().any(fetched)
+    }
+
     /// Nothing of input 1 is copied: what was fetched takes its place.
     pub(crate) fn without_first_input(&mut self) {
         for source in &mut self.sources {

@@ -41,6 +41,9 @@ pub struct Builder<'a> {
     pub run_root: PathBuf,
     /// How `RUN` steps are confined and limited.
     pub confinement: Confinement,
+    /// Most processes and threads of a `RUN` step, where they can be limited; as many as it likes
+    /// without.
+    pub processes: Option<u32>,
     /// Most steps run at once; the number of cores (at least two) without.
     pub parallelism: Option<usize>,
     /// Whether the build is explained when it ends; one that takes long is anyway.

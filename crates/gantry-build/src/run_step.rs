@@ -17,7 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use gantry_model::{Fault, FaultKind};
+use gantry_model::{Fault, FaultKind, Shortage};
 use gantry_network::{
     AttachRequest, LINGER, NetworkConfig, NetworkError, Networks, Relay, UserNetwork, UserRequest,
     loopback_up,
@@ -181,7 +181,7 @@ fn serve() -> io::Result<()> {
                 Err(error) => Outcome::Failed {
                     message: format!("cannot lay out the mounts: {}", chain(&error)),
                     kind: Kind::Internal,
-                    hints: Vec::new(),
+                    hints: hint_of(&error).into_iter().collect(),
                     code: 125,
                 },
             };
@@ -193,6 +193,11 @@ fn serve() -> io::Result<()> {
         } => teardown(&run_root),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// What to do about what is short, which the other side cannot tell from the text.
+fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    Shortage::of(error).map(|short| short.hint().to_owned())
 }
 
 /// Removes the bridge if nobody comes for a while.
@@ -276,7 +281,7 @@ impl Step {
             Err(error) => Outcome::Failed {
                 message: chain(&error),
                 kind: error.kind().into(),
-                hints: error.hints(),
+                hints: error.hints().into_iter().chain(hint_of(&error)).collect(),
                 code: error.exit_code(),
             },
         };

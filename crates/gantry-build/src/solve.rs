@@ -56,6 +56,8 @@ pub(crate) struct Setting {
     pub(crate) confinement: Confinement,
     /// Whether nothing is noted for later builds.
     pub(crate) unrecorded: bool,
+    /// Most processes and threads of a step; as many as it likes without.
+    pub(crate) processes: Option<u32>,
     /// Whether the cache cannot have anything for this build: then no content is read to look it up.
     pub(crate) knows_nothing: bool,
     /// Brings layers to the disk while later steps run.

@@ -27,7 +27,8 @@ use gantry_sys::path::Directory;
 use rustix::fs::{FileType, Stat};
 
 pub(crate) use digest::{
-    Attribute, Copied, attributes, content_digest, copy_and_digest, digest_of, digest_of_bytes,
+    Attribute, Copied, HashingReader, Nowhere, Target, attributes, content_digest, copy_and_digest,
+    digest_of_bytes,
 };
 pub(crate) use select::{Match, SelectError};
 use shared::Shared;
@@ -186,6 +187,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Bytes that a copy takes: holes take none.
+    pub(crate) fn on_disk(&self) -> u64 {
+        self.size.min(self.blocks.saturating_mul(512))
+    }
+
     pub(crate) fn new(stat: &Stat) -> Self {
         let nanoseconds = |value: u64| u32::try_from(value).unwrap_or(0);
         Self {

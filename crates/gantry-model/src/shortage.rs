@@ -50,7 +50,7 @@ impl Shortage {
                 "too few files may be open on this machine: raise it (sysctl fs.file-max)"
             }
             Self::Disk => {
-                "the file system is full (df -h and df -i say of what): see what Gantry takes with gantry system df, free it with gantry system prune, or choose another place with --root"
+                "the file system is full (df -h and df -i say of what): see what Gantry takes with gantry system df, free it with gantry builder prune or gantry system prune, or choose another place with --root"
             }
             Self::Quota => {
                 "the quota of this file system is used up: free some of it, or choose another place with --root"

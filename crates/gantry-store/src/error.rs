@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gantry_model::{Digest, Fault, FaultKind};
+use gantry_model::{Digest, Fault, FaultKind, Shortage};
 
 /// A failure of the store itself (unpacking and packing have their own enums).
 #[derive(Debug, thiserror::Error)]
@@ -171,13 +171,10 @@ pub(crate) fn io_kind(error: &io::Error) -> FaultKind {
 /// What to do about an errno.
 #[must_use]
 pub fn io_hints(error: &io::Error) -> Vec<String> {
+    if let Some(short) = Shortage::of(error) {
+        return vec![short.hint().to_owned()];
+    }
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => vec![
-            "free space with `gantry system prune`, or choose another place with --root".to_owned(),
-        ],
-        io::ErrorKind::ReadOnlyFilesystem => {
-            vec!["choose a writable place with --root".to_owned()]
-        }
         io::ErrorKind::PermissionDenied => {
             vec!["run as the owner of the store, or choose another place with --root".to_owned()]
         }
@@ -221,8 +218,9 @@ impl Fault for StoreError {
         match self {
             Self::Io { source, .. } => io_hints(source),
             Self::Database { source, .. } => match source.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::DiskFull) => {
-                    vec!["free space with `gantry system prune`".to_owned()]
+                Some(rusqlite::ErrorCode::DiskFull) => vec![Shortage::Disk.hint().to_owned()],
+                Some(rusqlite::ErrorCode::ReadOnly) => {
+                    vec![Shortage::ReadOnly.hint().to_owned()]
                 }
                 _ => Vec::new(),
             },

@@ -9,6 +9,7 @@ pub mod conformance;
 pub mod dockerfiles;
 pub mod environment;
 pub mod fixture;
+pub mod held;
 pub mod leftover;
 pub mod peers;
 pub mod registry;
@@ -17,5 +18,6 @@ pub mod web;
 
 pub use caller::Caller;
 pub use environment::{Answer, TestEnv};
+pub use held::HeldRegistry;
 pub use peers::Peers;
 pub use registry::TestRegistry;

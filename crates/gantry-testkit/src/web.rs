@@ -34,14 +34,14 @@ impl Asked {
 
 /// Something that listens on a loopback port until it is dropped.
 #[derive(Debug)]
-struct Listening {
+pub(crate) struct Listening {
     port: u16,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Listening {
-    fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let port = listener
             .local_addr()
@@ -64,6 +64,13 @@ impl Listening {
             over,
             thread: Some(thread),
         }
+    }
+}
+
+impl Listening {
+    /// Its port of loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 }
 

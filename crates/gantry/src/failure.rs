@@ -214,6 +214,14 @@ impl Failure {
         self
     }
 
+    /// The same failure, which met whoever wrote to this place.
+    pub(crate) fn at(mut self, place: impl std::fmt::Display) -> Self {
+        if let Self::Fault(report) = &mut self {
+            report.message = format!("{place}: {}", report.message);
+        }
+        self
+    }
+
     /// What failed, where it was not said already.
     pub(crate) fn message(&self) -> &str {
         match self {

@@ -24,7 +24,7 @@ use super::layer::Permissions;
 use super::plan::LayerPlan;
 use super::view;
 use crate::error::StepError;
-use crate::tree::{Match, Tree, digest_of};
+use crate::tree::{Facts, HashingReader, Match, Tree};
 
 /// An archive that was recognised.
 pub(crate) struct Archive<'a> {
@@ -46,10 +46,24 @@ pub(crate) fn recognise<'a>(
     let failed = |source| StepError::io("read", tree.shown(path), source);
     let mut file = tree.open_file(path).map_err(failed)?;
     if !is_tar(&file, limits) {
-        return Ok(None);
+        // What is none must be what the key of the step speaks of.
+        let status = rustix::fs::fstat(&file).map_err(|errno| failed(errno.into()))?;
+        return if Facts::new(&status) == found.top.stat {
+            Ok(None)
+        } else {
+            Err(changed(tree, found))
+        };
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     Ok(Some(Archive { tree, found, file }))
+}
+
+/// A file was another one when it was looked at again: whether it is an archive is not known.
+pub(crate) fn changed(tree: &Tree, found: &Match) -> StepError {
+    StepError::Archive {
+        path: tree.shown(&found.top.path),
+        reason: "it changed while it was read; build again when nobody writes to it".to_owned(),
+    }
 }
 
 /// Whether a stream, decompressed, begins as an archive does.
@@ -79,24 +93,15 @@ impl Archive<'_> {
         Ok(place.path)
     }
 
-    /// The digest of the whole file, which then stands at its beginning.
-    fn digest(&mut self) -> io::Result<[u8; 32]> {
-        self.file.seek(SeekFrom::Start(0))?;
-        let digest = digest_of(&self.file)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        Ok(digest)
-    }
-
-    /// Unpacks the archive into a directory that is in the draft. Gives the digest of the archive if
-    /// that was not known.
+    /// Unpacks the archive into a directory that is in the draft.
     pub(crate) fn unpack(
-        mut self,
+        self,
         workshop: &Workshop<'_>,
         draft: &LayerDraft,
         lowers: &[Digest],
         place: &OsStr,
         change: &Change,
-    ) -> Result<Option<[u8; 32]>, StepError> {
+    ) -> Result<(), StepError> {
         let root = mount(workshop, draft, lowers)?;
         let shown = self.tree.shown(&self.found.top.path);
         let in_place = |action: &'static str| {
@@ -113,11 +118,8 @@ impl Archive<'_> {
             limits: workshop.store.limits().clone(),
         };
         let failed = |source| StepError::io("read", &shown, source);
-        let expected = match self.found.top.digest {
-            Some(digest) => digest,
-            None => self.digest().map_err(failed)?,
-        };
-        let decoder = Bounded::new(&self.file, workshop.store.limits()).map_err(failed)?;
+        let mut reader = HashingReader::new(&self.file).map_err(failed)?;
+        let decoder = Bounded::new(&mut reader, workshop.store.limits()).map_err(failed)?;
         unpack::into_directory(target.as_fd(), BufReader::new(decoder), &options).map_err(
             |source| StepError::Unpack {
                 path: shown.clone(),
@@ -127,14 +129,10 @@ impl Archive<'_> {
         kept.apply(&target)
             .map_err(in_place("set the permissions of"))?;
         // What was unpacked must be what the key of the step speaks of.
-        if expected == self.digest().map_err(failed)? {
-            let is_known = self.found.top.digest.is_some();
-            return Ok((!is_known).then_some(expected));
+        if self.found.top.digest == Some(reader.finish().map_err(failed)?) {
+            return Ok(());
         }
-        Err(StepError::Archive {
-            path: shown,
-            reason: "it changed while it was read".to_owned(),
-        })
+        Err(changed(self.tree, self.found))
     }
 }
 

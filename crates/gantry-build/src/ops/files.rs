@@ -133,6 +133,7 @@ impl Workshop<'_> {
         let mut plan = LayerPlan::new(lower, self.epoch).map_err(failed)?;
         let mut writer = LayerWriter::new(&upper, self.threads, self.stop).map_err(failed)?;
         let mut changed = Vec::new();
+        let mut no_archives = Vec::new();
         let mut selected = selected.iter();
         let mut number = 0;
         for source in &operation.sources {
@@ -157,9 +158,11 @@ impl Workshop<'_> {
                     changed.extend(writer.write(&plan)?);
                     plan.continue_over(upper.try_clone().map_err(failed)?);
                     writer.distrust();
-                    let digest = archive.unpack(self, &draft, lowers, &place, change)?;
-                    changed.extend(digest.map(|digest| (number, found.top.path.clone(), digest)));
+                    archive.unpack(self, &draft, lowers, &place, change)?;
                 } else {
+                    if unpack {
+                        no_archives.push((number, tree, found));
+                    }
                     let copier = Copier {
                         tree,
                         change: change.clone(),
@@ -171,6 +174,15 @@ impl Workshop<'_> {
         }
         let (info, files) = finish(&plan, &writer, draft, self.former.as_ref())?;
         changed.extend(files);
+        // What such a file has become may well be an archive.
+        for (number, tree, found) in no_archives {
+            if changed
+                .iter()
+                .any(|(copy, path, _)| *copy == number && *path == found.top.path)
+            {
+                return Err(archive::changed(tree, found));
+            }
+        }
         Ok(Made {
             layer: info,
             changed,

@@ -1,5 +1,7 @@
 //! Names of users and groups, looked up in the files of a root file system.
 
+use std::io::{self, BufRead, BufReader, Read};
+
 use gantry_dockerfile::owner::{self, Identity};
 use gantry_sys::path::Directory;
 use gantry_sys::users::{parse_group, parse_passwd};
@@ -7,8 +9,8 @@ use gantry_sys::users::{parse_group, parse_passwd};
 use super::view;
 use crate::error::StepError;
 
-/// Most bytes read of `/etc/passwd` and `/etc/group`.
-const LARGEST: u64 = 8 << 20;
+/// Most bytes of a line of `/etc/passwd` or `/etc/group`.
+const LONGEST_LINE: u64 = 1 << 20;
 
 /// Numeric owner, and the names that no file knew.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,18 +33,12 @@ pub(crate) fn resolve(text: &str, root: Option<&Directory>) -> Result<Owner, Ste
     let Ok(owner) = owner::parse(text) else {
         return Ok(found);
     };
-    let read = |path: &str| match root {
-        Some(root) => view::read(root, path, LARGEST)
-            .map_err(|source| StepError::io("read", path, source))
-            .map(Option::unwrap_or_default),
-        None => Ok(Vec::new()),
-    };
     match owner.user {
         None => {}
         Some(Identity::Id(id)) => (found.uid, found.gid) = (id, id),
         Some(Identity::Name(name)) => {
-            let passwd = read("/etc/passwd")?;
-            match parse_passwd(&passwd).find(|user| user.name == name) {
+            let known = |line: &[u8]| parse_passwd(line).find(|user| user.name == name);
+            match search(root, "/etc/passwd", known)? {
                 Some(user) => (found.uid, found.gid) = (user.uid, user.gid),
                 None => found.unknown.push(name),
             }
@@ -52,8 +48,8 @@ pub(crate) fn resolve(text: &str, root: Option<&Directory>) -> Result<Owner, Ste
         None => {}
         Some(Identity::Id(id)) => found.gid = id,
         Some(Identity::Name(name)) => {
-            let group = read("/etc/group")?;
-            match parse_group(&group).find(|group| group.name == name) {
+            let known = |line: &[u8]| parse_group(line).find(|group| group.name == name);
+            match search(root, "/etc/group", known)? {
                 Some(group) => found.gid = group.gid,
                 None => {
                     found.gid = 0;
@@ -63,6 +59,41 @@ pub(crate) fn resolve(text: &str, root: Option<&Directory>) -> Result<Owner, Ste
         }
     }
     Ok(found)
+}
+
+/// Goes through the lines of a file of the root file system until one gives something. However many
+/// there are, one is in memory.
+fn search<T>(
+    root: Option<&Directory>,
+    path: &str,
+    mut each: impl FnMut(&[u8]) -> Option<T>,
+) -> Result<Option<T>, StepError> {
+    let failed = |source| StepError::io("read", path, source);
+    let Some(root) = root else { return Ok(None) };
+    let Some(file) = view::open_file(root, path).map_err(failed)? else {
+        return Ok(None);
+    };
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let most = LONGEST_LINE + 1;
+        let length = (&mut reader)
+            .take(most)
+            .read_until(b'\n', &mut line)
+            .map_err(failed)?;
+        if length as u64 == most {
+            // What is cut off may be read as something else.
+            let reason = format!("it has a line of more than {LONGEST_LINE} bytes");
+            return Err(failed(io::Error::other(reason)));
+        }
+        if let Some(found) = each(&line) {
+            return Ok(Some(found));
+        }
+        if length == 0 {
+            return Ok(None);
+        }
+    }
 }
 
 /// Who the process of a `RUN` is.
@@ -77,20 +108,15 @@ pub(crate) struct ProcessUser {
 /// The user `user[:group]` of a `RUN` (empty for root): unlike the owner of a copy it must exist,
 /// has the groups it is a member of, and a home.
 pub(crate) fn process_user(text: &str, root: Option<&Directory>) -> Result<ProcessUser, StepError> {
-    let read = |path: &str| match root {
-        Some(root) => view::read(root, path, LARGEST)
-            .map_err(|source| StepError::io("read", path, source))
-            .map(Option::unwrap_or_default),
-        None => Ok(Vec::new()),
-    };
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (text, None),
     };
     let user = if user.is_empty() { "0" } else { user };
     let id = number(user);
-    let passwd = read("/etc/passwd")?;
-    let known = parse_passwd(&passwd).find(|entry| entry.name == user || Some(entry.uid) == id);
+    let known = search(root, "/etc/passwd", |line| {
+        parse_passwd(line).find(|entry| entry.name == user || Some(entry.uid) == id)
+    })?;
     let mut found = match (&known, id) {
         (Some(entry), _) => ProcessUser {
             uid: entry.uid,
@@ -110,12 +136,12 @@ pub(crate) fn process_user(text: &str, root: Option<&Directory>) -> Result<Proce
             });
         }
     };
-    let groups = read("/etc/group")?;
     match (group, &known) {
         (Some(wanted), _) => {
             let id = number(wanted);
-            let known =
-                parse_group(&groups).find(|entry| entry.name == wanted || Some(entry.gid) == id);
+            let known = search(root, "/etc/group", |line| {
+                parse_group(line).find(|entry| entry.name == wanted || Some(entry.gid) == id)
+            })?;
             let gid = known.map(|entry| entry.gid).or(id);
             found.gid = gid.ok_or_else(|| StepError::UnknownUser {
                 what: "group",
@@ -124,8 +150,12 @@ pub(crate) fn process_user(text: &str, root: Option<&Directory>) -> Result<Proce
             })?;
         }
         (None, Some(entry)) => {
-            let member = parse_group(&groups).filter(|group| group.members.contains(&entry.name));
-            found.groups = member.map(|group| group.gid).collect();
+            search(root, "/etc/group", |line| {
+                let mut member = parse_group(line);
+                let group = member.find(|group| group.members.contains(&entry.name));
+                found.groups.extend(group.map(|group| group.gid));
+                None::<()>
+            })?;
         }
         (None, None) => {}
     }
@@ -174,6 +204,15 @@ mod tests {
             assert_eq!(owner.unknown, unknown, "{text}");
         }
         assert_eq!(resolve("node", None).unwrap().unknown, ["node"]);
+        // However many there are: the one that is meant may be the last.
+        let many = "u:x:1:1::/:\n".repeat(1_000_000) + "late:x:4321:4322::/:\nlate";
+        std::fs::write(folder.path().join("etc/passwd"), &many).unwrap();
+        let late = resolve("late", Some(&root)).unwrap();
+        assert_eq!((late.uid, late.gid), (4321, 4322));
+        assert_eq!(process_user("late", Some(&root)).unwrap().uid, 4321);
+        std::fs::write(folder.path().join("etc/passwd"), "x".repeat(2 << 20)).unwrap();
+        let error = resolve("late", Some(&root)).unwrap_err();
+        assert!(matches!(error, StepError::Io { .. }), "{error}");
         assert!(
             is_numeric("5:6") && is_numeric("") && !is_numeric("node") && !is_numeric("5:staff")
         );

@@ -16,7 +16,7 @@ mod stubs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use gantry_model::{Digest, Fault};
+use gantry_model::{Digest, Fault, Shortage};
 use gantry_network::{DnsOptions, Reach, host_resolv_conf, resolv_conf};
 use gantry_runtime::Unprivileged;
 use gantry_store::LayerInfo;
@@ -40,6 +40,9 @@ use stubs::Stubs;
 
 /// The name a step's container has, as in BuildKit: programs have been seen to write it down.
 const HOSTNAME: &str = "buildkitsandbox";
+
+/// A file system with fewer bytes than these is full for most commands.
+const LITTLE: u64 = 256 << 10;
 
 /// Takes the output of a step.
 pub(crate) type Output<'o> = dyn Fn(LogStream, &[u8]) + 'o;
@@ -92,7 +95,7 @@ pub(crate) fn execute(
             devices => setting.devices.add(devices, &mut spec),
         })
         .map_err(|error| unstarted(operation, &error))?;
-    let unprivileged = adapt(&mut spec, operation)?;
+    let unprivileged = adapt(&mut spec, operation, setting.processes)?;
     let cgroup = spec
         .linux()
         .as_ref()
@@ -139,7 +142,11 @@ pub(crate) fn execute(
         setting.bridge_used.store(true, Ordering::Relaxed);
     }
     let work = Work::Step(Box::new(request));
-    let ran = helper::run(&work, folder.lock(), operation, stop, company.output);
+    let mut ran = helper::run(&work, folder.lock(), operation, stop, company.output);
+    if let Err(StepError::Process { short, .. }) = &mut ran {
+        // Before the layer goes, and its room is free again.
+        *short = is_full(draft.upper()).then_some(Shortage::Disk);
+    }
     if let (Err(failure), Some(shell)) = (&ran, company.shell)
         && failure.is_of_process()
     {
@@ -150,11 +157,27 @@ pub(crate) fn execute(
     Ok(draft.commit()?)
 }
 
-/// Without root the document becomes what can be had; says whether that is so.
-fn adapt(spec: &mut Spec, operation: &RunOperation) -> Result<bool, StepError> {
+/// Whether there is no room on a file system, so that a command may have failed of it.
+fn is_full(path: &Path) -> bool {
+    gantry_sys::system::disk_space(path).is_ok_and(|space| {
+        // Some file systems count no inodes.
+        space.available < LITTLE || (space.inodes > 0 && space.inodes_free == 0)
+    })
+}
+
+/// Without root the document becomes what can be had; says whether that is so. `processes` are the
+/// most of them, which without root nobody can be sure to limit.
+fn adapt(
+    spec: &mut Spec,
+    operation: &RunOperation,
+    processes: Option<u32>,
+) -> Result<bool, StepError> {
     let caller =
         Unprivileged::observe().map_err(|source| StepError::io("read", "/proc/self", source))?;
     let unprivileged = caller.is_some();
+    if !unprivileged {
+        document::limit_processes(spec, processes);
+    }
     let adapted = caller.map_or(Ok(()), |caller| caller.adapt(spec));
     adapted
         .map(|()| unprivileged)

@@ -4,7 +4,7 @@
 //! and gone with it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -46,18 +46,23 @@ pub(crate) fn top_first(mut base_first: Vec<PathBuf>) -> Vec<PathBuf> {
     base_first
 }
 
-/// Reads a file of a root file system, links followed inside it; `None` where there is none.
-pub(crate) fn read(root: &Directory, path: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
+/// Opens a file of a root file system for reading, links followed inside it; `None` where there is
+/// none, or something else.
+pub(crate) fn open_file(root: &Directory, path: &str) -> io::Result<Option<fs::File>> {
     use rustix::fs::OFlags;
-    use std::io::Read;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let Some(file) = if_there(root.open_in_root(path, flags, 0))? else {
         return Ok(None);
     };
     let file = fs::File::from(file);
-    if !file.metadata()?.is_file() {
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// The first `most` bytes of a file of a root file system; `None` as in [`open_file`].
+pub(crate) fn read(root: &Directory, path: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open_file(root, path)? else {
         return Ok(None);
-    }
+    };
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok(Some(bytes))

@@ -17,6 +17,9 @@ const TAIL: usize = 50;
 /// Most bytes held back of a line without an end.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// Most bytes that wait for a vertex to be shown: one that has more to say is shown at once.
+const MOST_WAITING: usize = 1 << 20;
+
 /// Turns events into lines.
 #[derive(Debug)]
 pub struct PlainFormatter {
@@ -215,7 +218,8 @@ impl PlainFormatter {
             .extend_from_slice(format!("#{number} ").as_bytes());
         entry.waiting.extend_from_slice(text);
         entry.waiting.push(b'\n');
-        let free = self.shown.is_none_or(|shown| shown == vertex);
+        let free =
+            self.shown.is_none_or(|shown| shown == vertex) || entry.waiting.len() > MOST_WAITING;
         if free || at.saturating_sub(self.last_output) >= SILENCE {
             self.show(vertex, at, out);
         }
@@ -408,6 +412,32 @@ mod tests {
         assert_eq!(
             text,
             "#1 a\n#1 0.100 1\n#1 0.300 3\n#1 DONE 0.4s\n\n#2 b\n#2 0.200 2\n#2 DONE 0.5s\n"
+        );
+    }
+
+    #[test]
+    fn one_with_much_to_say_is_shown_at_once() {
+        let line = [&[b'x'; 1000][..], b"\n"].concat();
+        let mut events = vec![made(A, "a"), made(B, "b"), started(A, 0), started(B, 0)];
+        for at in 0..3_000 {
+            // Neither is ever silent.
+            events.extend([log(A, b"1\n", at / 10), log(B, &line, at / 10)]);
+        }
+        let mut formatter = PlainFormatter::new();
+        let mut written = 0;
+        for event in events {
+            let mut out = Vec::new();
+            formatter.event(event, &mut out);
+            written += out.len();
+        }
+        let kept: usize = formatter
+            .vertices
+            .values()
+            .map(|vertex| vertex.waiting.len())
+            .sum();
+        assert!(
+            written > 1_500_000 && kept < 2 * MOST_WAITING,
+            "{written} {kept}"
         );
     }
 

@@ -68,7 +68,11 @@ impl FileStep<'_, '_> {
             return Ok(layer);
         }
         let trees = self.trees()?;
-        let selected = self.selected(&trees)?;
+        let mut selected = self.selected(&trees)?;
+        if self.operation.unpacks() {
+            // Whether a file is an archive is told of the content that the key speaks of.
+            self.complete(selected.to_mut(), &trees, false)?;
+        }
         let key = self.key(&selected)?;
         if let Some(layer) = self.solver.cached(self.id, &key)? {
             if let Some(shortcut) = &shortcut {
@@ -77,7 +81,7 @@ impl FileStep<'_, '_> {
             return Ok(layer);
         }
         let entries = selected.iter().flatten().flat_map(Match::entries);
-        let bytes = entries.map(|entry| entry.stat.size).sum();
+        let bytes = entries.map(|entry| entry.stat.on_disk()).sum();
         self.solver.once(self.id, &key, bytes, || {
             let change = self.change()?;
             let made = self.copy(&trees, &selected, &change)?;
@@ -89,7 +93,7 @@ impl FileStep<'_, '_> {
             if !made.changed.is_empty() {
                 // Files changed after they were hashed: the record goes under what was copied.
                 amend(selected.to_mut(), made.changed);
-                self.complete(selected.to_mut(), &trees)?;
+                self.complete(selected.to_mut(), &trees, true)?;
                 key = self.key(&selected)?;
             }
             Ok(Executed {
@@ -158,9 +162,14 @@ impl FileStep<'_, '_> {
         })))
     }
 
-    /// Finds out the digests of files that were selected and not copied, since later ones replace
-    /// them.
-    fn complete(&self, selected: &mut Selected, trees: &Trees) -> Result<(), StepError> {
+    /// Finds out the digests that are not known yet: of files that were named, and of those below,
+    /// which may be selected and not copied, since later ones replace them.
+    fn complete(
+        &self,
+        selected: &mut Selected,
+        trees: &Trees,
+        below: bool,
+    ) -> Result<(), StepError> {
         let inputs = self.operation.sources.iter().filter_map(FileSource::input);
         for (matches, input) in selected.iter_mut().zip(inputs) {
             let Some(tree) = trees.get(input).and_then(Option::as_deref) else {
@@ -168,7 +177,10 @@ impl FileStep<'_, '_> {
             };
             for found in matches {
                 tree.hash_missing(std::slice::from_mut(&mut found.top))
-                    .and_then(|()| tree.hash_missing(&mut found.below))
+                    .and_then(|()| match below {
+                        true => tree.hash_missing(&mut found.below),
+                        false => Ok(()),
+                    })
                     .map_err(SelectError::from)?;
             }
         }

@@ -4,6 +4,11 @@
 //! is and searched in place. An entry is only trusted when the file had not been touched for a
 //! moment before it was hashed: a change within the granularity of the file system's clock would
 //! leave no trace in its times (git's "racy clean" rule).
+//!
+//! That rule counts on a clock that goes forward. Where it was set back a file may be written a
+//! second time at the same time: then the table is forgotten, and all files are read anew.
+
+mod clock;
 
 use std::fs;
 use std::io;
@@ -11,8 +16,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::Facts;
+use clock::Moment;
 
-const MAGIC: &[u8; 8] = b"gntstat2";
+const MAGIC: &[u8; 8] = b"gntstat3";
+/// Magic, generation, when it was written, checksum.
+const HEAD: usize = 8 + 4 + Moment::SIZE + 32;
 /// device, inode, size, mtime (8 + 4), ctime (8 + 4), generation (4), digest.
 const RECORD: usize = 8 * 3 + 12 * 2 + 4 + 32;
 /// What `find` compares: everything up to the times.
@@ -30,6 +38,7 @@ pub(crate) struct StatCache {
     /// The table as read, without its head.
     table: Vec<u8>,
     generation: u32,
+    opened: Moment,
     /// Which records of the table were of use.
     seen: Vec<bool>,
     fresh: Vec<[u8; RECORD]>,
@@ -41,12 +50,14 @@ impl StatCache {
         use std::os::unix::ffi::OsStrExt;
         let name = blake3::hash(context.as_os_str().as_bytes()).to_hex();
         let path = folder.join(&name.as_str()[..32]);
-        let (generation, table) = read(&path).unwrap_or_default();
+        let opened = Moment::now();
+        let (generation, table) = read(&path, &opened).unwrap_or_default();
         let seen = vec![false; table.len() / RECORD];
         Self {
             path,
             table,
             generation,
+            opened,
             seen,
             fresh: Vec::new(),
         }
@@ -91,6 +102,11 @@ impl StatCache {
         if self.fresh.is_empty() {
             return Ok(());
         }
+        let now = Moment::now();
+        if !now.can_follow(&self.opened) {
+            self.fresh.clear();
+            return Ok(());
+        }
         let generation = self.generation.wrapping_add(1);
         let mut records = std::mem::take(&mut self.fresh);
         for record in &mut records {
@@ -109,7 +125,7 @@ impl StatCache {
         // Fresh records stand first, and a stable sort leaves them first among equals.
         records.sort_by(|one, other| one[..KEY].cmp(&other[..KEY]));
         records.dedup_by(|later, first| later[..KEY] == first[..KEY]);
-        write(&self.path, generation, &records)
+        write(&self.path, generation, &now, &records)
     }
 }
 
@@ -153,34 +169,38 @@ fn is_settled(facts: &Facts, when: SystemTime) -> bool {
         .is_some_and(|settled| settled < when)
 }
 
-fn read(path: &Path) -> Option<(u32, Vec<u8>)> {
+fn read(path: &Path, now: &Moment) -> Option<(u32, Vec<u8>)> {
     if fs::metadata(path).ok()?.len() > LARGEST {
         return None;
     }
     let mut bytes = fs::read(path).ok()?;
-    let head = MAGIC.len() + 4 + 32;
-    let table = bytes.get(head..)?;
-    let whole = bytes.starts_with(MAGIC)
+    let (head, table) = bytes.split_at_checked(HEAD)?;
+    let (said, sum) = head.split_at(HEAD - 32);
+    let whole = said.starts_with(MAGIC)
         && table.len().is_multiple_of(RECORD)
-        && checksum(table) == bytes[MAGIC.len() + 4..head];
-    if !whole {
+        && checksum(said, table) == sum;
+    let (generation, then) = said.get(MAGIC.len()..)?.split_first_chunk()?;
+    if !whole || !now.can_follow(&Moment::decode(then)?) {
         return None;
     }
-    let generation = u32::from_be_bytes(bytes[MAGIC.len()..MAGIC.len() + 4].try_into().ok()?);
-    bytes.drain(..head);
+    let generation = u32::from_be_bytes(*generation);
+    bytes.drain(..HEAD);
     Some((generation, bytes))
 }
 
-fn checksum(table: &[u8]) -> [u8; 32] {
-    *blake3::hash(table).as_bytes()
+fn checksum(said: &[u8], table: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    *hasher.update(said).update(table).finalize().as_bytes()
 }
 
-fn write(path: &Path, generation: u32, records: &[[u8; RECORD]]) -> io::Result<()> {
+fn write(path: &Path, generation: u32, now: &Moment, records: &[[u8; RECORD]]) -> io::Result<()> {
     let table = records.concat();
-    let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + 32 + table.len());
+    let mut bytes = Vec::with_capacity(HEAD + table.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&generation.to_be_bytes());
-    bytes.extend_from_slice(&checksum(&table));
+    bytes.extend_from_slice(&now.encode());
+    let sum = checksum(&bytes, &table);
+    bytes.extend_from_slice(&sum);
     bytes.extend_from_slice(&table);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -271,6 +291,36 @@ mod tests {
         };
         assert!(!is_settled(&coarse, at(102, 0)));
         assert!(is_settled(&coarse, at(104, 0)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_since_makes_a_table_worthless() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Path::new("/c");
+        let known = |seconds: i128| {
+            let mut cache = StatCache::open(folder.path(), context);
+            cache.remember(&facts(1, 100), &[1; 32], at(200, 0));
+            let record = cache.fresh.clone();
+            write(&cache.path, 1, &Moment::now().moved(seconds), &record).unwrap();
+            StatCache::open(folder.path(), context).find(&facts(1, 100))
+        };
+        assert_eq!(known(0), Some([1; 32]));
+        assert_eq!(known(3600), None);
+        assert_eq!(known(-3600), Some([1; 32]), "set forward");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_during_a_build_leaves_no_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Path::new("/c");
+        let mut cache = StatCache::open(folder.path(), context);
+        cache.opened = cache.opened.moved(3600);
+        cache.remember(&facts(1, 100), &[1; 32], at(200, 0));
+        cache.save().unwrap();
+        assert_eq!(
+            StatCache::open(folder.path(), context).find(&facts(1, 100)),
+            None
+        );
     }
 
     #[test]

@@ -314,3 +314,27 @@ fn walks_share_what_they_look_at_as_long_as_they_are_told_to() {
     tree.share(false);
     assert_eq!(select("a/c", &[]), ["a/c", "a/c/three", "a/c/two"]);
 }
+
+/// Size and modification time are the same each time: what is known must come from the content.
+#[test]
+fn content_that_changes_without_a_trace_in_size_and_time_is_read_anew() {
+    let context = context(&[("f", "0000")]);
+    let past = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let future = SystemTime::now() + std::time::Duration::from_secs(1_000_000_000);
+    for round in 0..200 {
+        let text = format!("{round:04}");
+        context.write("f", &text);
+        let file = File::options().write(true).open(context.path("f")).unwrap();
+        let time = if round % 2 == 0 { past } else { future };
+        file.set_modified(time).unwrap();
+        let tree = context.tree("");
+        let found = tree.select("f", &IgnoreFile::from_patterns([]).unwrap());
+        let digest = found.unwrap()[0].top.digest.unwrap();
+        assert_eq!(
+            digest,
+            digest_of_bytes(text.as_bytes(), &[]),
+            "round {round}"
+        );
+        tree.save();
+    }
+}

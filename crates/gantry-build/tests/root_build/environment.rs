@@ -195,6 +195,7 @@ impl Environment {
             run_root: self.folder.path().join("run"),
             devices: Arc::new(NoDevices),
             confinement: gantry_runtime::Confinement::default(),
+            processes: None,
             parallelism: None,
             borrowed: None,
             explain: true,

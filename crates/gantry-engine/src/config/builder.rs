@@ -1,11 +1,11 @@
-//! `[builder]`: the bounds of the build cache.
+//! `[builder]`: the bounds of the build cache, and of what steps may take.
 
 use gantry_model::quantity::parse_bytes;
 use serde::Deserialize;
 
 use super::limits::Refused;
 
-/// The bounds of the build cache.
+/// The bounds of the build cache, and of what steps may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuilderConfig {
     /// Whether builds keep the cache within its bounds.
@@ -14,6 +14,8 @@ pub struct BuilderConfig {
     pub cache_size: u64,
     /// Bytes of the file system that builds leave free, as long as there is cache to be removed.
     pub min_free: u64,
+    /// Most processes and threads of a `RUN` step; as many as it likes without.
+    pub pids_limit: Option<u32>,
     /// Certificate authorities that builds trust and lend to their steps: `host`, or a file.
     pub ca_certificates: Option<String>,
 }
@@ -24,6 +26,7 @@ impl Default for BuilderConfig {
             gc: true,
             cache_size: 20 << 30,
             min_free: 1 << 30,
+            pids_limit: Some(10_000),
             ca_certificates: None,
         }
     }
@@ -36,6 +39,7 @@ pub(super) struct WrittenBuilder {
     gc: Option<bool>,
     cache_size: Option<String>,
     min_free: Option<String>,
+    pids_limit: Option<u32>,
     ca_certificates: Option<String>,
 }
 
@@ -54,6 +58,9 @@ impl WrittenBuilder {
                 Ok(bytes) => bytes,
                 _ => return Err(("min-free", text, "it is a size")),
             };
+        }
+        if let Some(limit) = self.pids_limit {
+            config.pids_limit = (limit > 0).then_some(limit);
         }
         if let Some(text) = self.ca_certificates {
             if text != "host" && !text.starts_with('/') {
@@ -80,12 +87,15 @@ mod tests {
         };
         let set = applied("gc = false\ncache-size = \"1g\"\nmin-free = \"0\"").unwrap();
         assert_eq!((set.gc, set.cache_size, set.min_free), (false, 1 << 30, 0));
+        assert_eq!(applied("pids-limit = 0").unwrap().pids_limit, None);
+        assert_eq!(applied("pids-limit = 7").unwrap().pids_limit, Some(7));
         assert_eq!(applied("").unwrap(), BuilderConfig::default());
         for text in [
             "cache-size = \"0\"",
             "cache-size = \"much\"",
             "min-free = 5",
             "size = 1",
+            "pids-limit = -1",
             "ca-certificates = \"company.pem\"",
         ] {
             assert!(applied(text).is_err(), "{text}");

@@ -50,7 +50,7 @@ impl MergedRoot {
         Ok(Self { layers: open })
     }
 
-    /// The first `most` bytes of a regular file; `None` when there is none at that path.
+    /// A regular file, which may have `most` bytes; `None` when there is none at that path.
     /// Links are followed inside the root file system.
     pub(crate) fn read(&self, path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
         let mut stack: Vec<Vec<Directory>> = vec![duplicate(&self.layers)?];
@@ -87,7 +87,12 @@ impl MergedRoot {
                 }
                 Found::File(file) if rest.is_empty() => {
                     let mut bytes = Vec::new();
-                    file.take(most).read_to_end(&mut bytes)?;
+                    file.take(most + 1).read_to_end(&mut bytes)?;
+                    if bytes.len() as u64 > most {
+                        // What is cut off may be read as something else.
+                        let reason = format!("it has more than {most} bytes");
+                        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+                    }
                     return Ok(Some(bytes));
                 }
                 Found::File(_) => return Ok(None),
@@ -195,7 +200,10 @@ mod tests {
             Some("middle")
         );
         fs::write(upper.join("etc/passwd"), "x".repeat(1000)).unwrap();
-        assert_eq!(read(&upper, &lowers, "/etc/passwd"), Some("x".repeat(100)));
+        let root = MergedRoot::open(top_first(&upper, &lowers)).unwrap();
+        let error = root.read(Path::new("/etc/passwd"), 999).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(root.read(Path::new("/etc/passwd"), 1000).is_ok());
         assert_eq!(read(&upper, &lowers, "/etc/group"), None);
     }
 

@@ -28,8 +28,8 @@ use super::status::{is_live, observe, supervisor_lives};
 use super::{Containers, confinement, health, host, logging, user, userns};
 use crate::cdi;
 
-/// Most bytes of `/etc/passwd` and `/etc/group` that are looked at.
-pub(super) const MAX_USERS: u64 = 4 << 20;
+/// Most bytes that `/etc/passwd` and `/etc/group` may have.
+pub(super) const MAX_USERS: u64 = 64 << 20;
 /// Signal that asks a container to stop when nobody says otherwise.
 const SIGTERM: i32 = 15;
 /// Seconds a container has after it.

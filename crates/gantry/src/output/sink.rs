@@ -20,7 +20,7 @@ pub(crate) fn to_file(
 ) -> Result<(), Failure> {
     let aside = Aside::create(path)?;
     let mut out = BufWriter::with_capacity(BUFFER, &aside.file);
-    write(&mut out)?;
+    write(&mut out).map_err(|failure| failure.at(path))?;
     out.flush().map_err(CommandError::file("write", path))?;
     drop(out);
     Ok(aside.finish()?)

@@ -69,13 +69,11 @@ const COMMANDS: [&[&str]; 14] = [
 
 #[test]
 fn root_nothing_is_left_and_nobody_lost_when_processes_are_killed() {
-    let set = |name: &str| std::env::var(name).ok().map(|v| v.parse::<u64>().unwrap());
-    let rounds = set("GANTRY_TEST_ROUNDS").unwrap_or(ROUNDS.into());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let mut dice = Dice(set("GANTRY_TEST_SEED").unwrap_or(u64::from(now.subsec_nanos())) | 1);
+    let rounds = setting("GANTRY_TEST_ROUNDS").unwrap_or(ROUNDS.into());
+    let mut dice = Dice::new();
     let storm = Storm::new();
     for round in 0..rounds {
-        let seed = dice.0;
+        let seed = dice.seed();
         let command = COMMANDS[dice.below(COMMANDS.len())];
         let told = format!(
             "round {round}, GANTRY_TEST_SEED={seed}: {}",
@@ -86,11 +84,27 @@ fn root_nothing_is_left_and_nobody_lost_when_processes_are_killed() {
     storm.end();
 }
 
+/// A number that the caller of the tests may set.
+pub(crate) fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
 /// xorshift64: repeatable from its seed.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
+    /// By `GANTRY_TEST_SEED`, or by the time.
+    pub(crate) fn new() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Self(setting("GANTRY_TEST_SEED").unwrap_or(u64::from(now.subsec_nanos())) | 1)
+    }
+
+    /// What makes it go on as it does from here.
+    pub(crate) fn seed(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -235,7 +249,7 @@ impl Storm {
 }
 
 /// What a command answered that may have been killed; it has to end, whoever else was.
-fn ended(mut child: Child, told: &str) -> Answer {
+pub(crate) fn ended(mut child: Child, told: &str) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
@@ -247,7 +261,7 @@ fn ended(mut child: Child, told: &str) -> Answer {
     child.wait_with_output().unwrap().into()
 }
 
-fn entries(folder: &Path) -> BTreeSet<String> {
+pub(crate) fn entries(folder: &Path) -> BTreeSet<String> {
     std::fs::read_dir(folder)
         .into_iter()
         .flatten()

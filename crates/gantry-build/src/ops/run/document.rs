@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use gantry_runtime::defaults;
 use gantry_sys::capability::{self, Capability};
+use gantry_sys::cgroup::Layout;
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxCapabilities, LinuxDevice, LinuxDeviceType, LinuxNamespaceType,
-    LinuxResources, Mount, Process, Root, Spec,
+    LinuxPids, LinuxResources, Mount, Process, Root, Spec,
 };
 
 use super::authorities;
@@ -216,6 +217,18 @@ fn linux(operation: &RunOperation) -> Linux {
     linux.set_masked_paths(paths(defaults::MASKED_PATHS));
     linux.set_readonly_paths(paths(defaults::READONLY_PATHS));
     linux
+}
+
+/// Sets the most processes and threads that a step may have, where the machine can.
+pub(super) fn limit_processes(spec: &mut Spec, most: Option<u32>) {
+    let can = Layout::detect().is_ok_and(|layout| layout.has("pids"));
+    let linux = spec.linux_mut().as_mut();
+    let resources = linux.and_then(|linux| linux.resources_mut().as_mut());
+    if let (Some(most), true, Some(resources)) = (most, can, resources) {
+        let mut pids = LinuxPids::default();
+        pids.set_limit(most.into());
+        resources.set_pids(Some(pids));
+    }
 }
 
 /// The devices that BuildKit gives such a step, as far as this machine has them: messages of the

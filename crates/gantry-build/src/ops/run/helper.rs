@@ -62,7 +62,11 @@ pub(super) fn run(
             code,
             limit: memory_limit(work),
         }),
-        Some(Outcome::Exited { code, .. }) => Err(StepError::Process { command, code }),
+        Some(Outcome::Exited { code, .. }) => Err(StepError::Process {
+            command,
+            code,
+            short: None,
+        }),
         Some(Outcome::Failed {
             message,
             kind,

@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
@@ -17,7 +18,7 @@ use crate::error::StepError;
 use crate::ops::copy::Changed;
 use crate::ops::layer::{absolute, timespec};
 use crate::ops::plan::{Content, LayerPlan, Planned, Source, Time};
-use crate::tree::{self, Attribute, Copied, Entry, Facts, copy_and_digest, split};
+use crate::tree::{self, Attribute, Copied, Entry, Facts, Nowhere, Target, copy_and_digest, split};
 
 /// Files up to this size are in memory until the tar was told of them.
 const SMALL: u64 = 128 << 10;
@@ -133,7 +134,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         } else {
             let size = source.stat.size;
             (
-                copy_and_digest(&file, size, &file, &mut io::sink()).ok()?,
+                copy_and_digest(&file, size, &file, &mut Nowhere).ok()?,
                 None,
             )
         };
@@ -314,7 +315,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
             if gantry_sys::fd::reflink(read, &*write)? {
                 // The copy cannot change any more: its digest is the digest of what was copied.
                 let copied = write.metadata()?.len();
-                return copy_and_digest(write, copied, read, &mut io::sink());
+                return copy_and_digest(write, copied, read, &mut Nowhere);
             }
             can_clone.store(false, Ordering::Relaxed);
         }
@@ -328,7 +329,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
             write.set_len(end)?;
             return Ok(copied);
         }
-        copy_and_digest(read, size, read, write)
+        copy_and_digest(read, size, read, &mut Dense(write))
     }
 
     /// Owner, mode, attributes and time of a regular file, as far as they are not what it was made
@@ -390,27 +391,38 @@ fn read_up_to(file: &File, size: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Writes everything that comes.
+struct Dense<'f>(&'f mut File);
+
+impl Target for Dense<'_> {
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn zeros(&mut self, count: u64) -> io::Result<()> {
+        io::copy(&mut io::repeat(0).take(count), self.0).map(drop)
+    }
+}
+
 /// Leaves holes where blocks of zeros would be written.
 struct Sparse<'f> {
-    file: &'f mut File,
+    file: &'f File,
     end: u64,
 }
 
-impl Write for Sparse<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Target for Sparse<'_> {
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
         for block in bytes.chunks(4096) {
-            if block.iter().all(|byte| *byte == 0) {
-                self.file
-                    .seek(SeekFrom::Start(self.end + block.len() as u64))?;
-            } else {
-                self.file.write_all(block)?;
+            if block.iter().any(|byte| *byte != 0) {
+                self.file.write_all_at(block, self.end)?;
             }
             self.end += block.len() as u64;
         }
-        Ok(bytes.len())
+        Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn zeros(&mut self, count: u64) -> io::Result<()> {
+        self.end += count;
         Ok(())
     }
 }

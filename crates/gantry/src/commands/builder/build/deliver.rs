@@ -141,7 +141,9 @@ impl Delivery<'_> {
                     } else {
                         folder.clone()
                     };
-                    engine.files_to_folder(image.layers(), epoch, &folder, output.mode)?;
+                    engine
+                        .files_to_folder(image.layers(), epoch, &folder, output.mode)
+                        .map_err(|error| Failure::from(error).at(folder.display()))?;
                 }
                 Ok(())
             });

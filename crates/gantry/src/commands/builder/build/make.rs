@@ -166,6 +166,7 @@ pub(super) fn builder<'b>(
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
         confinement: Confinement::default(),
+        processes: engine.config().builder.pids_limit,
         parallelism: None,
         explain: false,
         housekeeping: None,
