@@ -67,6 +67,8 @@ fn rows_and_prune() {
             "regular",
             "regular",
             "regular",
+            // What explains builds, and what copies made last.
+            "internal",
             "internal",
             "exec.cachemount"
         ]
