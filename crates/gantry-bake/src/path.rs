@@ -1,5 +1,8 @@
 //! Paths as texts (Go's package `path`).
 
+/// What the folder of the command is called, where paths are those of the definition.
+pub(crate) const COMMAND: &str = "cwd://";
+
 /// The shortest path that leads to the same place; an empty one is `.`.
 pub(crate) fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();

@@ -26,7 +26,7 @@ pub struct Target {
     pub annotations: Option<Vec<String>>,
     /// Attestations.
     pub attest: Option<Vec<Attest>>,
-    /// Folder or URL of the context.
+    /// Folder or URL of the context; `cwd://…` is in the folder of the command.
     pub context: Option<String>,
     /// Named contexts.
     pub contexts: BTreeMap<String, String>,

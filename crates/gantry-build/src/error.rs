@@ -428,7 +428,7 @@ impl Fault for StepError {
             Self::Unpack { source, .. } => source.hints(),
             Self::Start { hints, .. } | Self::Fetch { hints, .. } => hints.clone(),
             Self::NoEmulator { platform, .. } => vec![format!(
-                "register one: gantry system binfmt install {}",
+                "register one, as root: gantry system binfmt install {}",
                 platform.architecture
             )],
             Self::OutOfMemory { limit: Some(_), .. } => {

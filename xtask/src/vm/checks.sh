@@ -35,4 +35,13 @@ check "and a port is published" page sh -c '
     for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O - http://127.0.0.1:8080/ && break; sleep 1; done
     gantry rm -f web > /dev/null'
 
+printf 'FROM busybox\nRUN cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max > /shown\n' > /tmp/ctx/Dockerfile
+gantry build -q -t bounded --network none --memory 64m --memory-swap 64m --cpu-quota 50000 /tmp/ctx > /dev/null
+check "the steps of a build are limited" "67108864 50000 100000" sh -c '
+    echo $(gantry run --rm --network none bounded cat /shown)'
+printf 'FROM busybox\nRUN tail /dev/zero\n' > /tmp/ctx/Dockerfile
+check "and one that runs out of memory says so" said sh -c '
+    gantry build --network none --memory 16m --memory-swap 16m /tmp/ctx 2>&1 |
+        grep -q "out of memory: it needed more than --memory 16m" && echo said'
+
 conclude

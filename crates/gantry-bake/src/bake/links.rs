@@ -49,13 +49,12 @@ pub(super) fn bake(
     Ok(Baked { groups, targets })
 }
 
-/// A local context in its shortest form; `cwd://` stands for the folder of the command.
+/// A local context in its shortest form.
 fn shortest(context: String) -> String {
-    match context.strip_prefix("cwd://") {
-        Some(path) => path::clean(path),
-        None if path::is_remote(&context) => context,
-        None => path::clean(&context),
+    if context.starts_with(path::COMMAND) || path::is_remote(&context) {
+        return context;
     }
+    path::clean(&context)
 }
 
 /// A target with what it inherits, what was set for it, and the usual context and Dockerfile.

@@ -7,10 +7,17 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::decode::Group;
 use super::{Attest, CacheEntry, Output, Secret, Ssh, Target, Texts};
+use crate::path;
 
 /// A text that is read as a template.
 fn escaped(text: &str) -> String {
     text.replace("${", "$${").replace("%{", "%%{")
+}
+
+/// A context without the name of the folder of the command.
+fn context(text: &str) -> String {
+    let own = text.strip_prefix(path::COMMAND);
+    own.map_or_else(|| text.to_owned(), path::clean)
 }
 
 fn escaped_texts(texts: &Texts) -> BTreeMap<&str, Option<String>> {
@@ -32,7 +39,7 @@ impl Serialize for Target {
             .map(|all| all.iter().map(|text| escaped(text)).collect());
         list(&mut map, "annotations", &annotations)?;
         list(&mut map, "attest", &self.attest)?;
-        one(&mut map, "context", &self.context)?;
+        one(&mut map, "context", &self.context.as_deref().map(context))?;
         if !self.contexts.is_empty() {
             map.serialize_entry("contexts", &self.contexts)?;
         }

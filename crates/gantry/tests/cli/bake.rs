@@ -197,7 +197,6 @@ fn what_is_wrong_is_told_with_its_line() {
             vec!["bake", "--set", "default.colour=red"],
             "unknown key: colour",
         ),
-        (vec!["bake", "https://example.org/x.git"], "not supported"),
         (vec!["bake", "-f", "gone.hcl"], "gone.hcl"),
         (
             vec!["bake", "--set=default.output=", "--sbom=true"],

@@ -26,6 +26,7 @@ macro_rules! in_both_modes {
 mod analyze;
 mod attacks;
 mod bake;
+mod bake_remote;
 mod boot;
 mod build;
 mod build_storm;

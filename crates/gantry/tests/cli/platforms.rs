@@ -376,6 +376,21 @@ fn root_programs_of_other_machines_run_by_an_emulator() {
     env.gantry(["cp", "far:/made", "made"]).ok();
     let made = fs::read_to_string(env.work().join("made")).unwrap();
     assert_eq!(made, "aarch64\n");
+    // An ordinary user has the handlers of the machine, and may not change them.
+    let user = crate::users_busybox();
+    user.write("ctx/tool", foreign_program(AARCH64));
+    let dockerfile = fs::read(env.work().join("ctx/Dockerfile")).unwrap();
+    user.write("ctx/Dockerfile", dockerfile);
+    let built = build(&user, &["--platform", "linux/arm64", "-o", "out"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let made = fs::read_to_string(user.work().join("out/made")).unwrap();
+    assert_eq!(made, "aarch64\n");
+    let listed = user.gantry(["system", "binfmt", "ls"]).ok();
+    assert!(listed.contains("emulated"), "{listed}");
+    let refused = user
+        .gantry(["system", "binfmt", "uninstall", "arm64"])
+        .fails(1);
+    assert!(refused.contains("only root"), "{refused}");
     let unknown = env.gantry(["system", "binfmt", "install", "z80"]);
     assert!(unknown.fails(1).contains("riscv64"));
     drop(registered);

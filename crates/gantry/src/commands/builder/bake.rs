@@ -4,12 +4,14 @@ mod allowed;
 mod files;
 mod list;
 mod order;
+mod origin;
 
 use clap::Args;
 use gantry_bake::{BakeError, Baked, Request, Surroundings};
 use gantry_model::Platform;
 
 use self::order::Spelt;
+use self::origin::{HERE, Origin, Place};
 use super::build::make::{self, Order, Way};
 use super::build::{call, forget, metadata};
 use crate::context::Context;
@@ -84,13 +86,13 @@ pub(crate) fn run(context: &Context, args: BakeArgs) -> Outcome {
         let message = "conflicting options: --print and --list cannot be given together";
         return Err(Failure::invalid(message));
     }
-    if let Some(url) = args.operands.first().filter(|word| files::is_remote(word)) {
-        return Err(Failure::unsupported(format!(
-            "definitions at {url} are not supported: clone or download them first, and name them with -f"
-        )));
-    }
-    let surroundings = surroundings(&args)?;
-    let files = files::read(&args.file)?;
+    let (addresses, targets) = addresses(&args.operands);
+    let origin = match addresses.first() {
+        Some(address) => Origin::fetch(context, mode, address)?,
+        None => Origin::Here,
+    };
+    let surroundings = surroundings(&args, addresses.get(1))?;
+    let files = files::read(&args.file, &origin)?;
     if let Some(wanted) = &args.list {
         let definition = gantry_bake::define(&files, &surroundings);
         return list::show(
@@ -101,26 +103,53 @@ pub(crate) fn run(context: &Context, args: BakeArgs) -> Outcome {
     }
     let request = Request {
         files,
-        targets: args.operands.clone(),
+        targets: targets.to_vec(),
         overrides: overrides(&args),
     };
     let baked = gantry_bake::evaluate(&request, &surroundings);
     let baked = baked.map_err(|error| failure(context, error))?;
     if args.print {
-        context.ui.line(&go_json::indented_by_two(&baked))?;
+        context
+            .ui
+            .line(&go_json::indented_by_two(&shown(baked, &origin)))?;
         return Ok(Exit::SUCCESS);
     }
-    build(context, &args, mode, &baked)
+    build(context, &args, mode, &origin, &baked)
 }
 
-fn build(context: &Context, args: &BakeArgs, mode: Mode, baked: &Baked) -> Outcome {
-    allowed::check(&args.allow, &args.set, baked)?;
+/// The addresses before the targets: that of the definition, and that of the folder of the command.
+fn addresses(operands: &[String]) -> (&[String], &[String]) {
+    let is_target = |word: &String| !files::is_remote(word);
+    let first = operands.iter().take(2).position(is_target);
+    operands.split_at(first.unwrap_or(operands.len().min(2)))
+}
+
+/// Targets with the contexts that a build has for them, as far as these can be said.
+fn shown(mut baked: Baked, origin: &Origin) -> Baked {
+    for target in baked.targets.values_mut() {
+        if let Some(context) = &target.context
+            && let Place::Elsewhere(place) = origin.place(context)
+        {
+            target.context = Some(place.to_owned());
+        }
+    }
+    baked
+}
+
+fn build(
+    context: &Context,
+    args: &BakeArgs,
+    mode: Mode,
+    origin: &Origin,
+    baked: &Baked,
+) -> Outcome {
+    allowed::check(&args.allow, &args.set, origin, baked)?;
     let proxies = context.proxies()?;
     let mut names = Vec::new();
     let mut orders = Vec::new();
     let mut calls = Vec::new();
     for (name, target) in &baked.targets {
-        let Spelt { args, request } = Spelt::of(name, target, &proxies)?;
+        let Spelt { args, request } = Spelt::of(name, target, origin, &proxies)?;
         match call::chosen(&args)? {
             Some(_) if target.linked => {}
             Some(call) => calls.push((name, call, request)),
@@ -157,11 +186,11 @@ fn build(context: &Context, args: &BakeArgs, mode: Mode, baked: &Baked) -> Outco
 }
 
 /// What an evaluation is told of this process.
-fn surroundings(args: &BakeArgs) -> Result<Surroundings, Failure> {
+fn surroundings(args: &BakeArgs, folder: Option<&String>) -> Result<Surroundings, Failure> {
     let mut surroundings = Surroundings {
         environment: environment::all(),
         dotenv: files::dotenv()?,
-        command_context: "cwd://".to_owned(),
+        command_context: folder.map_or_else(|| HERE.to_owned(), String::clone),
         local_platform: Platform::host().to_string(),
         home: environment::caller("HOME"),
         now: jiff::Timestamp::now().as_second(),

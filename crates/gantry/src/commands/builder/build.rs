@@ -10,7 +10,7 @@ pub(super) mod deliver;
 mod devices;
 mod explain;
 mod interrupt;
-mod lent;
+pub(super) mod lent;
 pub(super) mod make;
 pub(super) mod metadata;
 mod on_failure;

@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use gantry_bake::{Baked, Target};
 use gantry_model::layout::LayoutReference;
 
-use super::files::is_remote;
+use super::order::local_dockerfile;
+use super::origin::{Origin, Place};
 use crate::commands::confirm::confirm;
 use crate::failure::{CommandError, Failure};
 use crate::flags::environment;
@@ -32,8 +33,13 @@ struct Granted {
 /// Refuses a build whose targets ask for more than was granted, unless the person at the terminal
 /// grants it. What `--set` names itself is granted, and so is everything in the folder of the
 /// command.
-pub(super) fn check(allow: &[String], set: &[String], baked: &Baked) -> Result<(), Failure> {
-    let missing = missing(allow, set, baked)?;
+pub(super) fn check(
+    allow: &[String],
+    set: &[String],
+    origin: &Origin,
+    baked: &Baked,
+) -> Result<(), Failure> {
+    let missing = missing(allow, set, origin, baked)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -55,7 +61,12 @@ pub(super) fn check(allow: &[String], set: &[String], baked: &Baked) -> Result<(
 }
 
 /// What has to be granted, as `--allow` spells it.
-fn missing(allow: &[String], set: &[String], baked: &Baked) -> Result<BTreeSet<String>, Failure> {
+fn missing(
+    allow: &[String],
+    set: &[String],
+    origin: &Origin,
+    baked: &Baked,
+) -> Result<BTreeSet<String>, Failure> {
     let mut granted = granted(allow)?;
     for text in set {
         if let Some((key, value)) = text.split_once('=')
@@ -85,7 +96,7 @@ fn missing(allow: &[String], set: &[String], baked: &Baked) -> Result<BTreeSet<S
             continue;
         }
         for (key, paths, roots) in [
-            ("fs.read", read_paths(target), &granted.read),
+            ("fs.read", read_paths(target, origin), &granted.read),
             ("fs.write", written_paths(target), &granted.write),
         ] {
             for path in paths {
@@ -175,13 +186,16 @@ impl Granted {
 }
 
 /// The files and folders that a target reads.
-fn read_paths(target: &Target) -> Vec<String> {
-    let local = |path: &&str| {
-        let elsewhere = is_remote(path) || path.starts_with("target:");
-        LayoutReference::is_meant(path) || !elsewhere && !path.starts_with("docker-image:")
+fn read_paths(target: &Target, origin: &Origin) -> Vec<String> {
+    let local = |text: &str| match (text.parse::<LayoutReference>(), origin.place(text)) {
+        (Ok(layout), _) => Some(layout.folder.to_string_lossy().into_owned()),
+        (Err(_), Place::Here(path)) => Some(path.to_owned()),
+        (Err(_), _) => None,
     };
     let context = target.context.as_deref().into_iter();
     let contexts = target.contexts.values().map(String::as_str);
+    let folders = context.chain(contexts).filter_map(local);
+    let dockerfile = local_dockerfile(target, origin);
     let secrets = target
         .secrets
         .iter()
@@ -202,16 +216,8 @@ fn read_paths(target: &Target) -> Vec<String> {
         .filter_map(|cache| cache.attributes.get("src"))
         .map(String::as_str);
     let files = secrets.chain(keys).chain(caches);
-    let folders = context.chain(contexts).filter(local).map(folder);
-    folders.chain(files.map(str::to_owned)).collect()
-}
-
-/// The folder of a context.
-fn folder(context: &str) -> String {
-    match context.parse::<LayoutReference>() {
-        Ok(layout) => layout.folder.to_string_lossy().into_owned(),
-        Err(_) => context.to_owned(),
-    }
+    let files = files.map(str::to_owned).chain(dockerfile);
+    folders.chain(files).collect()
 }
 
 /// The files and folders that a target writes.
@@ -263,7 +269,7 @@ mod tests {
                 .map(|text| (*text).to_owned())
                 .collect::<Vec<_>>()
         };
-        let done = check(&texts(allow), &texts(set), &baked);
+        let done = check(&texts(allow), &texts(set), &Origin::Here, &baked);
         done.err().map(|failure| failure.message().to_owned())
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
+use super::origin::{HERE, Origin};
 use crate::failure::{CommandError, Failure};
 use crate::flags::environment;
 
@@ -20,15 +21,17 @@ const USUAL: [&str; 8] = [
 ];
 
 /// Most bytes of a file.
-const LARGEST: u64 = 8 << 20;
+pub(super) const LARGEST: u64 = 8 << 20;
 
 /// Whether a word is the address of definitions rather than a target.
 pub(super) fn is_remote(word: &str) -> bool {
-    word.contains("://") || word.starts_with("git@") || word.starts_with("github.com/")
+    let has_scheme = word.contains("://") && !word.starts_with(HERE);
+    has_scheme || word.starts_with("git@") || word.starts_with("github.com/")
 }
 
-/// The files that were named, by flags or else by `BUILDX_BAKE_FILE`, or else the usual ones.
-pub(super) fn read(names: &[String]) -> Result<Vec<gantry_bake::File>, Failure> {
+/// The files that were named, by flags or else by `BUILDX_BAKE_FILE`, or else the usual ones. Those
+/// of a definition from elsewhere are looked for there, unless they begin with `cwd://`.
+pub(super) fn read(names: &[String], origin: &Origin) -> Result<Vec<gantry_bake::File>, Failure> {
     let mut names = names.to_vec();
     if names.is_empty()
         && let Some(listed) = environment::caller("BUILDX_BAKE_FILE")
@@ -44,12 +47,15 @@ pub(super) fn read(names: &[String]) -> Result<Vec<gantry_bake::File>, Failure> 
         );
     }
     let mut files = Vec::new();
+    if let Origin::File(file) = origin {
+        files.push(file.clone());
+    }
     if names.is_empty() {
         for name in USUAL {
-            match File::open(name) {
-                Ok(file) => files.push(whole(name, file)?),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(CommandError::file("open", name)(error).into()),
+            match origin {
+                Origin::Here => files.extend(usual(name)?),
+                Origin::Elsewhere { .. } => files.extend(origin.read(name)?),
+                Origin::File(_) => {}
             }
         }
         if files.is_empty() {
@@ -66,7 +72,15 @@ pub(super) fn read(names: &[String]) -> Result<Vec<gantry_bake::File>, Failure> 
         }
     }
     for name in &names {
-        let name = name.strip_prefix("cwd://").unwrap_or(name);
+        let local = name.strip_prefix(HERE);
+        if let (Origin::Elsewhere { address, .. }, None) = (origin, local)
+            && name != "-"
+        {
+            let missing = || CommandError::NotFound(format!("there is no {name} at {address}"));
+            files.push(origin.read(name)?.ok_or_else(missing)?);
+            continue;
+        }
+        let name = local.unwrap_or(name);
         files.push(if name == "-" {
             whole(name, io::stdin().lock())?
         } else {
@@ -79,6 +93,15 @@ pub(super) fn read(names: &[String]) -> Result<Vec<gantry_bake::File>, Failure> 
     Ok(files)
 }
 
+/// A file of this machine, if it is there.
+fn usual(name: &str) -> Result<Option<gantry_bake::File>, Failure> {
+    match File::open(name) {
+        Ok(file) => Ok(Some(whole(name, file)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CommandError::file("open", name)(error).into()),
+    }
+}
+
 fn whole(name: &str, from: impl Read) -> Result<gantry_bake::File, Failure> {
     let mut bytes = Vec::new();
     from.take(LARGEST + 1)
@@ -88,6 +111,12 @@ fn whole(name: &str, from: impl Read) -> Result<gantry_bake::File, Failure> {
         name: name.to_owned(),
         bytes,
     })
+}
+
+/// A file of this machine that a definition names.
+pub(super) fn local(path: &str) -> Result<Vec<u8>, Failure> {
+    let file = File::open(path).map_err(CommandError::file("open", path))?;
+    Ok(whole(path, file)?.bytes)
 }
 
 /// The variables of `.env`, which Compose files see.

@@ -12,7 +12,8 @@ use crate::failure::Failure;
 use crate::flags::environment;
 use crate::flags::limits::LimitFlags;
 
-use super::files::is_remote;
+use super::files::{self, is_remote};
+use super::origin::{HERE, Origin, Place};
 
 /// A target as `build` would be told of it.
 #[derive(Debug)]
@@ -26,10 +27,11 @@ impl Spelt {
     pub(super) fn of(
         name: &str,
         target: &Target,
+        origin: &Origin,
         proxies: &BTreeMap<String, String>,
     ) -> Result<Self, Failure> {
         supported(name, target)?;
-        let args = words(target);
+        let args = words(target, origin);
         let mut request = request::translate(&args, proxies.clone(), &environment::caller)?;
         request.name = Some(name.to_owned());
         for (context, place) in &target.contexts {
@@ -38,10 +40,26 @@ impl Spelt {
                 request.named_contexts.insert(context.clone(), other);
             }
         }
+        let context = target.context.as_deref().unwrap_or(".");
+        if let Some(source) = origin.source(context)? {
+            request.context = Some(source);
+        }
+        for (name, context) in &target.contexts {
+            if let Some(source) = origin.source(context)? {
+                let files = NamedContext::Files(source);
+                request.named_contexts.insert(name.clone(), files);
+            }
+        }
         if let Some(text) = &target.dockerfile_inline {
             request.dockerfile = Some(DockerfileSource::Inline {
                 name: "Dockerfile".to_owned(),
                 bytes: text.clone().into_bytes(),
+            });
+        } else if let (Some(path), None) = (here(target), local_context(context, origin)) {
+            // The context is not of this machine, but the Dockerfile is.
+            request.dockerfile = Some(DockerfileSource::Inline {
+                name: path.to_owned(),
+                bytes: files::local(path)?,
             });
         }
         Ok(Self { args, request })
@@ -62,9 +80,13 @@ fn supported(name: &str, target: &Target) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The words that `build` would be given.
-fn words(target: &Target) -> BuildArgs {
-    let context = target.context.clone().unwrap_or_else(|| ".".to_owned());
+/// The words that `build` would be given. Contexts that were fetched are not among them.
+fn words(target: &Target, origin: &Origin) -> BuildArgs {
+    let context = target.context.as_deref().unwrap_or(".");
+    let place = match origin.place(context) {
+        Place::Here(path) | Place::Elsewhere(path) => path,
+        Place::Fetched(_) | Place::Outside => ".",
+    };
     let list = |texts: &Option<Vec<String>>| texts.clone().unwrap_or_default();
     BuildArgs {
         add_host: pairs(&target.extra_hosts, ':'),
@@ -72,11 +94,11 @@ fn words(target: &Target) -> BuildArgs {
         annotation: list(&target.annotations),
         attest: target.attest.iter().flatten().map(attest).collect(),
         build_arg: pairs(&target.args, '='),
-        build_context: contexts(target),
+        build_context: contexts(target, origin),
         cache_from: target.cache_from.iter().flatten().map(cache).collect(),
         cache_to: target.cache_to.iter().flatten().map(cache).collect(),
         call: target.call.clone(),
-        file: dockerfile(target, &context),
+        file: dockerfile(target, origin),
         label: pairs(&target.labels, '='),
         limits: LimitFlags {
             shm_size: target.shm_size.clone().filter(|size| !size.is_empty()),
@@ -86,7 +108,7 @@ fn words(target: &Target) -> BuildArgs {
         network: target.network.clone(),
         no_cache: target.no_cache == Some(true),
         no_cache_filter: list(&target.no_cache_filter),
-        operands: vec![context],
+        operands: vec![place.to_owned()],
         output: target.outputs.iter().flatten().map(output).collect(),
         platform: list(&target.platforms),
         pull: target.pull == Some(true),
@@ -107,19 +129,49 @@ fn attest(wanted: &Attest) -> String {
     fields(own.into_iter().chain(wanted.attributes.clone()))
 }
 
-/// The path of the Dockerfile, which a target gives relative to its context.
-fn dockerfile(target: &Target, context: &str) -> Option<String> {
+/// The Dockerfile as `-f` has it: a target gives it relative to its context.
+fn dockerfile(target: &Target, origin: &Origin) -> Option<String> {
     if target.dockerfile_inline.is_some() {
         return None;
     }
     let path = target.dockerfile.as_deref()?;
-    if let Some(path) = path.strip_prefix("cwd://") {
+    let context = target.context.as_deref().unwrap_or(".");
+    match (local_context(context, origin), here(target)) {
+        (Some(_), _) if is_remote(path) => Some(path.to_owned()),
+        (Some(_), _) => local_dockerfile(target, origin),
+        // It is read by itself.
+        (None, Some(_)) => None,
+        (None, None) => Some(path.to_owned()).filter(|path| path != "Dockerfile"),
+    }
+}
+
+/// The Dockerfile, where it is a file of this machine.
+pub(super) fn local_dockerfile(target: &Target, origin: &Origin) -> Option<String> {
+    if target.dockerfile_inline.is_some() {
+        return None;
+    }
+    if let Some(path) = here(target) {
         return Some(path.to_owned());
     }
-    if is_remote(context) {
-        return Some(path.to_owned()).filter(|path| path != "Dockerfile");
+    let path = target.dockerfile.as_deref()?;
+    if is_remote(path) {
+        return None;
     }
+    let context = local_context(target.context.as_deref().unwrap_or("."), origin)?;
     Some(Path::new(context).join(path).to_string_lossy().into_owned())
+}
+
+/// The path of a Dockerfile in the folder of the command (`cwd://`).
+fn here(target: &Target) -> Option<&str> {
+    target.dockerfile.as_deref()?.strip_prefix(HERE)
+}
+
+/// The path of a context of this machine.
+fn local_context<'t>(context: &'t str, origin: &'t Origin) -> Option<&'t str> {
+    match origin.place(context) {
+        Place::Here(path) => Some(path),
+        _ => None,
+    }
 }
 
 /// `NAME=VALUE` of each that has a value.
@@ -130,16 +182,14 @@ fn pairs(texts: &BTreeMap<String, Option<String>>, between: char) -> Vec<String>
     texts.iter().filter_map(pair).collect()
 }
 
-/// The contexts that are no targets.
-fn contexts(target: &Target) -> Vec<String> {
-    let is_target = |place: &str| place.starts_with("target:");
-    let contexts = target
-        .contexts
-        .iter()
-        .filter(|(_, place)| !is_target(place));
-    contexts
-        .map(|(name, place)| format!("{name}={place}"))
-        .collect()
+/// The contexts that are neither targets nor folders that were fetched.
+fn contexts(target: &Target, origin: &Origin) -> Vec<String> {
+    let context = |(name, text): (&String, &String)| match origin.place(text) {
+        Place::Elsewhere(place) if place.starts_with("target:") => None,
+        Place::Here(place) | Place::Elsewhere(place) => Some(format!("{name}={place}")),
+        Place::Fetched(_) | Place::Outside => None,
+    };
+    target.contexts.iter().filter_map(context).collect()
 }
 
 /// Fields as one text of comma-separated values.
@@ -214,7 +264,7 @@ mod tests {
             }]),
             ..Target::default()
         };
-        let words = words(&target);
+        let words = words(&target, &Origin::Here);
         assert_eq!(words.build_arg, ["A=1"]);
         assert_eq!(words.file.as_deref(), Some("app/web.Dockerfile"));
         assert_eq!(words.output, ["type=oci,dest=x.tar,\"name=a,b\""]);
@@ -223,7 +273,7 @@ mod tests {
             dockerfile: Some("Dockerfile".to_owned()),
             ..Target::default()
         };
-        assert_eq!(super::words(&inline).file, None);
+        assert_eq!(super::words(&inline, &Origin::Here).file, None);
     }
 
     #[test]
@@ -234,7 +284,7 @@ mod tests {
         };
         let said = format!(
             "{:?}",
-            Spelt::of("t", &target, &BTreeMap::new()).unwrap_err()
+            Spelt::of("t", &target, &Origin::Here, &BTreeMap::new()).unwrap_err()
         );
         assert!(said.contains("STDIN"), "{said}");
     }

@@ -12,7 +12,7 @@ use crate::flags::value::{FlagError, wrong};
 
 /// The secrets by id. One whose file is not there is an error at once, needed or not, as in
 /// buildx.
-pub(super) fn secrets(
+pub(in crate::commands::builder) fn secrets(
     texts: &[String],
     lookup: Lookup<'_>,
 ) -> Result<BTreeMap<String, SecretSource>, Failure> {
@@ -67,10 +67,10 @@ fn secret(text: &str, lookup: Lookup<'_>) -> Result<(String, SecretSource), Flag
 }
 
 /// The variable that names the usual agent.
-pub(super) const AGENT: &str = "SSH_AUTH_SOCK";
+pub(in crate::commands::builder) const AGENT: &str = "SSH_AUTH_SOCK";
 
 /// The sockets of agents by id.
-pub(super) fn agents(
+pub(in crate::commands::builder) fn agents(
     texts: &[String],
     lookup: Lookup<'_>,
 ) -> Result<BTreeMap<String, PathBuf>, Failure> {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use gantry_build::{
-    BaseImages, BuildError, BuildRequest, Builder, Cancellation, FailureShell, Outside, Reporter,
+    BaseImages, BuildError, BuildRequest, Builder, Cancellation, FailureShell, Fetched, Outside,
+    Reporter,
 };
 use gantry_engine::Engine;
 use gantry_engine::caches::CachePlace;
@@ -105,6 +106,19 @@ pub(in crate::commands::builder) fn all(
     let bases = EngineBases::new(engine);
     watched(context, way, &bases, |builder, display| {
         make(builder, engine, orders, display)
+    })
+}
+
+/// What the context of a request is the address of.
+pub(in crate::commands::builder) fn fetched(
+    context: &Context,
+    mode: Mode,
+    request: &BuildRequest,
+) -> Result<Fetched, Failure> {
+    let bases = EngineBases::new(context.engine()?);
+    watched(context, Way::shown(mode), &bases, |builder, display| {
+        gantry_build::fetch(&builder, request, &Reporter::new(display))
+            .map_err(|error| Unmade::Build(Box::new(error)))
     })
 }
 
