@@ -27,7 +27,8 @@ pub(crate) fn is_numeric(text: &str) -> bool {
         || owner::parse(text).is_ok_and(|owner| number(&owner.user) && number(&owner.group))
 }
 
-/// Who `user[:group]` is. As in BuildKit, a name that the files do not know is root.
+/// Who `user[:group]` is. As in BuildKit, a user that the files do not know is root, and a group
+/// that they do not know is the user's.
 pub(crate) fn resolve(text: &str, root: Option<&Directory>) -> Result<Owner, StepError> {
     let mut found = Owner::default();
     let Ok(owner) = owner::parse(text) else {
@@ -51,10 +52,8 @@ pub(crate) fn resolve(text: &str, root: Option<&Directory>) -> Result<Owner, Ste
             let known = |line: &[u8]| parse_group(line).find(|group| group.name == name);
             match search(root, "/etc/group", known)? {
                 Some(group) => found.gid = group.gid,
-                None => {
-                    found.gid = 0;
-                    found.unknown.push(name);
-                }
+                // The group stays that of the user.
+                None => found.unknown.push(name),
             }
         }
     }
@@ -197,7 +196,9 @@ mod tests {
             ("5:staff", 5, 50, vec![]),
             (":staff", 0, 50, vec![]),
             ("nobody", 0, 0, vec!["nobody"]),
-            ("5:nogroup", 5, 0, vec!["nogroup"]),
+            ("5:nogroup", 5, 5, vec!["nogroup"]),
+            ("node:nogroup", 1000, 1001, vec!["nogroup"]),
+            (":", 0, 0, vec![]),
         ] {
             let owner = resolve(text, Some(&root)).unwrap();
             assert_eq!((owner.uid, owner.gid), (uid, gid), "{text}");

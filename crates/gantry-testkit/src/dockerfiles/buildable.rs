@@ -15,10 +15,32 @@ const FOLDERS: [&str; 3] = [
 
 /// Words of files that ask for what a busybox without a network lacks, take their time, or come
 /// out differently from one machine to the next.
-const NOT_HERE: [&str; 26] = [
-    "://", "git@", "wget", "curl", "dnf", "yum", "apt-get", "apk ", "apk\t", "npm", "useradd",
-    "adduser", "groupadd", "addgroup", "sleep", "date", "random", "hostname", "ulimit", "ping",
-    "nslookup", "/proc", "/sys", "platform", "FROM $", "FROM \"$",
+const NOT_HERE: [&str; 25] = [
+    "://",
+    "git@",
+    "wget",
+    "curl",
+    "dnf",
+    "yum",
+    "apt-get",
+    "apk ",
+    "apk\t",
+    "npm",
+    "useradd",
+    "adduser",
+    "groupadd",
+    "addgroup",
+    "sleep",
+    "date",
+    "random",
+    "hostname",
+    "ulimit",
+    "ping",
+    "nslookup",
+    "/proc",
+    "/sys",
+    "platform",
+    "type=cache",
 ];
 
 /// A file with what a build of it needs.
@@ -44,7 +66,14 @@ pub fn buildable() -> Vec<Buildable> {
 fn with_context(file: RealFile) -> Option<Buildable> {
     let text = String::from_utf8(file.bytes.clone()).ok()?;
     let stands_there = FOLDERS.iter().any(|folder| file.origin.contains(folder));
-    if !stands_there || NOT_HERE.iter().any(|word| text.contains(word)) {
+    let base_varies = |line: &str| {
+        let word = line.get(..4).unwrap_or_default();
+        word.eq_ignore_ascii_case("from") && line.contains('$')
+    };
+    if !stands_there
+        || NOT_HERE.iter().any(|word| text.contains(word))
+        || text.lines().any(base_varies)
+    {
         return None;
     }
     let context = file.path.parent()?.to_path_buf();
