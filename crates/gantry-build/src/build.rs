@@ -11,6 +11,7 @@ use std::time::Duration;
 use gantry_dockerfile::SourceFile;
 use gantry_dockerfile::lint::Rule;
 use gantry_model::Platform;
+use gantry_model::layout::LayoutReference;
 
 use crate::cache::Cache;
 use crate::contexts::{ContextId, Contexts, Main, View};
@@ -63,6 +64,7 @@ pub fn build(
     warn(&lowered, reporter);
     let targets: Vec<NodeId> = lowered.iter().map(|lowered| lowered.target).collect();
     devices::check(&graph, &targets, requests, &*builder.devices, reporter)?;
+    note_layouts(&graph, &targets, &setting)?;
     let needed = needed_contexts(&graph, &targets);
     let open = contexts.open(&needed, &setting, reporter)?;
     let room = Room::new(&builder.store, &builder.root, builder.housekeeping);
@@ -390,6 +392,20 @@ fn warn(lowered: &[Lowered], reporter: &Reporter<'_>) {
             reporter.warning(&warning.message, warning.rendered.as_deref());
         }
     }
+}
+
+/// Images of layouts get no name: their layers are the cache's.
+fn note_layouts(graph: &Graph, targets: &[NodeId], setting: &Setting) -> Result<(), BuildError> {
+    for node in graph.needed(targets) {
+        if let Operation::Image(image) = &graph.node(node).operation
+            && LayoutReference::is_meant(&image.reference)
+        {
+            for layer in &image.layers {
+                setting.remote.note(*layer)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn needed_contexts(graph: &Graph, targets: &[NodeId]) -> BTreeSet<ContextId> {

@@ -21,7 +21,7 @@ use crate::explain::inputs::Inputs;
 use crate::run_folder::folder;
 
 pub(crate) use entry::{Entry, decode_alias};
-pub(crate) use keys::{key_of_definition, key_of_files, key_of_place};
+pub(crate) use keys::{Seen, key_of_definition, key_of_files, key_of_place, key_of_seen};
 pub(crate) use locks::{KeyLock, wait_for_lock};
 
 /// Records of steps: key → [`Entry`].

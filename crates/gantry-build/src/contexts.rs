@@ -169,7 +169,7 @@ impl Contexts {
         Ok(match (&self.known[id.0].source, self.loaded.get(&id)) {
             (Some(ContextSource::Folder(path)), _) => Main::Folder(path),
             (_, Some(Loaded::Folder(path))) => Main::Foreign(path),
-            (_, Some(Loaded::Dockerfile(bytes))) => Main::Dockerfile(bytes),
+            (_, Some(Loaded::Dockerfile(bytes, _))) => Main::Dockerfile(bytes),
             (_, None) => Main::Nothing,
         })
     }
@@ -209,11 +209,11 @@ impl Contexts {
                 open.push(None);
                 continue;
             }
-            let main = self.main(id, setting, reporter)?;
-            let folder = match main {
+            let folder = match self.main(id, setting, reporter)? {
                 Main::Folder(path) => Some((path.to_owned(), false)),
                 Main::Foreign(path) => Some((path.to_owned(), true)),
-                Main::Dockerfile(_) | Main::Nothing => None,
+                Main::Dockerfile(_) => Some((self.beside(id, setting)?, true)),
+                Main::Nothing => None,
             };
             let context = &self.known[number];
             open.push(match folder {
@@ -225,6 +225,16 @@ impl Contexts {
             });
         }
         Ok(open)
+    }
+
+    /// What can be copied where a Dockerfile came alone: what its address was of, else nothing.
+    fn beside(&self, id: ContextId, setting: &Setting) -> Result<PathBuf, BuildError> {
+        if let Some(Loaded::Dockerfile(_, Some(folder))) = self.loaded.get(&id) {
+            return Ok(folder.clone());
+        }
+        let empty = setting.empty();
+        std::fs::create_dir_all(&empty).map_err(no_context(&empty))?;
+        Ok(empty)
     }
 }
 

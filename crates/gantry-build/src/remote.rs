@@ -18,12 +18,13 @@ use std::sync::Mutex;
 
 use gantry_http::Environment;
 use gantry_model::{Digest, FaultKind};
-use gantry_store::{Record, Store};
+use gantry_store::{Record, Store, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, Key, KeyLock};
 use crate::error::StepError;
+use crate::graph::Fields;
 use crate::progress::{LogStream, VertexId};
 use crate::report::Reporter;
 use crate::secrets::Secrets;
@@ -181,6 +182,15 @@ impl Remote {
     fn seal(&self, layer: &Digest) -> Option<String> {
         let seal = self.store.layers().seal(layer).ok();
         seal.map(|seal| seal.to_string())
+    }
+
+    /// Notes a layer that no other record speaks of, so that it counts to the cache and goes with it.
+    pub(crate) fn note(&self, layer: Digest) -> Result<(), StoreError> {
+        let mut fields = Fields::new("noted");
+        fields.bytes(layer.as_bytes());
+        let mut record = Record::new(SOURCE, &fields.finish(), b"noted");
+        record.layers = vec![layer];
+        self.store.records().put(&[record])
     }
 
     fn touch(&self, key: &Key) -> Result<(), StepError> {

@@ -6,6 +6,7 @@ mod leaks;
 mod mounts;
 mod room;
 mod schedule;
+mod seen;
 mod step;
 mod stop;
 mod sync;

@@ -65,6 +65,28 @@ pub(crate) fn key_of_files(
     Key(fields.finish())
 }
 
+/// What a step sees of one of its inputs.
+pub(crate) enum Seen<'s> {
+    /// Root file systems, or what is not looked into.
+    Layers(&'s [Layer]),
+    /// What is at one path.
+    Files(&'s Match, &'s Change),
+}
+
+/// The key of a `RUN` by what it sees of its inputs.
+pub(crate) fn key_of_seen(operation: &Operation, inputs: &[Seen<'_>]) -> Key {
+    let mut fields = Fields::new("run-seen");
+    operation.describe(&mut fields);
+    fields.number(inputs.len() as u64);
+    for input in inputs {
+        match input {
+            Seen::Layers(layers) => add_layers(fields.number(0), layers),
+            Seen::Files(found, change) => add_match(fields.number(1), found, change, true),
+        }
+    }
+    Key(fields.finish())
+}
+
 fn add_layers(fields: &mut Fields, layers: &[Layer]) {
     fields.number(layers.len() as u64);
     for layer in layers {

@@ -26,8 +26,8 @@ const LARGEST: u64 = 8 << 20;
 pub(super) enum Loaded {
     /// The folder with its files.
     Folder(PathBuf),
-    /// It was a Dockerfile alone.
-    Dockerfile(Vec<u8>),
+    /// It was a Dockerfile alone; nothing can be copied but what is in this folder, if anything.
+    Dockerfile(Vec<u8>, Option<PathBuf>),
 }
 
 /// What is needed to load one.
@@ -174,7 +174,8 @@ impl Loading<'_> {
         if self.name.is_some() {
             return Ok(Loaded::Folder(tree));
         }
-        self.dockerfile(Cursor::new(head).chain(file), &shown)
+        let bytes = self.dockerfile(Cursor::new(head).chain(file), &shown)?;
+        Ok(Loaded::Dockerfile(bytes, Some(tree)))
     }
 
     fn input(&self, file: &File, name: &str) -> Result<Loaded, StepError> {
@@ -187,12 +188,13 @@ impl Loading<'_> {
         let reader = Cursor::new(head).chain(watched);
         if archive {
             let layer = self.setting.remote.unpack(reader, name)?;
+            self.setting.remote.note(layer)?;
             return Ok(Loaded::Folder(self.folder_of(&layer)?));
         }
-        self.dockerfile(reader, name)
+        Ok(Loaded::Dockerfile(self.dockerfile(reader, name)?, None))
     }
 
-    fn dockerfile(&self, reader: impl Read, name: &str) -> Result<Loaded, StepError> {
+    fn dockerfile(&self, reader: impl Read, name: &str) -> Result<Vec<u8>, StepError> {
         let mut bytes = Vec::new();
         reader
             .take(LARGEST + 1)
@@ -206,7 +208,7 @@ impl Loading<'_> {
                 ),
             });
         }
-        Ok(Loaded::Dockerfile(bytes))
+        Ok(bytes)
     }
 
     fn broken(&self, name: &str, source: io::Error) -> StepError {

@@ -198,13 +198,26 @@ impl Inputs {
                 facts.push(Fact::hidden(What::Document, name, content));
             }
         }
-        let entries = selected.iter().flatten().flat_map(Match::entries);
+        let nothing = Self {
+            facts,
+            files: Vec::new(),
+        };
+        nothing.with_files(selected.iter().flatten(), change)
+    }
+
+    /// These and the files that were found.
+    pub(crate) fn with_files<'m>(
+        self,
+        found: impl IntoIterator<Item = &'m Match>,
+        change: &Change,
+    ) -> Self {
+        let entries = found.into_iter().flat_map(Match::entries);
         let mut files: Vec<File> = entries.map(|entry| File::of(entry, change)).collect();
         files.sort_by(|one, other| one.path.cmp(&other.path));
         files.dedup_by(|later, first| later.path == first.path);
         Self {
-            facts,
             files: coarsened(files, MOST_FILES),
+            ..self
         }
     }
 

@@ -21,6 +21,9 @@ use crate::graph::{Fields, GitSource};
 use crate::ops::layer::timespec;
 use crate::ops::plan::Time;
 
+/// What git says of a server of files that knows nothing of git.
+const NO_SHALLOW: &str = "does not support shallow";
+
 /// What is remembered of a commit.
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {
@@ -133,15 +136,8 @@ impl Remote {
         }
         let has_modules = std::fs::symlink_metadata(draft.upper().join(".gitmodules"));
         if source.submodules && has_modules.is_ok_and(|modules| modules.is_file()) {
-            let update = [
-                "submodule",
-                "--quiet",
-                "update",
-                "--init",
-                "--recursive",
-                "--depth=1",
-            ];
-            git.run(Some(place), &update)?;
+            let update = ["submodule", "--quiet", "update", "--init", "--recursive"];
+            shallowly(git, place, &update, &[])?;
         }
         let time = git.run(Some(place), &["show", "--no-patch", "--format=%ct", commit])?;
         let time = String::from_utf8_lossy(&time).trim().parse().unwrap_or(0);
@@ -235,6 +231,22 @@ fn find(listed: &str, names: &[String]) -> Option<Resolved> {
     })
 }
 
+/// Runs a command of git that fetches: without what came before, where the server can do that.
+fn shallowly(
+    git: &Git<'_>,
+    place: Place<'_>,
+    command: &[&str],
+    operands: &[&str],
+) -> Result<Vec<u8>, StepError> {
+    let shallow = [command, &["--depth=1"], operands].concat();
+    match git.run(Some(place), &shallow) {
+        Err(StepError::Fetch { reason, .. }) if reason.contains(NO_SHALLOW) => {
+            git.run(Some(place), &[command, operands].concat())
+        }
+        done => done,
+    }
+}
+
 /// Brings the commit here, with as little as can be had of what came before it.
 fn fetch(
     git: &Git<'_>,
@@ -254,16 +266,8 @@ fn fetch(
         &["remote", "add", "--", "origin", &git.address],
     )?;
     let shallow = |what: &str| {
-        let fetch = [
-            "fetch",
-            "--depth=1",
-            "--no-tags",
-            "--no-recurse-submodules",
-            "--",
-            "origin",
-            what,
-        ];
-        git.run(Some(place), &fetch)
+        let fetch = ["fetch", "--no-tags", "--no-recurse-submodules"];
+        shallowly(git, place, &fetch, &["--", "origin", what])
     };
     let is_here = || {
         let object = format!("{commit}^{{commit}}");

@@ -9,6 +9,7 @@ use gantry_store::{LayerInfo, StoreError};
 
 use super::Solver;
 use super::account::Account;
+use super::seen::AS_THEY_ARE;
 use crate::cache::{self, Entry, Found, Key, Layer, Made};
 use crate::error::StepError;
 use crate::explain::Outcome;
@@ -317,6 +318,12 @@ impl Solver<'_> {
         if let Some(layer) = self.cached(id, &key)? {
             return Ok(layer);
         }
+        let shown = self.shown(id, operation, &inputs)?;
+        if let Some(shown) = &shown
+            && let Some(layer) = self.cached_as(id, &shown.key)?
+        {
+            return Ok(layer);
+        }
         self.once(id, &key, 0, || {
             let output = |stream, bytes: &[u8]| {
                 if let Some(vertex) = self.vertex(id) {
@@ -336,11 +343,12 @@ impl Solver<'_> {
             let made = run::execute(setting, origin, operation, &inputs, &company)?;
             let layer = self.layer(id, &made);
             self.search_step(operation, &layer)?;
+            let files = shown.iter().flat_map(|shown| &shown.files);
             Ok(Executed {
                 layer,
                 key,
-                alias: None,
-                inputs: Inputs::of_run(operation),
+                alias: shown.as_ref().map(|shown| shown.key),
+                inputs: Inputs::of_run(operation).with_files(files, &AS_THEY_ARE),
             })
         })
     }

@@ -105,9 +105,9 @@ fn archives() {
     other.context = Some(input(&environment, &packed(&folder, &[])));
     other.dockerfile = Some(DockerfileSource::File("../../../etc/passwd".into()));
     assert!(failed(&environment, &other).contains("failed to read dockerfile"));
-    // A Dockerfile alone has no files.
+    // Beside a Dockerfile alone there is nothing.
     let alone = request(input(&environment, b"FROM scratch\nCOPY a /\n"));
-    assert!(failed(&environment, &alone).contains("no build context"));
+    assert!(failed(&environment, &alone).contains("\"/a\": not found"));
     let alone = request(input(&environment, b"FROM scratch\nCOPY <<a /b\nx\na\n"));
     assert_eq!(built(&environment, &alone), ["644 0:0 b f=x"]);
     // What is no archive after all, and no Dockerfile.
