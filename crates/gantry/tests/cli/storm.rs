@@ -272,6 +272,9 @@ pub(crate) fn entries(folder: &Path) -> BTreeSet<String> {
 /// Makes a folder look as if nobody had touched it for an hour.
 fn grow_old(folder: &Path) {
     let then = SystemTime::now() - Duration::from_secs(3600);
-    let opened = std::fs::File::open(folder).unwrap();
-    opened.set_modified(then).unwrap();
+    match std::fs::File::open(folder) {
+        // Whose it was has just taken it away.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        opened => opened.unwrap().set_modified(then).unwrap(),
+    }
 }
