@@ -12,6 +12,8 @@ mod measure;
 mod memory;
 mod peer;
 mod pull;
+mod push;
+mod registry;
 mod start;
 
 use std::path::Path;
@@ -24,12 +26,13 @@ use crate::{cargo, say};
 /// A benchmark by its name on the command line.
 type Bench = (&'static str, fn(&peer::Bench) -> Result<()>);
 
-const ALL: [Bench; 8] = [
+const ALL: [Bench; 9] = [
     ("start", start::run),
     ("exec", start::exec),
     ("runtime", start::runtime),
     ("build", build::run),
     ("pull", pull::run),
+    ("push", push::run),
     ("memory", memory::run),
     ("many", many::run),
     ("logs", logs::run),
