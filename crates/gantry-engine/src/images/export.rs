@@ -7,6 +7,7 @@ mod annotation;
 pub(crate) mod attestation;
 mod files;
 mod retime;
+mod stated;
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -18,7 +19,8 @@ use gantry_store::RepoDigest;
 
 pub use annotation::{Annotation, AnnotationPlace};
 pub use attestation::Attestation;
-pub use files::FolderMode;
+pub use files::{FilesPart, FolderMode};
+pub use stated::FileStatements;
 
 use super::compress::{LayerCompression, Method};
 use super::destination::Destination;

@@ -25,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 use self::packages::{Kind, Package};
 use self::sha1::Sha1;
 use super::export::Attestation;
+use super::export::attestation::SPDX;
 use super::{ImageError, Images, document, parallel};
 
 /// Most bytes of a database that are read.
@@ -80,7 +81,7 @@ impl Images<'_> {
             files,
         };
         Ok(Attestation {
-            predicate_type: "https://spdx.dev/Document".to_owned(),
+            predicate_type: SPDX.to_owned(),
             predicate: document.value(),
         })
     }

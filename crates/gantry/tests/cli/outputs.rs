@@ -13,6 +13,7 @@ use crate::GANTRY;
 
 in_both_modes! {
     one_build_has_several_outputs,
+    what_is_said_of_files_lies_beside_them,
 }
 
 fn build(env: &TestEnv, flags: &[&str]) -> Answer {
@@ -143,6 +144,82 @@ fn one_build_has_several_outputs(env: TestEnv) {
     let refused = build(&env, &["-o", "type=oci,dest=x,colour=red"]);
     assert_ne!(refused.code, 0);
     assert!(refused.stderr.contains("colour"), "{}", refused.stderr);
+}
+
+fn what_is_said_of_files_lies_beside_them(env: TestEnv) {
+    env.write("ctx/hello", "hello\n");
+    env.write("ctx/sub/b", "b\n");
+    env.write("ctx/sub-a", "a\n");
+    std::os::unix::fs::symlink("hello", env.work().join("ctx/link")).unwrap();
+    env.write(
+        "ctx/Dockerfile",
+        "FROM scratch\nARG TARGETARCH\nCOPY . /\nCOPY <<EOT /arch\n$TARGETARCH\nEOT\n",
+    );
+    env.write("ctx/.dockerignore", "Dockerfile\n.dockerignore\n");
+    env.write("out/linux_arm64/goes", "");
+    let at = |name: &str| env.work().join(name);
+    let said = ["--provenance=mode=max", "--sbom=true"];
+    let flags = [
+        "--platform=linux/amd64,linux/arm64",
+        "--build-arg=SOURCE_DATE_EPOCH=1700000000",
+        "-o=type=local,dest=out,mode=delete",
+        "-o=type=tar,dest=files.tar,attestation-prefix=of-",
+    ];
+    let both = [&said[..], &flags].concat();
+    assert_eq!(build(&env, &both).code, 0);
+    let archived = |name: &str| {
+        let mut tar = Command::new("tar");
+        tar.arg("xOf").arg(at("files.tar")).arg(name);
+        tar.output().unwrap().stdout
+    };
+    let mut all = Vec::new();
+    for platform in ["amd64", "arm64"] {
+        let folder = at("out").join(format!("linux_{platform}"));
+        for (name, kind) in [
+            ("provenance.json", "https://slsa.dev/provenance/v1"),
+            ("sbom.spdx.json", "https://spdx.dev/Document"),
+        ] {
+            let facts = std::fs::metadata(folder.join(name)).unwrap();
+            let mine = std::fs::metadata(env.work()).unwrap().uid();
+            assert_eq!((facts.mode() & 0o7777, facts.uid()), (0o600, mine));
+            assert_eq!(facts.mtime(), 1_700_000_000);
+            let bytes = std::fs::read(folder.join(name)).unwrap();
+            assert_eq!(bytes, archived(&format!("linux_{platform}/of-{name}")));
+            let statement: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(statement["predicateType"], kind);
+            // It is about the regular files, folder by folder.
+            let subjects = statement["subject"].as_array().unwrap();
+            let names: Vec<&Value> = subjects.iter().map(|subject| &subject["name"]).collect();
+            assert_eq!(names, ["arch", "hello", "sub/b", "sub-a"]);
+            let sha256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+            assert_eq!(subjects[1]["digest"]["sha256"], sha256);
+            all.push(bytes);
+        }
+        let provenance = json(&folder.join("provenance.json"));
+        let asked = &provenance["predicate"]["buildDefinition"]["externalParameters"]["request"];
+        assert_eq!(asked["args"]["platform"], format!("linux/{platform}"));
+    }
+    assert_ne!(all[0], all[2], "each platform has files of its own");
+    assert!(!at("out/linux_arm64/goes").exists());
+    // With the time of the build given, all of it is the same again.
+    let archive = std::fs::read(at("files.tar")).unwrap();
+    assert_eq!(build(&env, &both).code, 0);
+    let again = std::fs::read(at("files.tar")).unwrap();
+    assert!(again == archive, "the archives differ");
+
+    // A file of the build is not replaced, and nothing is written before that is known.
+    env.write("ctx/provenance.json", "mine\n");
+    for output in ["new", "type=tar,dest=new"] {
+        let refused = build(&env, &["--provenance=true", "-o", output]).fails(1);
+        assert!(refused.contains("attestation-prefix"), "{refused}");
+        assert!(!at("new").exists());
+    }
+    let prefixed = "type=local,dest=new,attestation-prefix=my-";
+    assert_eq!(build(&env, &["--provenance=true", "-o", prefixed]).code, 0);
+    let mine = std::fs::read_to_string(at("new/provenance.json")).unwrap();
+    assert_eq!(mine, "mine\n");
+    let subjects = json(&at("new/my-provenance.json"))["subject"].clone();
+    assert_eq!(subjects[2]["name"], "provenance.json");
 }
 
 #[test]

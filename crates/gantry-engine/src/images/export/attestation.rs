@@ -18,6 +18,8 @@ use crate::images::document::{self, Document, Family};
 
 /// The media type of an in-toto statement that nobody signed.
 pub(crate) const STATEMENT: &str = "application/vnd.in-toto+json";
+/// The predicate type of a bill of materials.
+pub(crate) const SPDX: &str = "https://spdx.dev/Document";
 const ARTIFACT: &str = "application/vnd.docker.attestation.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
@@ -49,6 +51,15 @@ pub(super) struct Subject {
 }
 
 impl Attestation {
+    /// What a file with it is called, as by BuildKit and its scanner.
+    pub(super) fn file_name(&self) -> &'static str {
+        if self.predicate_type == SPDX {
+            "sbom.spdx.json"
+        } else {
+            "provenance.json"
+        }
+    }
+
     /// The statement that says it of these.
     pub(super) fn of(&self, subject: Vec<Subject>) -> Statement<'_> {
         Statement {

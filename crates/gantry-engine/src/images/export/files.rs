@@ -17,6 +17,7 @@ use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
 use super::retime::{self, Times};
+use super::stated::FileStatements;
 use crate::containers::view;
 use crate::images::{ImageError, Images};
 
@@ -32,45 +33,62 @@ pub enum FolderMode {
     Delete,
 }
 
+/// The files of one platform that leave.
+#[derive(Debug, Clone, Default)]
+pub struct FilesPart<'l> {
+    /// The folder that they have where they go; none without a name.
+    pub folder: PathBuf,
+    /// The layers that have them, base first.
+    pub layers: &'l [Digest],
+    /// What is said of them, in files beside them.
+    pub said: FileStatements,
+}
+
 impl Images<'_> {
-    /// Writes the files of several root file systems as one tar: of each the folder it has in the
-    /// archive (none without a name) and its layers, base first. With `time`, in seconds since
-    /// 1970, all of them are of that time.
+    /// Writes the files of several platforms as one tar. With `time`, in seconds since 1970, all
+    /// of them are of that time.
     ///
     /// # Errors
-    /// The store's, and when the archive cannot be written.
+    /// The store's, when the archive cannot be written, and [`ImageError::Form`] where a statement
+    /// has the name of a file.
     pub fn files_to_archive(
         &self,
-        roots: &[(PathBuf, &[Digest])],
+        parts: &[FilesPart<'_>],
         time: Option<i64>,
         out: &mut (dyn Write + Send),
     ) -> Result<(), ImageError> {
-        if let ([(folder, layers)], None) = (roots, time)
-            && folder.as_os_str().is_empty()
+        if let ([part], None) = (parts, time)
+            && part.folder.as_os_str().is_empty()
+            && part.said.attestations.is_empty()
         {
-            return self.pack_files(layers, out);
+            return self.pack_files(part.layers, out);
         }
+        let stated = parts
+            .iter()
+            .map(|part| self.stated(part.layers, &part.said, time))
+            .collect::<Result<Vec<_>, _>>()?;
         let failed = ImageError::stream("write an archive");
         let times = time.map_or(Times::Kept, Times::All);
         let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, out));
-        for (folder, layers) in roots {
-            self.packed(layers, |archive| {
-                let folder = folder.as_os_str().as_bytes();
-                retime::copy(archive, &mut writer, times, folder).map(drop)
+        for (part, stated) in parts.iter().zip(&stated) {
+            self.packed(part.layers, |archive| {
+                let folder = part.folder.as_os_str().as_bytes();
+                retime::copy(archive, &mut writer, times, folder, stated).map(drop)
             })?;
         }
         let finished = writer.finish().map_err(io::Error::other);
         finished.and_then(|mut out| out.flush()).map_err(failed)
     }
 
-    /// Writes the files that these layers make together, base first, into a folder, which is made.
-    /// They are the caller's. Links of the folder are not followed out of it.
+    /// Writes the files of a platform into a folder, which is made; `part.folder` is not part of
+    /// its path. They are the caller's. Links of the folder are not followed out of it.
     ///
     /// # Errors
-    /// The store's, and when something cannot be written.
+    /// The store's, when something cannot be written, and [`ImageError::Form`] where a statement
+    /// has the name of a file.
     pub fn files_to_folder(
         &self,
-        layers: &[Digest],
+        part: &FilesPart<'_>,
         time: Option<i64>,
         folder: &Path,
         mode: FolderMode,
@@ -82,10 +100,11 @@ impl Images<'_> {
                 source,
             }
         };
+        let stated = self.stated(part.layers, &part.said, time)?;
         fs::create_dir_all(folder).map_err(failed("make"))?;
         let root = Directory::open(folder).map_err(failed("open"))?;
         let mut kept = None;
-        self.packed(layers, |archive| {
+        self.packed(part.layers, |archive| {
             let (reader, writer) = io::pipe()?;
             let options = unpack::Options {
                 whiteouts: None,
@@ -94,7 +113,7 @@ impl Images<'_> {
             };
             let times = time.map_or(Times::Kept, Times::All);
             std::thread::scope(|scope| {
-                let noted = scope.spawn(move || retime::rewrite(archive, writer, times));
+                let noted = scope.spawn(|| retime::rewrite(archive, writer, times, &stated));
                 let reader = BufReader::with_capacity(BUFFER, reader);
                 let unpacked = unpack::into_directory(root.as_fd(), reader, &options);
                 let noted = noted

@@ -7,6 +7,7 @@ use gantry_model::Digest;
 use gantry_store::tar::{EntryKind, Reader, Timestamp, Writer};
 use gantry_store::{Limits, Record, UnpackOptions};
 
+use super::stated::Beside;
 use crate::images::{ImageError, Images};
 
 /// Records of layers that were brought to a time: layer and time → layer.
@@ -52,7 +53,7 @@ impl Images<'_> {
         let failed = ImageError::stream("pass a layer on");
         let (reader, writer) = io::pipe().map_err(failed)?;
         let made = std::thread::scope(|scope| {
-            let rewrite = scope.spawn(move || rewrite(tar, writer, Times::AtMost(epoch)));
+            let rewrite = scope.spawn(move || rewrite(tar, writer, Times::AtMost(epoch), &[]));
             let made = store.layers().unpack(
                 BufReader::with_capacity(BUFFER, reader),
                 &UnpackOptions::default(),
@@ -89,24 +90,27 @@ pub(super) enum Times {
     All(i64),
 }
 
-/// Writes an archive anew with other times; gives the paths that are in it.
+/// Writes an archive anew with other times and further files; gives the paths that are in it.
 pub(super) fn rewrite(
     tar: impl Read,
     out: impl Write,
     times: Times,
+    more: &[Beside],
 ) -> io::Result<HashSet<Vec<u8>>> {
     let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, out));
-    let paths = copy(tar, &mut writer, times, b"")?;
+    let paths = copy(tar, &mut writer, times, b"", more)?;
     writer.finish().map_err(io::Error::other)?.flush()?;
     Ok(paths)
 }
 
-/// Copies the entries of an archive with other times, into a folder of the other archive.
+/// Copies the entries of an archive with other times, and then further files, into a folder of the
+/// other archive.
 pub(super) fn copy<W: Write>(
     tar: impl Read,
     writer: &mut Writer<W>,
     times: Times,
     folder: &[u8],
+    more: &[Beside],
 ) -> io::Result<HashSet<Vec<u8>>> {
     let at = |seconds| Timestamp {
         seconds,
@@ -136,5 +140,13 @@ pub(super) fn copy<W: Write>(
         paths.insert(entry.path);
     }
     reader.drain().map_err(io::Error::other)?;
+    for Beside { entry, content } in more {
+        let mut entry = entry.clone();
+        inside(&mut entry.path);
+        writer
+            .append(&entry, &mut content.as_slice())
+            .map_err(io::Error::other)?;
+        paths.insert(entry.path);
+    }
     Ok(paths)
 }

@@ -108,13 +108,13 @@ fn of_sbom(flag: &str, fields: &[&String]) -> Result<bool, Failure> {
 pub(crate) fn check(attest: &Attest, outputs: &[Output]) -> Result<(), Failure> {
     let carries = |output: &Output| match output {
         Output::Image(image) => image.push,
-        Output::Layout(_) => true,
-        Output::Files(_) | Output::Nothing => false,
+        Output::Layout(_) | Output::Files(_) => true,
+        Output::Nothing => false,
     };
     if *attest != Attest::default() && !outputs.iter().any(carries) {
         return Err(Failure::unsupported(
             "attestations are not supported without an output that carries them: add --push, or \
-             choose type=oci",
+             choose type=oci, type=local or type=tar",
         ));
     }
     Ok(())

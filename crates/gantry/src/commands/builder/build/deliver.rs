@@ -9,7 +9,8 @@ use gantry_build::report::titled;
 use gantry_build::{BuiltImage, BuiltTarget, Reporter};
 use gantry_engine::Engine;
 use gantry_engine::images::{
-    ArchiveKind, ExportPart, Exported, Images, Kept, LayerProgress, Transfer,
+    ArchiveKind, ExportPart, Exported, FileStatements, FilesPart, Images, Kept, LayerProgress,
+    Transfer,
 };
 use gantry_model::image::Descriptor;
 use gantry_model::{Digest, Event, EventType, Reference};
@@ -125,9 +126,8 @@ impl Delivery<'_> {
     }
 
     fn files(&self, output: &FilesOutput) -> Result<(), Failure> {
-        let images = &self.target.images;
         let split = output.split.unwrap_or(self.target.multi_platform);
-        if !split && images.len() > 1 {
+        if !split && self.target.images.len() > 1 {
             return Err(Failure::invalid(
                 "platform-split=false is for one platform: the files of several would mix",
             ));
@@ -135,35 +135,48 @@ impl Delivery<'_> {
         let epoch = self.epoch;
         if let (true, Place::Path(folder)) = (!output.tar, &output.place) {
             return self.vertex("exporting to client directory", |engine, _| {
-                for image in images {
+                for part in &self.files_parts(output, split)? {
                     let folder = if split {
-                        folder.join(platform_folder(image))
+                        folder.join(&part.folder)
                     } else {
                         folder.clone()
                     };
                     engine
-                        .files_to_folder(image.layers(), epoch, &folder, output.mode)
+                        .files_to_folder(part, epoch, &folder, output.mode)
                         .map_err(|error| Failure::from(error).at(folder.display()))?;
                 }
                 Ok(())
             });
         }
         self.vertex("exporting to client tarball", |engine, _| {
+            let parts = self.files_parts(output, split)?;
             to(&output.place, |out| {
-                let parts: Vec<(PathBuf, &[Digest])> = images
-                    .iter()
-                    .map(|image| {
-                        let prefix = if split {
-                            platform_folder(image)
-                        } else {
-                            PathBuf::new()
-                        };
-                        (prefix, image.layers())
-                    })
-                    .collect();
                 Ok(engine.files_to_archive(&parts, epoch, out)?)
             })
         })
+    }
+
+    /// The files of each platform, with what is said of them.
+    fn files_parts(
+        &self,
+        output: &FilesOutput,
+        split: bool,
+    ) -> Result<Vec<FilesPart<'_>>, Failure> {
+        let part = |image| -> Result<_, Failure> {
+            Ok(FilesPart {
+                folder: if split {
+                    platform_folder(image)
+                } else {
+                    PathBuf::new()
+                },
+                layers: image.layers(),
+                said: FileStatements {
+                    attestations: self.witness.of(self.engine, self.target, image)?,
+                    prefix: output.attestation_prefix.clone(),
+                },
+            })
+        };
+        self.target.images.iter().map(part).collect()
     }
 
     /// The images as they leave, none of their files newer than the time of the build where that

@@ -75,6 +75,8 @@ pub(crate) struct FilesOutput {
     pub(crate) mode: FolderMode,
     /// Whether each platform has a folder of its own; if there are several without.
     pub(crate) split: Option<bool>,
+    /// What the names of files with attestations begin with.
+    pub(crate) attestation_prefix: String,
 }
 
 /// Where something is written.
@@ -274,9 +276,11 @@ mod tests {
             panic!()
         };
         assert!(!docker.form.oci);
-        let Output::Files(files) = one("type=local,dest=x,mode=delete,platform-split=false") else {
+        let text = "type=local,dest=x,mode=delete,platform-split=false,attestation-prefix=a-";
+        let Output::Files(files) = one(text) else {
             panic!()
         };
+        assert_eq!(files.attestation_prefix, "a-");
         assert_eq!((files.mode, files.split), (FolderMode::Delete, Some(false)));
     }
 
@@ -299,6 +303,7 @@ mod tests {
             ("type=oci,dest=x,tar=perhaps", "perhaps"),
             ("type=local,dest=x,mode=move", "move"),
             ("type=local,dest=-", "folder"),
+            ("type=tar,dest=x,attestation-prefix=a/", "without a slash"),
             ("type=registry", "tag is needed"),
             (
                 "type=registry,name=a,registry.insecure=true",

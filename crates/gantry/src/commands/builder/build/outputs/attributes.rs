@@ -106,11 +106,17 @@ impl Attributes {
             (Some("delete"), false) => FolderMode::Delete,
             (Some(other), _) => return Err(invalid("mode", other, "copy or delete")),
         };
+        let attestation_prefix = self.take("attestation-prefix").unwrap_or_default();
+        if attestation_prefix.contains('/') {
+            let wanted = "the beginning of a file name, without a slash";
+            return Err(invalid("attestation-prefix", &attestation_prefix, wanted));
+        }
         let files = FilesOutput {
             tar,
             place: self.place(word, tar)?,
             mode,
             split: self.truth("platform-split")?,
+            attestation_prefix,
         };
         self.end(word)?;
         Ok(Output::Files(files))
