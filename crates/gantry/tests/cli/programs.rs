@@ -1,12 +1,13 @@
 //! Real programs on real base images: a Node.js API, a Python service, a compiled program.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
 use gantry_testkit::environment::wait_for;
-use gantry_testkit::{TestEnv, fixture};
+use gantry_testkit::{Answer, TestEnv, fixture};
 
 use crate::GANTRY;
 
@@ -50,9 +51,15 @@ fn address(env: &TestEnv, container: &str, port: &str) -> String {
         .to_owned()
 }
 
-/// The host's certificates in the context: a proxy may sign anew what the build downloads.
-fn certificates(context: &Path) {
-    fs::copy(fixture::certificates(), context.join("ca.crt")).unwrap();
+/// A build that trusts what this machine trusts: a proxy may sign anew what it downloads. Neither
+/// Dockerfile says anything of it.
+fn build_with_certificates(env: &TestEnv, tag: &str, context: &Path) -> Answer {
+    let mut arguments: Vec<OsString> = ["build", "--progress=plain", "-t", tag]
+        .map(Into::into)
+        .into();
+    arguments.extend(["--ca-certificates".into(), fixture::certificates().into()]);
+    arguments.push(context.into());
+    env.gantry(arguments)
 }
 
 #[test]
@@ -84,21 +91,14 @@ fn root_a_node_api_in_two_stages() {
         }).listen(3000, () => console.log('listening'));\n\
         process.on('SIGTERM', () => process.exit(0));\n");
     env.write("api/.dockerignore", "node_modules\n");
-    env.write("api/Dockerfile", "FROM node:20 AS deps\nWORKDIR /app\nCOPY ca.crt /tmp/ca.crt\n\
+    env.write("api/Dockerfile", "FROM node:20 AS deps\nWORKDIR /app\n\
         COPY package.json package-lock.json ./\n\
-        RUN NODE_EXTRA_CA_CERTS=/tmp/ca.crt npm ci --omit=dev --no-audit --no-fund\n\n\
+        RUN npm ci --omit=dev --no-audit --no-fund\n\n\
         FROM node:20\nENV NODE_ENV=production\nWORKDIR /app\nCOPY --from=deps --chown=node:node /app/node_modules ./node_modules\n\
         COPY --chown=node:node package.json server.js ./\nUSER node\nEXPOSE 3000\n\
         HEALTHCHECK --interval=5s --retries=3 CMD node -e \"fetch('http://127.0.0.1:3000/1')\"\n\
         CMD [\"node\", \"server.js\"]\n");
-    certificates(&context);
-    let built = env.gantry([
-        "build",
-        "--progress=plain",
-        "-t",
-        "api",
-        context.to_str().unwrap(),
-    ]);
+    let built = build_with_certificates(&env, "api", &context);
     assert_eq!(built.code, 0, "{}", built.stderr);
     env.gantry([
         "run",
@@ -126,7 +126,6 @@ fn root_a_python_service_by_builder_pattern() {
     let env = debian();
     let base = env.work().join("base");
     fs::create_dir_all(&base).unwrap();
-    certificates(&base);
     fs::write(base.join("Dockerfile"), "FROM debian:bookworm-slim\n\
         RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv python3-pip && rm -rf /var/lib/apt/lists/*\n").unwrap();
     let made = env.gantry([
@@ -143,18 +142,11 @@ fn root_a_python_service_by_builder_pattern() {
     env.write("service/app.py", "import http.server, six\nclass H(http.server.BaseHTTPRequestHandler):\n    \
         def do_GET(self):\n        self.send_response(200); self.end_headers(); self.wfile.write(six.__version__.encode())\n    \
         def log_message(self, *a): pass\nhttp.server.HTTPServer(('', 8000), H).serve_forever()\n");
-    env.write("service/Dockerfile", "FROM python:3 AS builder\nCOPY ca.crt /ca.crt\nENV PIP_CERT=/ca.crt\n\
+    env.write("service/Dockerfile", "FROM python:3 AS builder\n\
         RUN python3 -m venv /venv\nCOPY requirements.txt .\nRUN /venv/bin/pip install --no-cache-dir -r requirements.txt\n\n\
         FROM python:3\nENV PATH=/venv/bin:$PATH\nCOPY --from=builder /venv /venv\nCOPY app.py /app.py\nUSER nobody\n\
         EXPOSE 8000\nCMD [\"python3\", \"/app.py\"]\n");
-    certificates(&context);
-    let built = env.gantry([
-        "build",
-        "--progress=plain",
-        "-t",
-        "service",
-        context.to_str().unwrap(),
-    ]);
+    let built = build_with_certificates(&env, "service", &context);
     assert_eq!(built.code, 0, "{}", built.stderr);
     env.gantry([
         "run",
