@@ -1,5 +1,6 @@
 //! A Dockerfile looked at without building it: `--call`, and the linter.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use gantry_dockerfile::diagnostic::{Code, Severity};
@@ -18,7 +19,7 @@ use crate::contexts::{Contexts, Main, View};
 use crate::error::{BuildError, StepError};
 use crate::frontend::{self, Loaded};
 use crate::lower::{
-    ImageFailure, ImageRequest, Images, NamedImage, environment, other_platform,
+    ImageFailure, ImageRequest, Images, NamedImage, context_name, environment, other_platform,
     platform_arguments, target_stage,
 };
 use crate::remote::address::shown;
@@ -159,8 +160,15 @@ impl Examination {
         let other_platform = |stage: usize, _: &str| known.get(stage)?.as_ref()?.other.clone();
         let view = self.context.as_ref();
         let ignored = |path: &str| view.is_some_and(|view| view.ignore.is_ignored(path));
+        let contexts: HashSet<String> = self
+            .request
+            .named_contexts
+            .iter()
+            .map(|(name, _)| context_name(name))
+            .collect();
         let surroundings = Surroundings {
             environment: &environment,
+            named_context: &|name| contexts.contains(&context_name(name)),
             other_platform: &other_platform,
             context: view.map(|view| ContextView {
                 names: &view.names,

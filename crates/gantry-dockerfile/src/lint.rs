@@ -66,6 +66,8 @@ pub struct Surroundings<'a> {
     /// Whether the base image of a stage, by its number and the name with variables replaced, is
     /// for another platform than the stage.
     pub other_platform: &'a dyn Fn(usize, &str) -> Option<OtherPlatform>,
+    /// Whether a base of this name, variables replaced, is a context that has this name.
+    pub named_context: &'a dyn Fn(&str) -> bool,
     /// `--build-arg`, and the arguments that the builder sets (`TARGETPLATFORM` and its like).
     pub arguments: &'a [(String, String)],
     /// The build context, where it was looked at.
@@ -81,6 +83,7 @@ impl<'a> Surroundings<'a> {
         Self {
             environment: &|_| None,
             other_platform: &|_, _| None,
+            named_context: &|_| false,
             arguments,
             context: None,
             needed: None,

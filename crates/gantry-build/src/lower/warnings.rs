@@ -5,7 +5,7 @@ use gantry_dockerfile::diagnostic::{Code, Severity};
 use gantry_dockerfile::lint::{self, ContextView, Origin, Rule, Surroundings};
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile};
 
-use super::{Lowering, Warning};
+use super::{Lowering, Warning, context_name};
 use crate::error::BuildError;
 use crate::rules;
 
@@ -19,6 +19,7 @@ impl Lowering<'_> {
         let surroundings = Surroundings {
             environment: &|name| self.environments.get(name).cloned(),
             other_platform: &|stage, _| self.other_platforms.get(&stage).cloned(),
+            named_context: &|name| self.settings.named.contains_key(&context_name(name)),
             context: view.map(|view| ContextView {
                 names: &view.names,
                 ignored: &ignored,

@@ -41,7 +41,9 @@ pub(crate) fn resolve(text: &str, root: Option<&Directory>) -> Result<Owner, Ste
             let known = |line: &[u8]| parse_passwd(line).find(|user| user.name == name);
             match search(root, "/etc/passwd", known)? {
                 Some(user) => (found.uid, found.gid) = (user.uid, user.gid),
-                None => found.unknown.push(name),
+                None => found
+                    .unknown
+                    .push(format!("no user \"{name}\": root is used")),
             }
         }
     }
@@ -52,8 +54,9 @@ pub(crate) fn resolve(text: &str, root: Option<&Directory>) -> Result<Owner, Ste
             let known = |line: &[u8]| parse_group(line).find(|group| group.name == name);
             match search(root, "/etc/group", known)? {
                 Some(group) => found.gid = group.gid,
-                // The group stays that of the user.
-                None => found.unknown.push(name),
+                None => found
+                    .unknown
+                    .push(format!("no group \"{name}\": that of the user is used")),
             }
         }
     }
@@ -195,16 +198,21 @@ mod tests {
             ("5", 5, 5, vec![]),
             ("5:staff", 5, 50, vec![]),
             (":staff", 0, 50, vec![]),
-            ("nobody", 0, 0, vec!["nobody"]),
-            ("5:nogroup", 5, 5, vec!["nogroup"]),
-            ("node:nogroup", 1000, 1001, vec!["nogroup"]),
+            ("nobody", 0, 0, vec!["no user \"nobody\": root is used"]),
+            (
+                "5:nogroup",
+                5,
+                5,
+                vec!["no group \"nogroup\": that of the user is used"],
+            ),
             (":", 0, 0, vec![]),
         ] {
             let owner = resolve(text, Some(&root)).unwrap();
             assert_eq!((owner.uid, owner.gid), (uid, gid), "{text}");
             assert_eq!(owner.unknown, unknown, "{text}");
         }
-        assert_eq!(resolve("node", None).unwrap().unknown, ["node"]);
+        let nobody = resolve("node", None).unwrap();
+        assert_eq!(nobody.unknown, ["no user \"node\": root is used"]);
         // However many there are: the one that is meant may be the last.
         let many = "u:x:1:1::/:\n".repeat(1_000_000) + "late:x:4321:4322::/:\nlate";
         std::fs::write(folder.path().join("etc/passwd"), &many).unwrap();

@@ -213,8 +213,7 @@ impl FileStep<'_, '_> {
         let (change, unknown) = files::change(self.operation, self.keeps_owners, names.as_ref())?;
         for name in unknown {
             let destination = &self.operation.destination;
-            let message =
-                format!("{destination}: the image knows no user or group \"{name}\", root is used");
+            let message = format!("{destination}: the image knows {name}");
             self.solver.reporter.warning(&message, None);
         }
         Ok(change)

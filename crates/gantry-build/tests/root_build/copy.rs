@@ -179,7 +179,7 @@ fn owner_and_mode() {
     let built = environment.build("FROM busybox\nCOPY --chown=nosuch2 d/g /g\n");
     assert_eq!(
         built.said.warnings(),
-        ["/g: the image knows no user or group \"nosuch2\", root is used"]
+        ["/g: the image knows no user \"nosuch2\": root is used"]
     );
 }
 

@@ -13,6 +13,15 @@ use crate::failure::Failure;
 /// Largest file that is read.
 const MAX_FILE: u64 = 16 << 20;
 
+/// What says what `--platform` is where it is not given, as with Docker.
+pub(crate) const DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
+
+/// The platform that the environment asks for.
+pub(crate) fn default_platform() -> Option<String> {
+    let platform = std::env::var(DEFAULT_PLATFORM).ok();
+    platform.filter(|platform| !platform.is_empty())
+}
+
 /// A file of variables or labels that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {

@@ -10,6 +10,7 @@ in_both_modes! {
     one_platform_in_an_index_where_it_is_asked_for,
     a_base_without_the_platform_says_what_it_has,
     a_missing_emulator_is_named,
+    the_environment_says_which_platform_is_meant,
     processes_share_equal_work,
 }
 
@@ -23,6 +24,24 @@ fn build(env: &TestEnv, flags: &[&str]) -> Answer {
     args.extend(flags);
     args.push(context.to_str().unwrap());
     env.gantry(args)
+}
+
+fn the_environment_says_which_platform_is_meant(env: TestEnv) {
+    env.write("ctx/same", "same");
+    env.write("ctx/Dockerfile", "FROM scratch\nCOPY same /\n");
+    let context = env.work().join("ctx");
+    let mut build = env.command(["build", "-q", "-t", "meant", context.to_str().unwrap()]);
+    let built = build
+        .env("DOCKER_DEFAULT_PLATFORM", "linux/riscv64")
+        .output();
+    let built = built.unwrap();
+    assert!(built.status.success(), "{built:?}");
+    let inspect = ["image", "inspect", "-f", "{{.Architecture}}", "meant"];
+    assert_eq!(env.gantry(inspect).ok(), "riscv64");
+    let mut run = env.command(["run", "--rm", "--pull=never", "busybox", "true"]);
+    let refused = run.env("DOCKER_DEFAULT_PLATFORM", "linux/riscv64").output();
+    let refused = refused.unwrap();
+    assert_eq!(refused.status.code(), Some(125), "{refused:?}");
 }
 
 const CROSS: &str = "FROM --platform=$BUILDPLATFORM busybox AS make\nARG TARGETARCH\n\

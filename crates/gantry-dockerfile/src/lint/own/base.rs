@@ -13,6 +13,9 @@ pub(super) fn check(look: &mut Look<'_>) {
         let (Base::External, Some(base)) = (stage.kind, &stage.base) else {
             continue;
         };
+        if (look.surroundings.named_context)(base) {
+            continue;
+        }
         let Ok(reference) = Reference::from_str(base) else {
             continue;
         };

@@ -32,13 +32,15 @@ pub(crate) struct VerifyArgs {
     /// Add a host-to-IP mapping for RUN (host:ip)
     #[arg(long)]
     pub(crate) add_host: Vec<String>,
-    /// Allow RUN what it may not do otherwise ("network.host", "security.insecure")
+    /// Allow RUN what it may not do otherwise ("network.host", "security.insecure",
+    /// "device[=NAME[,alias=NAME]]")
     #[arg(long)]
     pub(crate) allow: Vec<String>,
     /// Set build arguments, beside those that the image names
     #[arg(long)]
     pub(crate) build_arg: Vec<String>,
-    /// Further context (NAME=FOLDER|ARCHIVE|URL|GIT|docker-image://IMAGE)
+    /// Further context (NAME=FOLDER|ARCHIVE|URL|GIT, NAME=docker-image://IMAGE,
+    /// NAME=oci-layout://FOLDER)
     #[arg(long)]
     pub(crate) build_context: Vec<String>,
     /// Certificate authorities for RUN, ADD and contexts ("host", or a file in PEM)

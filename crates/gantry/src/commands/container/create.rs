@@ -7,6 +7,7 @@ use super::making::{self, CidFile};
 use crate::context::Context;
 use crate::failure::{Exit, Outcome};
 use crate::flags::container::ContainerFlags;
+use crate::flags::environment;
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -19,7 +20,9 @@ pub(crate) struct CreateArgs {
     pub(crate) operands: Vec<String>,
 }
 
-pub(crate) fn run(context: &Context, args: CreateArgs) -> Outcome {
+pub(crate) fn run(context: &Context, mut args: CreateArgs) -> Outcome {
+    let platform = args.container.platform.take();
+    args.container.platform = platform.or_else(environment::default_platform);
     let mut spec = making::specification(context, &args.container, &args.operands)?;
     let attach = foreground::streams(&args.container.attach, spec.interactive)?;
     foreground::note(&mut spec, attach);

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::exit;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::flags::container::ContainerFlags;
+use crate::flags::environment;
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -32,7 +33,9 @@ pub(crate) struct RunArgs {
     pub(crate) operands: Vec<String>,
 }
 
-pub(crate) fn run(context: &Context, args: RunArgs) -> Outcome {
+pub(crate) fn run(context: &Context, mut args: RunArgs) -> Outcome {
+    let platform = args.container.platform.take();
+    args.container.platform = platform.or_else(environment::default_platform);
     let foreground = foreground(&args)?;
     let mut spec = making::specification(context, &args.container, &args.operands)?;
     if let Some(foreground) = &foreground {

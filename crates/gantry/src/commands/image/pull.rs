@@ -7,6 +7,7 @@ use gantry_model::Reference;
 use super::fetch::{Wanted, fetch, platforms, status, summary};
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
+use crate::flags::environment;
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -30,7 +31,10 @@ pub(crate) struct PullArgs {
     pub(crate) operands: Vec<String>,
 }
 
-pub(crate) fn run(context: &Context, args: PullArgs) -> Outcome {
+pub(crate) fn run(context: &Context, mut args: PullArgs) -> Outcome {
+    if !args.all_platforms {
+        args.platform = args.platform.or_else(environment::default_platform);
+    }
     let name = &args.operands[0];
     let reference: Reference =
         name.parse()

@@ -9,7 +9,7 @@ use gantry_model::{ContainerSpec, Platform, Reference};
 
 use super::{BuildArgs, context, lent};
 use crate::failure::Failure;
-use crate::flags::environment::Lookup;
+use crate::flags::environment::{self, Lookup};
 use crate::flags::hosts;
 use crate::flags::limits::LimitFlags;
 use crate::flags::value::{FlagError, wrong};
@@ -34,7 +34,11 @@ pub(crate) fn translate(
     request.build_args = build_args(&args.build_arg, lookup);
     request.proxy_args = proxies;
     request.labels = labels(&args.label);
-    request.platforms = platforms(&args.platform)?;
+    request.platforms = if args.platform.is_empty() {
+        platforms(lookup(environment::DEFAULT_PLATFORM).as_slice())?
+    } else {
+        platforms(&args.platform)?
+    };
     request.no_cache = args.no_cache;
     request.no_cache_stages = args.no_cache_filter.clone();
     request.pull = if args.pull {

@@ -153,9 +153,13 @@ fn contexts(args: &VerifyArgs, told: &Recipe) -> Result<Vec<String>, Failure> {
                 all.push(format!("{name}={value}"));
             }
             _ => {
+                let place = match kind {
+                    Some("oci-layout") => "oci-layout://FOLDER",
+                    _ => "FOLDER",
+                };
                 return Err(Failure::invalid(format!(
                     "the build had a further context {name} ({value}): name it by \
-                     --build-context {name}=FOLDER"
+                     --build-context {name}={place}"
                 )));
             }
         }
@@ -368,6 +372,10 @@ mod tests {
             (
                 recipe(&[("context:x", "local:x")]),
                 "--build-context x=FOLDER",
+            ),
+            (
+                recipe(&[("context:y", "oci-layout:y@sha256:0")]),
+                "--build-context y=oci-layout://FOLDER",
             ),
             (recipe(&[("force-network-mode", "host")]), "--network=host"),
         ] {

@@ -6,6 +6,7 @@ use std::path::Path;
 use gantry_build::{BaseImageError, BorrowedCache, BorrowedLayer, Reporter};
 use gantry_engine::Engine;
 use gantry_engine::caches::{CachePlace, ImportedCache, LeavingMount};
+use gantry_sys::path::Directory;
 
 use crate::failure::Failure;
 
@@ -61,6 +62,14 @@ fn named(place: &CachePlace) -> String {
     }
 }
 
+fn empty(folder: &Path) -> std::io::Result<()> {
+    let folder = Directory::open(folder)?;
+    folder
+        .entries()?
+        .iter()
+        .try_for_each(|entry| folder.remove_all(&entry.name))
+}
+
 impl BorrowedCache for Imported<'_> {
     fn bring(&self, key: &[u8; 32]) -> Result<Option<BorrowedLayer>, BaseImageError> {
         let mut failed = None;
@@ -80,12 +89,20 @@ impl BorrowedCache for Imported<'_> {
     }
 
     fn fill(&self, name: &str, into: &Path) -> Result<Option<u64>, BaseImageError> {
+        let mut failed = None;
         for cache in &self.0 {
-            if let Some(mount) = cache.mount(name) {
-                cache.fill(mount, into).map_err(BaseImageError::new)?;
-                return Ok(Some(mount.size()));
+            let Some(mount) = cache.mount(name) else {
+                continue;
+            };
+            // What the one before has left.
+            if failed.is_some() && empty(into).is_err() {
+                break;
+            }
+            match cache.fill(mount, into) {
+                Ok(()) => return Ok(Some(mount.size())),
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), |error| Err(BaseImageError::new(error)))
     }
 }
