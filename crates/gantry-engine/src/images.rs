@@ -64,6 +64,7 @@ pub use pull::{PullOptions, PullPolicy, Pulled};
 pub use push::Pushed;
 pub use remove::{RemoveOptions, Removed};
 pub use save::ArchiveKind;
+pub use sbom::Sbom;
 pub use squash::{SquashOnto, SquashOptions};
 
 use crate::Engine;

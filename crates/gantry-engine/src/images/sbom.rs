@@ -1,14 +1,14 @@
 //! The bill of materials of an image: its packages and the files that the build added, each with
 //! the step that brought it, as SPDX 2.3.
 //!
-//! Packages come from the databases of dpkg and apk, read from the layers where they lie. A package
-//! belongs to the lowest layer from which on the database has it in this version.
+//! Packages come from the databases of dpkg, apk and rpm, read from the layers where they lie. A
+//! package belongs to the lowest layer from which on the database has it in this version.
 
+mod installed;
 mod packages;
+mod rpm;
 mod sha1;
 
-use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,11 +18,11 @@ use gantry_model::image::ImageConfig;
 use gantry_store::Limits;
 use gantry_store::tar::{EntryKind, Reader};
 use gantry_sys::path::Directory;
-use rustix::fs::OFlags;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use self::packages::{Kind, Package};
+use self::installed::{Gap, installed};
+use self::packages::Package;
 use self::sha1::Sha1;
 use super::export::Attestation;
 use super::export::attestation::SPDX;
@@ -30,15 +30,15 @@ use super::{ImageError, Images, document, parallel};
 
 /// Most bytes of a database that are read.
 const LIMIT: u64 = 256 << 20;
-/// Databases that are not read: what they list would be missing without a word.
-const UNREAD: [&str; 6] = [
-    "var/lib/rpm/rpmdb.sqlite",
-    "var/lib/rpm/Packages",
-    "var/lib/rpm/Packages.db",
-    "usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "usr/lib/sysimage/rpm/Packages",
-    "usr/lib/sysimage/rpm/Packages.db",
-];
+
+/// What is in an image.
+#[derive(Debug)]
+pub struct Sbom {
+    /// The document, to be attached.
+    pub attestation: Attestation,
+    /// Databases whose packages are not in it, or not all of them, one sentence for each.
+    pub gaps: Vec<String>,
+}
 
 /// A file that a step added.
 struct Added {
@@ -53,9 +53,8 @@ impl Images<'_> {
     /// a base image, whose files are not listed.
     ///
     /// # Errors
-    /// The store's; [`ImageError::Form`] for an image whose packages are in a database that is not
-    /// read.
-    pub fn sbom(&self, config: &ImageConfig, base: usize) -> Result<Attestation, ImageError> {
+    /// The store's.
+    pub fn sbom(&self, config: &ImageConfig, base: usize) -> Result<Sbom, ImageError> {
         let layers = &config.rootfs.diff_ids;
         let lowers = self.store()?.layers().lowers(layers)?;
         let mut roots = Vec::new();
@@ -63,26 +62,35 @@ impl Images<'_> {
             let failed = ImageError::stream("open a layer");
             roots.push(Directory::open(lower).map_err(failed)?);
         }
-        if let Some(path) = UNREAD
-            .iter()
-            .find(|path| roots.iter().any(|root| open(root, path).is_some()))
-        {
-            return Err(ImageError::Form {
-                reason: format!(
-                    "its packages are in /{path}, and databases of rpm are not read for an SBOM"
-                ),
-            });
-        }
-        let files = self.added(layers, base)?;
+        let (packages, gaps) = installed(&roots);
+        let gaps = gaps.iter().map(|gap| {
+            let Gap {
+                path,
+                reason,
+                layer,
+            } = gap;
+            let id = layers
+                .get(*layer)
+                .map(Digest::to_string)
+                .unwrap_or_default();
+            format!(
+                "packages may be missing from the SBOM: /{path} of layer {id} could not be read: \
+                 {reason}"
+            )
+        });
         let document = Spdx {
             config,
             steps: steps(config),
-            packages: installed(&roots),
-            files,
+            packages,
+            files: self.added(layers, base)?,
+            gaps: gaps.collect(),
         };
-        Ok(Attestation {
-            predicate_type: SPDX.to_owned(),
-            predicate: document.value(),
+        Ok(Sbom {
+            attestation: Attestation {
+                predicate_type: SPDX.to_owned(),
+                predicate: document.value(),
+            },
+            gaps: document.gaps,
         })
     }
 
@@ -135,71 +143,6 @@ fn hashed(tar: impl Read, layer: usize) -> std::io::Result<Vec<Added>> {
     Ok(files)
 }
 
-/// Opens a regular file of a layer; links are not followed.
-fn open(root: &Directory, path: &str) -> Option<File> {
-    let file = root.open_beneath(path, OFlags::RDONLY | OFlags::NONBLOCK, 0);
-    let file = File::from(file.ok()?);
-    file.metadata()
-        .is_ok_and(|facts| facts.is_file())
-        .then_some(file)
-}
-
-fn text(root: &Directory, path: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    open(root, path)?.take(LIMIT).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The packages of the topmost databases, each with the layer it came with.
-fn installed(roots: &[Directory]) -> Vec<(Package, usize)> {
-    let mut all = Vec::new();
-    for (path, kind) in [
-        ("var/lib/dpkg/status", Kind::Debian),
-        ("lib/apk/db/installed", Kind::Alpine),
-        ("usr/lib/apk/db/installed", Kind::Alpine),
-    ] {
-        let mut known: HashMap<Package, usize> = HashMap::new();
-        for (layer, root) in roots.iter().enumerate() {
-            let Some(text) = text(root, path) else {
-                continue;
-            };
-            let now = packages::parse(&text, kind);
-            known = now
-                .into_iter()
-                .map(|package| {
-                    let since = known.get(&package).copied().unwrap_or(layer);
-                    (package, since)
-                })
-                .collect();
-        }
-        all.extend(known);
-    }
-    // Images without dpkg keep a file for each package.
-    for (layer, root) in roots.iter().enumerate() {
-        let Ok(folder) = root.directory_beneath("var/lib/dpkg/status.d") else {
-            continue;
-        };
-        for entry in folder.entries().unwrap_or_default() {
-            let name = entry.name.to_string_lossy().into_owned();
-            if let Some(text) = text(&folder, &name).filter(|_| !name.ends_with(".md5sums")) {
-                let found = packages::parse(&text, Kind::Debian);
-                all.extend(found.into_iter().map(|package| (package, layer)));
-            }
-        }
-    }
-    let system = roots
-        .iter()
-        .rev()
-        .find_map(|root| text(root, "etc/os-release").or_else(|| text(root, "usr/lib/os-release")));
-    let id = system.as_deref().and_then(packages::system_id);
-    for (package, _) in &mut all {
-        package.system.clone_from(&id);
-    }
-    all.sort();
-    all.dedup();
-    all
-}
-
 /// The instruction of each layer.
 fn steps(config: &ImageConfig) -> Vec<String> {
     let made = config.history.iter().filter(|entry| !entry.empty_layer);
@@ -212,6 +155,7 @@ struct Spdx<'a> {
     steps: Vec<String>,
     packages: Vec<(Package, usize)>,
     files: Vec<Added>,
+    gaps: Vec<String>,
 }
 
 impl Spdx<'_> {
@@ -250,10 +194,10 @@ impl Spdx<'_> {
         for (number, (package, layer)) in self.packages.iter().enumerate() {
             let id = format!("SPDXRef-Package-{number}");
             contains(&id);
-            packages.push(json!({
+            let mut written = json!({
                 "SPDXID": id,
                 "name": package.name,
-                "versionInfo": package.version,
+                "versionInfo": package.full_version(),
                 "downloadLocation": "NOASSERTION",
                 "filesAnalyzed": false,
                 "licenseConcluded": "NOASSERTION",
@@ -265,7 +209,15 @@ impl Spdx<'_> {
                     "referenceType": "purl",
                     "referenceLocator": package.purl(),
                 }],
-            }));
+            });
+            if let Some(vendor) = package.rpm.as_ref().and_then(|rpm| rpm.vendor.as_ref()) {
+                written["supplier"] = json!(format!("Organization: {vendor}"));
+            }
+            // Not as declared: few of them are expressions of SPDX.
+            if let Some(license) = package.rpm.as_ref().and_then(|rpm| rpm.license.as_ref()) {
+                written["licenseComments"] = json!(format!("the package says {license}"));
+            }
+            packages.push(written);
         }
         let mut files = Vec::new();
         for (number, file) in self.files.iter().enumerate() {
@@ -283,7 +235,7 @@ impl Spdx<'_> {
                 "comment": self.came(file.layer),
             }));
         }
-        json!({
+        let mut whole = json!({
             "spdxVersion": "SPDX-2.3",
             "dataLicense": "CC0-1.0",
             "SPDXID": "SPDXRef-DOCUMENT",
@@ -296,7 +248,11 @@ impl Spdx<'_> {
             "packages": packages,
             "files": files,
             "relationships": related,
-        })
+        });
+        if !self.gaps.is_empty() {
+            whole["comment"] = json!(self.gaps.join("\n"));
+        }
+        whole
     }
 
     /// The time of the image, which is the same each time it is described: SPDX wants seconds.
@@ -305,47 +261,5 @@ impl Spdx<'_> {
         let time = written.parse().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let second = jiff::Timestamp::from_second(time.as_second());
         second.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packages_belong_to_the_step_that_brought_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        let one = "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n";
-        let two = "Package: b\nStatus: install ok installed\nVersion: 2+x\nArchitecture: amd64\n\n\
-            Package: gone\nStatus: deinstall ok config-files\nVersion: 3\nArchitecture: amd64\n";
-        write("0/var/lib/dpkg/status", one);
-        write("0/etc/os-release", "NAME=Debian\nID=debian\n");
-        write("1/x", "");
-        write("2/var/lib/dpkg/status", &format!("{one}{two}"));
-        write(
-            "2/var/lib/dpkg/status.d/c",
-            "Package: c\nVersion: 1:4\nArchitecture: amd64\n",
-        );
-        let roots: Vec<Directory> = ["0", "1", "2"]
-            .map(|name| Directory::open(&folder.path().join(name)).unwrap())
-            .into();
-        let found = installed(&roots);
-        let found: Vec<(String, usize)> = found
-            .iter()
-            .map(|(package, layer)| (package.purl(), *layer))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                ("pkg:deb/debian/a@1?arch=all".to_owned(), 0),
-                ("pkg:deb/debian/b@2%2Bx?arch=amd64".to_owned(), 2),
-                ("pkg:deb/debian/c@1:4?arch=amd64".to_owned(), 2),
-            ]
-        );
     }
 }

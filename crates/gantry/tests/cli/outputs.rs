@@ -341,7 +341,9 @@ fn root_attestations_are_attached_and_in_nobodys_way() {
         "ctx/status",
         "Package: tool\nStatus: install ok installed\nVersion: 1.2\nArchitecture: amd64\n",
     );
-    let dockerfile = "FROM busybox\nARG WORD\nCOPY status /var/lib/dpkg/status\nRUN echo a > /a\n";
+    env.write("ctx/Packages.db", "no database");
+    let dockerfile = "FROM busybox\nARG WORD\nCOPY status /var/lib/dpkg/status\n\
+        COPY Packages.db /var/lib/rpm/\nRUN echo a > /a\n";
     env.write("ctx/Dockerfile", dockerfile);
     let flags = [
         "-t",
@@ -356,6 +358,8 @@ fn root_attestations_are_attached_and_in_nobodys_way() {
     ];
     let built = build(&env, &[&flags[..], &more].concat());
     assert_eq!(built.code, 0, "{}", built.stderr);
+    let gap = "packages may be missing from the SBOM: /var/lib/rpm/Packages.db of layer sha256:";
+    assert!(built.stderr.contains(gap), "{}", built.stderr);
     let peers = Peers::beside(&env);
     let raw = |reference: &str| -> Value {
         let source = format!("docker://{reference}");
@@ -422,6 +426,8 @@ fn root_attestations_are_attached_and_in_nobodys_way() {
         tool["sourceInfo"].as_str().unwrap().contains("COPY status"),
         "{tool}"
     );
+    let comment = sbom["predicate"]["comment"].as_str().unwrap();
+    assert!(comment.starts_with(gap), "{comment}");
     let files = sbom["predicate"]["files"].as_array().unwrap();
     let file = files.iter().find(|file| file["fileName"] == "/a").unwrap();
     let sha256 = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7";

@@ -9,6 +9,28 @@ pub(super) enum Kind {
     Debian,
     /// apk's: `installed`.
     Alpine,
+    /// rpm's, in one of its forms.
+    Rpm,
+}
+
+/// What `os-release` says of a system.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct System {
+    /// `ID`.
+    id: String,
+    /// `VERSION_ID`.
+    version: Option<String>,
+}
+
+/// What only packages of rpm say.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Rpm {
+    pub(super) epoch: Option<usize>,
+    pub(super) vendor: Option<String>,
+    /// Not always an expression of SPDX.
+    pub(super) license: Option<String>,
+    /// The file of the source package.
+    pub(super) source: Option<String>,
 }
 
 /// A package that is installed.
@@ -18,25 +40,71 @@ pub(super) struct Package {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) architecture: String,
-    /// `ID` of the system's `os-release`.
-    pub(super) system: Option<String>,
+    pub(super) rpm: Option<Rpm>,
+    pub(super) system: Option<System>,
 }
 
 impl Package {
-    /// The package as a purl (purl-spec, types `deb` and `apk`).
+    /// A package of rpm, `version` with its release.
+    pub(super) fn of_rpm(name: String, version: String, architecture: String, rpm: Rpm) -> Self {
+        Self {
+            kind: Kind::Rpm,
+            name,
+            version,
+            architecture,
+            rpm: Some(rpm),
+            system: None,
+        }
+    }
+
+    /// The version as the system's own tools write it, with the epoch before it.
+    pub(super) fn full_version(&self) -> String {
+        match self.rpm.as_ref().and_then(|rpm| rpm.epoch) {
+            Some(epoch) => format!("{epoch}:{}", self.version),
+            None => self.version.clone(),
+        }
+    }
+
+    /// The package as a purl (purl-spec, types `deb`, `apk` and `rpm`).
     pub(super) fn purl(&self) -> String {
-        let (kind, usual) = match self.kind {
-            Kind::Debian => ("deb", "debian"),
-            Kind::Alpine => ("apk", "alpine"),
+        let id = self.system.as_ref().map(|system| &*system.id);
+        let (kind, namespace) = match self.kind {
+            Kind::Debian => ("deb", Some(id.unwrap_or("debian"))),
+            Kind::Alpine => ("apk", Some(id.unwrap_or("alpine"))),
+            Kind::Rpm => ("rpm", id.map(vendor)),
         };
-        let system = self.system.as_deref().unwrap_or(usual);
-        format!(
-            "pkg:{kind}/{}/{}@{}?arch={}",
-            encoded(system),
-            encoded(&self.name),
-            encoded(&self.version),
+        let mut purl = format!("pkg:{kind}/");
+        if let Some(namespace) = namespace {
+            purl += &encoded(namespace);
+            purl.push('/');
+        }
+        let (name, version) = (encoded(&self.name), encoded(&self.version));
+        let _infallible = write!(
+            purl,
+            "{name}@{version}?arch={}",
             encoded(&self.architecture)
-        )
+        );
+        if let Some(rpm) = &self.rpm {
+            for (key, value) in [
+                ("distro", self.system.as_ref().map(System::release)),
+                ("epoch", rpm.epoch.map(|epoch| epoch.to_string())),
+                ("upstream", rpm.source.clone()),
+            ] {
+                if let Some(value) = value {
+                    let _infallible = write!(purl, "&{key}={}", encoded(&value));
+                }
+            }
+        }
+        purl
+    }
+}
+
+/// The namespace of a system's packages of rpm: that of who makes them, where it has several.
+fn vendor(id: &str) -> &str {
+    match id {
+        "rhel" => "redhat",
+        id if id.starts_with("opensuse") => "opensuse",
+        id => id,
     }
 }
 
@@ -58,6 +126,8 @@ pub(super) fn parse(text: &str, kind: Kind) -> Vec<Package> {
     let (name, version, architecture, separator) = match kind {
         Kind::Debian => ("Package", "Version", "Architecture", ": "),
         Kind::Alpine => ("P", "V", "A", ":"),
+        // A database of another form.
+        Kind::Rpm => return Vec::new(),
     };
     let mut all = Vec::new();
     for block in text.split("\n\n") {
@@ -79,6 +149,7 @@ pub(super) fn parse(text: &str, kind: Kind) -> Vec<Package> {
                 name,
                 version,
                 architecture: field(architecture).unwrap_or_default(),
+                rpm: None,
                 system: None,
             });
         }
@@ -86,11 +157,27 @@ pub(super) fn parse(text: &str, kind: Kind) -> Vec<Package> {
     all
 }
 
-/// `ID` of an `os-release`.
-pub(super) fn system_id(text: &str) -> Option<String> {
-    let line = text.lines().find_map(|line| line.strip_prefix("ID="))?;
-    let id = line.trim().trim_matches(['"', '\'']);
-    (!id.is_empty()).then(|| id.to_owned())
+impl System {
+    /// The system of an `os-release`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let field = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+            let value = line.trim().trim_matches(['"', '\'']);
+            (!value.is_empty()).then(|| value.to_owned())
+        };
+        Some(Self {
+            id: field("ID=")?,
+            version: field("VERSION_ID="),
+        })
+    }
+
+    /// The system in one word, as scanners write it.
+    fn release(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{}-{version}", self.id),
+            None => self.id.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,9 +199,37 @@ mod tests {
                 "pkg:apk/alpine/busybox@1.36?arch=x86_64"
             ]
         );
-        assert_eq!(
-            system_id("NAME=x\nID=\"wolfi\"\n").as_deref(),
-            Some("wolfi")
-        );
+        let wolfi = System::parse("NAME=x\nID=\"wolfi\"\n").unwrap();
+        assert_eq!(wolfi.release(), "wolfi");
+    }
+
+    #[test]
+    fn packages_of_rpm_name_their_system() {
+        for (system, want) in [
+            ("", "a@1-2?arch=noarch&epoch=0"),
+            (
+                "ID=fedora\nVERSION_ID=40\n",
+                "fedora/a@1-2?arch=noarch&distro=fedora-40&epoch=0",
+            ),
+            (
+                "ID=\"rhel\"\nVERSION_ID=\"9.4\"\n",
+                "redhat/a@1-2?arch=noarch&distro=rhel-9.4&epoch=0",
+            ),
+            (
+                "ID=opensuse-leap\n",
+                "opensuse/a@1-2?arch=noarch&distro=opensuse-leap&epoch=0",
+            ),
+        ] {
+            let rpm = Rpm {
+                epoch: Some(0),
+                vendor: None,
+                license: None,
+                source: None,
+            };
+            let mut package = Package::of_rpm("a".into(), "1-2".into(), "noarch".into(), rpm);
+            package.system = System::parse(system);
+            assert_eq!(package.purl(), format!("pkg:rpm/{want}"));
+            assert_eq!(package.full_version(), "0:1-2");
+        }
     }
 }

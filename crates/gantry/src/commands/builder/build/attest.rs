@@ -130,16 +130,19 @@ pub(crate) struct Witness<'a> {
 }
 
 impl Witness<'_> {
-    /// What is said of one image.
+    /// What is said of one image; `warn` hears what could not be found out.
     pub(crate) fn of(
         &self,
         engine: &Engine,
         target: &BuiltTarget,
         image: &BuiltImage,
+        warn: impl Fn(&str),
     ) -> Result<Vec<Attestation>, Failure> {
         let mut all = Vec::new();
         if self.attest.sbom {
-            all.push(engine.images().sbom(&image.config, image.base_layers)?);
+            let sbom = engine.images().sbom(&image.config, image.base_layers)?;
+            sbom.gaps.iter().for_each(|gap| warn(gap));
+            all.push(sbom.attestation);
         }
         if let Some(options) = &self.attest.provenance {
             let now = jiff::Timestamp::now().to_string();

@@ -9,8 +9,8 @@ use gantry_build::report::titled;
 use gantry_build::{BuiltImage, BuiltTarget, Reporter};
 use gantry_engine::Engine;
 use gantry_engine::images::{
-    ArchiveKind, ExportPart, Exported, FileStatements, FilesPart, Images, Kept, LayerProgress,
-    Transfer,
+    ArchiveKind, Attestation, ExportPart, Exported, FileStatements, FilesPart, Images, Kept,
+    LayerProgress, Transfer,
 };
 use gantry_model::image::Descriptor;
 use gantry_model::{Digest, Event, EventType, Reference};
@@ -171,7 +171,7 @@ impl Delivery<'_> {
                 },
                 layers: image.layers(),
                 said: FileStatements {
-                    attestations: self.witness.of(self.engine, self.target, image)?,
+                    attestations: self.said(image)?,
                     prefix: output.attestation_prefix.clone(),
                 },
             })
@@ -204,11 +204,17 @@ impl Delivery<'_> {
         self.end(vertex, images.iter().map(rewrite).collect())
     }
 
+    /// What is said of an image, with warnings of what could not be found out.
+    fn said(&self, image: &BuiltImage) -> Result<Vec<Attestation>, Failure> {
+        let warn = |text: &str| self.reporter.warning(text, None);
+        self.witness.of(self.engine, self.target, image, warn)
+    }
+
     /// The images as they leave, with what is said of them.
     fn attested(&self, images: &[BuiltImage]) -> Result<Vec<ExportPart>, Failure> {
         let mut parts = leaving(images);
         for (part, image) in parts.iter_mut().zip(images) {
-            part.attestations = self.witness.of(self.engine, self.target, image)?;
+            part.attestations = self.said(image)?;
         }
         Ok(parts)
     }
