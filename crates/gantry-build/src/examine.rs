@@ -163,8 +163,8 @@ impl Examination {
         let contexts: HashSet<String> = self
             .request
             .named_contexts
-            .iter()
-            .map(|(name, _)| context_name(name))
+            .keys()
+            .map(|name| context_name(name))
             .collect();
         let surroundings = Surroundings {
             environment: &environment,

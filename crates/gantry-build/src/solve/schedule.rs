@@ -110,6 +110,21 @@ pub(super) fn run(solver: &Solver<'_>, needed: &[NodeId]) -> Result<(), BuildErr
     }
 }
 
+/// Stops the others if its thread panics: what it was doing never ends.
+struct Watch<'w, 's, 'b>(&'w Schedule<'s, 'b>);
+
+impl Drop for Watch<'_, '_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.solver.stop.fail();
+            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.failed.get_or_insert(BuildError::Canceled);
+            drop(state);
+            self.0.changed.notify_all();
+        }
+    }
+}
+
 impl Schedule<'_, '_> {
     fn work(&self) {
         loop {
@@ -131,7 +146,9 @@ impl Schedule<'_, '_> {
             };
             state.running += 1;
             drop(state);
+            let watch = Watch(self);
             let result = self.perform(task);
+            drop(watch);
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.running -= 1;
             match result {

@@ -299,6 +299,19 @@ fn inline_documents() {
 
 fn special_files() {
     let environment = Environment::new();
+    // What marks a deletion in a layer is no file.
+    let mark = environment.path("mark");
+    mknodat(
+        CWD,
+        &mark,
+        FileType::CharacterDevice,
+        Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let (_, failure) = environment.fail("FROM busybox\nCOPY mark /mark\n");
+    assert!(failure.contains("character device 0:0"), "{failure}");
+    fs::remove_file(mark).unwrap();
     environment.write("d/f", "same");
     fs::hard_link(environment.path("d/f"), environment.path("d/z")).unwrap();
     mknodat(

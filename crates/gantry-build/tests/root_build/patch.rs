@@ -39,6 +39,12 @@ fn environment() -> Environment {
     environment
 }
 
+fn environment_of_links() -> Environment {
+    let environment = environment();
+    fs::hard_link(environment.path("d/3/3"), environment.path("d/z")).unwrap();
+    environment
+}
+
 fn trees(environment: &Environment, built: &Built<'_>) -> Vec<PathBuf> {
     let layers = environment.store.layers();
     layers.trees(built.result.layers.last().unwrap()).unwrap()
@@ -173,9 +179,26 @@ fn whole() {
         assert_eq!(trees(&environment, &built).len(), 1, "{number}");
         environment.verify(&built.result);
     }
+    // A file that had two names is not taken from there: it would still have them.
+    let environment = environment_of_links();
+    environment.build(TEXT);
+    fs::remove_file(environment.path("d/z")).unwrap();
+    fs::copy(environment.path("d/3/3"), environment.path("d/z")).unwrap();
+    let built = environment.build(TEXT);
+    let layer = built.result.layers.last().unwrap();
+    let open = environment.store.layers().open(layer).unwrap();
+    assert_eq!(
+        open.directory_beneath("d")
+            .unwrap()
+            .status_of("z".as_ref())
+            .unwrap()
+            .st_nlink,
+        1
+    );
+    let below = open.directory_beneath("d/3").unwrap();
+    assert_eq!(below.status_of("3".as_ref()).unwrap().st_nlink, 1);
     // What has two names has to be one file.
-    let environment = environment();
-    fs::hard_link(environment.path("d/3/3"), environment.path("d/z")).unwrap();
+    let environment = environment_of_links();
     environment.build(TEXT);
     environment.write("d/4/4", "changed");
     let built = environment.build(TEXT);

@@ -188,6 +188,10 @@ impl<'w, 'l> FileWriter<'w, 'l> {
             FileType::BlockDevice => (EntryKind::BlockDevice, source.stat.special),
             _ => (EntryKind::Fifo, 0),
         };
+        if kind == EntryKind::CharacterDevice && device == 0 {
+            let why = "layers mark by a character device 0:0 what was deleted: it cannot be copied";
+            return Err(io::Error::other(why));
+        }
         let here = self.directory()?;
         replacing(here, name, || {
             here.make_node(name, source.kind, 0o600, device)

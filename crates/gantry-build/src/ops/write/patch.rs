@@ -170,7 +170,9 @@ impl<'p, 't> Open<'p, 't> {
         }
         Ok(match entry.kind {
             FileType::RegularFile => {
+                // One of several names stays one of them, and programs count them.
                 entry.digest.is_some()
+                    && !found.facts.linked
                     && found.facts.size == entry.stat.size
                     && found.is(&planned.permissions, modified)
             }

@@ -143,13 +143,18 @@ fn build(
     origin: &Origin,
     baked: &Baked,
 ) -> Outcome {
-    allowed::check(&args.allow, &args.set, origin, baked)?;
+    let known = allowed::check(&args.allow, &args.set, origin, baked)?;
     let proxies = context.proxies()?;
+    let mut builds = Vec::new();
+    for (name, target) in &baked.targets {
+        builds.push((name, target, Spelt::of(name, target, origin, &proxies)?));
+    }
+    let spelt = builds.iter().map(|(.., spelt)| spelt);
+    allowed::check_builds(&args.allow, &args.set, spelt, &known)?;
     let mut names = Vec::new();
     let mut orders = Vec::new();
     let mut calls = Vec::new();
-    for (name, target) in &baked.targets {
-        let Spelt { args, request } = Spelt::of(name, target, origin, &proxies)?;
+    for (name, target, Spelt { args, request }) in builds {
         match call::chosen(&args)? {
             Some(_) if target.linked => {}
             Some(call) => calls.push((name, call, request)),

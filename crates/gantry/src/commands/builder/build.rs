@@ -3,7 +3,7 @@
 mod attest;
 mod authorities;
 mod bases;
-mod caches;
+pub(crate) mod caches;
 pub(super) mod call;
 mod context;
 pub(super) mod deliver;

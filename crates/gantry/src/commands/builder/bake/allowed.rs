@@ -6,10 +6,15 @@ use std::io::IsTerminal;
 use std::path::{Component, Path, PathBuf};
 
 use gantry_bake::{Baked, Target};
+use gantry_build::{ContextSource, DockerfileSource, NamedContext, RunNetwork, SecretSource};
+use gantry_engine::caches::CachePlace;
 use gantry_model::layout::LayoutReference;
 
-use super::order::local_dockerfile;
+use super::order::{Spelt, local_dockerfile};
 use super::origin::{Origin, Place};
+use crate::commands::builder::build::caches;
+use crate::commands::builder::build::lent;
+use crate::commands::builder::build::outputs::{self, Output, Shorthands};
 use crate::commands::confirm::confirm;
 use crate::failure::{CommandError, Failure};
 use crate::flags::environment;
@@ -33,16 +38,163 @@ struct Granted {
 /// Refuses a build whose targets ask for more than was granted, unless the person at the terminal
 /// grants it. What `--set` names itself is granted, and so is everything in the folder of the
 /// command.
+///
+/// Gives what the person granted.
 pub(super) fn check(
     allow: &[String],
     set: &[String],
     origin: &Origin,
     baked: &Baked,
-) -> Result<(), Failure> {
+) -> Result<BTreeSet<String>, Failure> {
     let missing = missing(allow, set, origin, baked)?;
+    ask(&missing)?;
+    Ok(missing)
+}
+
+/// The same for the builds as the builder will have them: what counts is how the texts of a
+/// definition are read in the end. `known` was granted before.
+pub(super) fn check_builds<'s>(
+    allow: &[String],
+    set: &[String],
+    builds: impl Iterator<Item = &'s Spelt>,
+    known: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    let granted = all_granted(allow, set)?;
+    let mut missing = BTreeSet::new();
+    for build in builds {
+        let request = &build.request;
+        let grants = &request.allow;
+        if !granted.network_host && (grants.network_host || request.network == RunNetwork::Host) {
+            missing.insert("network.host".to_owned());
+        }
+        if !granted.security_insecure && grants.security_insecure {
+            missing.insert("security.insecure".to_owned());
+        }
+        if !granted.devices && grants.devices.all {
+            missing.insert("device".to_owned());
+        }
+        let named = grants.devices.names.iter();
+        for name in named.chain(grants.devices.aliases.values()) {
+            if !granted.devices && !granted.device_names.contains(name) {
+                missing.insert(format!("device={name}"));
+            }
+        }
+        let usual = environment::caller(lent::AGENT).map(PathBuf::from);
+        let (agents, keys): (Vec<_>, Vec<_>) = request
+            .ssh
+            .values()
+            .partition(|path| Some(*path) == usual.as_ref());
+        if !granted.ssh && !agents.is_empty() {
+            missing.insert("ssh".to_owned());
+        }
+        if !paths_count() {
+            continue;
+        }
+        let mut read = read_by(build)?;
+        read.extend(keys.into_iter().cloned());
+        for (key, paths, roots) in [
+            ("fs.read", read, &granted.read),
+            ("fs.write", written_by(build)?, &granted.write),
+        ] {
+            for path in paths {
+                let resolved = resolved(&path);
+                if !is_set(set, &path.to_string_lossy())
+                    && !roots.iter().any(|root| resolved.starts_with(root))
+                {
+                    missing.insert(format!("{key}={}", resolved.display()));
+                }
+            }
+        }
+    }
+    ask(&missing.difference(known).cloned().collect())
+}
+
+/// The files and folders of this machine that a build reads.
+fn read_by(build: &Spelt) -> Result<Vec<PathBuf>, Failure> {
+    let request = &build.request;
+    let source = |source: &ContextSource| match source {
+        ContextSource::Folder(path) => Some(path.clone()),
+        ContextSource::Input(input) => Some(PathBuf::from(&input.name)),
+        ContextSource::Fetched(_) | ContextSource::Remote(_) => None,
+    };
+    let mut paths: Vec<PathBuf> = request.context.iter().filter_map(source).collect();
+    let own_folder = matches!(request.context, Some(ContextSource::Folder(_)) | None);
+    if let (true, Some(DockerfileSource::File(path))) = (own_folder, &request.dockerfile) {
+        paths.push(path.clone());
+    }
+    paths.extend(
+        request
+            .named_contexts
+            .values()
+            .filter_map(|named| match named {
+                NamedContext::Files(files) => source(files),
+                NamedContext::Layout(layout) => Some(layout.folder.clone()),
+                NamedContext::Image(_) | NamedContext::Target(_) => None,
+            }),
+    );
+    paths.extend(request.secrets.values().filter_map(|secret| match secret {
+        SecretSource::File(path) => Some(path.clone()),
+        SecretSource::Env(_) => None,
+    }));
+    let caches = caches::sources(&build.args.cache_from)?;
+    paths.extend(caches.iter().filter_map(folder_of));
+    Ok(paths)
+}
+
+/// The files and folders that a build writes.
+fn written_by(build: &Spelt) -> Result<Vec<PathBuf>, Failure> {
+    let outputs = outputs::parse(&build.args.output, Shorthands::default())?;
+    let mut paths: Vec<PathBuf> = outputs.iter().filter_map(Output::path).collect();
+    let caches = caches::targets(&build.args.cache_to)?;
+    let places = caches.iter().filter_map(|cache| cache.place.as_ref());
+    paths.extend(places.filter_map(folder_of));
+    Ok(paths)
+}
+
+fn folder_of(cache: &CachePlace) -> Option<PathBuf> {
+    match cache {
+        CachePlace::Folder { folder, .. } => Some(folder.clone()),
+        CachePlace::Registry(_) => None,
+    }
+}
+
+/// Whether one of the `--set` names this path itself.
+fn is_set(set: &[String], path: &str) -> bool {
+    set.iter().any(|text| {
+        text.split_once('=').is_some_and(|(key, value)| {
+            let mut parts = value
+                .split([',', '='])
+                .map(|part| part.trim_matches(['"', ' ']));
+            !key.ends_with(".platform") && parts.any(|part| part == path)
+        })
+    })
+}
+
+fn paths_count() -> bool {
+    environment::caller(PATHS_COUNT)
+        .is_none_or(|value| !matches!(value.as_str(), "0" | "false" | "f" | "F" | "FALSE"))
+}
+
+/// What the flags grant.
+fn all_granted(allow: &[String], set: &[String]) -> Result<Granted, Failure> {
+    let mut granted = granted(allow)?;
+    for text in set {
+        if let Some((key, value)) = text.split_once('=')
+            && key.trim_end_matches('+').ends_with(".entitlements")
+        {
+            granted.grant(value)?;
+        }
+    }
+    Ok(granted)
+}
+
+/// Refuses what is missing, unless the person at the terminal grants it.
+fn ask(missing: &BTreeSet<String>) -> Result<(), Failure> {
     if missing.is_empty() {
         return Ok(());
     }
+    // The definition may be somebody else's: nothing of it speaks to the terminal.
+    let missing: Vec<String> = missing.iter().map(|key| harmless(key)).collect();
     let wants: Vec<String> = missing
         .iter()
         .map(|key| format!(" - {}", said(key)))
@@ -67,16 +219,7 @@ fn missing(
     origin: &Origin,
     baked: &Baked,
 ) -> Result<BTreeSet<String>, Failure> {
-    let mut granted = granted(allow)?;
-    for text in set {
-        if let Some((key, value)) = text.split_once('=')
-            && key.trim_end_matches('+').ends_with(".entitlements")
-        {
-            granted.grant(value)?;
-        }
-    }
-    let paths_count = environment::caller(PATHS_COUNT)
-        .is_none_or(|value| !matches!(value.as_str(), "0" | "false" | "f" | "F" | "FALSE"));
+    let granted = all_granted(allow, set)?;
     let mut missing = BTreeSet::new();
     for target in baked.targets.values() {
         for entitlement in target.entitlements.iter().flatten() {
@@ -92,7 +235,7 @@ fn missing(
         if agent && !granted.ssh {
             missing.insert("ssh".to_owned());
         }
-        if !paths_count {
+        if !paths_count() {
             continue;
         }
         for (key, paths, roots) in [
@@ -100,10 +243,7 @@ fn missing(
             ("fs.write", written_paths(target), &granted.write),
         ] {
             for path in paths {
-                let said = set.iter().any(|text| {
-                    text.split_once('=')
-                        .is_some_and(|(_, value)| value.contains(&path))
-                });
+                let said = is_set(set, &path);
                 let resolved = resolved(Path::new(&path));
                 if !said && !roots.iter().any(|root| resolved.starts_with(root)) {
                     missing.insert(format!("{key}={}", resolved.display()));
@@ -112,6 +252,18 @@ fn missing(
         }
     }
     Ok(missing)
+}
+
+/// A text without what would steer a terminal.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+    }
+    shown
 }
 
 /// What a grant is for, in words.
@@ -257,7 +409,7 @@ fn resolved(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gantry_bake::target::{Output, Secret, Ssh};
+    use gantry_bake::target::{CacheEntry, Output, Secret, Ssh};
 
     fn refusal(target: Target, allow: &[&str], set: &[&str]) -> Option<String> {
         let baked = Baked {
@@ -300,6 +452,13 @@ mod tests {
             refusal(output("/nonesuch/x"), &[], &["t.output=/nonesuch/x"]),
             None
         );
+        // What only contains the path does not name it.
+        for set in ["t.args.A=x/nonesuch/xy", "*.platform=/nonesuch/x"] {
+            assert!(
+                refusal(output("/nonesuch/x"), &[], &[set]).is_some(),
+                "{set}"
+            );
+        }
         assert!(refusal(output("/nonesuch/x"), &["fs.read=/"], &[]).is_some());
         let context = Target {
             context: Some("/proc".to_owned()),
@@ -327,6 +486,82 @@ mod tests {
             refusal(secret, &[], &[])
                 .unwrap()
                 .contains("fs.read=/etc/hostname")
+        );
+    }
+
+    /// What is spelt in another way is read in the same one.
+    #[test]
+    fn spellings_go_round_nothing() {
+        let entitled = |text: &str| Target {
+            entitlements: Some(vec![text.to_owned()]),
+            ..Target::default()
+        };
+        let attribute = |name: &str, path: &str| [(name.to_owned(), path.to_owned())].into();
+        let output = |name| Target {
+            outputs: Some(vec![Output {
+                kind: "local".to_owned(),
+                attributes: attribute(name, "/nonesuch/x"),
+                destination: None,
+            }]),
+            ..Target::default()
+        };
+        let cache = |name| {
+            Some(vec![CacheEntry {
+                kind: "local".to_owned(),
+                attributes: attribute(name, "/nonesuch/c"),
+            }])
+        };
+        let secret = Target {
+            secrets: Some(vec![Secret {
+                id: "/etc/hostname".to_owned(),
+                ..Secret::default()
+            }]),
+            ..Target::default()
+        };
+        for (target, want) in [
+            (entitled("network.host,security.insecure"), "network.host"),
+            (entitled(" security.insecure"), "security.insecure"),
+            (entitled(" device=v/c=1"), "device=v/c=1"),
+            (output("DEST"), "fs.write=/nonesuch/x"),
+            (output(" dest"), "fs.write=/nonesuch/x"),
+            (
+                Target {
+                    cache_to: cache("Dest"),
+                    ..Target::default()
+                },
+                "fs.write=/nonesuch/c",
+            ),
+            (
+                Target {
+                    cache_from: cache("SRC"),
+                    ..Target::default()
+                },
+                "fs.read=/nonesuch/c",
+            ),
+            (secret, "fs.read=/etc/hostname"),
+        ] {
+            let spelt = Spelt::of("t", &target, &Origin::Here, &Default::default());
+            let spelt = spelt.map_err(drop).unwrap();
+            let check =
+                |allow: &[String]| check_builds(allow, &[], [&spelt].into_iter(), &BTreeSet::new());
+            let failure = check(&[]).unwrap_err();
+            let want = format!("--allow={want}");
+            assert!(failure.message().contains(&want), "{}", failure.message());
+            let all = ["network.host", "security.insecure", "device", "fs=*"];
+            assert!(check(&all.map(str::to_owned)).is_ok(), "{want}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_speaks_to_no_terminal() {
+        let context = Target {
+            context: Some("/nonesuch/\u{1b}[2K".to_owned()),
+            ..Target::default()
+        };
+        let said = refusal(context, &[], &[]).unwrap();
+        assert!(
+            !said.contains('\u{1b}') && said.contains("\\u{1b}[2K"),
+            "{said}"
         );
     }
 

@@ -79,6 +79,21 @@ pub(crate) struct FilesOutput {
     pub(crate) attestation_prefix: String,
 }
 
+impl Output {
+    /// The file or folder that it is written to, if it is.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        let place = match self {
+            Self::Layout(layout) => &layout.place,
+            Self::Files(files) => &files.place,
+            _ => return None,
+        };
+        match place {
+            Place::Path(path) => Some(path.clone()),
+            Place::Stdout => None,
+        }
+    }
+}
+
 /// Where something is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {

@@ -49,6 +49,16 @@ pub(super) fn plan(
     let by_provenance = given.is_none();
     if by_provenance {
         given = told.context.as_ref().map(address);
+        // Whoever made the image does not say which folder of this machine is read.
+        if let Some(place) = given
+            .take_if(|text| !matches!(ContextSource::parse(text), Ok(ContextSource::Remote(_))))
+        {
+            return Err(Failure::invalid(format!(
+                "the image was built from {place:?}, which is no address: name the context behind \
+                 the image (gantry build verify {name} PATH)",
+                name = args.operands[0]
+            )));
+        }
     }
     let Some(context) = given else {
         return Err(Failure::invalid(format!(
@@ -57,10 +67,14 @@ pub(super) fn plan(
             name = args.operands[0]
         )));
     };
-    let mut request = request::translate(&words(args, &told, context)?, proxies, &|name| {
-        // The time is the image's, not the caller's.
-        lookup(name).filter(|_| name != EPOCH)
-    })?;
+    let mut request = request::translate(
+        &words(args, &told, context, &mut notes)?,
+        proxies,
+        &|name| {
+            // The time is the image's, not the caller's.
+            lookup(name).filter(|_| name != EPOCH)
+        },
+    )?;
     request.no_cache = true;
     request.platforms = vec![image.platform()];
     if by_provenance && args.ssh.is_empty() {
@@ -100,7 +114,12 @@ pub(super) fn plan(
 }
 
 /// The words of a build that does the same: the image's, and behind them the caller's.
-fn words(args: &VerifyArgs, told: &Recipe, context: String) -> Result<BuildArgs, Failure> {
+fn words(
+    args: &VerifyArgs,
+    told: &Recipe,
+    context: String,
+    notes: &mut Vec<String>,
+) -> Result<BuildArgs, Failure> {
     let pairs = |kind: &str, mine: &[String]| -> Vec<String> {
         let told = told
             .with(kind)
@@ -126,7 +145,7 @@ fn words(args: &VerifyArgs, told: &Recipe, context: String) -> Result<BuildArgs,
             .collect(),
         allow: args.allow.clone(),
         build_arg: pairs("build-arg", &args.build_arg),
-        build_context: contexts(args, told)?,
+        build_context: contexts(args, told, notes)?,
         file: args.file.clone(),
         limits: args.limits.clone(),
         label: pairs("label", &args.label),
@@ -140,7 +159,11 @@ fn words(args: &VerifyArgs, told: &Recipe, context: String) -> Result<BuildArgs,
 }
 
 /// The further contexts: those that can be had by their address, and the caller's.
-fn contexts(args: &VerifyArgs, told: &Recipe) -> Result<Vec<String>, Failure> {
+fn contexts(
+    args: &VerifyArgs,
+    told: &Recipe,
+    notes: &mut Vec<String>,
+) -> Result<Vec<String>, Failure> {
     let mine = |name: &str| {
         let named = |text: &&String| text.split_once('=').is_some_and(|(known, _)| known == name);
         args.build_context.iter().any(|text| named(&text))
@@ -150,6 +173,15 @@ fn contexts(args: &VerifyArgs, told: &Recipe) -> Result<Vec<String>, Failure> {
         let kind = value.split_once(':').map(|(kind, _)| kind);
         match kind {
             Some("docker-image" | "https" | "http" | "git" | "ssh") => {
+                if !args.secret.is_empty() || !args.ssh.is_empty() {
+                    return Err(Failure::invalid(format!(
+                        "the image says that {name} stood for {value}: say so by \
+                         --build-context {name}={value} if that may have the secrets"
+                    )));
+                }
+                notes.push(format!(
+                    "{name} is {value}, as the image says: its steps ran on what that is"
+                ));
                 all.push(format!("{name}={value}"));
             }
             _ => {
@@ -384,6 +416,26 @@ mod tests {
         }
         let said = planned(recipe(&[]), |args| args.operands.truncate(1)).unwrap_err();
         assert!(said.contains("gantry build verify i PATH"), "{said}");
+        // Folders of this machine are chosen by who runs it.
+        for place in ["/", ".", "-", "x://y"] {
+            let folder = Recipe {
+                context: Some(Material {
+                    uri: place.to_owned(),
+                    digest: None,
+                }),
+                ..Recipe::default()
+            };
+            let said = planned(Some(folder), |args| args.operands.truncate(1)).unwrap_err();
+            assert!(said.contains("no address"), "{said}");
+        }
+        // Nor does an image lend itself secrets.
+        let base = recipe(&[("context:b", "docker-image://evil:1")]);
+        assert!(planned(base.clone(), |_| {}).is_ok());
+        let said = planned(base, |args| args.secret.push("id=a,env=A".to_owned())).unwrap_err();
+        assert!(
+            said.contains("--build-context b=docker-image://evil:1"),
+            "{said}"
+        );
         let outside = Recipe {
             path: Some("../x".to_owned()),
             ..Recipe::default()
