@@ -160,7 +160,11 @@ impl Folders {
             File::open(&path)?.sync_data()?;
             File::open(&self.folder)?.sync_all()
         };
-        keep().map_err(file("sync", &path))
+        match keep() {
+            // Another command has removed the container since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            kept => kept.map_err(file("sync", &path)),
+        }
     }
 
     /// Makes the container's folder below `$RUN` and takes its lock if nobody has it.

@@ -67,6 +67,15 @@ impl LogFile {
         })
     }
 
+    /// Finds out what tells it from the others, if it had no line before. Nothing was read of it.
+    fn identify(&mut self) -> io::Result<()> {
+        if let (None, Source::Plain(reader)) = (&self.identity, &mut self.source) {
+            self.identity = first_time(reader)?;
+            reader.rewind()?;
+        }
+        Ok(())
+    }
+
     /// Whether it is the same file as `other`, under whatever name.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.identity.is_some() && self.identity == other.identity
@@ -171,10 +180,12 @@ pub(super) fn all(settings: &LogFiles) -> io::Result<Vec<LogFile>> {
     let mut files: Vec<LogFile> = Vec::new();
     // The newest first, so that a rotation in between shows a file twice rather than not at all.
     for age in 0..settings.max_files.max(1) {
-        if let Some(file) = LogFile::open(settings, age)?
-            && !files.iter().any(|seen| seen.is(&file))
-        {
-            files.push(file);
+        if let Some(file) = LogFile::open(settings, age)? {
+            // One that was empty a moment ago may have been filled and rotated since.
+            files.iter_mut().try_for_each(LogFile::identify)?;
+            if !files.iter().any(|seen| seen.is(&file)) {
+                files.push(file);
+            }
         }
     }
     files.reverse();
