@@ -6,6 +6,7 @@
 //! else has it open reads all of it. The schema's version is SQLite's `user_version`; it only goes
 //! forward.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -118,10 +119,23 @@ impl Database {
             });
         }
         if version < known_version() {
-            migrate(&mut connection).map_err(failed("bring its schema forward"))?;
+            self.migrate(&mut connection)?;
         }
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
+    }
+
+    /// One process after the other: SQLite does not wait for another that turns the log on. What is
+    /// locked is the folder: closing the file a second time would let go of SQLite's own locks.
+    fn migrate(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let locked = || -> std::io::Result<File> {
+            let folder = File::open(folder)?;
+            folder.lock()?;
+            Ok(folder)
+        };
+        let _lock = locked().map_err(|error| StoreError::io("lock", folder, error))?;
+        migrate(connection).map_err(failed("bring its schema forward"))
     }
 }
 

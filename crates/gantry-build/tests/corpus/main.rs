@@ -22,14 +22,18 @@ impl BaseImages for Everything {
     fn resolve(
         &self,
         _source: &BaseSource,
-        _platform: &Platform,
+        platform: &Platform,
         _policy: PullPolicy,
         _status: &(dyn Fn(gantry_build::base::PullStatus) + Sync),
     ) -> Result<BaseImage, BaseImageError> {
         Ok(BaseImage {
             id: Digest::from_bytes([0; 32]),
             manifest: None,
-            config: ImageConfig::default(),
+            config: ImageConfig {
+                os: platform.os.clone(),
+                architecture: platform.architecture.clone(),
+                ..ImageConfig::default()
+            },
         })
     }
 }
