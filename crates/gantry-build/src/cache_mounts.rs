@@ -111,7 +111,7 @@ impl CacheMounts {
             return Ok(None);
         }
         if let Some(search) = &self.search
-            && let Some(leak) = search.in_folder(folder).map_err(failed)?
+            && let Some(leak) = search.in_folder(folder, &stop).map_err(failed)?
         {
             return Err(StepError::Leaked {
                 id: leak.id,

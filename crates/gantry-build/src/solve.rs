@@ -236,7 +236,7 @@ impl<'s> Solver<'s> {
 
     /// A failed step as the error of the build.
     fn error(&self, node: NodeId, error: StepError) -> BuildError {
-        if matches!(error, StepError::Canceled) {
+        if matches!(error, StepError::Canceled) || Stop::is_cause(&error) {
             return BuildError::Canceled;
         }
         let label = &self.graph.node(node).label;

@@ -26,6 +26,8 @@ use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_sys::path::Directory;
 use rustix::fs::{FileType, Stat};
 
+use crate::solve::Stop;
+
 pub(crate) use digest::{
     Attribute, Copied, HashingReader, Nowhere, Target, attributes, content_digest, copy_and_digest,
     digest_of_bytes,
@@ -48,6 +50,8 @@ pub(crate) struct Tree {
     /// Whether the content of what is selected is looked at. Where nothing can be known of it, the
     /// copy is the first to read it, and tells its digest.
     hashes: bool,
+    /// What stops the build, where somebody may.
+    stop: Option<Stop>,
     /// Bytes that were read to hash them.
     read: AtomicU64,
     shared: Shared,
@@ -68,6 +72,7 @@ impl Tree {
             cache: Some(Mutex::new(cache)),
             threads,
             hashes: true,
+            stop: None,
             read: AtomicU64::new(0),
             shared: Shared::default(),
         })
@@ -82,9 +87,22 @@ impl Tree {
             cache: None,
             threads,
             hashes: true,
+            stop: None,
             read: AtomicU64::new(0),
             shared: Shared::default(),
         }
+    }
+
+    /// The same tree, whose files are read until the build is to stop.
+    pub(crate) fn until(self, stop: &Stop) -> Self {
+        Self {
+            stop: Some(stop.clone()),
+            ..self
+        }
+    }
+
+    fn goes_on(&self) -> io::Result<()> {
+        self.stop.as_ref().map_or(Ok(()), Stop::goes_on)
     }
 
     /// The same tree, of whose files nothing but names and status is looked at.

@@ -72,7 +72,7 @@ fn is_tar(file: &File, limits: &Limits) -> bool {
         return false;
     };
     let mut reader = tar::Reader::new(BufReader::new(decoder), limits);
-    matches!(reader.next_entry(), Ok(Some(_)))
+    matches!(reader.next_entry(), Ok(Some(_))) || reader.nameless() > 0
 }
 
 impl Archive<'_> {
@@ -119,7 +119,8 @@ impl Archive<'_> {
         };
         let failed = |source| StepError::io("read", &shown, source);
         let mut reader = HashingReader::new(&self.file).map_err(failed)?;
-        let decoder = Bounded::new(&mut reader, workshop.store.limits()).map_err(failed)?;
+        let decoder = Bounded::new(workshop.stop.reading(&mut reader), workshop.store.limits())
+            .map_err(failed)?;
         unpack::into_directory(target.as_fd(), BufReader::new(decoder), &options).map_err(
             |source| StepError::Unpack {
                 path: shown.clone(),

@@ -230,7 +230,7 @@ fn finish(
         Ok((draft.commit_told(tar)?, changed))
     } else {
         let changed = writer.write(plan)?;
-        Ok((draft.commit()?, changed))
+        Ok((draft.commit_while(&|| writer.goes_on())?, changed))
     }
 }
 

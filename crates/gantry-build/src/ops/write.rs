@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::AtomicBool;
 
 use gantry_store::tar::{self, EntryKind, Timestamp};
-use gantry_store::{DraftTar, PackError, Whole};
+use gantry_store::{DraftTar, GoesOn, PackError, Whole};
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -124,6 +124,11 @@ impl<'w> LayerWriter<'w> {
             maker: Maker::of(upper)?,
             can_clone: AtomicBool::new(true),
         })
+    }
+
+    /// Fails when the build is to stop.
+    pub(crate) fn goes_on(&self) -> io::Result<()> {
+        self.stop.goes_on()
     }
 
     /// Somebody else made directories in the layer, which may say what is made in them.
@@ -273,7 +278,12 @@ impl<'w> LayerWriter<'w> {
             |(told, mut files)| {
                 changed.append(&mut files);
                 match &mut tar {
-                    Some(tar) => Ok(told.into_iter().try_for_each(|told| told.to(tar))?),
+                    Some(tar) => {
+                        let goes_on = || self.goes_on();
+                        Ok(told
+                            .into_iter()
+                            .try_for_each(|told| told.to(tar, &goes_on))?)
+                    }
                     None => Ok(()),
                 }
             },
@@ -376,12 +386,12 @@ impl Told {
         Self::Kept(Box::new(self))
     }
 
-    fn to(self, tar: &mut DraftTar) -> Result<(), PackError> {
+    fn to(self, tar: &mut DraftTar, goes_on: &GoesOn<'_>) -> Result<(), PackError> {
         match self {
             Self::Entry(entry) => tar.entry(&entry),
             Self::Content(entry, content) => tar.file(entry, &content),
-            Self::Written(entry, file) => tar.written(entry, &file),
-            Self::Kept(told) => tar.kept(|tar| told.to(tar)),
+            Self::Written(entry, file) => tar.written(entry, &file, goes_on),
+            Self::Kept(told) => tar.kept(|tar| told.to(tar, goes_on)),
         }
     }
 }

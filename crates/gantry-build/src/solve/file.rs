@@ -154,7 +154,7 @@ impl FileStep<'_, '_> {
             None => self.nothing()?,
         };
         let setting = self.solver.setting;
-        let tree = Tree::rootfs(root, setting.threads);
+        let tree = Tree::rootfs(root, setting.threads).until(&self.solver.stop);
         Ok(Some(Arc::new(if setting.knows_nothing {
             tree.unread()
         } else {

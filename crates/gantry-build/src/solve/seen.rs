@@ -90,7 +90,7 @@ impl Solver<'_> {
         let Some(root) = view::open(store, &diff_ids(layers), &self.setting.empty())? else {
             return Ok(None);
         };
-        let tree = Tree::rootfs(root, self.setting.threads);
+        let tree = Tree::rootfs(root, self.setting.threads).until(&self.stop);
         let nothing = IgnoreFile::from_patterns([]).expect("no pattern is wrong");
         Ok(tree
             .select_exact(source, &nothing)

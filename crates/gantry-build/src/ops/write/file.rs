@@ -134,7 +134,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         } else {
             let size = source.stat.size;
             (
-                copy_and_digest(&file, size, &file, &mut Nowhere).ok()?,
+                copy_and_digest(&file, size, &file, &mut Nowhere, &|| self.layer.goes_on()).ok()?,
                 None,
             )
         };
@@ -315,11 +315,12 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     fn fill(&self, read: &File, status: &Stat, write: &mut File) -> io::Result<Copied> {
         let size = status.st_size.unsigned_abs();
         let can_clone = &self.layer.can_clone;
+        let goes_on = || self.layer.goes_on();
         if can_clone.load(Ordering::Relaxed) {
             if gantry_sys::fd::reflink(read, &*write)? {
                 // The copy cannot change any more: its digest is the digest of what was copied.
                 let copied = write.metadata()?.len();
-                return copy_and_digest(write, copied, read, &mut Nowhere);
+                return copy_and_digest(write, copied, read, &mut Nowhere, &goes_on);
             }
             can_clone.store(false, Ordering::Relaxed);
         }
@@ -328,12 +329,12 @@ impl<'w, 'l> FileWriter<'w, 'l> {
                 file: write,
                 end: 0,
             };
-            let copied = copy_and_digest(read, size, read, &mut sparse)?;
+            let copied = copy_and_digest(read, size, read, &mut sparse, &goes_on)?;
             let end = sparse.end;
             write.set_len(end)?;
             return Ok(copied);
         }
-        copy_and_digest(read, size, read, &mut Dense(write))
+        copy_and_digest(read, size, read, &mut Dense(write), &goes_on)
     }
 
     /// Owner, mode, attributes and time of a regular file, as far as they are not what it was made
