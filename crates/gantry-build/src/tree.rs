@@ -4,6 +4,7 @@
 //! read before something asks for it: a build that copies one file of a large context looks at
 //! that file only.
 
+mod below;
 mod digest;
 mod select;
 mod shared;
@@ -19,7 +20,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use gantry_dockerfile::ignore::IgnoreFile;
@@ -27,7 +28,7 @@ use gantry_sys::path::Directory;
 use rustix::fs::{FileType, Stat};
 
 use crate::solve::Stop;
-
+pub(crate) use below::Below;
 pub(crate) use digest::{
     Attribute, Copied, HashingReader, Nowhere, Target, attributes, content_digest, copy_and_digest,
     digest_of_bytes,
@@ -158,20 +159,47 @@ impl Tree {
     }
 }
 
-/// One file of a selection.
+/// One file of a selection. There are as many as files in a context: small, without slack.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// Its path in the tree, `/` between components, none in front.
-    pub(crate) path: OsString,
+    pub(crate) path: Box<OsStr>,
     pub(crate) kind: FileType,
     pub(crate) stat: Facts,
     /// Where a symbolic link leads.
-    pub(crate) link: Option<OsString>,
-    /// Digest of content and extended attributes, of regular files once it was asked for.
-    pub(crate) digest: Option<[u8; 32]>,
+    pub(crate) link: Option<Box<OsStr>>,
+    digest: OnceLock<[u8; 32]>,
 }
 
 impl Entry {
+    /// A directory.
+    pub(crate) fn directory(path: &OsStr, stat: Facts) -> Self {
+        Self {
+            path: path.into(),
+            kind: FileType::Directory,
+            stat,
+            link: None,
+            digest: OnceLock::new(),
+        }
+    }
+
+    /// Digest of content and extended attributes, of regular files once it was asked for.
+    pub(crate) fn digest(&self) -> Option<&[u8; 32]> {
+        self.digest.get()
+    }
+
+    /// Takes the digest of what was read, unless there is one; gives the one that it has then.
+    pub(crate) fn learn(&self, digest: [u8; 32]) -> &[u8; 32] {
+        self.digest.get_or_init(|| digest)
+    }
+
+    /// Takes a digest in place of the one that it has, if any is given.
+    pub(crate) fn amend(&mut self, digest: Option<[u8; 32]>) {
+        if let Some(digest) = digest {
+            self.digest = digest.into();
+        }
+    }
+
     /// The directory it is in; empty at the top.
     pub(crate) fn parent(&self) -> &OsStr {
         split(&self.path).0

@@ -42,7 +42,7 @@ pub(crate) fn recognise<'a>(
     if found.top.kind != FileType::RegularFile {
         return Ok(None);
     }
-    let path = &found.top.path;
+    let path = &*found.top.path;
     let failed = |source| StepError::io("read", tree.shown(path), source);
     let mut file = tree.open_file(path).map_err(failed)?;
     if !is_tar(&file, limits) {
@@ -130,7 +130,7 @@ impl Archive<'_> {
         kept.apply(&target)
             .map_err(in_place("set the permissions of"))?;
         // What was unpacked must be what the key of the step speaks of.
-        if self.found.top.digest == Some(reader.finish().map_err(failed)?) {
+        if self.found.top.digest() == Some(&reader.finish().map_err(failed)?) {
             return Ok(());
         }
         Err(changed(self.tree, self.found))
