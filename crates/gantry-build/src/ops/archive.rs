@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Seek, SeekFrom};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use gantry_model::Digest;
@@ -155,7 +155,7 @@ fn mount(
         ..Overlay::default()
     };
     let mount = overlay.mount(Attributes::NONE).map_err(StepError::Mount)?;
-    Ok(Directory::from(OwnedFd::from(mount)))
+    Ok(mount.into())
 }
 
 fn create(path: &Path) -> Result<(), StepError> {
