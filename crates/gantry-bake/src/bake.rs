@@ -48,7 +48,7 @@ pub struct Request {
 }
 
 /// What is to be built. Serialised, it is what `--print` shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Baked {
     /// The groups that were asked for; `default` has what was named.
     #[serde(rename = "group", skip_serializing_if = "BTreeMap::is_empty")]
@@ -56,6 +56,9 @@ pub struct Baked {
     /// The targets, and those that their contexts name.
     #[serde(rename = "target")]
     pub targets: BTreeMap<String, Target>,
+    /// Where these are defined: `docker-bake.hcl:4`. Services of Compose files are not in it.
+    #[serde(skip)]
+    pub places: BTreeMap<String, String>,
 }
 
 /// What the files define, for `--list`.
@@ -203,10 +206,41 @@ fn read(files: &[File], surroundings: &Surroundings) -> Result<(Config, Vec<Vari
             config.add_service(name, target);
         })?;
     }
+    check_settings(&definitions, &services, surroundings)?;
     let resolver = Resolver::new(definitions, surroundings);
     resolver.check_variables()?;
     config.add_blocks(&resolver)?;
     Ok((config, rows(&resolver)?))
+}
+
+/// Refuses to set a variable that no file has.
+fn check_settings(
+    definitions: &Definitions,
+    services: &[Arc<SourceFile>],
+    surroundings: &Surroundings,
+) -> Result<()> {
+    let known = || {
+        let variables = definitions.variables.keys();
+        variables
+            .chain(definitions.globals.keys())
+            .map(AsRef::as_ref)
+    };
+    let is_known = |name: &str| known().any(|known| known == name);
+    for name in surroundings.variables.keys() {
+        let of_json = name.strip_suffix("_JSON");
+        let is_in_services = || {
+            services
+                .iter()
+                .any(|source| source.text().contains(name.as_str()))
+        };
+        if !is_known(name) && !of_json.is_some_and(is_known) && !is_in_services() {
+            let message = format!("there is no variable {name} that --var could set");
+            return Err(BakeError::new(message)
+                .suggesting(name, known())
+                .with_hint("--list=variables shows those there are"));
+        }
+    }
+    Ok(())
 }
 
 fn rows(resolver: &Resolver<'_>) -> Result<Vec<VariableRow>> {

@@ -16,6 +16,14 @@ pub struct Place {
     pub span: Span,
 }
 
+impl fmt::Display for Place {
+    /// `docker-bake.hcl:4`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, _) = self.source.lines(self.span);
+        write!(f, "{}:{line}", self.source.name())
+    }
+}
+
 /// Why a Bake file could not be read or evaluated.
 #[derive(Debug, Clone)]
 pub struct BakeError(Box<Inner>);

@@ -31,6 +31,7 @@ use crate::run_step;
 use crate::secrets::Secrets;
 use crate::solve::{self, Origin, Room, Setting, Solver, Stop, Syncing};
 use crate::sources::Sources;
+use crate::spelling::Spelling;
 
 /// A build that takes so long is explained, asked or not.
 const LONG: Duration = Duration::from_secs(30);
@@ -179,15 +180,10 @@ fn files(
     let mut files = Vec::new();
     for (number, order) in orders.iter().enumerate() {
         let id = contexts.of(order.request, number, order.title);
-        let main = main_of(order.request, id, contexts, setting, reporter)?;
         let origin = (setting, number);
-        files.push(frontend::load(
-            order.request,
-            order.title,
-            &main,
-            origin,
-            reporter,
-        )?);
+        let file = main_of(order.request, id, contexts, setting, reporter)
+            .and_then(|main| frontend::load(order.request, order.title, &main, origin, reporter));
+        files.push(file.map_err(|error| setting.origins[number].spelling.told(error))?);
     }
     Ok(files)
 }
@@ -301,6 +297,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
     Settings {
         request: number,
         title: order.title.map(str::to_owned),
+        spelling: Spelling::of(request),
         multi_platform: order.multi_platform,
         context,
         named: BTreeMap::new(),
@@ -332,6 +329,7 @@ pub(crate) fn setting(
 ) -> Result<Setting, BuildError> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let origin = |order: &Order<'_>| Origin {
+        spelling: Spelling::of(order.request),
         epoch: order.epoch.map(|seconds| (seconds, 0)),
         epoch_text: order.epoch_text(),
         secrets: Secrets::new(order.request.secrets.clone()),

@@ -49,6 +49,8 @@ pub struct Survey {
     pub rows: Vec<CacheRow>,
     /// Bytes that only the cache keeps, each layer counted once.
     pub used: u64,
+    /// Bytes of layers that images have, too, each counted once.
+    pub shared: u64,
     /// Bytes of what no build uses at this moment.
     pub reclaimable: u64,
 }
@@ -127,6 +129,7 @@ impl BuildCache {
         let unused = unused.filter(|(row, _)| !row.in_use).map(|(_, item)| item);
         Ok(Survey {
             used: plan::total(&inventory.items),
+            shared: inventory.shared_bytes(),
             reclaimable: plan::total(unused),
             rows: inventory.rows,
         })

@@ -9,6 +9,7 @@ use crate::error::BuildError;
 use crate::graph::{Graph, NodeId, Operation, RunOperation};
 use crate::report::Reporter;
 use crate::request::BuildRequest;
+use crate::spelling::Spelling;
 
 /// The devices of the machine by the Container Device Interface; implemented over the engine by
 /// the command line.
@@ -63,6 +64,10 @@ impl Fault for DeviceError {
     }
 }
 
+/// Where devices come from.
+const UNKNOWN: &str = "devices come from CDI specifications in /etc/cdi and /var/run/cdi, or in the \
+                       folders of cdi-spec-dirs in config.toml";
+
 /// Which devices `RUN --device` may have (`--allow device[=NAME[,alias=NAME]]`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeviceGrants {
@@ -109,19 +114,23 @@ pub(crate) fn check(
         let Some(request) = requests.get(node.label.request) else {
             continue;
         };
-        let refuse = |message: String| BuildError::at(source, *span, message);
-        let unread = |error: DeviceError| refuse(error.to_string());
+        let spelling = Spelling::of(request);
+        let refuse = |message: String, hints: &[String]| {
+            spelling.told(BuildError::hinted(source, *span, message, hints))
+        };
+        let unread = |error: DeviceError| refuse(error.to_string(), &error.hints);
         let grants = Granted::of(&request.allow.devices, devices).map_err(unread)?;
         let mut forbidden = BTreeSet::new();
         for wanted in &run.devices {
             let found = devices.find(&wanted.name).map_err(unread)?;
             if found.is_empty() && wanted.required {
                 let message = format!("required device {:?} is not registered", wanted.name);
-                return Err(refuse(message));
+                return Err(refuse(message, &[UNKNOWN.to_owned()]));
             }
             if found.is_empty() {
                 let name = &wanted.name;
-                let message = format!("there is no device {name:?}, and RUN goes on without it");
+                let message =
+                    format!("there is no device {name:?}, and RUN goes on without it: {UNKNOWN}");
                 reporter.warning(&message, None);
             }
             for device in found {
@@ -132,14 +141,19 @@ pub(crate) fn check(
         }
         if let Some(first) = forbidden.first() {
             let names: Vec<&str> = forbidden.iter().map(String::as_str).collect();
-            return Err(refuse(format!(
-                "{} requested by RUN and not allowed unless the build itself is given --allow \
-                 device or --allow device={first}",
+            let message = format!(
+                "{} requested by RUN and not allowed unless the build itself is given {}",
                 match names.as_slice() {
                     [one] => format!("device {one} is"),
                     all => format!("devices {} are", all.join(", ")),
-                }
-            )));
+                },
+                spelling.entitlement(&format!("device={first}"))
+            );
+            let all = format!(
+                "all devices are granted by {}",
+                spelling.entitlement("device")
+            );
+            return Err(refuse(message, &[all]));
         }
     }
     Ok(())

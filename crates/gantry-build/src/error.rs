@@ -118,10 +118,21 @@ pub enum BuildError {
     /// The store fails.
     #[error("the store failed")]
     Store(#[source] Box<StoreError>),
+    /// A target of a Bake file cannot be built.
+    #[error("target {target}")]
+    OfTarget {
+        /// Its name.
+        target: String,
+        /// Why not.
+        source: Box<BuildError>,
+    },
     /// The build was cancelled.
     #[error("build canceled")]
     Canceled,
 }
+
+/// Most complaints about one Dockerfile that are shown.
+const MOST_COMPLAINTS: usize = 5;
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -245,8 +256,8 @@ pub enum StepError {
         what: &'static str,
         /// Its id.
         id: String,
-        /// The flag that gives it.
-        flag: String,
+        /// How it is given.
+        hint: String,
     },
     /// A secret of the build stands in what would become the image.
     #[error("the secret {id} is in {place}")]
@@ -434,7 +445,7 @@ impl Fault for StepError {
             Self::OutOfMemory { limit: Some(_), .. } => {
                 vec!["give it more: --memory, and --memory-swap where there is swap".to_owned()]
             }
-            Self::NotLent { flag, .. } => vec![format!("give it with {flag}")],
+            Self::NotLent { hint, .. } => vec![hint.clone()],
             Self::Leaked { .. } => vec![
                 "keep it out of the layer: read it where it is mounted, and write no file with it"
                     .to_owned(),
@@ -447,10 +458,16 @@ impl Fault for StepError {
 impl BuildError {
     /// The Dockerfile is wrong.
     pub(crate) fn dockerfile(source: &SourceFile, diagnostics: &[Diagnostic]) -> Self {
-        let rendered = diagnostics
+        let mut rendered: String = diagnostics
             .iter()
+            .take(MOST_COMPLAINTS)
             .map(|diagnostic| diagnostic.render(source))
             .collect();
+        match diagnostics.len().saturating_sub(MOST_COMPLAINTS) {
+            0 => {}
+            1 => rendered.push_str("… and 1 more error in this file\n"),
+            more => rendered.push_str(&format!("… and {more} more errors in this file\n")),
+        }
         let first = diagnostics.first();
         Self::Dockerfile {
             message: first.map(|first| first.message.clone()).unwrap_or_default(),
@@ -464,6 +481,38 @@ impl BuildError {
     /// A place in the Dockerfile is wrong.
     pub(crate) fn at(source: &SourceFile, span: Span, message: impl Into<String>) -> Self {
         Self::dockerfile(source, &[Diagnostic::error(Code::Arguments, message, span)])
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn hinted(
+        source: &SourceFile,
+        span: Span,
+        message: impl Into<String>,
+        hints: &[String],
+    ) -> Self {
+        let mut complaint = Diagnostic::error(Code::Arguments, message, span);
+        complaint.hints.extend_from_slice(hints);
+        Self::dockerfile(source, &[complaint])
+    }
+
+    /// The same failure, of the target of this name.
+    pub(crate) fn of_target(mut self, target: &str) -> Self {
+        match &mut self {
+            Self::Canceled | Self::OfTarget { .. } => return self,
+            Self::Dockerfile { rendered, .. }
+            | Self::BaseImage { rendered, .. }
+            | Self::Step { rendered, .. }
+                if !rendered.is_empty() =>
+            {
+                rendered.insert_str(0, &format!("target {target}: "));
+                return self;
+            }
+            _ => {}
+        }
+        Self::OfTarget {
+            target: target.to_owned(),
+            source: Box::new(self),
+        }
     }
 
     /// Warnings that the file, or the client, wants to be errors.
@@ -504,23 +553,18 @@ impl BuildError {
         }
     }
 
-    /// An image that the Dockerfile names cannot be had; `similar` is a stage of nearly that name.
+    /// An image that the Dockerfile names cannot be had; `similar` says what has nearly that name.
     pub(crate) fn base_image(
         source: &SourceFile,
         span: Span,
         image: String,
-        similar: Option<&str>,
+        similar: Vec<String>,
         error: BaseImageError,
     ) -> Self {
         let mut diagnostic =
             Diagnostic::error(Code::Arguments, format!("{image}: {}", chain(&error)), span);
-        if let Some(similar) = similar {
-            diagnostic =
-                diagnostic.with_hint(format!("a stage of this Dockerfile is called {similar}"));
-        }
-        for hint in error.hints() {
-            diagnostic = diagnostic.with_hint(hint);
-        }
+        diagnostic.hints = similar;
+        diagnostic.hints.extend(error.hints());
         Self::BaseImage {
             image,
             source: error,
@@ -559,12 +603,19 @@ impl Fault for BuildError {
             Self::Target(error) => error.kind(),
             Self::Step { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
+            Self::OfTarget { source, .. } => source.kind(),
             Self::Io { .. } | Self::Canceled => FaultKind::Internal,
         }
     }
 
     fn hints(&self) -> Vec<String> {
         match self {
+            Self::OfTarget { source, .. } => match &**source {
+                Self::NoDockerfile { .. } => {
+                    vec!["name another file: dockerfile = \"…\"".to_owned()]
+                }
+                other => other.hints(),
+            },
             // Already part of the rendered text.
             Self::Dockerfile { .. } => Vec::new(),
             Self::BaseImage { source, .. } => source.hints(),

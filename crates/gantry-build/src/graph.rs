@@ -109,7 +109,7 @@ pub(crate) struct RunOperation {
     /// Mounts in order.
     pub(crate) mounts: Vec<Mount>,
     /// Further lines of `/etc/hosts`.
-    pub(crate) extra_hosts: Vec<(String, std::net::IpAddr)>,
+    pub(crate) extra_hosts: Vec<(String, crate::request::HostAddress)>,
     /// Proxy variables: they reach the process, and are not part of the definition.
     pub(crate) proxies: Vec<(String, String)>,
     /// What the process is for, where that is another machine than this one. Its files say it as
@@ -231,17 +231,6 @@ pub(crate) enum CacheSharing {
     Private,
     /// Each further one waits.
     Locked,
-}
-
-impl CacheSharing {
-    /// As Dockerfiles say it.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Shared => "shared",
-            Self::Private => "private",
-            Self::Locked => "locked",
-        }
-    }
 }
 
 impl FileSource {

@@ -19,13 +19,14 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_dockerfile::ast::InstructionKind;
 use gantry_dockerfile::lint::{Environment, OtherPlatform};
 use gantry_dockerfile::resolve::Base;
+use gantry_dockerfile::suggest::nearest;
 use gantry_dockerfile::{Dockerfile, SourceFile, Span};
 use gantry_model::Platform;
 use gantry_model::image::{History, ImageConfig};
@@ -37,7 +38,8 @@ use crate::contexts::{ContextId, View};
 use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::report::titled;
-use crate::request::{Entitlements, RunNetwork};
+use crate::request::{Entitlements, HostAddress, RunNetwork};
+use crate::spelling::Spelling;
 use links::Linked;
 use named::Origin;
 pub(crate) use named::{ImageName, Named, context_name};
@@ -61,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) request: usize,
     /// Its name, where it is not the only one.
     pub(crate) title: Option<String>,
+    /// How it is given what it lacks.
+    pub(crate) spelling: Spelling,
     /// Whether steps are shown with their platform.
     pub(crate) multi_platform: bool,
     pub(crate) context: ContextId,
@@ -76,7 +80,7 @@ pub(crate) struct Settings {
     pub(crate) ulimits: Vec<Ulimit>,
     /// What confines steps otherwise than usual.
     pub(crate) confinement: Vec<String>,
-    pub(crate) extra_hosts: Vec<(String, IpAddr)>,
+    pub(crate) extra_hosts: Vec<(String, HostAddress)>,
     pub(crate) pull: PullPolicy,
     /// Whether every step is run again.
     pub(crate) no_cache: bool,
@@ -160,7 +164,8 @@ pub(crate) fn lower(
     let mut lowerings = Vec::new();
     let mut wanted = Vec::new();
     for (number, subject) in subjects.iter().enumerate() {
-        let lowering = Lowering::new(number, subject, images)?;
+        let told = |error| subject.settings.spelling.told(error);
+        let lowering = Lowering::new(number, subject, images).map_err(told)?;
         for request in lowering.wanted() {
             if !wanted.contains(&request) {
                 wanted.push(request);
@@ -180,7 +185,10 @@ pub(crate) fn lower(
             .filter_map(|link| Some((link, Linked::of(done.get(&link)?))))
             .collect();
         let lowered;
-        (graph, lowered) = lowering.into_graph(graph)?;
+        let spelling = &subjects[number].settings.spelling;
+        (graph, lowered) = lowering
+            .into_graph(graph)
+            .map_err(|error| spelling.told(error))?;
         done.insert(number, lowered);
     }
     Ok((graph, done.into_values().collect()))
@@ -224,6 +232,8 @@ struct Lowering<'a> {
     other_platforms: HashMap<usize, OtherPlatform>,
     /// Names of build arguments that some `ARG` declared.
     declared: BTreeSet<String>,
+    /// Named contexts that something stood for.
+    used_names: RefCell<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -272,6 +282,7 @@ impl<'a> Lowering<'a> {
             environments: HashMap::new(),
             other_platforms: HashMap::new(),
             declared,
+            used_names: RefCell::default(),
         };
         for index in 0..dockerfile.stages.len() {
             let base = lowering.stage_base(index)?;
@@ -292,13 +303,39 @@ impl<'a> Lowering<'a> {
         let base = base.map_err(|diagnostic| BuildError::dockerfile(self.source, &[diagnostic]))?;
         if base.value.is_empty() {
             let message = format!("base name ({}) should not be blank", stage.base.value);
-            return Err(BuildError::at(self.source, stage.base.span, message));
+            let hints = self.hints_on_base(index);
+            return Err(BuildError::hinted(
+                self.source,
+                stage.base.span,
+                message,
+                &hints,
+            ));
         }
         let platform = match &stage.platform {
             None => None,
             Some(word) => Some(self.stage_platform(word)?),
         };
         Ok(self.named_base(index, base.value, platform))
+    }
+
+    /// What to do about the variables in a `FROM` that are empty.
+    fn hints_on_base(&self, index: usize) -> Vec<String> {
+        let (word, escape) = (
+            &self.dockerfile.stages[index].base,
+            self.dockerfile.directives.escape,
+        );
+        let names = self.globals.empty_variables(&word.value, escape);
+        let hint = |name: &String| match self.declared.contains(name) {
+            true => format!(
+                "ARG {name} is empty: {}, or a default (ARG {name}=…)",
+                self.settings.spelling.argument(name)
+            ),
+            false => format!(
+                "{name} is no ARG before the first FROM, where alone FROM sees it: declare it \
+                 there (ARG {name})"
+            ),
+        };
+        names.iter().map(hint).collect()
     }
 
     fn stage_platform(&mut self, word: &gantry_dockerfile::Word) -> Result<Platform, BuildError> {
@@ -432,23 +469,28 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    /// The image `request` for the place `span`.
+    /// The image `request` for a place; the hints are on a name that is none.
     fn image(
         &self,
         request: &ImageRequest,
-        source: &SourceFile,
-        span: Span,
+        (source, span): (&SourceFile, Span),
+        hints: &[String],
     ) -> Result<NamedImage, BuildError> {
         self.images.image(request).map_err(|failure| match failure {
-            ImageFailure::Name(error) => BuildError::at(
-                source,
-                span,
-                format!("failed to parse image name \"{}\": {error}", request.name),
-            ),
+            ImageFailure::Name(error) => {
+                let message = format!("failed to parse image name \"{}\": {error}", request.name);
+                BuildError::hinted(source, span, message, hints)
+            }
             ImageFailure::Fetch(error) => {
                 let name = request.name.to_string();
                 let stages = self.dockerfile.stages.len();
-                let similar = self.dockerfile.similar_stage(&name, stages);
+                let stage = self.dockerfile.similar_stage(&name, stages);
+                let stage =
+                    stage.map(|stage| format!("a stage of this Dockerfile is called {stage}"));
+                let contexts = self.settings.named.keys().map(String::as_str);
+                let context = nearest(&context_name(&name), contexts);
+                let context = context.map(|context| format!("a build context is called {context}"));
+                let similar = stage.into_iter().chain(context).collect();
                 BuildError::base_image(source, span, name, similar, error)
             }
         })

@@ -4,8 +4,9 @@ mod context;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{AddrParseError, IpAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use gantry_model::Platform;
@@ -113,6 +114,40 @@ pub enum RunNetwork {
     Host,
 }
 
+/// Where a further name in `/etc/hosts` leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostAddress {
+    /// To this address.
+    Address(IpAddr),
+    /// To the machine that builds, at the address where the step reaches it (`host-gateway`).
+    Gateway,
+}
+
+impl HostAddress {
+    /// How the machine that builds is written as long as its address is not known.
+    pub const GATEWAY: &'static str = "host-gateway";
+}
+
+impl fmt::Display for HostAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Gateway => f.write_str(Self::GATEWAY),
+        }
+    }
+}
+
+impl FromStr for HostAddress {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        match text {
+            Self::GATEWAY => Ok(Self::Gateway),
+            text => text.parse().map(Self::Address),
+        }
+    }
+}
+
 /// What a Dockerfile may only do where the client allows it (`--allow`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entitlements {
@@ -162,7 +197,7 @@ pub struct BuildRequest {
     /// Limits of the processes of `RUN` steps; of several for the same the last counts.
     pub ulimits: Vec<Ulimit>,
     /// Further lines of `/etc/hosts` in `RUN` steps (`--add-host`).
-    pub extra_hosts: Vec<(String, IpAddr)>,
+    pub extra_hosts: Vec<(String, HostAddress)>,
     /// What `RUN --mount=type=secret` may show, by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// Sockets of SSH agents for `RUN --mount=type=ssh`, by id.

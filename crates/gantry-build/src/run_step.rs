@@ -11,7 +11,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::error::chain;
+use crate::request::HostAddress;
 use place::{Agents, Layout};
 
 pub(crate) mod place;
@@ -39,7 +40,7 @@ pub(crate) mod place;
 pub const ARGUMENT: &str = "__run-step";
 
 /// Version of the documents.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 /// Descriptor of the document.
 pub(crate) const DOCUMENT: RawFd = 3;
 /// Descriptor of the socket.
@@ -79,6 +80,9 @@ pub(crate) struct Request {
     pub(crate) strict_rlimits: bool,
     /// Name servers that the container reaches through a relay only.
     pub(crate) relay_to: Vec<SocketAddr>,
+    /// The file that is mounted as `/etc/hosts`; the address `host-gateway` in it becomes that of
+    /// this machine.
+    pub(crate) hosts: PathBuf,
     pub(crate) hostname: String,
     pub(crate) run_root: PathBuf,
     /// A folder of this step alone.
@@ -330,17 +334,20 @@ impl Step {
                 Network::Host => {}
                 Network::Loopback => loopback_up(namespaces.network)?,
                 Network::User => {
-                    self.carried = Some(UserNetwork::start(&UserRequest {
+                    let network = UserNetwork::start(&UserRequest {
                         netns: namespaces.network,
                         ports: &[],
                         folder: &request.folder,
                         program: None,
-                    })?);
+                    })?;
+                    let host = network.host();
+                    self.carried = Some(network);
+                    complete_hosts(&request.hosts, host)?;
                     self.open_relay(namespaces.network, request)?;
                 }
                 Network::Bridge => {
                     let networks = Networks::open(&request.run_root, NetworkConfig::default())?;
-                    networks.attach(&AttachRequest {
+                    let endpoint = networks.attach(&AttachRequest {
                         endpoint_id: &request.id,
                         netns: namespaces.network,
                         owner_pid: std::process::id(),
@@ -350,6 +357,7 @@ impl Step {
                         link_local: &[],
                     })?;
                     self.networks = Some(networks);
+                    complete_hosts(&request.hosts, endpoint.attachment.gateway)?;
                     self.open_relay(namespaces.network, request)?;
                 }
             }
@@ -415,6 +423,21 @@ impl Step {
             out_of_memory: running.oom_killed(),
         }
     }
+}
+
+/// Writes the address of this machine into a file of hosts where that was left open; in place, because
+/// the container has it mounted.
+fn complete_hosts(path: &Path, host: Ipv4Addr) -> io::Result<()> {
+    let text = std::fs::read_to_string(path)?;
+    let complete = |line: &str| match line.strip_prefix(HostAddress::GATEWAY) {
+        Some(names) => format!("{host}{names}\n"),
+        None => format!("{line}\n"),
+    };
+    let completed: String = text.lines().map(complete).collect();
+    if completed != text {
+        std::fs::write(path, completed)?;
+    }
+    Ok(())
 }
 
 /// Gives the builder the terminal of a process that has one.

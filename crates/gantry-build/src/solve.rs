@@ -35,6 +35,7 @@ use crate::remote::Remote;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
 use crate::secrets::leaks::Search;
+use crate::spelling::Spelling;
 use crate::tree::{Match, Tree};
 use account::Account;
 pub(crate) use account::project;
@@ -86,6 +87,8 @@ impl Setting {
 
 /// What holds for the steps of one request.
 pub(crate) struct Origin {
+    /// How it is given what it lacks.
+    pub(crate) spelling: Spelling,
     /// `SOURCE_DATE_EPOCH`.
     pub(crate) epoch: Option<(i64, u32)>,
     /// The same as a text of the image configuration.
@@ -109,7 +112,7 @@ pub(crate) struct Solver<'s> {
     /// Caches from elsewhere.
     borrowed: Option<&'s dyn BorrowedCache>,
     /// The folders of cache mounts by name, as they were used.
-    cache_folders: Mutex<BTreeMap<String, PathBuf>>,
+    mounted: Mutex<BTreeMap<String, PathBuf>>,
     /// Held while a cache mount is filled.
     filling: Mutex<()>,
     /// Who looks around where a step failed.
@@ -157,7 +160,7 @@ impl<'s> Solver<'s> {
             cache: Cache::new(setting.store.clone(), &setting.run_root)
                 .unrecorded(setting.unrecorded),
             borrowed: None,
-            cache_folders: Mutex::default(),
+            mounted: Mutex::default(),
             filling: Mutex::default(),
             failure_shell: None,
             search: None,
@@ -236,7 +239,7 @@ impl<'s> Solver<'s> {
 
     /// A failed step as the error of the build.
     fn error(&self, node: NodeId, error: StepError) -> BuildError {
-        if matches!(error, StepError::Canceled) || Stop::is_cause(&error) {
+        if matches!(error, StepError::Canceled) {
             return BuildError::Canceled;
         }
         let label = &self.graph.node(node).label;
@@ -251,11 +254,11 @@ impl<'s> Solver<'s> {
                 }
                 diagnostic.render(source)
             });
-        BuildError::Step {
+        self.origin(node).spelling.told(BuildError::Step {
             step: label.name.clone(),
             source: Box::new(error),
             rendered,
-        }
+        })
     }
 
     /// What holds for a node's request.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use gantry_model::quantity::counted;
+
 use crate::fix::Fix;
 use crate::source::{SourceFile, Span};
 
@@ -184,7 +186,7 @@ fn excerpt(out: &mut String, source: &SourceFile, span: Span) {
         }
     }
     if end < last {
-        let _ = writeln!(out, "     | ... {} more lines", last - end);
+        let _ = writeln!(out, "     | ... {}", counted(last - end, "more line"));
     }
     let _ = writeln!(out, "{rule}");
 }

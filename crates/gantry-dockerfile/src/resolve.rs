@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use gantry_model::quantity::counted;
 use gantry_model::{Fault, FaultKind};
 
 use crate::ast::{Dockerfile, Stage};
@@ -34,7 +35,7 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// A number that is no stage's.
-    #[error("invalid stage index {index}: there are {count} stages, the first is 0")]
+    #[error("invalid stage index {index}: the Dockerfile has {}, the first is 0", counted(*count, "stage"))]
     Index {
         /// The number.
         index: u64,

@@ -87,6 +87,12 @@ impl Fault for CdiError {
                 "GPUs come from specifications in /etc/cdi; NVIDIA's are written by: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
                     .into(),
             ],
+            Self::Value {
+                field: "device", ..
+            } => vec![
+                "a device is called vendor.com/class=name, by its specification in /etc/cdi, /var/run/cdi or the folders of cdi-spec-dirs"
+                    .into(),
+            ],
             _ => Vec::new(),
         }
     }

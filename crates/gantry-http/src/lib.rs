@@ -60,10 +60,15 @@ pub fn agent(
     Ok(Agent::new_with_config(builder.build()))
 }
 
+/// The reason where what answered is no TLS: usually plain HTTP on a port of HTTPS.
+pub const NO_TLS: &str = "what answers there is not TLS but, it seems, plain HTTP";
+
 /// Why no answer came, in words for people.
 #[must_use]
 pub fn reason(error: ureq::Error) -> String {
     match error {
+        // So the library calls a first byte that no record of TLS begins with.
+        error if error.to_string().contains("InvalidContentType") => NO_TLS.to_owned(),
         ureq::Error::HostNotFound => "the host has no address".to_owned(),
         ureq::Error::Timeout(_) => "it did not answer in time".to_owned(),
         ureq::Error::Io(error) => {
@@ -74,5 +79,32 @@ pub fn reason(error: ureq::Error) -> String {
                 .to_lowercase()
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn plain_http_is_no_tls() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("https://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _read = stream.read(&mut [0; 4096]).unwrap();
+            stream
+                .write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                .unwrap();
+        });
+        let nothing = Environment::new();
+        let tls = Trust::system(&nothing).tls(true).unwrap();
+        let agent = agent(&nothing, &base, Some(tls)).unwrap();
+        let error = agent.get(&base).call().unwrap_err();
+        assert_eq!(reason(error), NO_TLS);
+        server.join().unwrap();
     }
 }

@@ -1,4 +1,6 @@
-//! Quantities as Docker's flags spell them: sizes of memory, numbers of CPUs.
+//! Quantities as Docker's flags spell them, sizes of memory and numbers of CPUs, and as sentences do.
+
+use std::fmt::Display;
 
 /// A text that is no quantity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +76,12 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64, QuantityError> {
     Ok(whole * 1_000_000_000 + fraction)
 }
 
+/// A number with what it counts, in the plural unless it is one: `1 step`, `2 steps`.
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let s = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,5 +131,12 @@ mod tests {
         for bad in ["", ".", "-1", "1.0000000001", "a", "1,5"] {
             assert!(parse_nano_cpus(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(counted(1_u64, "step"), "1 step");
+        assert_eq!(counted(0_usize, "step"), "0 steps");
+        assert_eq!(counted(2_u8, "layer"), "2 layers");
     }
 }

@@ -197,6 +197,12 @@ impl Fault for RegistryError {
             {
                 vec!["name the registry's certificate authority with `ca-file` in config.toml, or set SSL_CERT_FILE".to_owned()]
             }
+            Self::Unreachable { endpoint, reason } if reason == gantry_http::NO_TLS => {
+                let host = endpoint.split("://").nth(1).unwrap_or(endpoint);
+                vec![format!(
+                    "if this registry may do without TLS, say so in config.toml: insecure = true below [registries.\"{host}\"]"
+                )]
+            }
             Self::Busy { status: 429, .. } => {
                 vec!["a mirror avoids rate limits: `mirrors` below [registries.\"docker.io\"] in config.toml".to_owned()]
             }
@@ -204,5 +210,23 @@ impl Fault for RegistryError {
             Self::AllFailed { failures, .. } => failures.iter().flat_map(Self::hints).collect(),
             _ => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_has_a_hint() {
+        let error = RegistryError::Unreachable {
+            endpoint: "https://r.example:5000".to_owned(),
+            reason: gantry_http::NO_TLS.to_owned(),
+        };
+        let hints = error.hints().join("");
+        assert!(
+            hints.contains("insecure = true below [registries.\"r.example:5000\"]"),
+            "{hints}"
+        );
     }
 }

@@ -29,7 +29,6 @@ pub mod layers;
 pub mod lease;
 pub mod limits;
 pub mod pack;
-mod recency;
 pub mod records;
 #[cfg(test)]
 mod sample;
@@ -52,8 +51,7 @@ pub use layers::{
 };
 pub use lease::Lease;
 pub use limits::Limits;
-pub use pack::{GoesOn, PackError};
-pub use recency::Recency;
+pub use pack::PackError;
 pub use records::{Record, RecordHead, Records};
 pub use store::Store;
 pub use unpack::UnpackError;

@@ -16,8 +16,6 @@ use std::path::Path;
 use rustix::fs::CWD;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
-use crate::path::Directory;
-
 pub use attributes::{Attributes, Change, Propagation};
 pub use context::FsContext;
 pub use overlay::{MOST_LOWERS, Overlay};
@@ -82,13 +80,6 @@ impl From<OwnedFd> for Mount {
 impl From<Mount> for OwnedFd {
     fn from(mount: Mount) -> OwnedFd {
         mount.0
-    }
-}
-
-/// What is mounted, from its root.
-impl From<Mount> for Directory {
-    fn from(mount: Mount) -> Directory {
-        Directory::from(mount.0)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::command::Command;
 use crate::cli::lookup::{Found, find};
 use crate::cli::parse::Parsed;
 use crate::cli::usage::UsageError;
-use crate::cli::{global, help, parse};
+use crate::cli::{builder, global, help, parse};
 use crate::context::Context;
 use crate::exit::{self, Codes};
 use crate::failure::{Exit, Failure, Outcome};
@@ -48,12 +48,8 @@ fn run(ui: &mut Ui, words: &[OsString], codes: &mut Codes) -> Outcome {
         ))?;
         return Ok(Exit::SUCCESS);
     }
-    let spelt: Vec<&str> = global
-        .words
-        .iter()
-        .map_while(|w| w.to_str())
-        .take(3)
-        .collect();
+    let words = builder::flags_last(&global.words);
+    let spelt: Vec<&str> = words.iter().map_while(|w| w.to_str()).take(3).collect();
     if let ["help", topic @ ..] = spelt.as_slice() {
         return show_help(ui, topic);
     }
@@ -63,14 +59,14 @@ fn run(ui: &mut Ui, words: &[OsString], codes: &mut Codes) -> Outcome {
     match find(ui.program(), &spelt)? {
         Found::Command(command, spelling, used) => {
             *codes = command.codes;
-            dispatch(ui, &global, command, spelling, &global.words[used..])
+            dispatch(ui, &global, command, spelling, &words[used..])
         }
         Found::Group(_) | Found::Root => show_help(ui, &spelt),
     }
 }
 
 fn dispatch(
-    ui: &Ui,
+    ui: &mut Ui,
     global: &global::GlobalArgs,
     command: &'static Command,
     spelling: &'static str,
@@ -78,6 +74,9 @@ fn dispatch(
 ) -> Outcome {
     match parse::parse(ui.program(), command, spelling, words)? {
         Parsed::Matches(mut matches) => {
+            if builder::wants_debug(command, &matches)? {
+                ui.set_debug(true);
+            }
             let context = Context::new(ui.clone(), global);
             let outcome = (command.invoke)(&context, &mut matches);
             context.tell_damaged();

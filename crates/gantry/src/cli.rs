@@ -1,5 +1,6 @@
 //! The command line: which commands there are, and how their words are read.
 
+pub(crate) mod builder;
 pub(crate) mod command;
 pub(crate) mod global;
 pub(crate) mod help;

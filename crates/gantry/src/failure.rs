@@ -214,6 +214,17 @@ impl Failure {
         self
     }
 
+    /// The same failure in other words.
+    pub(crate) fn reworded(mut self, words: impl Fn(&str) -> String) -> Self {
+        if let Self::Fault(report) = &mut self {
+            report.message = words(&report.message);
+            for text in report.causes.iter_mut().chain(&mut report.hints) {
+                *text = words(text);
+            }
+        }
+        self
+    }
+
     /// The same failure, which met whoever wrote to this place.
     pub(crate) fn at(mut self, place: impl std::fmt::Display) -> Self {
         if let Self::Fault(report) = &mut self {

@@ -1,5 +1,6 @@
 //! Flags that several commands share, and what they mean to the engine.
 
+pub(crate) mod build;
 pub(crate) mod container;
 pub(crate) mod detach_keys;
 pub(crate) mod devices;

@@ -1,8 +1,11 @@
 //! Targets and groups of all files, by name.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::TargetRow;
 use crate::definitions::BlockKind;
-use crate::error::Result;
+use crate::error::{BakeError, Place, Result};
 use crate::functions;
 use crate::resolver::Resolver;
 use crate::target::Target;
@@ -14,6 +17,8 @@ use crate::value::Value;
 pub(super) struct Config {
     pub(super) groups: Vec<(String, Group)>,
     pub(super) targets: Vec<(String, Target)>,
+    /// Where a file defines a target; the last of several places. Services have none.
+    places: BTreeMap<String, Place>,
 }
 
 impl Config {
@@ -31,6 +36,22 @@ impl Config {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, target)| target)
+    }
+
+    /// Where a target is defined.
+    pub(super) fn place(&self, name: &str) -> Option<&Place> {
+        self.places.get(name)
+    }
+
+    /// An error about a target that `asking` needs in this way.
+    pub(super) fn missing(&self, name: &str, asking: &str, way: &str) -> BakeError {
+        let all = self.targets.iter().map(|(name, _)| name.as_str());
+        let message = format!("failed to find target {name}, {way} of target {asking}");
+        let error = BakeError::new(message).suggesting(name, all);
+        match self.place(asking) {
+            Some(place) => error.at(&place.source, place.span),
+            None => error,
+        }
     }
 
     /// Adds the target of a service, which belongs to the default group.
@@ -69,6 +90,11 @@ impl Config {
                 }
                 BlockKind::Target => {
                     let target = decode::target(resolver, at, instance, definition)?;
+                    let place = Place {
+                        source: Arc::clone(&definition.source),
+                        span: definition.label_span,
+                    };
+                    self.places.insert(name.clone(), place);
                     self.add_target(name.clone(), target);
                     match renamed.iter_mut().find(|(known, _)| *known == label) {
                         Some((_, names)) => names.push(name),

@@ -46,7 +46,13 @@ pub(super) fn bake(
     for target in targets.values_mut() {
         target.context = target.context.take().map(shortest);
     }
-    Ok(Baked { groups, targets })
+    let place = |name: &String| Some((name.clone(), config.place(name)?.to_string()));
+    let places = targets.keys().filter_map(place).collect();
+    Ok(Baked {
+        groups,
+        targets,
+        places,
+    })
 }
 
 /// A local context in its shortest form.
@@ -93,6 +99,9 @@ fn inherit(
     };
     let mut target = Target::default();
     for parent in &own.inherits {
+        if config.target(parent).is_none() {
+            return Err(config.missing(parent, name, "which is among the inherits"));
+        }
         if let Some(parent) = inherit(config, parent, known, overrides, depth + 1)? {
             target.merge(parent);
         }
@@ -132,6 +141,9 @@ fn link(
             return Err(BakeError::new(format!(
                 "infinite loop from {name} to {other}"
             )));
+        }
+        if config.target(&other).is_none() {
+            return Err(config.missing(&other, name, "which is among the contexts"));
         }
         if !targets.contains_key(&other) {
             let mut target = resolve(config, &other, overrides)?;

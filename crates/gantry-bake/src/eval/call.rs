@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gantry_dockerfile::SourceFile;
+use gantry_model::quantity::counted;
 
 use crate::convert::convert;
 use crate::error::{BakeError, Result};
@@ -161,8 +162,8 @@ impl Resolver<'_> {
 fn check_count(name: &str, wanted: usize, variadic: bool, given: usize) -> Result<()> {
     if given < wanted || given > wanted && !variadic {
         let least = if variadic { "at least " } else { "" };
-        let s = if wanted == 1 { "" } else { "s" };
-        let message = format!("{name} takes {least}{wanted} argument{s}, not {given}");
+        let wanted = counted(wanted, "argument");
+        let message = format!("{name} takes {least}{wanted}, not {given}");
         return Err(BakeError::new(message));
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! `format` and `formatlist`: verbs as in `printf` (HCL's standard library, "format").
 
+use gantry_model::quantity::counted;
+
 use super::{Answer, Function, Parameter, Problem, text};
 use crate::convert::convert;
 use crate::number::Number;
@@ -94,7 +96,8 @@ fn format(pattern: &str, arguments: &[Value]) -> Result<String, Problem> {
     }
     made.push_str(rest);
     if used < arguments.len() {
-        let message = format!("{} arguments are not used", arguments.len() - used);
+        let unused = counted(arguments.len() - used, "argument");
+        let message = format!("{unused} too many: the format has no verb for more");
         return Err(Problem::at(used + 1, message));
     }
     Ok(made)

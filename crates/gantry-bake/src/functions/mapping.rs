@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gantry_model::quantity::counted;
+
 use super::{Answer, Function, Parameter, Problem, Wanted, items, list_or_tuple, text};
 use crate::convert::convert;
 use crate::eval::traversal::index;
@@ -114,7 +116,11 @@ fn merge(_: &Surroundings, arguments: &[Value]) -> Answer {
 fn zip(_: &Surroundings, arguments: &[Value]) -> Answer {
     let (keys, values) = (items(arguments, 0)?, items(arguments, 1)?);
     if keys.len() != values.len() {
-        let message = format!("there are {} names for {} values", keys.len(), values.len());
+        let message = format!(
+            "{} cannot be given to {}",
+            counted(values.len(), "value"),
+            counted(keys.len(), "name")
+        );
         return Err(Problem::new(message));
     }
     let mut all = BTreeMap::new();

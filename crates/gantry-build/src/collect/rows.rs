@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::Digest;
 use gantry_model::digest::hex_encode;
-use gantry_store::{LayerUse, Recency, Record, Roots, Store};
+use gantry_store::{LayerUse, Record, Roots, Store};
 
 use super::plan::Item;
 use super::{CollectError, mounts};
@@ -87,26 +87,20 @@ pub(super) enum Place {
 pub(super) type RecordKey = (String, Vec<u8>);
 
 /// Everything in the cache: row, item of the plan and place have the same number.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Inventory {
     pub(super) rows: Vec<CacheRow>,
     pub(super) items: Vec<Item>,
     pub(super) places: Vec<Place>,
-    /// What the times of the items are compared by.
-    recency: Recency,
     /// Bytes of the values of records.
     values: BTreeMap<RecordKey, u64>,
+    /// The layers that images have, too, and their bytes.
+    shared: BTreeMap<Digest, u64>,
 }
 
 impl Inventory {
     pub(super) fn take(store: &Store, root: &Path, roots: &Roots) -> Result<Self, CollectError> {
-        let mut inventory = Self {
-            rows: Vec::new(),
-            items: Vec::new(),
-            places: Vec::new(),
-            recency: Recency::now(),
-            values: BTreeMap::new(),
-        };
+        let mut inventory = Self::default();
         let uses = store.layer_uses(roots)?;
         inventory.steps(store, &uses)?;
         inventory.others(store, &uses)?;
@@ -118,6 +112,17 @@ impl Inventory {
     /// Bytes of the values of these records.
     pub(super) fn value_bytes(&self, records: &BTreeSet<RecordKey>) -> u64 {
         records.iter().filter_map(|key| self.values.get(key)).sum()
+    }
+
+    /// Bytes of the layers that images have, too.
+    pub(super) fn shared_bytes(&self) -> u64 {
+        self.shared.values().sum()
+    }
+
+    fn note_shared(&mut self, layer: Digest, used: LayerUse) {
+        if used.shared {
+            self.shared.insert(layer, used.bytes);
+        }
     }
 
     fn add(&mut self, row: CacheRow, item: Item, place: Place) {
@@ -154,13 +159,16 @@ impl Inventory {
             let layer = record.layers.first();
             let used = layer.and_then(|layer| uses.get(layer).copied());
             let used = used.unwrap_or_default();
+            if let Some(layer) = layer {
+                self.note_shared(*layer, used);
+            }
             let keys = attached.take(&record);
             let own = keys.iter().filter_map(|key| self.values.get(key)).sum();
             let parents = entry.as_ref().map_or(&[][..], |entry| &entry.parents);
             let item = Item {
                 layers: layer.map_or_else(Vec::new, |layer| kept_by(uses, *layer)),
                 own,
-                recency: self.recency.of(record.last_used),
+                last_used: record.last_used,
                 parents: parents
                     .iter()
                     .filter_map(|parent| numbers.get(parent).copied())
@@ -203,6 +211,7 @@ impl Inventory {
         let own = record.value.len() as u64;
         let layer = record.layers[0];
         let used = uses.get(&layer).copied().unwrap_or_default();
+        self.note_shared(layer, used);
         let name = format!("{} {}", record.kind, hex_encode(&record.key));
         let description = format!("a layer made for {}", record.kind);
         let row = CacheRow {
@@ -217,7 +226,7 @@ impl Inventory {
         let item = Item {
             layers: kept_by(uses, layer),
             own,
-            recency: self.recency.of(record.last_used),
+            last_used: record.last_used,
             ..Item::default()
         };
         let place = Place::Records(vec![(record.kind, record.key)]);
@@ -226,8 +235,7 @@ impl Inventory {
 
     fn small(&mut self, kind: &str, records: Vec<Record>) {
         let size = records.iter().map(|record| record.value.len() as u64).sum();
-        let times = || records.iter().map(|record| record.last_used);
-        let latest = times().max_by_key(|time| self.recency.of(*time));
+        let last_used = records.iter().map(|record| record.last_used).max();
         let description = match kind {
             TRACE => "the steps of the last builds, for explanations".to_owned(),
             LATEST => "what each copy made last".to_owned(),
@@ -239,7 +247,7 @@ impl Inventory {
                 .map(|record| record.created)
                 .min()
                 .unwrap_or(0),
-            last_used: latest.unwrap_or(0),
+            last_used: last_used.unwrap_or(0),
             uses: records.len() as u64,
             size,
             mutable: true,
@@ -247,7 +255,7 @@ impl Inventory {
         };
         let item = Item {
             own: size,
-            recency: self.recency.of(row.last_used),
+            last_used: row.last_used,
             ..Item::default()
         };
         let keys = records
@@ -273,7 +281,7 @@ impl Inventory {
             };
             let item = Item {
                 own: mount.size,
-                recency: self.recency.of(mount.last_used),
+                last_used: mount.last_used,
                 ..Item::default()
             };
             self.add(row, item, Place::Mount(mount.folder));
@@ -304,7 +312,7 @@ impl Inventory {
             };
             let item = Item {
                 own: row.size,
-                recency: self.recency.of(row.last_used),
+                last_used: row.last_used,
                 ..Item::default()
             };
             self.add(row, item, Place::File(path));

@@ -15,7 +15,7 @@ use crate::remote::Behalf;
 use crate::remote::address::{self, Address, GitAddress};
 use crate::remote::archive::{is_archive, read_head};
 use crate::report::Reporter;
-use crate::request::ContextSource;
+use crate::request::{ContextSource, Input};
 use crate::solve::{Setting, Stop};
 
 /// Most bytes of a Dockerfile that comes alone.
@@ -48,34 +48,21 @@ impl Loading<'_> {
         source: &ContextSource,
         title: impl Fn(&str) -> String,
     ) -> Result<Loaded, BuildError> {
-        match source {
-            ContextSource::Folder(path) | ContextSource::Fetched(path) => {
-                Ok(Loaded::Folder(path.clone()))
+        let step = match (source, self.name) {
+            (ContextSource::Folder(path) | ContextSource::Fetched(path), _) => {
+                return Ok(Loaded::Folder(path.clone()));
             }
-            ContextSource::Input(input) => {
-                let step = "[internal] load remote build context".to_owned();
-                self.told(step, title, |_| self.input(input.file(), &input.name))
+            (ContextSource::Input(_), _) => "[internal] load remote build context".to_owned(),
+            (ContextSource::Remote(text), Some(name)) => {
+                format!("[context {name}] {}", address::shown(text))
             }
-            ContextSource::Remote(text) => {
-                let step = match (self.name, Address::of_context(text)) {
-                    (Some(name), _) => format!("[context {name}] {}", address::shown(text)),
-                    (None, Ok(Some(Address::Git(_)))) => {
-                        format!("[internal] load git source {}", address::shown(text))
-                    }
-                    (None, _) => "[internal] load remote build context".to_owned(),
-                };
-                self.told(step, title, |on| self.remote(text, on))
-            }
-        }
-    }
-
-    /// Brings a context into the store as a vertex of the build.
-    fn told(
-        &self,
-        step: String,
-        title: impl Fn(&str) -> String,
-        bring: impl FnOnce(&Behalf<'_>) -> Result<Loaded, StepError>,
-    ) -> Result<Loaded, BuildError> {
+            (ContextSource::Remote(text), None) => match Address::of_context(text) {
+                Ok(Some(Address::Git(_))) => {
+                    format!("[internal] load git source {}", address::shown(text))
+                }
+                _ => "[internal] load remote build context".to_owned(),
+            },
+        };
         let vertex = self.reporter.begin(&title(&step));
         let origin = &self.setting.origins[self.request];
         let on = Behalf {
@@ -85,7 +72,14 @@ impl Loading<'_> {
             reporter: self.reporter,
             vertex: Some(vertex),
         };
-        match bring(&on) {
+        let loaded = match source {
+            ContextSource::Folder(path) | ContextSource::Fetched(path) => {
+                Ok(Loaded::Folder(path.clone()))
+            }
+            ContextSource::Input(input) => self.input(input.file(), &input.name),
+            ContextSource::Remote(text) => self.remote(text, &on),
+        };
+        match loaded {
             Ok(loaded) => {
                 self.reporter.done(vertex);
                 Ok(loaded)
@@ -197,7 +191,20 @@ impl Loading<'_> {
             self.setting.remote.note(layer)?;
             return Ok(Loaded::Folder(self.folder_of(&layer)?));
         }
-        Ok(Loaded::Dockerfile(self.dockerfile(reader, name)?, None))
+        let bytes = self.dockerfile(reader, name)?;
+        if name != Input::STDIN {
+            let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+            let folder = match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => folder,
+            };
+            self.reporter.advice(&format!(
+                "{name} is read as a Dockerfile that has no context: with the files beside it the \
+                 build is gantry build -f {name} {}",
+                folder.display()
+            ));
+        }
+        Ok(Loaded::Dockerfile(bytes, None))
     }
 
     fn dockerfile(&self, reader: impl Read, name: &str) -> Result<Vec<u8>, StepError> {

@@ -89,7 +89,10 @@ impl<'a> Lowering<'a> {
         if self.settings.named.is_empty() {
             return None;
         }
-        self.settings.named.get(&context_name(name))
+        let name = context_name(name);
+        let named = self.settings.named.get(&name)?;
+        self.used_names.borrow_mut().insert(name);
+        Some(named)
     }
 
     /// What a stage stands on.

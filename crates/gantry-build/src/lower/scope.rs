@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gantry_dockerfile::argument::Scope;
 use gantry_dockerfile::ast::{ArgDeclaration, Escape, InstructionKind};
-use gantry_dockerfile::expand::{expand_declaration, expand_word};
+use gantry_dockerfile::expand::{expand_declaration, expand_word, process_word};
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile, Variables, Word};
 use gantry_model::Platform;
 
@@ -51,6 +51,15 @@ impl Globals {
             }
         }
         Ok((Self { scope, stage }, declared))
+    }
+
+    /// The variables of a word that have no value, or an empty one.
+    pub(super) fn empty_variables(&self, word: &str, escape: Escape) -> Vec<String> {
+        let processed = process_word(word, &self.scope, escape).unwrap_or_default();
+        let names = processed.used.into_iter().chain(processed.unset);
+        names
+            .filter(|name| self.scope.value(name).is_none_or(str::is_empty))
+            .collect()
     }
 
     /// The value of a global argument.

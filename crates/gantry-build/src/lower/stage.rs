@@ -204,7 +204,8 @@ impl Lowering<'_> {
     /// A stage on an image.
     fn image_state(&mut self, index: usize) -> Result<StageState, Stop> {
         let span = self.dockerfile.stages[index].span;
-        let named = self.image(&self.base_request(index), self.source, span)?;
+        let hints = self.hints_on_base(index);
+        let named = self.image(&self.base_request(index), (self.source, span), &hints)?;
         let mut config = named.image.config;
         let layers = std::mem::take(&mut config.rootfs.diff_ids);
         // What Docker's engine writes into configurations of containers has no place in an image.

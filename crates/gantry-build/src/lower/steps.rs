@@ -81,13 +81,22 @@ impl Lowering<'_> {
         let settings = self.settings;
         let is_insecure = run.security == ast::Security::Insecure;
         let is_on_host = run.network == ast::Network::Host;
+        let grant = |name| settings.spelling.entitlement(name);
         let refused = if is_insecure && !settings.allow.security_insecure {
-            "RUN --security=insecure is not allowed unless the build itself is given \
-             --allow security.insecure"
+            format!(
+                "RUN --security=insecure is not allowed unless the build itself is given {}",
+                grant("security.insecure")
+            )
         } else if is_on_host && settings.network != RunNetwork::Host && !settings.allow.network_host
         {
-            "RUN --network=host is not allowed unless the build itself is given \
-             --network=host or --allow network.host"
+            let whole = match settings.spelling.is_target() {
+                true => "",
+                false => "--network=host or ",
+            };
+            format!(
+                "RUN --network=host is not allowed unless the build itself is given {whole}{}",
+                grant("network.host")
+            )
         } else {
             return Ok(());
         };
@@ -245,7 +254,7 @@ impl Lowering<'_> {
             }
             Origin::Image(image) => {
                 let request = self.source_request(image);
-                let named = self.image(&request, place.source, span)?;
+                let named = self.image(&request, (place.source, span), &[])?;
                 let name = format!("FROM {}", named.reference);
                 let layers = named.image.config.rootfs.diff_ids;
                 let operation = Operation::Image(ImageSource {

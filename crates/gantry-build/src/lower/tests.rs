@@ -63,6 +63,7 @@ fn settings(flags: &str) -> Settings {
         extra_hosts: Vec::new(),
         request: 0,
         title: None,
+        spelling: Spelling::default(),
         multi_platform: false,
         context: ContextId(0),
         named: BTreeMap::new(),
@@ -362,7 +363,7 @@ fn what_is_wrong_is_shown_with_its_line() {
         ),
         (
             "FROM busybox\nCOPY --from=5 a b\n",
-            "invalid stage index 5: there are 1 stages, the first is 0",
+            "invalid stage index 5: the Dockerfile has 1 stage, the first is 0",
         ),
         ("FROM busybox\nEXPOSE x\n", "invalid containerPort: x"),
     ] {

@@ -3,6 +3,7 @@
 use gantry_dockerfile::argument::is_predefined;
 use gantry_dockerfile::diagnostic::{Code, Severity};
 use gantry_dockerfile::lint::{self, ContextView, Origin, Rule, Surroundings};
+use gantry_dockerfile::suggest::nearest;
 use gantry_dockerfile::{Diagnostic, Dockerfile, SourceFile};
 
 use super::{Lowering, Warning, context_name};
@@ -40,6 +41,7 @@ impl Lowering<'_> {
             .collect();
         warnings.extend(self.unused_arguments());
         warnings.extend(self.strange_stages());
+        warnings.extend(self.unused_contexts());
         warnings.extend(advice(&own));
         Ok(warnings)
     }
@@ -60,6 +62,37 @@ impl Lowering<'_> {
             rendered: None,
             is_advice: false,
         })
+    }
+
+    /// Named contexts that no stage asks for, needed or not. Targets have what they inherit, so that
+    /// of theirs only those count that are nearly the name of something.
+    fn unused_contexts(&self) -> Vec<Warning> {
+        let mut asked = self.used_names.borrow().clone();
+        for (number, stage) in self.dockerfile.stages.iter().enumerate() {
+            let own = stage.name.iter().map(|name| name.value.as_str());
+            let written = self.bases[number].written.as_str();
+            let names = own.chain([written]).chain(self.named_sources(number));
+            asked.extend(names.map(context_name));
+        }
+        let unused = self.settings.named.keys();
+        let unused = unused.filter(|name| !asked.contains(*name));
+        let warn = |name: &String| {
+            let near = nearest(name, asked.iter().map(String::as_str));
+            if near.is_none() && self.settings.spelling.is_target() {
+                return None;
+            }
+            let near = near.map(|near| format!(" (did you mean {near}?)"));
+            Some(Warning {
+                message: format!(
+                    "the build context {name:?} is not used: no FROM, --from or stage has this \
+                     name{}",
+                    near.unwrap_or_default()
+                ),
+                rendered: None,
+                is_advice: false,
+            })
+        };
+        unused.filter_map(warn).collect()
     }
 
     /// Stages that were to be run anew, of which there are none.

@@ -6,9 +6,9 @@ use gantry_dockerfile::mode::Mode;
 use rustix::fs::FileType;
 
 use super::layer::{Permissions, absolute};
-use super::plan::{LayerPlan, Planned};
+use super::plan::{Content, LayerPlan, Planned, Source};
 use crate::error::StepError;
-use crate::tree::{Entry, Facts, Match, Tree, join, split};
+use crate::tree::{Entry, Match, Tree, join, split};
 
 /// How what is copied is changed on the way.
 #[derive(Debug, Clone, Default)]
@@ -54,10 +54,9 @@ impl Change {
 }
 
 /// Plans to copy matches of a tree.
-#[derive(Debug, Clone, Copy)]
 pub(crate) struct Copier<'t> {
     pub(crate) tree: &'t Tree,
-    pub(crate) change: &'t Change,
+    pub(crate) change: Change,
     /// Which match of the step this is: files of several names are one within a match.
     pub(crate) number: usize,
 }
@@ -76,7 +75,6 @@ impl<'t> Copier<'t> {
     ) -> Result<(), StepError> {
         let made = self.change.made();
         let target = self.target(plan, found, destination, &made)?;
-        let number = plan.begin(*self);
         if found.top.kind != FileType::Directory {
             let (parent, name) = split(&target);
             if name.is_empty() {
@@ -85,21 +83,37 @@ impl<'t> Copier<'t> {
                 });
             }
             plan.make_all(parent, &made)?;
-            let planned = Planned::Copied(number, &found.top);
-            return plan.put(parent, name.to_owned().into(), planned);
+            return plan.put(parent, name, self.planned(&found.top));
         }
         plan.make_all(&target, &made)?;
         plan.set_time(&target, found.top.stat.modified);
-        for entry in found.below.iter() {
+        for entry in &found.below {
             let path = join(&target, found.relative(entry));
             if entry.kind == FileType::Directory {
                 plan.put_directory(&path, &self.change.permissions(entry), entry.stat.modified)?;
             } else {
-                let planned = Planned::Copied(number, entry);
-                plan.put(split(&path).0, entry.name().into(), planned)?;
+                let (parent, name) = split(&path);
+                plan.put(parent, name, self.planned(entry))?;
             }
         }
         Ok(())
+    }
+
+    fn planned(&self, entry: &'t Entry) -> Planned<'t> {
+        let has_names = entry.stat.linked && entry.kind == FileType::RegularFile;
+        let group = has_names.then_some((self.number, entry.stat.device, entry.stat.inode));
+        Planned {
+            content: Content::Copied {
+                source: Source {
+                    tree: self.tree,
+                    number: self.number,
+                    entry,
+                },
+                group,
+            },
+            permissions: self.change.permissions(entry),
+            modified: Some(entry.stat.modified),
+        }
     }
 
     /// Where a match goes: BuildKit's rules.
@@ -149,7 +163,13 @@ impl<'t> Copier<'t> {
                 .directory_beneath(&path)
                 .and_then(|directory| directory.status())
                 .map_err(|source| StepError::io("open", self.tree.shown(&path), source))?;
-            let entry = Entry::directory(&path, Facts::new(&facts));
+            let entry = Entry {
+                path: path.clone(),
+                kind: FileType::Directory,
+                stat: crate::tree::Facts::new(&facts),
+                link: None,
+                digest: None,
+            };
             plan.put_directory(
                 &join(&place.path, &path),
                 &self.change.permissions(&entry),
@@ -184,13 +204,6 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    static PLAIN: Change = Change {
-        owner: None,
-        mode: None,
-        keep_owners: false,
-        parents: false,
-    };
-
     fn nothing() -> IgnoreFile {
         IgnoreFile::from_patterns([]).unwrap()
     }
@@ -204,7 +217,7 @@ mod tests {
         let mut plan = LayerPlan::new(None, None).unwrap();
         let copier = Copier {
             tree,
-            change: &PLAIN,
+            change: Change::default(),
             number: 0,
         };
         copier.copy(&mut plan, found, destination).unwrap();

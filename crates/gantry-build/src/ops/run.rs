@@ -31,6 +31,7 @@ use crate::error::StepError;
 use crate::failure_shell::FailureShell;
 use crate::graph::{CacheMount, Network, RunOperation};
 use crate::progress::LogStream;
+use crate::request::HostAddress;
 use crate::run_folder::{StepFolder, folder as run_folder};
 use crate::run_step::Work;
 use crate::run_step::place::Layout;
@@ -127,6 +128,7 @@ pub(crate) fn execute(
         usual_system_calls: confined::has_usual_system_calls(operation, confinement),
         strict_rlimits: !operation.ulimits.is_empty(),
         relay_to: files.relay_to.clone(),
+        hosts: files.hosts.clone(),
         hostname: HOSTNAME.to_owned(),
         run_root: setting.run_root.clone(),
         folder: folder.path.clone(),
@@ -154,7 +156,7 @@ pub(crate) fn execute(
     }
     ran?;
     stubs.remove(draft.upper())?;
-    Ok(draft.commit_while(&|| stop.goes_on())?)
+    Ok(draft.commit()?)
 }
 
 /// Whether there is no room on a file system, so that a command may have failed of it.
@@ -242,7 +244,13 @@ impl Files {
         let mut hosts =
             format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         for (name, address) in &operation.extra_hosts {
-            let _ = writeln!(hosts, "{address}\t{name}");
+            let _ = match (address, operation.network) {
+                // Which address that is is known once the step has its network.
+                (HostAddress::Gateway, Network::None | Network::Host) => {
+                    writeln!(hosts, "127.0.0.1\t{name}")
+                }
+                _ => writeln!(hosts, "{address}\t{name}"),
+            };
         }
         let host = host_resolv_conf()
             .map_err(|source| StepError::io("read", "/etc/resolv.conf", source))?;

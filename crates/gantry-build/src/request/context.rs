@@ -49,6 +49,9 @@ pub struct Input {
 }
 
 impl Input {
+    /// What messages call standard input.
+    pub const STDIN: &str = "STDIN";
+
     /// A file that is read from where it stands.
     #[must_use]
     pub fn new(name: impl Into<String>, file: File) -> Self {

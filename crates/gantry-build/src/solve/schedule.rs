@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::Solver;
 use crate::contexts::ContextId;
-use crate::error::{BuildError, StepError};
+use crate::error::{BuildError, StepError, chain};
 use crate::graph::NodeId;
 use crate::progress::VertexId;
 
@@ -188,7 +188,7 @@ impl Schedule<'_, '_> {
                             .reporter
                             .failed(vertex, &super::full_message(source));
                     }
-                    other => self.solver.reporter.failed(vertex, &other.to_string()),
+                    other => self.solver.reporter.failed(vertex, &chain(other)),
                 }
             }
             error

@@ -54,6 +54,9 @@ fn rows_and_prune() {
             ("[stage-1 2/2] COPY --from=one /a /b", true, 1),
         ]
     );
+    // Each layer is in one row, and in the sums once.
+    let sizes: u64 = survey.rows.iter().map(|row| row.size).sum();
+    assert_eq!(survey.used + survey.shared, sizes);
     // What is known of files that were written a moment ago may not be worth a note.
     let kinds: Vec<&str> = survey
         .rows

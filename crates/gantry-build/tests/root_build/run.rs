@@ -197,7 +197,8 @@ fn networks() {
         "FROM busybox\nRUN --network=none ip addr\nRUN ip addr show eth0 && ip route && cat /etc/resolv.conf /etc/hosts\n",
     );
     request.network = gantry_build::RunNetwork::Default;
-    request.extra_hosts = vec![("db".to_owned(), "10.1.2.3".parse().unwrap())];
+    let host = |name: &str, address: &str| (name.to_owned(), address.parse().unwrap());
+    request.extra_hosts = vec![host("db", "10.1.2.3"), host("builder", "host-gateway")];
     let (result, said) = environment.build_request(&request);
     let text = said.text();
     if let Err(error) = result {
@@ -205,6 +206,11 @@ fn networks() {
     }
     assert!(text.contains("default via"), "{text}");
     assert!(text.contains("10.1.2.3\tdb"), "{text}");
+    let gateway = text
+        .split_once("default via ")
+        .and_then(|(_, rest)| rest.split_whitespace().next());
+    let line = format!("{}\tbuilder", gateway.unwrap());
+    assert!(text.contains(&line), "{text}");
     // The host's is the Dockerfile's only where the build has been given it.
     let mut request = environment.request("FROM busybox\nRUN --network=host ip addr\n");
     request.network = gantry_build::RunNetwork::Default;

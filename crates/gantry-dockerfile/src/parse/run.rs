@@ -107,11 +107,10 @@ fn parse_device(word: &Word) -> Result<Device, Refusal> {
         }
     }
     if device.name.is_empty() {
-        return Err(vec![Diagnostic::error(
-            Code::Flag,
-            "device needs a name",
-            word.span,
-        )]);
+        return Err(vec![
+            Diagnostic::error(Code::Flag, "device needs a name", word.span)
+                .with_hint("--device=vendor.com/class=name[,required]"),
+        ]);
     }
     Ok(device)
 }

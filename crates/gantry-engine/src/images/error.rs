@@ -192,7 +192,7 @@ pub enum ImageError {
         source: Box<ImageError>,
     },
     /// An OCI layout has several images, none of that name.
-    #[error("none of its {count} images is called {tag:?} (there is: {names})")]
+    #[error("{}", no_entry(tag, *count, names))]
     NoEntry {
         /// The name that was looked for.
         tag: String,
@@ -222,6 +222,17 @@ pub enum ImageError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+fn no_entry(tag: &str, count: usize, names: &str) -> String {
+    let there = match names {
+        "" => "no name stands there".to_owned(),
+        names => format!("there is: {names}"),
+    };
+    match count {
+        1 => format!("its only image is not called {tag:?} ({there})"),
+        count => format!("none of its {count} images is called {tag:?} ({there})"),
+    }
 }
 
 fn available(platforms: &[Platform]) -> String {

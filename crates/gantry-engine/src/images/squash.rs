@@ -1,6 +1,7 @@
 //! Images of which several layers became one.
 
 use gantry_model::image::{History, ImageConfig};
+use gantry_model::quantity::counted;
 use gantry_model::{Digest, Event, EventType, Platform, Reference};
 use gantry_store::NewImage;
 
@@ -86,7 +87,7 @@ impl Images<'_> {
         let layers = &config.rootfs.diff_ids;
         if base > layers.len() {
             return Err(ImageError::Form {
-                reason: format!("it has {} layers, not {base}", layers.len()),
+                reason: format!("it has {}, not {base}", counted(layers.len(), "layer")),
             });
         }
         let (stay, merge) = layers.split_at(base);

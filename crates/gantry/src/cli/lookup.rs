@@ -39,6 +39,14 @@ pub(crate) fn find(program: &str, words: &[&str]) -> Result<Found, UsageError> {
             break;
         }
         let spelt = format!("{} {word}", group.name);
+        // To docker these two are one.
+        let known = |spelt: &str| exact(spelt).is_some() || named(spelt).is_some();
+        let spelt = match spelt.strip_prefix("builder ") {
+            Some(rest) if !known(&spelt) && known(&format!("buildx {rest}")) => {
+                format!("buildx {rest}")
+            }
+            _ => spelt,
+        };
         if let Some((command, spelling)) = exact(&spelt) {
             return Ok(Found::Command(command, spelling, used + 1));
         }
@@ -48,6 +56,11 @@ pub(crate) fn find(program: &str, words: &[&str]) -> Result<Found, UsageError> {
         }
     }
     Ok(Found::Group(group))
+}
+
+/// Whether nouns, apart by blanks, are one of those that commands are grouped under.
+pub(crate) fn is_group(name: &str) -> bool {
+    named(name).is_some()
 }
 
 fn named(name: &str) -> Option<&'static Group> {
@@ -142,6 +155,13 @@ mod tests {
         assert_eq!(
             spelling(&["system", "binfmt", "ls", "-x"]),
             Some(("system binfmt ls", 3))
+        );
+        assert_eq!(spelling(&["buildx", "b", "."]), Some(("buildx b", 2)));
+        assert_eq!(spelling(&["builder", "ls"]), Some(("buildx ls", 2)));
+        assert_eq!(spelling(&["builder", "du"]), Some(("builder du", 2)));
+        assert_eq!(
+            spelling(&["builder", "imagetools", "inspect", "x"]),
+            Some(("buildx imagetools inspect", 3))
         );
         assert!(find("gantry", &["system", "binfmt", "nope"]).is_err());
         assert!(matches!(

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches};
 
+use super::builder;
 use super::command::Command;
 use super::usage::{Arity, UsageError};
 use crate::flags::refused;
@@ -30,7 +31,7 @@ pub(crate) fn prepare(command: &Command) -> clap::Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true);
-    let built = (command.augment)(base);
+    let built = builder::augment(command, (command.augment)(base));
     let shorthand_free = !built.get_arguments().any(|a| a.get_short() == Some('h'));
     let mut built = built
         .mut_args(follow_pflag)

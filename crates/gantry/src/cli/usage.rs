@@ -1,5 +1,7 @@
 //! What is wrong with the words of a command, in Docker's words.
 
+use gantry_model::quantity::counted;
+
 use crate::exit;
 
 /// A command that cannot be understood.
@@ -67,7 +69,7 @@ impl Arity {
             Self::AtMost(n) => count <= n,
             Self::Between(low, high) => (low..=high).contains(&count),
         };
-        let words = |n: usize| format!("{n} argument{}", if n == 1 { "" } else { "s" });
+        let words = |n: usize| counted(n, "argument");
         (!fits).then(|| match self {
             Self::Exactly(0) => format!("'{name}' accepts no arguments"),
             Self::Exactly(n) => format!("'{name}' requires {}", words(n)),

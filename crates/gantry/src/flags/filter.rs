@@ -68,6 +68,7 @@ fn parts(flag: &str) -> Result<(&str, &str), FlagError> {
         flag: "-f, --filter",
         value: flag.to_owned(),
         reason: "bad format of filter (expected name=value)".to_owned(),
+        late: false,
     })
 }
 

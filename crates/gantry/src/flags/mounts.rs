@@ -45,6 +45,7 @@ pub(crate) fn mounts(
                 flag: "-v, --volume",
                 value: mount.target.clone(),
                 reason: "duplicate mount point".to_owned(),
+                late: false,
             });
         }
     }

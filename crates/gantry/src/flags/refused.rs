@@ -25,10 +25,7 @@ const CONTAINER: &[(&str, &str)] = &[
 ];
 
 /// The same for `build`.
-const BUILD: &[(&str, &str)] = &[
-    ("--builder", "there is one builder, it is built in"),
-    ("--policy", "policies are not there yet"),
-];
+const BUILD: &[(&str, &str)] = &[("--policy", "policies are not there yet")];
 
 /// The same for the flags before the command.
 const GLOBAL: &[(&str, &str)] = &[
@@ -105,7 +102,6 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         ("trust", "content trust is not there yet"),
     ];
     const NETWORK: &str = "networks of your own are not there yet, bridge, host and none are";
-    const BUILDER: &str = "there is one builder, it is built in";
     match words {
         [
             "network",
@@ -114,9 +110,7 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         ] => {
             return Some(NETWORK);
         }
-        ["buildx" | "builder", "create" | "rm" | "stop" | "use", ..] => {
-            return Some(BUILDER);
-        }
+        ["buildx" | "builder", verb, ..] => return of_buildx(verb),
         _ => {}
     }
     let name = match words {
@@ -128,6 +122,28 @@ pub(crate) fn command(words: &[&str]) -> Option<&'static str> {
         .iter()
         .find(|(known, _)| known == name)
         .map(|(_, why)| *why)
+}
+
+/// Why a command of the buildx plugin is not there, and what is in its place.
+fn of_buildx(verb: &str) -> Option<&'static str> {
+    const ONE: &str = "there is one builder, default, it is built in and needs no set-up: leave \
+                       the command out";
+    Some(match verb {
+        "create" | "rm" | "stop" | "use" => ONE,
+        "install" | "uninstall" => "gantry build is the builder itself: leave the command out",
+        "dial-stdio" => "there is no daemon to connect to",
+        "history" => {
+            "builds are not recorded: --metadata-file and --progress=rawjson keep what a build \
+             says, --explain tells why its steps ran"
+        }
+        "debug" => "gantry build --on-failure=shell opens a shell where a step failed",
+        "dap" => {
+            "debuggers cannot be attached: gantry build --on-failure=shell opens a shell where a \
+             step failed"
+        }
+        "policy" => "policies are not there yet",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -171,6 +187,8 @@ mod tests {
         assert!(command(&["network", "create"]).is_some());
         assert!(command(&["network", "ls"]).is_none());
         assert!(command(&["buildx", "create"]).is_some());
+        assert!(command(&["builder", "history"]).is_some());
+        assert!(command(&["buildx", "swarm"]).is_none());
         assert!(command(&["run"]).is_none());
     }
 }

@@ -13,11 +13,18 @@ pub(crate) struct FlagError {
     pub(crate) value: String,
     /// Why it is wrong.
     pub(crate) reason: String,
+    /// Whether that is found only once the value is used: with Docker's builder a flag takes most
+    /// texts, and the command then fails as commands do.
+    pub(crate) late: bool,
 }
 
 impl From<FlagError> for Failure {
     fn from(error: FlagError) -> Self {
-        Self::invalid(error.to_string()).with_code(exit::BAD_FLAG)
+        let failure = Self::invalid(error.to_string());
+        match error.late {
+            true => failure,
+            false => failure.with_code(exit::BAD_FLAG),
+        }
     }
 }
 
@@ -31,5 +38,18 @@ pub(crate) fn wrong<E: std::fmt::Display>(
         flag,
         value,
         reason: error.to_string(),
+        late: false,
+    }
+}
+
+/// The same for a value that the flag takes, but not who uses it.
+pub(crate) fn unfit<E: std::fmt::Display>(
+    flag: &'static str,
+    value: &str,
+) -> impl FnOnce(E) -> FlagError {
+    let wrong = wrong(flag, value);
+    move |error| FlagError {
+        late: true,
+        ..wrong(error)
     }
 }

@@ -7,6 +7,27 @@ in_both_modes! {
     targets_of_a_file_are_built_together,
 }
 
+#[test]
+fn the_example_of_the_page_works_as_it_is_written() {
+    let env = crate::busybox();
+    env.gantry(["tag", "busybox", "busybox:1.37"]).ok();
+    let page = include_str!("../../../../docs/bake.md");
+    let block = |start: &str| {
+        let (_, rest) = page.split_once(start).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    env.write("docker-bake.hcl", block("```hcl\n"));
+    for name in ["web/Dockerfile", "Dockerfile"] {
+        env.write(name, block(&format!("```dockerfile\n# {name}\n")));
+    }
+    let built = env.gantry(["bake", "--progress=plain"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let kind = ["run", "--rm", "shop/tools:full", "cat", "/kind"];
+    assert_eq!(env.gantry(kind).ok(), "full");
+    assert_eq!(env.gantry(["run", "--rm", "shop/web"]).ok(), "well");
+    assert_eq!(env.gantry(["bake", "--print", "tools-*"]).code, 0);
+}
+
 const FILE: &str = r#"
 variable "TAG" { default = "v1" }
 group "default" { targets = ["web", "tools"] }

@@ -19,7 +19,7 @@ in_both_modes! {
 fn a_layer_that_occurs_twice_is_mounted_once(env: TestEnv) {
     let dockerfile = "FROM busybox\nRUN true\nRUN echo x > /f\nRUN :\nRUN rm /f\nRUN echo x > /f\n";
     env.write("ctx/Dockerfile", dockerfile);
-    build(&env, &["-q", "-t", "twice"]).ok();
+    build(&env, &["-t", "twice"]).ok();
     let layers = ["image", "inspect", "twice", "-f", "{{json .RootFS.Layers}}"];
     let layers: Vec<String> = serde_json::from_str(&env.gantry(layers).ok()).unwrap();
     let different: std::collections::HashSet<_> = layers.iter().collect();

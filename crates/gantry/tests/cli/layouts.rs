@@ -57,6 +57,12 @@ fn an_image_of_a_layout_is_a_context(env: TestEnv) {
     env.gantry(["rmi", "a"]).ok();
     assert_eq!(env.gantry(["images", "-aq"]).ok(), before, "it got no name");
 
+    let other = build(&env, "dist:v9", &[], USES).fails(1);
+    assert!(
+        other.contains("its only image is not called \"v9\"") && other.contains("v1"),
+        "{other}"
+    );
+
     // Of several that of the tag or the digest; what changed is noticed, what did not is cached.
     write(&env, "dist", "latest", "second");
     let entries = index(&env, "dist");

@@ -30,6 +30,7 @@ mod bake_remote;
 mod boot;
 mod build;
 mod build_storm;
+mod build_words;
 mod buildcache;
 mod cache_mounts;
 mod caches;

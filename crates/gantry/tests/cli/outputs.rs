@@ -62,7 +62,7 @@ fn one_build_has_several_outputs(env: TestEnv) {
     let built = build(
         &env,
         &[
-            "-q",
+            "--progress=quiet",
             "-t",
             "several:1",
             "-o",
@@ -139,7 +139,10 @@ fn one_build_has_several_outputs(env: TestEnv) {
     let inspected = env.gantry(["image", "inspect", "several:1", "-f", "{{.Id}}"]);
     assert_eq!(inspected.ok(), id);
     // Nothing is left but the cache where nothing is wanted.
-    let none = build(&env, &["-q", "-o", "type=cacheonly", "--target=made"]);
+    let none = build(
+        &env,
+        &["--progress=quiet", "-o", "type=cacheonly", "--target=made"],
+    );
     assert_eq!(none.ok(), "");
     let refused = build(&env, &["-o", "type=oci,dest=x,colour=red"]);
     assert_ne!(refused.code, 0);

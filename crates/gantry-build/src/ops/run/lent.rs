@@ -103,7 +103,7 @@ impl Lent {
     ) -> Result<Option<PathBuf>, StepError> {
         let Some(value) = origin.secrets.value(&secret.id)? else {
             return missing(secret.required, "secret", &secret.id, || {
-                format!("--secret id={},src=FILE", secret.id)
+                origin.spelling.secret(&secret.id)
             });
         };
         if let Some(name) = &secret.env {
@@ -141,7 +141,7 @@ impl Lent {
     ) -> Result<Option<PathBuf>, StepError> {
         let Some(socket) = origin.ssh.get(&ssh.id) else {
             return missing(ssh.required, "ssh agent", &ssh.id, || {
-                format!("--ssh {}", ssh.id)
+                origin.spelling.agent(&ssh.id)
             });
         };
         if self.agents.is_empty() {
@@ -166,7 +166,7 @@ fn missing(
     required: bool,
     what: &'static str,
     id: &str,
-    flag: impl FnOnce() -> String,
+    hint: impl FnOnce() -> String,
 ) -> Result<Option<PathBuf>, StepError> {
     if !required {
         return Ok(None);
@@ -174,6 +174,6 @@ fn missing(
     Err(StepError::NotLent {
         what,
         id: id.to_owned(),
-        flag: flag(),
+        hint: hint(),
     })
 }

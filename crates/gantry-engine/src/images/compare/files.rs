@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use gantry_model::Digest;
+use gantry_model::quantity::counted;
 use gantry_store::Limits;
 use gantry_store::tar::{Entry, EntryKind, Fragment, Reader, Timestamp};
 use gantry_sys::path::Directory;
@@ -202,7 +203,7 @@ fn differences(first: &Seen, second: &Seen) -> Vec<Aspect> {
     if ours.kind == theirs.kind {
         match ours.kind {
             EntryKind::Regular if !first.has_the_data_of(second) => {
-                let told = |seen: &Seen| format!("{} bytes", seen.entry.size);
+                let told = |seen: &Seen| counted(seen.entry.size, "byte");
                 all.push(aspect("content", told(first), told(second)));
             }
             EntryKind::HardLink | EntryKind::Symlink => {

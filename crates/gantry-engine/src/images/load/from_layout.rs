@@ -74,7 +74,8 @@ impl Images<'_> {
     }
 }
 
-/// As buildx chooses: the very digest; else the entry of that name; else the only one there is.
+/// The very digest, or the entry of that name. Where neither is asked for, the one called `latest` or
+/// the only one there is; buildx takes the only one whatever it is called.
 fn chosen(
     entries: Vec<Descriptor>,
     wanted: &LayoutEntry,
@@ -91,7 +92,8 @@ fn chosen(
         .filter(|entry| !entry.is_attestation())
         .collect();
     let named = images.iter().position(|entry| is_called(entry, tag));
-    if named.is_some() || images.len() <= 1 {
+    let is_only = images.len() <= 1 && *wanted == LayoutEntry::Usual;
+    if named.is_some() || is_only || images.is_empty() {
         return Ok(match named {
             Some(at) => Some(images.swap_remove(at)),
             None => images.pop(),
@@ -141,13 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_chosen_as_buildx_does() {
+    fn an_entry_is_chosen() {
         let tag = |name: &str| LayoutEntry::Tag(name.to_owned());
         let digest = |number| LayoutEntry::Digest(Digest::from_bytes([number; 32]));
         let cases: &[(&[&str], LayoutEntry, Option<u8>)] = &[
             (&[""], LayoutEntry::Usual, Some(0)),
             (&["v1"], LayoutEntry::Usual, Some(0)),
-            (&["v1"], tag("v2"), Some(0)),
+            (&["v1"], tag("v1"), Some(0)),
+            (&["v1"], tag("v2"), None),
             (&["v1", "latest"], LayoutEntry::Usual, Some(1)),
             (&["v1", "e.org/a:v2"], tag("v2"), Some(1)),
             (&["v1", "v2"], LayoutEntry::Usual, None),

@@ -5,6 +5,7 @@ mod files;
 mod list;
 mod order;
 mod origin;
+mod words;
 
 use clap::Args;
 use gantry_bake::{BakeError, Baked, Request, Surroundings};
@@ -77,11 +78,7 @@ pub(crate) struct BakeArgs {
 }
 
 pub(crate) fn run(context: &Context, args: BakeArgs) -> Outcome {
-    let progress = args
-        .progress
-        .clone()
-        .or_else(|| environment::caller("BUILDKIT_PROGRESS"));
-    let mode = Mode::choose(progress.as_deref(), false)?;
+    let mode = Mode::choose(args.progress.as_deref(), false)?;
     if args.print && args.list.is_some() {
         let message = "conflicting options: --print and --list cannot be given together";
         return Err(Failure::invalid(message));
@@ -147,19 +144,21 @@ fn build(
     let proxies = context.proxies()?;
     let mut builds = Vec::new();
     for (name, target) in &baked.targets {
-        builds.push((name, target, Spelt::of(name, target, origin, &proxies)?));
+        let spelt = Spelt::of(name, target, origin, &proxies);
+        builds.push((name, target, spelt.map_err(words::of_target(baked, name))?));
     }
     let spelt = builds.iter().map(|(.., spelt)| spelt);
-    allowed::check_builds(&args.allow, &args.set, spelt, &known)?;
+    allowed::check_builds(&args.allow, &args.set, spelt, &known, baked)?;
     let mut names = Vec::new();
     let mut orders = Vec::new();
     let mut calls = Vec::new();
     for (name, target, Spelt { args, request }) in builds {
-        match call::chosen(&args)? {
+        let told = words::of_target(baked, name);
+        match call::chosen(&args).map_err(&told)? {
             Some(_) if target.linked => {}
             Some(call) => calls.push((name, call, request)),
             None => {
-                orders.push(Order::of(&args, request)?);
+                orders.push(Order::of(&args, request).map_err(&told)?);
                 names.push(name.clone());
             }
         }

@@ -29,6 +29,7 @@ use self::on_failure::OnFailure;
 pub(crate) use self::request::build_args;
 use crate::context::Context;
 use crate::failure::{CommandError, Exit, Failure, Outcome};
+use crate::flags::build::BuildFlags;
 use crate::flags::environment;
 use crate::flags::limits::LimitFlags;
 use crate::output::progress::build::Mode;
@@ -36,13 +37,9 @@ use crate::output::progress::build::Mode;
 /// The words behind the command.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct BuildArgs {
-    /// Add a host-to-IP mapping for RUN (host:ip)
-    #[arg(long)]
-    pub(crate) add_host: Vec<String>,
-    /// Allow RUN what it may not do otherwise ("network.host", "security.insecure",
-    /// "device[=NAME[,alias=NAME]]")
-    #[arg(long)]
-    pub(crate) allow: Vec<String>,
+    /// What everything that builds is told.
+    #[command(flatten)]
+    pub(crate) flags: BuildFlags,
     /// Annotation of the image ([manifest:|index:|…]KEY=VALUE)
     #[arg(long)]
     pub(crate) annotation: Vec<String>,
@@ -58,13 +55,6 @@ pub(crate) struct BuildArgs {
     /// Set build arguments
     #[arg(long)]
     pub(crate) build_arg: Vec<String>,
-    /// Further context (NAME=FOLDER|ARCHIVE|URL|GIT, NAME=docker-image://IMAGE,
-    /// NAME=oci-layout://FOLDER)
-    #[arg(long)]
-    pub(crate) build_context: Vec<String>,
-    /// Certificate authorities for RUN, ADD and contexts ("host", or a file in PEM)
-    #[arg(long, value_name = "host|file")]
-    pub(crate) ca_certificates: Option<String>,
     /// Compress the context; it is read in place, so that there is nothing to compress
     #[arg(long)]
     pub(crate) compress: bool,
@@ -103,9 +93,6 @@ pub(crate) struct BuildArgs {
     /// Limits and confinement of RUN.
     #[command(flatten)]
     pub(crate) limits: LimitFlags,
-    /// Network of RUN ("default", "none", "host")
-    #[arg(long)]
-    pub(crate) network: Option<String>,
     /// Run every step again
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -121,9 +108,6 @@ pub(crate) struct BuildArgs {
     /// Platforms of the image, with commas between
     #[arg(long)]
     pub(crate) platform: Vec<String>,
-    /// Kind of progress output ("auto", "plain", "tty", "quiet", "rawjson") (default "auto")
-    #[arg(long)]
-    pub(crate) progress: Option<String>,
     /// Look for newer base images
     #[arg(long)]
     pub(crate) pull: bool,
@@ -142,15 +126,9 @@ pub(crate) struct BuildArgs {
     /// Attach what is in the image (true, false)
     #[arg(long)]
     pub(crate) sbom: Option<String>,
-    /// Secret for RUN --mount=type=secret (id=NAME[,src=FILE|,env=VARIABLE])
-    #[arg(long)]
-    pub(crate) secret: Vec<String>,
     /// Make one layer of those above the base image
     #[arg(long)]
     pub(crate) squash: bool,
-    /// SSH agent for RUN --mount=type=ssh (default|NAME[=SOCKET])
-    #[arg(long)]
-    pub(crate) ssh: Vec<String>,
     /// Name of the image, with a tag after a colon
     #[arg(short, long)]
     pub(crate) tag: Vec<String>,
@@ -162,11 +140,8 @@ pub(crate) struct BuildArgs {
 }
 
 pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
-    let progress = args
-        .progress
-        .clone()
-        .or_else(|| environment::caller("BUILDKIT_PROGRESS"));
-    let mode = Mode::choose(progress.as_deref(), args.quiet)?;
+    let progress = Mode::asked(args.flags.progress.as_deref());
+    let mode = Mode::choose(args.flags.progress.as_deref(), args.quiet)?;
     let on_failure = OnFailure::choose(args.on_failure.as_deref(), progress.as_deref())?;
     let mode = on_failure.mode(mode);
     let explain = explain::Format::choose(args.explain.as_deref(), mode)?;
@@ -177,7 +152,7 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
             mode,
             &call,
             &request,
-            args.ca_certificates.as_deref(),
+            args.flags.ca_certificates.as_deref(),
         );
     }
     let order = Order::of(&args, request)?;
@@ -187,16 +162,18 @@ pub(crate) fn run(context: &Context, args: BuildArgs) -> Outcome {
     }
     let way = Way {
         explain,
-        trusted: args.ca_certificates.as_deref(),
+        trusted: args.flags.ca_certificates.as_deref(),
         shell: on_failure.shell(),
         confinement: request::confinement(&args.limits)?,
         ..Way::shown(mode)
     };
     let delivered = make::all(context, way, vec![order])?;
-    finish(context, &args, mode, &delivered[0])
+    // Without any progress nothing is said of the result, either.
+    let wants_id = mode == Mode::Quiet && progress.as_deref() != Some("none");
+    finish(context, &args, wants_id, &delivered[0])
 }
 
-fn finish(context: &Context, args: &BuildArgs, mode: Mode, delivered: &Delivered) -> Outcome {
+fn finish(context: &Context, args: &BuildArgs, wants_id: bool, delivered: &Delivered) -> Outcome {
     let id = delivered.id.map(|id| id.to_string()).unwrap_or_default();
     if let Some(path) = &args.iidfile {
         std::fs::write(path, &id).map_err(CommandError::file("write the image ID to", path))?;
@@ -205,7 +182,7 @@ fn finish(context: &Context, args: &BuildArgs, mode: Mode, delivered: &Delivered
         std::fs::write(path, metadata::text(delivered))
             .map_err(CommandError::file("write the metadata to", path))?;
     }
-    if mode == Mode::Quiet {
+    if wants_id {
         context.ui.line(&id)?;
     }
     Ok(Exit::SUCCESS)

@@ -106,24 +106,18 @@ fn sums(survey: &Survey, filtered: bool) -> String {
     if filtered {
         return String::new();
     }
-    let shared: u64 = survey
-        .rows
-        .iter()
-        .filter(|row| row.shared)
-        .map(|row| row.size)
-        .sum();
     let mut text = String::new();
-    if shared > 0 {
+    if survey.shared > 0 {
         text.push_str(&format!(
             "Shared:\t\t{}\nPrivate:\t{}\n",
-            size::long(shared),
+            size::long(survey.shared),
             size::long(survey.used)
         ));
     }
     text.push_str(&format!(
         "Reclaimable:\t{}\nTotal:\t\t{}\n",
         size::long(survey.reclaimable),
-        size::long(survey.used + shared)
+        size::long(survey.used + survey.shared)
     ));
     text
 }

@@ -12,6 +12,7 @@ use gantry_build::{BuildRequest, DockerfileSource, Examination, Reporter};
 use gantry_dockerfile::diagnostic::{Code, Severity};
 use gantry_dockerfile::lint::Rule;
 use gantry_dockerfile::{Diagnostic, SourceFile, fix};
+use gantry_model::quantity::counted;
 
 use super::build::{EngineBases, failure};
 use crate::context::Context;
@@ -232,10 +233,11 @@ fn lint(
             (_, None) => {}
             (Some(path), Some((text, made))) => {
                 std::fs::write(path, &text).map_err(CommandError::file("write", &place.name))?;
-                let what = if made == 1 { "finding" } else { "findings" };
-                context
-                    .ui
-                    .status(&format!("{}: {made} {what} mended", place.name));
+                context.ui.status(&format!(
+                    "{}: {} mended",
+                    place.name,
+                    counted(made, "finding")
+                ));
                 examination = examine(context, &request)?;
             }
             (None, Some(_)) => {
@@ -269,7 +271,7 @@ fn request(args: &LintArgs, place: &Place) -> Result<BuildRequest, Failure> {
         Some(path) => DockerfileSource::File(path.clone()),
         None => super::build::dockerfile_from_stdin()?,
     });
-    request.build_args = super::build::build_args(&args.build_arg, &lookup);
+    request.build_args = super::build::build_args(&args.build_arg, &lookup)?;
     Ok(request)
 }
 

@@ -22,6 +22,7 @@ use super::cache;
 use crate::commands::image::fetch::{self, Wanted};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::flags::build::BuildFlags;
 use crate::flags::environment;
 use crate::flags::limits::LimitFlags;
 use crate::output::progress::build::Mode;
@@ -29,23 +30,12 @@ use crate::output::progress::build::Mode;
 /// The words behind the command.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct VerifyArgs {
-    /// Add a host-to-IP mapping for RUN (host:ip)
-    #[arg(long)]
-    pub(crate) add_host: Vec<String>,
-    /// Allow RUN what it may not do otherwise ("network.host", "security.insecure",
-    /// "device[=NAME[,alias=NAME]]")
-    #[arg(long)]
-    pub(crate) allow: Vec<String>,
+    /// What everything that builds is told.
+    #[command(flatten)]
+    pub(crate) flags: BuildFlags,
     /// Set build arguments, beside those that the image names
     #[arg(long)]
     pub(crate) build_arg: Vec<String>,
-    /// Further context (NAME=FOLDER|ARCHIVE|URL|GIT, NAME=docker-image://IMAGE,
-    /// NAME=oci-layout://FOLDER)
-    #[arg(long)]
-    pub(crate) build_context: Vec<String>,
-    /// Certificate authorities for RUN, ADD and contexts ("host", or a file in PEM)
-    #[arg(long, value_name = "host|file")]
-    pub(crate) ca_certificates: Option<String>,
     /// Name of the Dockerfile (default the one that the image names)
     #[arg(short, long)]
     pub(crate) file: Option<String>,
@@ -61,24 +51,12 @@ pub(crate) struct VerifyArgs {
     /// Limits and confinement of RUN.
     #[command(flatten)]
     pub(crate) limits: LimitFlags,
-    /// Network of RUN ("default", "none", "host")
-    #[arg(long)]
-    pub(crate) network: Option<String>,
     /// Platform of the image (default that of this machine)
     #[arg(long)]
     pub(crate) platform: Option<String>,
-    /// Kind of progress output ("auto", "plain", "tty", "quiet", "rawjson") (default "auto")
-    #[arg(long)]
-    pub(crate) progress: Option<String>,
     /// Show no progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Secret for RUN --mount=type=secret (id=NAME[,src=FILE|,env=VARIABLE])
-    #[arg(long)]
-    pub(crate) secret: Vec<String>,
-    /// SSH agent for RUN --mount=type=ssh (default|NAME[=SOCKET])
-    #[arg(long)]
-    pub(crate) ssh: Vec<String>,
     /// Count times that the build took from the clock, too: all must be the same to the byte
     #[arg(long)]
     pub(crate) strict: bool,
@@ -99,11 +77,7 @@ pub(crate) fn run(context: &Context, args: VerifyArgs) -> Outcome {
             )));
         }
     };
-    let progress = args
-        .progress
-        .clone()
-        .or_else(|| environment::caller("BUILDKIT_PROGRESS"));
-    let mode = Mode::choose(progress.as_deref(), args.quiet)?;
+    let mode = Mode::choose(args.flags.progress.as_deref(), args.quiet)?;
     let platform = fetch::platform(args.platform.as_deref())?;
     let name = &args.operands[0];
     let image = found(context, name, platform.as_ref(), mode == Mode::Quiet)?;
@@ -217,7 +191,7 @@ fn rebuild(
     let engine = context.engine()?;
     let bases = PinnedBases::new(engine, plan.recipe.as_ref());
     let way = Way {
-        trusted: args.ca_certificates.as_deref(),
+        trusted: args.flags.ca_certificates.as_deref(),
         confinement: request::confinement(&args.limits)?,
         unrecorded: true,
         ..Way::shown(mode)

@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::platforms;
+use crate::cli::builder;
 use crate::commands::system::version::VERSION;
 use crate::context::Context;
-use crate::failure::{CommandError, Exit, Outcome};
+use crate::failure::{Exit, Outcome};
 
 /// The words behind the command.
 #[derive(Debug, Clone, Args)]
@@ -18,11 +19,8 @@ pub(crate) struct InspectArgs {
 }
 
 pub(crate) fn run(context: &Context, args: InspectArgs) -> Outcome {
-    if let Some(other) = args.operands.first().filter(|name| *name != "default") {
-        return Err(CommandError::NotFound(format!(
-            "no builder {other:?} found: there is one, default, it is built in"
-        ))
-        .into());
+    if let Some(name) = args.operands.first() {
+        builder::check(name)?;
     }
     let platforms = platforms(context)?.join(", ");
     context.ui.data(&format!(

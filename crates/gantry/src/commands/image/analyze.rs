@@ -2,7 +2,7 @@
 
 use clap::Args;
 use gantry_engine::images::analyze::{Analysis, Fate};
-use gantry_model::quantity::parse_bytes;
+use gantry_model::quantity::{counted, parse_bytes};
 use serde_json::{Value, json};
 
 use super::fetch::platform;
@@ -209,10 +209,10 @@ fn text(analysis: &Analysis, verdicts: &[Verdict]) -> Result<String, Failure> {
     text.push_str("\nLargest files:\n");
     text.push_str(&table(&LARGEST, largest.collect())?);
     text.push_str(&format!(
-        "\nTotal size: {}\nWasted: {} in {} files\nEfficiency: {:.2} %\n",
+        "\nTotal size: {}\nWasted: {} in {}\nEfficiency: {:.2} %\n",
         size::long(analysis.size()),
         size::long(analysis.wasted),
-        analysis.wasted_files,
+        counted(analysis.wasted_files, "file"),
         analysis.efficiency() * 100.0,
     ));
     for verdict in verdicts {

@@ -1,6 +1,7 @@
 //! Verifies everything that is stored.
 
 use clap::Args;
+use gantry_model::quantity::counted;
 use gantry_store::CheckOptions;
 use gantry_store::check::Finding;
 
@@ -49,10 +50,10 @@ pub(crate) fn run(context: &Context, args: CheckArgs) -> Outcome {
     }
     if !args.quiet {
         context.ui.status(&format!(
-            "{} images, {} layers, {} blobs, {} read: {}",
-            report.images,
-            report.layers,
-            report.blobs,
+            "{}, {}, {}, {} read: {}",
+            counted(report.images, "image"),
+            counted(report.layers, "layer"),
+            counted(report.blobs, "blob"),
             size::long(report.bytes),
             tally.verdict(args.repair)
         ));
@@ -80,8 +81,7 @@ impl Tally {
     fn verdict(self, repair: bool) -> String {
         let count = match self.found {
             0 => return "all is well".to_owned(),
-            1 => "1 finding".to_owned(),
-            n => format!("{n} findings"),
+            n => counted(n, "finding"),
         };
         match (repair, self.left) {
             (true, 0) => format!("{count}, mended"),

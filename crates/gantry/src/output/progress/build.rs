@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use gantry_build::progress::plain::PlainFormatter;
 use gantry_build::{Event, Explanation, Progress};
+use gantry_model::quantity::counted;
 use jiff::Timestamp;
 
 use super::live::{Extent, LiveView};
 use super::raw::RawFormatter;
 use super::screen::{Screen, harmless};
 use crate::failure::Failure;
+use crate::flags::environment;
 use crate::stream::terminal;
 
 /// Time between two frames of the live view.
@@ -31,12 +33,27 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// What `--progress` says; where it leaves the choice, `BUILDKIT_PROGRESS`.
+    pub(crate) fn asked(flag: Option<&str>) -> Option<String> {
+        let said = flag.filter(|mode| !matches!(*mode, "" | "auto"));
+        let said = said.map(str::to_owned);
+        said.or_else(|| environment::caller("BUILDKIT_PROGRESS"))
+    }
+
     /// What `--progress` (or `BUILDKIT_PROGRESS`) and `-q` ask for.
     pub(crate) fn choose(flag: Option<&str>, quiet: bool) -> Result<Self, Failure> {
+        if quiet {
+            return match flag {
+                None | Some("" | "auto" | "quiet") => Ok(Self::Quiet),
+                Some(other) => Err(Failure::invalid(format!(
+                    "--progress={other} and --quiet cannot be used together: leave one of them out"
+                ))),
+            };
+        }
+        let asked = Self::asked(flag);
         let fits =
             io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
-        match flag {
-            _ if quiet => Ok(Self::Quiet),
+        match asked.as_deref() {
             None | Some("" | "auto") if fits => Ok(Self::Live),
             None | Some("" | "auto" | "plain") => Ok(Self::Plain),
             Some("tty") if fits => Ok(Self::Live),
@@ -46,7 +63,7 @@ impl Mode {
             Some("quiet" | "none") => Ok(Self::Quiet),
             Some("rawjson") => Ok(Self::Raw),
             Some(other) => Err(Failure::invalid(format!(
-                "invalid progress mode {other:?}, the modes are auto, plain, quiet, rawjson and tty"
+                "invalid progress mode {other:?}, the modes are auto, none, plain, quiet, rawjson and tty"
             ))),
         }
     }
@@ -201,7 +218,7 @@ impl BuildDisplay {
             };
             out.push_str(&format!(
                 "\n {} found{more}:\n",
-                plural(state.warnings.len())
+                counted(state.warnings.len(), "warning")
             ));
         }
         for (message, rendered) in &state.warnings {
@@ -222,14 +239,6 @@ fn harmless_lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines = text.split('\n').map(harmless);
     lines.collect::<Vec<_>>().join("\n")
-}
-
-fn plural(count: usize) -> String {
-    if count == 1 {
-        "1 warning".to_owned()
-    } else {
-        format!("{count} warnings")
-    }
 }
 
 /// Ends the ticker when the work is over, however it ends.
@@ -285,7 +294,10 @@ mod tests {
 
     #[test]
     fn modes_are_chosen() {
-        assert_eq!(Mode::choose(Some("plain"), true).unwrap(), Mode::Quiet);
+        for with_quiet in [None, Some("auto"), Some("quiet")] {
+            assert_eq!(Mode::choose(with_quiet, true).unwrap(), Mode::Quiet);
+        }
+        assert!(Mode::choose(Some("plain"), true).is_err());
         assert_eq!(Mode::choose(Some("plain"), false).unwrap(), Mode::Plain);
         assert_eq!(Mode::choose(Some("quiet"), false).unwrap(), Mode::Quiet);
         assert_eq!(Mode::choose(Some("rawjson"), false).unwrap(), Mode::Raw);

@@ -12,6 +12,7 @@ use gantry_model::layout::LayoutReference;
 
 use super::order::{Spelt, local_dockerfile};
 use super::origin::{Origin, Place};
+use super::words;
 use crate::commands::builder::build::caches;
 use crate::commands::builder::build::lent;
 use crate::commands::builder::build::outputs::{self, Output, Shorthands};
@@ -58,6 +59,7 @@ pub(super) fn check_builds<'s>(
     set: &[String],
     builds: impl Iterator<Item = &'s Spelt>,
     known: &BTreeSet<String>,
+    baked: &Baked,
 ) -> Result<(), Failure> {
     let granted = all_granted(allow, set)?;
     let mut missing = BTreeSet::new();
@@ -90,11 +92,17 @@ pub(super) fn check_builds<'s>(
         if !paths_count() {
             continue;
         }
-        let mut read = read_by(build)?;
+        let name = request.name.as_deref().unwrap_or_default();
+        let told = words::of_target(baked, name);
+        let mut read = read_by(build).map_err(&told)?;
         read.extend(keys.into_iter().cloned());
         for (key, paths, roots) in [
             ("fs.read", read, &granted.read),
-            ("fs.write", written_by(build)?, &granted.write),
+            (
+                "fs.write",
+                written_by(build).map_err(&told)?,
+                &granted.write,
+            ),
         ] {
             for path in paths {
                 let resolved = resolved(&path);
@@ -310,6 +318,11 @@ impl Granted {
             ("security.insecure", None) => self.security_insecure = true,
             ("ssh", None) => self.ssh = true,
             ("device", None) => self.devices = true,
+            ("device", Some("")) => {
+                return Err(Failure::invalid(
+                    "--allow device= names no device: --allow device grants all of them",
+                ));
+            }
             ("device", Some(name)) => drop(self.device_names.insert(name.to_owned())),
             ("fs.read", _) => self.read.push(path()),
             ("fs.write", _) => self.write.push(path()),
@@ -413,8 +426,8 @@ mod tests {
 
     fn refusal(target: Target, allow: &[&str], set: &[&str]) -> Option<String> {
         let baked = Baked {
-            groups: Default::default(),
             targets: [("t".to_owned(), target)].into(),
+            ..Baked::default()
         };
         let texts = |all: &[&str]| {
             all.iter()
@@ -542,8 +555,10 @@ mod tests {
         ] {
             let spelt = Spelt::of("t", &target, &Origin::Here, &Default::default());
             let spelt = spelt.map_err(drop).unwrap();
+            let known = BTreeSet::new();
+            let baked = Baked::default();
             let check =
-                |allow: &[String]| check_builds(allow, &[], [&spelt].into_iter(), &BTreeSet::new());
+                |allow: &[String]| check_builds(allow, &[], [&spelt].into_iter(), &known, &baked);
             let failure = check(&[]).unwrap_err();
             let want = format!("--allow={want}");
             assert!(failure.message().contains(&want), "{}", failure.message());

@@ -9,6 +9,7 @@ use gantry_build::{BuildRequest, DockerfileSource, NamedContext};
 
 use crate::commands::builder::build::{BuildArgs, request};
 use crate::failure::Failure;
+use crate::flags::build::BuildFlags;
 use crate::flags::environment;
 use crate::flags::limits::LimitFlags;
 
@@ -30,7 +31,7 @@ impl Spelt {
         origin: &Origin,
         proxies: &BTreeMap<String, String>,
     ) -> Result<Self, Failure> {
-        supported(name, target)?;
+        supported(target)?;
         let args = words(target, origin);
         let mut request = request::translate(&args, proxies.clone(), &environment::caller)?;
         request.name = Some(name.to_owned());
@@ -67,13 +68,13 @@ impl Spelt {
 }
 
 /// Refuses what bake has no use for.
-fn supported(name: &str, target: &Target) -> Result<(), Failure> {
+fn supported(target: &Target) -> Result<(), Failure> {
     for (what, path) in [
         ("context", &target.context),
         ("dockerfile", &target.dockerfile),
     ] {
         if path.as_deref() == Some("-") {
-            let message = format!("target {name}: {what} from STDIN is not allowed in bake");
+            let message = format!("{what} from STDIN is not allowed in bake");
             return Err(Failure::invalid(message));
         }
     }
@@ -89,12 +90,18 @@ fn words(target: &Target, origin: &Origin) -> BuildArgs {
     };
     let list = |texts: &Option<Vec<String>>| texts.clone().unwrap_or_default();
     BuildArgs {
-        add_host: pairs(&target.extra_hosts, ':'),
-        allow: list(&target.entitlements),
+        flags: BuildFlags {
+            add_host: pairs(&target.extra_hosts, ':'),
+            allow: list(&target.entitlements),
+            build_context: contexts(target, origin),
+            network: target.network.clone(),
+            secret: target.secrets.iter().flatten().map(secret).collect(),
+            ssh: target.ssh.iter().flatten().map(agent).collect(),
+            ..BuildFlags::default()
+        },
         annotation: list(&target.annotations),
         attest: target.attest.iter().flatten().map(attest).collect(),
         build_arg: pairs(&target.args, '='),
-        build_context: contexts(target, origin),
         cache_from: target.cache_from.iter().flatten().map(cache).collect(),
         cache_to: target.cache_to.iter().flatten().map(cache).collect(),
         call: target.call.clone(),
@@ -105,15 +112,12 @@ fn words(target: &Target, origin: &Origin) -> BuildArgs {
             ulimit: list(&target.ulimits),
             ..LimitFlags::default()
         },
-        network: target.network.clone(),
         no_cache: target.no_cache == Some(true),
         no_cache_filter: list(&target.no_cache_filter),
         operands: vec![place.to_owned()],
         output: target.outputs.iter().flatten().map(output).collect(),
         platform: list(&target.platforms),
         pull: target.pull == Some(true),
-        secret: target.secrets.iter().flatten().map(secret).collect(),
-        ssh: target.ssh.iter().flatten().map(agent).collect(),
         tag: list(&target.tags),
         target: target.target.clone(),
         ..BuildArgs::default()

@@ -48,6 +48,12 @@ impl Origin {
     /// Fetches what is at an address, with what the variables of buildx lend git.
     pub(super) fn fetch(context: &Context, mode: Mode, address: &str) -> Result<Self, Failure> {
         let source = ContextSource::parse(address).map_err(Failure::invalid)?;
+        if !matches!(source, ContextSource::Remote(_)) {
+            return Err(Failure::invalid(format!(
+                "{address:?} is neither a target nor an address that definitions come from: these \
+                 begin with https://, git:// or ssh://; a file of this machine is named by -f"
+            )));
+        }
         let mut request = BuildRequest::new(source);
         let mut secrets = Vec::new();
         for name in ["GIT_AUTH_TOKEN", "GIT_AUTH_HEADER"] {

@@ -6,7 +6,7 @@ use gantry_http::Environment;
 use gantry_http::trust::{bundle, certificates};
 
 use crate::failure::Failure;
-use crate::flags::value::{FlagError, wrong};
+use crate::flags::value::{FlagError, unfit};
 
 /// The file that `given` (the flag, else the configuration's word) names: that of this machine for
 /// `host`, nothing for `none`.
@@ -18,7 +18,7 @@ pub(super) fn file(
         None | Some("" | "none") => return Ok(None),
         Some(text) => text,
     };
-    let bad = |reason: String| -> FlagError { wrong("--ca-certificates", text)(reason) };
+    let bad = |reason: String| -> FlagError { unfit("--ca-certificates", text)(reason) };
     if text == "host" {
         let missing = "this machine has no file of trusted certificates: install ca-certificates, \
                        or set SSL_CERT_FILE";

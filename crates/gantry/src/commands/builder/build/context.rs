@@ -9,7 +9,7 @@ use std::path::Path;
 use gantry_build::{ContextSource, DockerfileSource, Input, NamedContext};
 
 use crate::failure::{CommandError, Failure};
-use crate::flags::value::{FlagError, wrong};
+use crate::flags::value::{FlagError, unfit};
 
 /// Largest Dockerfile that is taken from stdin.
 const MAX_DOCKERFILE: u64 = 4 << 20;
@@ -32,9 +32,9 @@ pub(super) fn sources(
     };
     let context = match context {
         "-" => {
-            let failed = CommandError::file("read", "STDIN");
+            let failed = CommandError::file("read", Input::STDIN);
             let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-            ContextSource::Input(Input::new("STDIN", File::from(stdin.map_err(failed)?)))
+            ContextSource::Input(Input::new(Input::STDIN, File::from(stdin.map_err(failed)?)))
         }
         text => files(text).map_err(Failure::invalid)?,
     };
@@ -70,7 +70,7 @@ pub(super) fn named(texts: &[String]) -> Result<BTreeMap<String, NamedContext>, 
     const FLAG: &str = "--build-context";
     let mut all = BTreeMap::new();
     for text in texts {
-        let bad = |reason: String| -> FlagError { wrong(FLAG, text)(reason) };
+        let bad = |reason: String| -> FlagError { unfit(FLAG, text)(reason) };
         let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             return Err(bad("invalid context value, expected key=value".to_owned()).into());
         };
@@ -83,7 +83,7 @@ pub(super) fn named(texts: &[String]) -> Result<BTreeMap<String, NamedContext>, 
                 NamedContext::Image(image.to_owned())
             }
             Some(("oci-layout", _)) => {
-                NamedContext::Layout(value.parse().map_err(wrong(FLAG, text))?)
+                NamedContext::Layout(value.parse().map_err(unfit(FLAG, text))?)
             }
             Some(("target", target)) => {
                 return Err(Failure::unsupported(format!(

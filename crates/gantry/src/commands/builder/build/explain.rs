@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use gantry_build::explain::{Advice, Aspect, Change, Explanation, Outcome, Reason, What};
+use gantry_model::quantity::counted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -188,7 +189,7 @@ fn said(reason: &Reason) -> String {
                 false => format!("{}: {path} ({})", changed(*change), aspects.join(", ")),
             }
         }
-        Reason::MoreFiles { count } => format!("{count} more files"),
+        Reason::MoreFiles { count } => counted(*count, "more file"),
         Reason::Base { was, is } => format!("another base image: {is}, was {was}"),
         Reason::Parent { step } => format!("follows {step}"),
         Reason::Refused => "the cache was not to be asked".to_owned(),

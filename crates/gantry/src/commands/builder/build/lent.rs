@@ -8,7 +8,7 @@ use gantry_build::SecretSource;
 
 use crate::failure::Failure;
 use crate::flags::environment::Lookup;
-use crate::flags::value::{FlagError, wrong};
+use crate::flags::value::{FlagError, unfit};
 
 /// The secrets by id. One whose file is not there is an error at once, needed or not, as in
 /// buildx.
@@ -21,7 +21,7 @@ pub(in crate::commands::builder) fn secrets(
         let (id, source) = secret(text, lookup)?;
         if let SecretSource::File(path) = &source {
             std::fs::metadata(path).map_err(|error| {
-                wrong("--secret", text)(format!("failed to stat {}: {error}", path.display()))
+                unfit("--secret", text)(format!("failed to stat {}: {error}", path.display()))
             })?;
         }
         all.insert(id, source);
@@ -31,7 +31,7 @@ pub(in crate::commands::builder) fn secrets(
 
 /// `id=NAME[,type=file|env][,src=FILE][,env=VARIABLE]`
 fn secret(text: &str, lookup: Lookup<'_>) -> Result<(String, SecretSource), FlagError> {
-    let bad = |reason: String| wrong("--secret", text)(reason);
+    let bad = |reason: String| unfit("--secret", text)(reason);
     let (mut id, mut file, mut variable, mut kind) = (None, None, None, None);
     for field in text.split(',') {
         let Some((key, value)) = field.split_once('=') else {
@@ -77,7 +77,7 @@ pub(in crate::commands::builder) fn agents(
     let mut all = BTreeMap::new();
     for text in texts {
         let (id, path) = text.split_once('=').unwrap_or((text, ""));
-        let bad = |reason: String| wrong("--ssh", text)(reason);
+        let bad = |reason: String| unfit("--ssh", text)(reason);
         let path = if path.is_empty() {
             let usual = lookup(AGENT).filter(|path| !path.is_empty());
             usual.ok_or_else(|| {

@@ -1,10 +1,9 @@
 //! From the flags of `build` to a [`BuildRequest`].
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
-use gantry_build::{BuildRequest, DeviceGrants, Entitlements, PullPolicy, RunNetwork};
+use gantry_build::{BuildRequest, DeviceGrants, Entitlements, HostAddress, PullPolicy, RunNetwork};
 use gantry_model::{ContainerSpec, Platform, Reference};
 
 use super::{BuildArgs, context, lent};
@@ -12,7 +11,7 @@ use crate::failure::Failure;
 use crate::flags::environment::{self, Lookup};
 use crate::flags::hosts;
 use crate::flags::limits::LimitFlags;
-use crate::flags::value::{FlagError, wrong};
+use crate::flags::value::{FlagError, unfit};
 
 /// What `args` ask for.
 pub(crate) fn translate(
@@ -28,12 +27,12 @@ pub(crate) fn translate(
     let (context, dockerfile) = context::sources(context, args.file.as_deref())?;
     let mut request = BuildRequest::new(PathBuf::new());
     request.context = context;
-    request.named_contexts = context::named(&args.build_context)?;
+    request.named_contexts = context::named(&args.flags.build_context)?;
     request.dockerfile = dockerfile;
     request.target = args.target.clone().filter(|name| !name.is_empty());
-    request.build_args = build_args(&args.build_arg, lookup);
+    request.build_args = build_args(&args.build_arg, lookup)?;
     request.proxy_args = proxies;
-    request.labels = labels(&args.label);
+    request.labels = labels(&args.label)?;
     request.platforms = if args.platform.is_empty() {
         platforms(lookup(environment::DEFAULT_PLATFORM).as_slice())?
     } else {
@@ -46,14 +45,14 @@ pub(crate) fn translate(
     } else {
         PullPolicy::Missing
     };
-    request.network = network(args.network.as_deref())?;
-    request.allow = entitlements(&args.allow)?;
+    request.network = network(args.flags.network.as_deref())?;
+    request.allow = entitlements(&args.flags.allow)?;
     args.limits.check_isolation()?;
     request.shm_size = args.limits.shm_size()?;
     request.ulimits = args.limits.ulimits()?;
-    request.extra_hosts = extra_hosts(&args.add_host)?;
-    request.secrets = lent::secrets(&args.secret, lookup)?;
-    request.ssh = lent::agents(&args.ssh, lookup)?;
+    request.extra_hosts = extra_hosts(&args.flags.add_host)?;
+    request.secrets = lent::secrets(&args.flags.secret, lookup)?;
+    request.ssh = lent::agents(&args.flags.ssh, lookup)?;
     if request.ssh.is_empty()
         && context::is_over_ssh(request.context.as_ref())
         && lookup(lent::AGENT).is_some()
@@ -78,9 +77,9 @@ pub(crate) fn tags(texts: &[String]) -> Result<Vec<Reference>, FlagError> {
     const FLAG: &str = "-t, --tag";
     let mut all = Vec::new();
     for text in texts.iter().filter(|text| !text.is_empty()) {
-        let tag: Reference = text.parse().map_err(wrong(FLAG, text))?;
+        let tag: Reference = text.parse().map_err(unfit(FLAG, text))?;
         if tag.digest().is_some() {
-            return Err(wrong(FLAG, text)("an image cannot be given a digest"));
+            return Err(unfit(FLAG, text)("an image cannot be given a digest"));
         }
         if !all.contains(&tag) {
             all.push(tag);
@@ -90,27 +89,42 @@ pub(crate) fn tags(texts: &[String]) -> Result<Vec<Reference>, FlagError> {
 }
 
 /// A name without a value takes the caller's, and is left out where there is none.
-pub(crate) fn build_args(texts: &[String], lookup: Lookup<'_>) -> BTreeMap<String, String> {
-    let mut all: BTreeMap<String, String> = texts
-        .iter()
-        .filter_map(|text| match text.split_once('=') {
-            Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-            None => lookup(text).map(|value| (text.clone(), value)),
-        })
-        .collect();
+pub(crate) fn build_args(
+    texts: &[String],
+    lookup: Lookup<'_>,
+) -> Result<BTreeMap<String, String>, FlagError> {
+    let mut all = BTreeMap::new();
+    for text in texts {
+        let (name, value) = pair("--build-arg", text)?;
+        if let Some(value) = value.map(str::to_owned).or_else(|| lookup(name)) {
+            all.insert(name.to_owned(), value);
+        }
+    }
     const EPOCH: &str = "SOURCE_DATE_EPOCH";
     if let (false, Some(value)) = (all.contains_key(EPOCH), lookup(EPOCH)) {
         all.insert(EPOCH.to_owned(), value);
     }
-    all
+    Ok(all)
 }
 
-fn labels(texts: &[String]) -> BTreeMap<String, String> {
-    let pair = |text: &String| {
-        let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        (name.to_owned(), value.to_owned())
+fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, FlagError> {
+    let label = |text: &String| {
+        let (name, value) = pair("--label", text)?;
+        Ok((name.to_owned(), value.unwrap_or_default().to_owned()))
     };
-    texts.iter().map(pair).collect()
+    texts.iter().map(label).collect()
+}
+
+/// `NAME[=VALUE]`
+fn pair<'t>(flag: &'static str, text: &'t str) -> Result<(&'t str, Option<&'t str>), FlagError> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err(unfit(flag, text)("there is no name before the ="));
+    }
+    Ok((name, value))
 }
 
 /// Platforms in the order in which they are given: several flags, each with commas between.
@@ -120,7 +134,7 @@ fn platforms(texts: &[String]) -> Result<Vec<Platform>, Failure> {
     for name in names.map(str::trim).filter(|name| !name.is_empty()) {
         all.push(match name {
             "local" => Platform::host(),
-            name => name.parse().map_err(wrong("--platform", name))?,
+            name => name.parse().map_err(unfit("--platform", name))?,
         });
     }
     Ok(all)
@@ -171,30 +185,28 @@ fn grant_device(grants: &mut DeviceGrants, text: &str) -> Result<(), FlagError> 
             let alias = more
                 .strip_prefix("alias=")
                 .filter(|alias| !alias.is_empty());
-            let alias = alias.ok_or_else(|| wrong("--allow", text)("expected alias=NAME"))?;
+            let alias = alias.ok_or_else(|| unfit("--allow", text)("expected alias=NAME"))?;
             (name, Some(alias.to_owned()))
         }
     };
     match alias {
-        _ if name.is_empty() => grants.all = true,
+        _ if name.is_empty() => {
+            return Err(unfit("--allow", "device=")(
+                "it names no device: --allow device grants all of them",
+            ));
+        }
         Some(alias) => drop(grants.aliases.insert(alias, name.to_owned())),
         None => drop(grants.names.insert(name.to_owned())),
     }
     Ok(())
 }
 
-fn extra_hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
-    let mut all = Vec::new();
-    for text in texts {
-        let (name, address) = hosts::split(text).map_err(wrong("--add-host", text))?;
-        let address = address.parse().map_err(|_| {
-            Failure::unsupported(format!(
-                "--add-host {text} is not supported: host-gateway is not known in a build yet"
-            ))
-        })?;
-        all.push((name, address));
-    }
-    Ok(all)
+fn extra_hosts(texts: &[String]) -> Result<Vec<(String, HostAddress)>, FlagError> {
+    let host = |text: &String| {
+        let (name, address) = hosts::split(text).map_err(unfit("--add-host", text))?;
+        Ok((name, address.parse().map_err(unfit("--add-host", text))?))
+    };
+    texts.iter().map(host).collect()
 }
 
 #[cfg(test)]
@@ -210,11 +222,16 @@ mod tests {
         let args = build_args(
             &["A=1".into(), "USER".into(), "GONE".into(), "B=x=y".into()],
             &lookup,
-        );
+        )
+        .unwrap();
         let got: Vec<String> = args.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(got, ["A=1", "B=x=y", "SOURCE_DATE_EPOCH=7", "USER=7"]);
-        let args = build_args(&["SOURCE_DATE_EPOCH=1".into()], &lookup);
+        let args = build_args(&["SOURCE_DATE_EPOCH=1".into()], &lookup).unwrap();
         assert_eq!(args["SOURCE_DATE_EPOCH"], "1");
+        for wrong in ["", "=", "=x"] {
+            assert!(build_args(&[wrong.into()], &lookup).is_err(), "{wrong}");
+            assert!(labels(&[wrong.into()]).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -253,7 +270,14 @@ mod tests {
         assert!(all.devices.names.contains("v/c=1"));
         assert_eq!(all.devices.aliases["gpu"], "v/c=2");
         assert!(entitlements(&texts(&["device"])).unwrap().devices.all);
-        for wrong in ["device=v/c=1,x", "device=v/c=1,alias=", "devices", "ssh"] {
+        for wrong in [
+            "device=v/c=1,x",
+            "device=v/c=1,alias=",
+            "device=",
+            "device=,alias=gpu",
+            "devices",
+            "ssh",
+        ] {
             assert!(entitlements(&texts(&[wrong])).is_err(), "{wrong}");
         }
     }
@@ -268,7 +292,8 @@ mod tests {
         );
         assert!(tags(&["A".into()]).is_err());
         assert!(network(Some("mine")).is_err());
-        assert_eq!(extra_hosts(&["db:1.2.3.4".into()]).unwrap().len(), 1);
-        assert!(extra_hosts(&["db:host-gateway".into()]).is_err());
+        let hosts = extra_hosts(&["db:1.2.3.4".into(), "up=host-gateway".into()]).unwrap();
+        assert_eq!(hosts[1], ("up".to_owned(), HostAddress::Gateway));
+        assert!(extra_hosts(&["db:1.2.3".into()]).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! For people: every complaint with its lines, and a count.
 
 use gantry_dockerfile::diagnostic::{Code, Severity};
+use gantry_model::quantity::counted;
 
 use super::Linted;
 
@@ -48,9 +49,8 @@ pub(super) fn render(files: &[Linted]) -> String {
 }
 
 fn plural(count: usize, what: &str) -> String {
-    match (count, what) {
-        (_, "info") => format!("{count} of information"),
-        (1, _) => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
+    match what {
+        "info" => format!("{count} of information"),
+        _ => counted(count, what),
     }
 }

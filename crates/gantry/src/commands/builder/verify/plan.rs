@@ -11,6 +11,7 @@ use gantry_model::image::{History, ImageConfig};
 use super::VerifyArgs;
 use crate::commands::builder::build::{BuildArgs, request};
 use crate::failure::Failure;
+use crate::flags::build::BuildFlags;
 use crate::flags::environment::Lookup;
 
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -77,7 +78,7 @@ pub(super) fn plan(
     )?;
     request.no_cache = true;
     request.platforms = vec![image.platform()];
-    if by_provenance && args.ssh.is_empty() {
+    if by_provenance && args.flags.ssh.is_empty() {
         // Whoever wrote the provenance is lent nothing.
         request.ssh.clear();
     }
@@ -127,7 +128,7 @@ fn words(
         told.chain(mine.iter().cloned()).collect()
     };
     let plain = |name: &str| told.arguments.get(name).cloned();
-    let network = match (&args.network, plain("force-network-mode")) {
+    let network = match (&args.flags.network, plain("force-network-mode")) {
         (None, Some(network)) if network == "host" => {
             return Err(Failure::invalid(
                 "the image was built with the network of its machine: say --network=host if its \
@@ -139,19 +140,19 @@ fn words(
     let hosts = plain("add-hosts").unwrap_or_default();
     let hosts = hosts.split(',').filter(|host| !host.is_empty());
     Ok(BuildArgs {
-        add_host: hosts
-            .map(str::to_owned)
-            .chain(args.add_host.clone())
-            .collect(),
-        allow: args.allow.clone(),
+        flags: BuildFlags {
+            add_host: hosts
+                .map(str::to_owned)
+                .chain(args.flags.add_host.clone())
+                .collect(),
+            build_context: contexts(args, told, notes)?,
+            network,
+            ..args.flags.clone()
+        },
         build_arg: pairs("build-arg", &args.build_arg),
-        build_context: contexts(args, told, notes)?,
         file: args.file.clone(),
         limits: args.limits.clone(),
         label: pairs("label", &args.label),
-        network,
-        secret: args.secret.clone(),
-        ssh: args.ssh.clone(),
         target: args.target.clone().or_else(|| plain("target")),
         operands: vec![context],
         ..BuildArgs::default()
@@ -166,14 +167,14 @@ fn contexts(
 ) -> Result<Vec<String>, Failure> {
     let mine = |name: &str| {
         let named = |text: &&String| text.split_once('=').is_some_and(|(known, _)| known == name);
-        args.build_context.iter().any(|text| named(&text))
+        args.flags.build_context.iter().any(|text| named(&text))
     };
     let mut all = Vec::new();
     for (name, value) in told.with("context").filter(|(name, _)| !mine(name)) {
         let kind = value.split_once(':').map(|(kind, _)| kind);
         match kind {
             Some("docker-image" | "https" | "http" | "git" | "ssh") => {
-                if !args.secret.is_empty() || !args.ssh.is_empty() {
+                if !args.flags.secret.is_empty() || !args.flags.ssh.is_empty() {
                     return Err(Failure::invalid(format!(
                         "the image says that {name} stood for {value}: say so by \
                          --build-context {name}={value} if that may have the secrets"
@@ -196,7 +197,7 @@ fn contexts(
             }
         }
     }
-    all.extend(args.build_context.iter().cloned());
+    all.extend(args.flags.build_context.iter().cloned());
     Ok(all)
 }
 
@@ -431,7 +432,8 @@ mod tests {
         // Nor does an image lend itself secrets.
         let base = recipe(&[("context:b", "docker-image://evil:1")]);
         assert!(planned(base.clone(), |_| {}).is_ok());
-        let said = planned(base, |args| args.secret.push("id=a,env=A".to_owned())).unwrap_err();
+        let said =
+            planned(base, |args| args.flags.secret.push("id=a,env=A".to_owned())).unwrap_err();
         assert!(
             said.contains("--build-context b=docker-image://evil:1"),
             "{said}"

@@ -6,6 +6,7 @@ use std::path::Path;
 use gantry_build::{BaseImageError, BorrowedCache, BorrowedLayer, Reporter};
 use gantry_engine::Engine;
 use gantry_engine::caches::{CachePlace, ImportedCache, LeavingMount};
+use gantry_model::quantity::counted;
 use gantry_sys::path::Directory;
 
 use crate::failure::Failure;
@@ -23,13 +24,14 @@ impl<'a> Imported<'a> {
             let vertex = reporter.begin(&name);
             match engine.caches().import(place) {
                 Ok(cache) => {
-                    let mut count = format!("{} steps", cache.steps());
+                    let mut count = counted(cache.steps(), "step");
                     if cache.foreign_steps() > 0 {
                         let (number, text) = (cache.foreign_steps(), "that only BuildKit finds");
                         let _written = write!(count, ", {number} {text}");
                     }
                     if cache.mounts() > 0 {
-                        let _written = write!(count, ", {} cache mounts", cache.mounts());
+                        let _written =
+                            write!(count, ", {}", counted(cache.mounts(), "cache mount"));
                     }
                     reporter.part(vertex, &count, true);
                     reporter.done(vertex);

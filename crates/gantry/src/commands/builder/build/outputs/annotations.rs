@@ -4,11 +4,11 @@ use gantry_engine::images::{Annotation, AnnotationPlace};
 use gantry_model::Platform;
 
 use crate::failure::Failure;
-use crate::flags::value::wrong;
+use crate::flags::value::unfit;
 
 /// `[type[\[platform\]][,type…]:]key=value` of `--annotation`
 pub(crate) fn of_flag(text: &str) -> Result<Vec<Annotation>, Failure> {
-    let bad = |reason: String| Failure::from(wrong("--annotation", text)(reason));
+    let bad = |reason: String| Failure::from(unfit("--annotation", text)(reason));
     let Some((key, value)) = text.split_once('=') else {
         return Err(bad("expected key=value".to_owned()));
     };
