@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::Digest;
 use gantry_model::digest::hex_encode;
-use gantry_store::{Record, Store, StoreError};
+use gantry_store::{Recency, Record, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
@@ -226,7 +226,8 @@ impl Cache {
         let records = self.store.records();
         records.put(&[Record::new(LATEST, &place.0, layer.as_bytes())])?;
         let mut noted = records.heads(LATEST)?;
-        noted.sort_by_key(|head| std::cmp::Reverse(head.last_used));
+        let recency = Recency::now();
+        noted.sort_by_key(|head| std::cmp::Reverse(recency.of(head.last_used)));
         for old in noted.iter().skip(MOST_LATEST) {
             records.remove(LATEST, &old.key)?;
         }

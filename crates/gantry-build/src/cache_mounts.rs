@@ -11,7 +11,6 @@ use crate::cache::wait_for_lock;
 use crate::cancel::Cancellation;
 use crate::collect::mounts;
 use crate::error::StepError;
-use crate::graph::CacheSharing;
 use crate::secrets::leaks::Search;
 use crate::solve::Stop;
 
@@ -46,17 +45,6 @@ impl HeldCacheMount {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-}
-
-impl CacheSharing {
-    /// As Dockerfiles say it.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Shared => "shared",
-            Self::Private => "private",
-            Self::Locked => "locked",
-        }
     }
 }
 
@@ -111,7 +99,7 @@ impl CacheMounts {
             return Ok(None);
         }
         if let Some(search) = &self.search
-            && let Some(leak) = search.in_folder(folder).map_err(failed)?
+            && let Some(leak) = search.in_folder(folder, &stop).map_err(failed)?
         {
             return Err(StepError::Leaked {
                 id: leak.id,

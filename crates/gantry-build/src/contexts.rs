@@ -304,6 +304,7 @@ impl Context {
         let absolute = std::fs::canonicalize(path).map_err(&missing)?;
         let cache = StatCache::open(&setting.root.join("build/stat"), &absolute);
         let tree = Tree::context(&absolute, ignore, cache, setting.threads).map_err(missing)?;
+        let tree = tree.until(setting.remote.stop());
         Ok(if setting.knows_nothing {
             tree.unread()
         } else {

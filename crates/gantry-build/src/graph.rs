@@ -233,6 +233,17 @@ pub(crate) enum CacheSharing {
     Locked,
 }
 
+impl CacheSharing {
+    /// As Dockerfiles say it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+            Self::Locked => "locked",
+        }
+    }
+}
+
 impl FileSource {
     /// The input that it is in; `None` for what needs none.
     pub(crate) fn input(&self) -> Option<usize> {

@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`request`] | what is asked for |
+//! | `build` | a build from beginning to end |
 //! | [`outcome`] | what was made: configuration and layers by target and platform |
 //! | [`export`] | what was made, put where it is wanted: the image in the store |
 //! | [`provenance`] | how an image came to be, for others to read |
@@ -13,9 +14,13 @@
 //! | [`progress`] | what happens, as a stream of events; the plain renderer |
 //! | [`cancel`] | how a build is stopped |
 //! | [`error`] | why a build failed, with the lines of the Dockerfile |
+//! | [`devices`] | devices of the machine that steps are given |
+//! | [`failure_shell`] | a shell where a step failed |
+//! | [`fetch`] | files from elsewhere that are wanted before there is a build |
 //! | [`run_step`] | the helper process in which a `RUN` is executed |
 //! | [`examine`] | a Dockerfile looked at without building it |
 //! | `frontend` | where a Dockerfile is, its text and its tree |
+//! | `sources` | the images that a Dockerfile names, each resolved once |
 //! | `contexts` | what is copied from that is neither stage nor image |
 //! | `lower` | Dockerfile → graph, configuration, history; pure |
 //! | `graph` | the operations, each named by the digest of its definition |

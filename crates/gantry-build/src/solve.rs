@@ -112,7 +112,7 @@ pub(crate) struct Solver<'s> {
     /// Caches from elsewhere.
     borrowed: Option<&'s dyn BorrowedCache>,
     /// The folders of cache mounts by name, as they were used.
-    mounted: Mutex<BTreeMap<String, PathBuf>>,
+    cache_folders: Mutex<BTreeMap<String, PathBuf>>,
     /// Held while a cache mount is filled.
     filling: Mutex<()>,
     /// Who looks around where a step failed.
@@ -160,7 +160,7 @@ impl<'s> Solver<'s> {
             cache: Cache::new(setting.store.clone(), &setting.run_root)
                 .unrecorded(setting.unrecorded),
             borrowed: None,
-            mounted: Mutex::default(),
+            cache_folders: Mutex::default(),
             filling: Mutex::default(),
             failure_shell: None,
             search: None,
@@ -239,7 +239,7 @@ impl<'s> Solver<'s> {
 
     /// A failed step as the error of the build.
     fn error(&self, node: NodeId, error: StepError) -> BuildError {
-        if matches!(error, StepError::Canceled) {
+        if matches!(error, StepError::Canceled) || Stop::is_cause(&error) {
             return BuildError::Canceled;
         }
         let label = &self.graph.node(node).label;

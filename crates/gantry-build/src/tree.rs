@@ -4,6 +4,7 @@
 //! read before something asks for it: a build that copies one file of a large context looks at
 //! that file only.
 
+mod below;
 mod digest;
 mod select;
 mod shared;
@@ -19,13 +20,15 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_sys::path::Directory;
 use rustix::fs::{FileType, Stat};
 
+use crate::solve::Stop;
+pub(crate) use below::Below;
 pub(crate) use digest::{
     Attribute, Copied, HashingReader, Nowhere, Target, attributes, content_digest, copy_and_digest,
     digest_of_bytes,
@@ -48,6 +51,8 @@ pub(crate) struct Tree {
     /// Whether the content of what is selected is looked at. Where nothing can be known of it, the
     /// copy is the first to read it, and tells its digest.
     hashes: bool,
+    /// What stops the build, where somebody may.
+    stop: Option<Stop>,
     /// Bytes that were read to hash them.
     read: AtomicU64,
     shared: Shared,
@@ -68,6 +73,7 @@ impl Tree {
             cache: Some(Mutex::new(cache)),
             threads,
             hashes: true,
+            stop: None,
             read: AtomicU64::new(0),
             shared: Shared::default(),
         })
@@ -82,9 +88,22 @@ impl Tree {
             cache: None,
             threads,
             hashes: true,
+            stop: None,
             read: AtomicU64::new(0),
             shared: Shared::default(),
         }
+    }
+
+    /// The same tree, whose files are read until the build is to stop.
+    pub(crate) fn until(self, stop: &Stop) -> Self {
+        Self {
+            stop: Some(stop.clone()),
+            ..self
+        }
+    }
+
+    fn goes_on(&self) -> io::Result<()> {
+        self.stop.as_ref().map_or(Ok(()), Stop::goes_on)
     }
 
     /// The same tree, of whose files nothing but names and status is looked at.
@@ -140,20 +159,47 @@ impl Tree {
     }
 }
 
-/// One file of a selection.
+/// One file of a selection. There are as many as files in a context: small, without slack.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// Its path in the tree, `/` between components, none in front.
-    pub(crate) path: OsString,
+    pub(crate) path: Box<OsStr>,
     pub(crate) kind: FileType,
     pub(crate) stat: Facts,
     /// Where a symbolic link leads.
-    pub(crate) link: Option<OsString>,
-    /// Digest of content and extended attributes, of regular files once it was asked for.
-    pub(crate) digest: Option<[u8; 32]>,
+    pub(crate) link: Option<Box<OsStr>>,
+    digest: OnceLock<[u8; 32]>,
 }
 
 impl Entry {
+    /// A directory.
+    pub(crate) fn directory(path: &OsStr, stat: Facts) -> Self {
+        Self {
+            path: path.into(),
+            kind: FileType::Directory,
+            stat,
+            link: None,
+            digest: OnceLock::new(),
+        }
+    }
+
+    /// Digest of content and extended attributes, of regular files once it was asked for.
+    pub(crate) fn digest(&self) -> Option<&[u8; 32]> {
+        self.digest.get()
+    }
+
+    /// Takes the digest of what was read, unless there is one; gives the one that it has then.
+    pub(crate) fn learn(&self, digest: [u8; 32]) -> &[u8; 32] {
+        self.digest.get_or_init(|| digest)
+    }
+
+    /// Takes a digest in place of the one that it has, if any is given.
+    pub(crate) fn amend(&mut self, digest: Option<[u8; 32]>) {
+        if let Some(digest) = digest {
+            self.digest = digest.into();
+        }
+    }
+
     /// The directory it is in; empty at the top.
     pub(crate) fn parent(&self) -> &OsStr {
         split(&self.path).0

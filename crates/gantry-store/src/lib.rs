@@ -29,6 +29,7 @@ pub mod layers;
 pub mod lease;
 pub mod limits;
 pub mod pack;
+mod recency;
 pub mod records;
 #[cfg(test)]
 mod sample;
@@ -51,7 +52,8 @@ pub use layers::{
 };
 pub use lease::Lease;
 pub use limits::Limits;
-pub use pack::PackError;
+pub use pack::{GoesOn, PackError};
+pub use recency::Recency;
 pub use records::{Record, RecordHead, Records};
 pub use store::Store;
 pub use unpack::UnpackError;

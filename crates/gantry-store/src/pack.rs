@@ -70,17 +70,26 @@ pub fn directory<W: Write>(
     sink: W,
     options: Options<'_>,
 ) -> Result<(Packed, W), PackError> {
-    let (packed, sink) = into(root, Plain(sink), options)?;
+    let (packed, sink) = into(root, Plain(sink), options, &always)?;
     Ok((packed, sink.0))
+}
+
+/// Asked again and again by what may take long; an error ends it, and is the cause of its failure.
+pub type GoesOn<'g> = dyn Fn() -> io::Result<()> + 'g;
+
+/// Nobody ends it.
+pub(crate) fn always() -> io::Result<()> {
+    Ok(())
 }
 
 pub(crate) fn into<S: Sink>(
     root: BorrowedFd<'_>,
     sink: S,
     options: Options<'_>,
+    goes_on: &GoesOn<'_>,
 ) -> Result<(Packed, S), PackError> {
     let mut writer = Writer::new(sink);
-    let packed = walk::walk(root, &mut writer, options)?;
+    let packed = walk::walk(root, &mut writer, options, goes_on)?;
     let sink = writer
         .finish()
         .map_err(|source| PackError::Write { source })?;

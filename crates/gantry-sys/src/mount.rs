@@ -16,6 +16,8 @@ use std::path::Path;
 use rustix::fs::CWD;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
+use crate::path::Directory;
+
 pub use attributes::{Attributes, Change, Propagation};
 pub use context::FsContext;
 pub use overlay::{MOST_LOWERS, Overlay};
@@ -80,6 +82,13 @@ impl From<OwnedFd> for Mount {
 impl From<Mount> for OwnedFd {
     fn from(mount: Mount) -> OwnedFd {
         mount.0
+    }
+}
+
+/// What is mounted, from its root.
+impl From<Mount> for Directory {
+    fn from(mount: Mount) -> Directory {
+        Directory::from(mount.0)
     }
 }
 

@@ -15,6 +15,10 @@ use serde_json::Value;
 
 use crate::environment::answer;
 
+mod expected;
+
+pub use expected::{Expected, alike};
+
 /// One Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
@@ -26,6 +30,14 @@ pub struct Case {
     pub flags: Vec<String>,
     /// The text.
     pub dockerfile: String,
+}
+
+impl Case {
+    /// Its name among those of all groups.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.group, self.name)
+    }
 }
 
 /// The groups below a folder, in order of their names.

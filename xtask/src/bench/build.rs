@@ -199,44 +199,35 @@ fn make_context(folder: &PathBuf) -> Result<()> {
         fs::create_dir_all(&place)?;
         fs::write(
             place.join(format!("file{number}")),
-            noise(&mut state, FILE_SIZE, TEXT),
+            noise(&mut state, FILE_SIZE),
         )?;
     }
     Ok(())
 }
 
-/// With this text after each number, bytes look like data: two thirds of them repeat.
-pub(crate) const TEXT: &[u8] = b"text that recurs";
-
-/// Random numbers of eight bytes, the text that recurs after each.
-fn noise(state: &mut u64, length: usize, recurring: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(length + 8 + recurring.len());
+/// Random numbers of eight bytes, a text that recurs after each, so that bytes look like data:
+/// two thirds of them repeat.
+fn noise(state: &mut u64, length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(length + 24);
     while out.len() < length {
         // xorshift64: any stream that compresses like ordinary files does.
         *state ^= *state << 13;
         *state ^= *state >> 7;
         *state ^= *state << 17;
         out.extend_from_slice(&state.to_le_bytes());
-        out.extend_from_slice(recurring);
+        out.extend_from_slice(b"text that recurs");
     }
     out.truncate(length);
     out
 }
 
-/// Fills a folder with files of this size until it holds `total` bytes: random numbers, this text
-/// after each.
-pub(crate) fn fill(
-    folder: &Path,
-    total: usize,
-    size: usize,
-    seed: u64,
-    recurring: &[u8],
-) -> Result<()> {
+/// Fills a folder with files of this size until it holds `total` bytes.
+pub(crate) fn fill(folder: &Path, total: usize, size: usize, seed: u64) -> Result<()> {
     let mut state = seed;
     for number in 0..total / size {
         let place = folder.join(format!("dir{}", number % 200));
         fs::create_dir_all(&place)?;
-        let content = noise(&mut state, size, recurring);
+        let content = noise(&mut state, size);
         fs::write(place.join(format!("file{number}")), content)?;
     }
     Ok(())

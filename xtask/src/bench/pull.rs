@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::build::{TEXT, fill};
+use super::build::fill;
 use super::measure::{Side, Target, compare};
 use super::peer::Bench;
 use super::registry::{Registry, beside};
@@ -29,7 +29,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 fn pushed(bench: &Bench, image: &str) -> Result<()> {
     let context = bench.folder.path().join("large");
     for (part, seed) in [("a", 3), ("b", 5), ("c", 7)] {
-        fill(&context.join(part), LAYER, FILE_SIZE, seed, TEXT)?;
+        fill(&context.join(part), LAYER, FILE_SIZE, seed)?;
     }
     let text = "FROM scratch\nCOPY a /a\nCOPY b /b\nCOPY c /c\nCMD [\"/none\"]\n";
     fs::write(context.join("Dockerfile"), text)?;

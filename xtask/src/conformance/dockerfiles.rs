@@ -1,16 +1,14 @@
 //! What a Docker with BuildKit says of real Dockerfiles without building them.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use gantry_testkit::dockerfiles::{self, Verdict, expectations};
+use gantry_testkit::dockerfiles::{self, Verdict};
 use gantry_testkit::environment::answer;
 use serde_json::Value;
 
-use super::{Peer, difference};
-use crate::{cargo, say};
+use super::Found;
+use super::peer::Peer;
 
 /// What BuildKit says where an image is not there and no registry can be asked.
 const MISSING: &str = "failed to resolve source metadata for ";
@@ -18,37 +16,16 @@ const MISSING: &str = "failed to resolve source metadata for ";
 /// Most base images of one file.
 const MOST_BASES: usize = 60;
 
-fn expected_path() -> PathBuf {
-    cargo::root().join("crates/gantry-build/testdata/dockerfiles.txt")
-}
-
-/// Writes the verdicts on all files, or shows where they differ from those that were written.
-pub(super) fn run(record: bool, peer: &Peer) -> Result<()> {
-    let before = match record {
-        true => String::new(),
-        false => fs::read_to_string(expected_path())?,
-    };
-    let before = expectations(&before);
-    let mut text = String::new();
-    let mut different = 0;
-    for file in dockerfiles::all() {
-        let path = peer.work.path().join("Dockerfile");
-        fs::write(&path, file.given())?;
-        let verdict = verdict(peer)?;
-        write!(text, "=== {} {}\n{verdict}", file.sha256, file.origin)?;
-        let known = before.get(&file.sha256).map_or("", String::as_str);
-        if !record && known != verdict {
-            different += 1;
-            let difference = difference(known, &verdict);
-            say(&format!("=== {}\n{difference}", file.origin));
-        }
-    }
-    if record {
-        fs::write(expected_path(), text)?;
-    } else {
-        say(&format!("{different} differ"));
-    }
-    Ok(())
+pub(super) fn ask(peer: &Peer) -> Result<Vec<Found>> {
+    let found = dockerfiles::all().into_iter().map(|file| {
+        fs::write(peer.work().join("Dockerfile"), file.given())?;
+        Ok(Found {
+            key: file.sha256,
+            origin: file.origin,
+            result: verdict(peer)?,
+        })
+    });
+    found.collect()
 }
 
 fn verdict(peer: &Peer) -> Result<String> {
@@ -112,8 +89,8 @@ fn verdict(peer: &Peer) -> Result<String> {
 fn call(peer: &Peer, what: &str) -> Result<(Value, String)> {
     let mut command = peer.command(&["build", "--call"]);
     command.arg(format!("{what},format=json")).arg("-f");
-    command.arg(peer.work.path().join("Dockerfile"));
-    let empty = peer.work.path().join("nothing");
+    command.arg(peer.work().join("Dockerfile"));
+    let empty = peer.work().join("nothing");
     fs::create_dir_all(&empty)?;
     let answered = answer(command.arg(&empty));
     if answered.stdout.is_empty() && answered.code == 0 {

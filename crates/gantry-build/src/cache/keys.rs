@@ -117,7 +117,7 @@ fn add_match(fields: &mut Fields, found: &Match, change: &Change, parents: bool)
             .number(u64::from(permissions.mode))
             .number(u64::from(permissions.uid))
             .number(u64::from(permissions.gid));
-        if let Some(digest) = &entry.digest {
+        if let Some(digest) = entry.digest() {
             fields.bytes(digest);
         }
         if let Some(link) = &entry.link {
@@ -129,7 +129,7 @@ fn add_match(fields: &mut Fields, found: &Match, change: &Change, parents: bool)
         ) {
             fields.number(entry.stat.special);
         }
-        if entry.stat.linked && entry.digest.is_some() {
+        if entry.stat.linked && entry.digest().is_some() {
             let original = *first
                 .entry((entry.stat.device, entry.stat.inode))
                 .or_insert(number);

@@ -14,8 +14,8 @@ pub(super) struct Item {
     pub(super) layers: Vec<(Digest, u64)>,
     /// Bytes beside the layer.
     pub(super) own: u64,
-    /// Seconds since 1970.
-    pub(super) last_used: i64,
+    /// The greater the later it was used.
+    pub(super) recency: i64,
     /// Those it stands on, by number.
     pub(super) parents: Vec<usize>,
     /// Whether it may go.
@@ -71,7 +71,7 @@ pub(super) fn choose(items: &[Item], keep: Keep, free: u64) -> BTreeSet<usize> {
     for (layer, _) in items.iter().flat_map(|item| &item.layers) {
         *users.entry(*layer).or_default() += 1;
     }
-    let entry = |number: usize| Reverse((items[number].last_used, number));
+    let entry = |number: usize| Reverse((items[number].recency, number));
     let mut leaves: BinaryHeap<_> = (0..items.len())
         .filter(|number| children[*number] == 0 && items[*number].removable)
         .map(entry)
@@ -108,11 +108,11 @@ pub(super) fn choose(items: &[Item], keep: Keep, free: u64) -> BTreeSet<usize> {
 mod tests {
     use super::*;
 
-    fn item(layer: u8, size: u64, last_used: i64, parents: &[usize]) -> Item {
+    fn item(layer: u8, size: u64, recency: i64, parents: &[usize]) -> Item {
         Item {
             layers: vec![(Digest::from_bytes([layer; 32]), size)],
             own: 1,
-            last_used,
+            recency,
             parents: parents.to_vec(),
             removable: true,
         }

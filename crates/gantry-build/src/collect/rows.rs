@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use gantry_model::Digest;
 use gantry_model::digest::hex_encode;
-use gantry_store::{LayerUse, Record, Roots, Store};
+use gantry_store::{LayerUse, Recency, Record, Roots, Store};
 
 use super::plan::Item;
 use super::{CollectError, mounts};
@@ -87,11 +87,13 @@ pub(super) enum Place {
 pub(super) type RecordKey = (String, Vec<u8>);
 
 /// Everything in the cache: row, item of the plan and place have the same number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inventory {
     pub(super) rows: Vec<CacheRow>,
     pub(super) items: Vec<Item>,
     pub(super) places: Vec<Place>,
+    /// What the times of the items are compared by.
+    recency: Recency,
     /// Bytes of the values of records.
     values: BTreeMap<RecordKey, u64>,
     /// The layers that images have, too, and their bytes.
@@ -100,7 +102,14 @@ pub(super) struct Inventory {
 
 impl Inventory {
     pub(super) fn take(store: &Store, root: &Path, roots: &Roots) -> Result<Self, CollectError> {
-        let mut inventory = Self::default();
+        let mut inventory = Self {
+            rows: Vec::new(),
+            items: Vec::new(),
+            places: Vec::new(),
+            recency: Recency::now(),
+            values: BTreeMap::new(),
+            shared: BTreeMap::new(),
+        };
         let uses = store.layer_uses(roots)?;
         inventory.steps(store, &uses)?;
         inventory.others(store, &uses)?;
@@ -168,7 +177,7 @@ impl Inventory {
             let item = Item {
                 layers: layer.map_or_else(Vec::new, |layer| kept_by(uses, *layer)),
                 own,
-                last_used: record.last_used,
+                recency: self.recency.of(record.last_used),
                 parents: parents
                     .iter()
                     .filter_map(|parent| numbers.get(parent).copied())
@@ -226,7 +235,7 @@ impl Inventory {
         let item = Item {
             layers: kept_by(uses, layer),
             own,
-            last_used: record.last_used,
+            recency: self.recency.of(record.last_used),
             ..Item::default()
         };
         let place = Place::Records(vec![(record.kind, record.key)]);
@@ -235,7 +244,8 @@ impl Inventory {
 
     fn small(&mut self, kind: &str, records: Vec<Record>) {
         let size = records.iter().map(|record| record.value.len() as u64).sum();
-        let last_used = records.iter().map(|record| record.last_used).max();
+        let times = || records.iter().map(|record| record.last_used);
+        let latest = times().max_by_key(|time| self.recency.of(*time));
         let description = match kind {
             TRACE => "the steps of the last builds, for explanations".to_owned(),
             LATEST => "what each copy made last".to_owned(),
@@ -247,7 +257,7 @@ impl Inventory {
                 .map(|record| record.created)
                 .min()
                 .unwrap_or(0),
-            last_used: last_used.unwrap_or(0),
+            last_used: latest.unwrap_or(0),
             uses: records.len() as u64,
             size,
             mutable: true,
@@ -255,7 +265,7 @@ impl Inventory {
         };
         let item = Item {
             own: size,
-            last_used: row.last_used,
+            recency: self.recency.of(row.last_used),
             ..Item::default()
         };
         let keys = records
@@ -281,7 +291,7 @@ impl Inventory {
             };
             let item = Item {
                 own: mount.size,
-                last_used: mount.last_used,
+                recency: self.recency.of(mount.last_used),
                 ..Item::default()
             };
             self.add(row, item, Place::Mount(mount.folder));
@@ -312,7 +322,7 @@ impl Inventory {
             };
             let item = Item {
                 own: row.size,
-                last_used: row.last_used,
+                recency: self.recency.of(row.last_used),
                 ..Item::default()
             };
             self.add(row, item, Place::File(path));

@@ -48,21 +48,34 @@ impl Loading<'_> {
         source: &ContextSource,
         title: impl Fn(&str) -> String,
     ) -> Result<Loaded, BuildError> {
-        let step = match (source, self.name) {
-            (ContextSource::Folder(path) | ContextSource::Fetched(path), _) => {
-                return Ok(Loaded::Folder(path.clone()));
+        match source {
+            ContextSource::Folder(path) | ContextSource::Fetched(path) => {
+                Ok(Loaded::Folder(path.clone()))
             }
-            (ContextSource::Input(_), _) => "[internal] load remote build context".to_owned(),
-            (ContextSource::Remote(text), Some(name)) => {
-                format!("[context {name}] {}", address::shown(text))
+            ContextSource::Input(input) => {
+                let step = "[internal] load remote build context".to_owned();
+                self.told(step, title, |_| self.input(input.file(), &input.name))
             }
-            (ContextSource::Remote(text), None) => match Address::of_context(text) {
-                Ok(Some(Address::Git(_))) => {
-                    format!("[internal] load git source {}", address::shown(text))
-                }
-                _ => "[internal] load remote build context".to_owned(),
-            },
-        };
+            ContextSource::Remote(text) => {
+                let step = match (self.name, Address::of_context(text)) {
+                    (Some(name), _) => format!("[context {name}] {}", address::shown(text)),
+                    (None, Ok(Some(Address::Git(_)))) => {
+                        format!("[internal] load git source {}", address::shown(text))
+                    }
+                    (None, _) => "[internal] load remote build context".to_owned(),
+                };
+                self.told(step, title, |on| self.remote(text, on))
+            }
+        }
+    }
+
+    /// Brings a context into the store as a vertex of the build.
+    fn told(
+        &self,
+        step: String,
+        title: impl Fn(&str) -> String,
+        bring: impl FnOnce(&Behalf<'_>) -> Result<Loaded, StepError>,
+    ) -> Result<Loaded, BuildError> {
         let vertex = self.reporter.begin(&title(&step));
         let origin = &self.setting.origins[self.request];
         let on = Behalf {
@@ -72,14 +85,7 @@ impl Loading<'_> {
             reporter: self.reporter,
             vertex: Some(vertex),
         };
-        let loaded = match source {
-            ContextSource::Folder(path) | ContextSource::Fetched(path) => {
-                Ok(Loaded::Folder(path.clone()))
-            }
-            ContextSource::Input(input) => self.input(input.file(), &input.name),
-            ContextSource::Remote(text) => self.remote(text, &on),
-        };
-        match loaded {
+        match bring(&on) {
             Ok(loaded) => {
                 self.reporter.done(vertex);
                 Ok(loaded)

@@ -274,7 +274,7 @@ impl Fact {
 impl File {
     fn of(entry: &crate::tree::Entry, change: &Change) -> Self {
         let permissions = change.permissions(entry);
-        let content = match (&entry.digest, &entry.link) {
+        let content = match (entry.digest(), &entry.link) {
             (Some(digest), _) => Content::Digest(hex_encode(&digest[..8])),
             (None, Some(link)) => Content::Link(link.to_string_lossy().into_owned()),
             (None, None) => Content::None,

@@ -3,7 +3,7 @@
 //! A trace is named by what was built and by the keys of its steps: a build in which nothing
 //! changed only marks the trace as used.
 
-use gantry_store::{Record, Records, StoreError};
+use gantry_store::{Recency, Record, Records, StoreError};
 use serde::{Deserialize, Serialize};
 
 /// Records of traces: project and digest of the keys → steps.
@@ -100,7 +100,13 @@ pub(crate) fn keep(
     records.put(&[Record::new(TRACE, &name, &value)])?;
     let mut kept = records.heads(TRACE)?;
     // This one and the newest first: what is beyond the bounds goes.
-    kept.sort_by_key(|other| (other.key != name, std::cmp::Reverse(other.last_used)));
+    let recency = Recency::now();
+    kept.sort_by_key(|other| {
+        (
+            other.key != name,
+            std::cmp::Reverse(recency.of(other.last_used)),
+        )
+    });
     let mut of_project = 0;
     for (number, other) in kept.iter().enumerate() {
         let same_project = other.key.starts_with(&project.0);
@@ -119,6 +125,7 @@ pub(crate) fn nearest(
     project: Project,
     steps: &[Step],
 ) -> Result<Option<Trace>, StoreError> {
+    let recency = Recency::now();
     let mut best: Option<((bool, usize, i64), Trace)> = None;
     for record in records.list(TRACE)? {
         let Ok(kept) = serde_json::from_slice::<Vec<Step>>(&record.value) else {
@@ -129,7 +136,7 @@ pub(crate) fn nearest(
         if common == 0 && !same_project {
             continue;
         }
-        let rank = (same_project, common, record.last_used);
+        let rank = (same_project, common, recency.of(record.last_used));
         if best.as_ref().is_none_or(|(least, _)| rank > *least) {
             let trace = Trace {
                 when: record.last_used,

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Seek, SeekFrom};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use gantry_model::Digest;
@@ -42,7 +42,7 @@ pub(crate) fn recognise<'a>(
     if found.top.kind != FileType::RegularFile {
         return Ok(None);
     }
-    let path = &found.top.path;
+    let path = &*found.top.path;
     let failed = |source| StepError::io("read", tree.shown(path), source);
     let mut file = tree.open_file(path).map_err(failed)?;
     if !is_tar(&file, limits) {
@@ -72,7 +72,7 @@ fn is_tar(file: &File, limits: &Limits) -> bool {
         return false;
     };
     let mut reader = tar::Reader::new(BufReader::new(decoder), limits);
-    matches!(reader.next_entry(), Ok(Some(_)))
+    matches!(reader.next_entry(), Ok(Some(_))) || reader.nameless() > 0
 }
 
 impl Archive<'_> {
@@ -119,7 +119,8 @@ impl Archive<'_> {
         };
         let failed = |source| StepError::io("read", &shown, source);
         let mut reader = HashingReader::new(&self.file).map_err(failed)?;
-        let decoder = Bounded::new(&mut reader, workshop.store.limits()).map_err(failed)?;
+        let decoder = Bounded::new(workshop.stop.reading(&mut reader), workshop.store.limits())
+            .map_err(failed)?;
         unpack::into_directory(target.as_fd(), BufReader::new(decoder), &options).map_err(
             |source| StepError::Unpack {
                 path: shown.clone(),
@@ -129,7 +130,7 @@ impl Archive<'_> {
         kept.apply(&target)
             .map_err(in_place("set the permissions of"))?;
         // What was unpacked must be what the key of the step speaks of.
-        if self.found.top.digest == Some(reader.finish().map_err(failed)?) {
+        if self.found.top.digest() == Some(&reader.finish().map_err(failed)?) {
             return Ok(());
         }
         Err(changed(self.tree, self.found))
@@ -154,7 +155,7 @@ fn mount(
         ..Overlay::default()
     };
     let mount = overlay.mount(Attributes::NONE).map_err(StepError::Mount)?;
-    Ok(Directory::from(OwnedFd::from(mount)))
+    Ok(mount.into())
 }
 
 fn create(path: &Path) -> Result<(), StepError> {

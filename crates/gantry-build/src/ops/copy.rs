@@ -6,9 +6,9 @@ use gantry_dockerfile::mode::Mode;
 use rustix::fs::FileType;
 
 use super::layer::{Permissions, absolute};
-use super::plan::{Content, LayerPlan, Planned, Source};
+use super::plan::{LayerPlan, Planned};
 use crate::error::StepError;
-use crate::tree::{Entry, Match, Tree, join, split};
+use crate::tree::{Entry, Facts, Match, Tree, join, split};
 
 /// How what is copied is changed on the way.
 #[derive(Debug, Clone, Default)]
@@ -54,9 +54,10 @@ impl Change {
 }
 
 /// Plans to copy matches of a tree.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Copier<'t> {
     pub(crate) tree: &'t Tree,
-    pub(crate) change: Change,
+    pub(crate) change: &'t Change,
     /// Which match of the step this is: files of several names are one within a match.
     pub(crate) number: usize,
 }
@@ -75,6 +76,7 @@ impl<'t> Copier<'t> {
     ) -> Result<(), StepError> {
         let made = self.change.made();
         let target = self.target(plan, found, destination, &made)?;
+        let number = plan.begin(*self);
         if found.top.kind != FileType::Directory {
             let (parent, name) = split(&target);
             if name.is_empty() {
@@ -83,37 +85,21 @@ impl<'t> Copier<'t> {
                 });
             }
             plan.make_all(parent, &made)?;
-            return plan.put(parent, name, self.planned(&found.top));
+            let planned = Planned::Copied(number, &found.top);
+            return plan.put(parent, name.to_owned().into(), planned);
         }
         plan.make_all(&target, &made)?;
         plan.set_time(&target, found.top.stat.modified);
-        for entry in &found.below {
+        for entry in found.below.iter() {
             let path = join(&target, found.relative(entry));
             if entry.kind == FileType::Directory {
                 plan.put_directory(&path, &self.change.permissions(entry), entry.stat.modified)?;
             } else {
-                let (parent, name) = split(&path);
-                plan.put(parent, name, self.planned(entry))?;
+                let planned = Planned::Copied(number, entry);
+                plan.put(split(&path).0, entry.name().into(), planned)?;
             }
         }
         Ok(())
-    }
-
-    fn planned(&self, entry: &'t Entry) -> Planned<'t> {
-        let has_names = entry.stat.linked && entry.kind == FileType::RegularFile;
-        let group = has_names.then_some((self.number, entry.stat.device, entry.stat.inode));
-        Planned {
-            content: Content::Copied {
-                source: Source {
-                    tree: self.tree,
-                    number: self.number,
-                    entry,
-                },
-                group,
-            },
-            permissions: self.change.permissions(entry),
-            modified: Some(entry.stat.modified),
-        }
     }
 
     /// Where a match goes: BuildKit's rules.
@@ -163,13 +149,7 @@ impl<'t> Copier<'t> {
                 .directory_beneath(&path)
                 .and_then(|directory| directory.status())
                 .map_err(|source| StepError::io("open", self.tree.shown(&path), source))?;
-            let entry = Entry {
-                path: path.clone(),
-                kind: FileType::Directory,
-                stat: crate::tree::Facts::new(&facts),
-                link: None,
-                digest: None,
-            };
+            let entry = Entry::directory(&path, Facts::new(&facts));
             plan.put_directory(
                 &join(&place.path, &path),
                 &self.change.permissions(&entry),
@@ -204,6 +184,13 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    static PLAIN: Change = Change {
+        owner: None,
+        mode: None,
+        keep_owners: false,
+        parents: false,
+    };
+
     fn nothing() -> IgnoreFile {
         IgnoreFile::from_patterns([]).unwrap()
     }
@@ -217,7 +204,7 @@ mod tests {
         let mut plan = LayerPlan::new(None, None).unwrap();
         let copier = Copier {
             tree,
-            change: Change::default(),
+            change: &PLAIN,
             number: 0,
         };
         copier.copy(&mut plan, found, destination).unwrap();

@@ -12,7 +12,7 @@ use super::archive;
 use super::copy::{Change, Changed, Copier};
 use super::identity;
 use super::layer::Permissions;
-use super::plan::{Content, LayerPlan, Planned};
+use super::plan::{LayerPlan, Text};
 use super::write::{LayerWriter, root_entry};
 use crate::error::StepError;
 use crate::graph::{FileOperation, FileSource, MakeDirectory};
@@ -165,7 +165,7 @@ impl Workshop<'_> {
                     }
                     let copier = Copier {
                         tree,
-                        change: change.clone(),
+                        change,
                         number,
                     };
                     copier.copy(&mut plan, found, &operation.destination)?;
@@ -178,7 +178,7 @@ impl Workshop<'_> {
         for (number, tree, found) in no_archives {
             if changed
                 .iter()
-                .any(|(copy, path, _)| *copy == number && *path == found.top.path)
+                .any(|(copy, path, _)| *copy == number && **path == *found.top.path)
             {
                 return Err(archive::changed(tree, found));
             }
@@ -230,7 +230,7 @@ fn finish(
         Ok((draft.commit_told(tar)?, changed))
     } else {
         let changed = writer.write(plan)?;
-        Ok((draft.commit()?, changed))
+        Ok((draft.commit_while(&|| writer.goes_on())?, changed))
     }
 }
 
@@ -255,10 +255,9 @@ fn inline<'t>(
         .mode
         .as_ref()
         .map_or(0o644, |mode| mode.apply(0o644, false));
-    let planned = Planned {
-        content: Content::Inline(content),
+    let planned = plan.text(Text {
+        content,
         permissions: Permissions { mode, ..made },
-        modified: None,
-    };
-    plan.put(parent, name, planned)
+    });
+    plan.put(parent, name.to_owned().into(), planned)
 }

@@ -6,6 +6,7 @@
 //! layer with the same owner, mode and times, so that the layer does not change them. Nothing is
 //! ever deleted, so there are no whiteouts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -16,9 +17,10 @@ use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::copy::Copier;
 use super::layer::{Permissions, absolute};
 use crate::error::StepError;
-use crate::tree::{Attribute, Entry, Facts, Tree, join, split};
+use crate::tree::{Attribute, Entry, Facts, join, split};
 
 /// Most links followed on the way to one place, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -30,6 +32,9 @@ pub(crate) type Time = (i64, u32);
 #[derive(Debug)]
 pub(crate) struct LayerPlan<'t> {
     pub(super) root: Folder<'t>,
+    /// The copies that it is made of; what is planned says by a number to which it belongs.
+    copies: Vec<Copier<'t>>,
+    texts: Vec<Text<'t>>,
     /// What was written before, for an archive to be unpacked over it.
     pub(super) upper: Option<Directory>,
     lower: Option<Directory>,
@@ -46,7 +51,7 @@ pub(super) struct Folder<'t> {
     pub(super) modified: Time,
     /// Extended attributes, sorted by name.
     pub(super) attributes: Vec<Attribute>,
-    pub(super) children: BTreeMap<OsString, Node<'t>>,
+    pub(super) children: BTreeMap<Cow<'t, OsStr>, Node<'t>>,
     /// Where it is already.
     pub(super) origin: Origin,
 }
@@ -65,38 +70,25 @@ pub(super) enum Origin {
 /// What a name of the plan is.
 #[derive(Debug)]
 pub(super) enum Node<'t> {
-    Folder(Folder<'t>),
+    Folder(Box<Folder<'t>>),
     File(Planned<'t>),
 }
 
-/// Anything but a directory.
-#[derive(Debug, Clone)]
-pub(crate) struct Planned<'t> {
-    pub(crate) content: Content<'t>,
-    pub(crate) permissions: Permissions,
-    /// The time it gets; the present if none is given.
-    pub(crate) modified: Option<Time>,
-}
-
-/// Where something that is planned comes from.
-#[derive(Debug, Clone)]
-pub(crate) enum Content<'t> {
-    /// A file, link or device of a tree. Files of one group are one file with several names.
-    Copied {
-        source: Source<'t>,
-        group: Option<Group>,
-    },
-    /// A text of the Dockerfile.
-    Inline(&'t str),
-}
-
-/// What is copied.
+/// Anything but a directory. There are as many as files in a context, so it says only what cannot be
+/// found out from the plan that it belongs to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'t> {
-    pub(crate) tree: &'t Tree,
-    /// Which copy of the step it belongs to.
-    pub(crate) number: usize,
-    pub(crate) entry: &'t Entry,
+pub(crate) enum Planned<'t> {
+    /// A file, link or device of a tree, and the number of the copy.
+    Copied(u32, &'t Entry),
+    /// A text of the Dockerfile, by its number.
+    Inline(u32),
+}
+
+/// A text of the Dockerfile that becomes a file.
+#[derive(Debug)]
+pub(crate) struct Text<'t> {
+    pub(crate) content: &'t str,
+    pub(crate) permissions: Permissions,
 }
 
 /// One file of one copy: which copy, device and inode.
@@ -148,6 +140,8 @@ impl<'t> LayerPlan<'t> {
         };
         Ok(Self {
             root,
+            copies: Vec::new(),
+            texts: Vec::new(),
             upper: None,
             lower,
             now,
@@ -155,9 +149,60 @@ impl<'t> LayerPlan<'t> {
         })
     }
 
-    /// The time of what is new.
-    pub(super) fn now(&self) -> Time {
-        self.now
+    /// Takes a copy whose files are to be planned; gives its number.
+    pub(super) fn begin(&mut self, copy: Copier<'t>) -> u32 {
+        self.copies.push(copy);
+        number_of_last(&self.copies)
+    }
+
+    /// A text that is to be planned.
+    pub(super) fn text(&mut self, text: Text<'t>) -> Planned<'t> {
+        self.texts.push(text);
+        Planned::Inline(number_of_last(&self.texts))
+    }
+
+    /// The copy of this number.
+    pub(super) fn copy(&self, number: u32) -> &Copier<'t> {
+        &self.copies[number as usize]
+    }
+
+    /// What stands in a text of the Dockerfile.
+    pub(super) fn content(&self, text: u32) -> &'t str {
+        self.texts[text as usize].content
+    }
+
+    /// The permissions of what is planned.
+    pub(super) fn permissions(&self, planned: Planned<'_>) -> Permissions {
+        match planned {
+            Planned::Copied(copy, entry) => self.copy(copy).change.permissions(entry),
+            Planned::Inline(text) => self.texts[text as usize].permissions,
+        }
+    }
+
+    /// The time that it gets.
+    pub(super) fn time(&self, planned: Planned<'_>) -> Time {
+        match planned {
+            Planned::Copied(_, entry) => entry.stat.modified,
+            Planned::Inline(_) => self.now,
+        }
+    }
+
+    /// Which file it is, if it may have several names: those of one group are one file.
+    pub(super) fn group(&self, planned: Planned<'_>) -> Option<Group> {
+        let Planned::Copied(copy, entry) = planned else {
+            return None;
+        };
+        let has_names = entry.stat.linked && entry.kind == FileType::RegularFile;
+        has_names.then(|| (self.copy(copy).number, entry.stat.device, entry.stat.inode))
+    }
+
+    /// How large it is, as far as it is known before it is read.
+    pub(super) fn size(&self, planned: Planned<'_>) -> u64 {
+        match planned {
+            Planned::Copied(_, entry) if entry.kind == FileType::RegularFile => entry.stat.size,
+            Planned::Copied(..) => 0,
+            Planned::Inline(text) => self.content(text).len() as u64,
+        }
     }
 
     /// Everything planned so far is in `upper`: the plan goes on over it, empty.
@@ -269,7 +314,7 @@ impl<'t> LayerPlan<'t> {
             .ok_or_else(|| failed(Errno::NOENT.into()))?;
         parent
             .children
-            .insert(name.to_owned(), Node::Folder(folder));
+            .insert(name.to_owned().into(), Node::Folder(Box::new(folder)));
         Ok(())
     }
 
@@ -309,22 +354,22 @@ impl<'t> LayerPlan<'t> {
     pub(crate) fn put(
         &mut self,
         parent: &OsStr,
-        name: &OsStr,
+        name: Cow<'t, OsStr>,
         planned: Planned<'t>,
     ) -> Result<(), StepError> {
-        let path = || absolute(&join(parent, name));
+        let path = || absolute(&join(parent, &name));
         if name.is_empty() {
             return Err(StepError::OverDirectory { path: path() });
         }
         let folder = folder_of(&mut self.root, parent)
             .ok_or_else(|| StepError::io("open", absolute(parent), Errno::NOENT))?;
         let is_new = folder.origin == Origin::New;
-        let over = match folder.children.get(name) {
+        let over = match folder.children.get(&name) {
             Some(Node::Folder(_)) => true,
             Some(Node::File(_)) => false,
             None if is_new => false,
             None => self
-                .hides_directory(parent, name)
+                .hides_directory(parent, &name)
                 .map_err(|source| StepError::io("look up", path(), source))?,
         };
         if over {
@@ -332,7 +377,7 @@ impl<'t> LayerPlan<'t> {
         }
         // Looked up again: the plan was borrowed in between.
         if let Some(folder) = folder_of(&mut self.root, parent) {
-            folder.children.insert(name.to_owned(), Node::File(planned));
+            folder.children.insert(name, Node::File(planned));
         }
         Ok(())
     }
@@ -374,7 +419,7 @@ impl<'t> LayerPlan<'t> {
         let mut here = &self.root;
         let names = components(path);
         for (number, name) in names.iter().enumerate() {
-            match here.children.get(name) {
+            match here.children.get(name.as_os_str()) {
                 Some(Node::Folder(folder)) => here = folder,
                 Some(Node::File(planned)) if number + 1 == names.len() => {
                     return Ok(Some(planned.there()));
@@ -455,24 +500,23 @@ impl<'t> LayerPlan<'t> {
 }
 
 impl Planned<'_> {
-    pub(super) fn kind(&self) -> FileType {
-        match &self.content {
-            Content::Copied { source, .. } => source.entry.kind,
-            Content::Inline(_) => FileType::RegularFile,
-        }
-    }
-
     fn there(&self) -> There {
+        let (kind, link) = match self {
+            Self::Copied(_, entry) => (entry.kind, entry.link.as_deref()),
+            Self::Inline(_) => (FileType::RegularFile, None),
+        };
         There {
-            kind: self.kind(),
+            kind,
             facts: None,
             origin: Origin::New,
-            link: match &self.content {
-                Content::Copied { source, .. } => source.entry.link.clone(),
-                Content::Inline(_) => None,
-            },
+            link: link.map(OsStr::to_owned),
         }
     }
+}
+
+/// The number of the last of a list that has one; a Dockerfile has no more than fit.
+fn number_of_last<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len().saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
 fn folder_of<'p, 't>(root: &'p mut Folder<'t>, path: &OsStr) -> Option<&'p mut Folder<'t>> {

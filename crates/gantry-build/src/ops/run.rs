@@ -156,7 +156,7 @@ pub(crate) fn execute(
     }
     ran?;
     stubs.remove(draft.upper())?;
-    Ok(draft.commit()?)
+    Ok(draft.commit_while(&|| stop.goes_on())?)
 }
 
 /// Whether there is no room on a file system, so that a command may have failed of it.

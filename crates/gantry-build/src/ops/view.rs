@@ -5,12 +5,11 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use gantry_model::Digest;
 use gantry_store::Store;
-use gantry_sys::mount::{Attributes, Overlay};
+use gantry_sys::mount::Overlay;
 use gantry_sys::path::{Directory, if_there};
 
 use crate::error::StepError;
@@ -29,15 +28,8 @@ pub(crate) fn open(
     // An overlay to read from has at least two layers.
     fs::create_dir_all(empty).map_err(|source| StepError::io("create", empty, source))?;
     lowers.push(empty.to_owned());
-    let overlay = Overlay {
-        lowers: &lowers,
-        or_program: true,
-        ..Overlay::default()
-    };
-    let mount = overlay
-        .mount(Attributes::READ_ONLY)
-        .map_err(StepError::Mount)?;
-    Ok(Some(Directory::from(OwnedFd::from(mount))))
+    let mount = Overlay::to_read(&lowers, &[]).map_err(StepError::Mount)?;
+    Ok(Some(mount.into()))
 }
 
 /// Lower directories in the order of an overlay.

@@ -9,47 +9,28 @@
 mod file;
 mod ordered;
 mod patch;
+mod steps;
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::atomic::AtomicBool;
 
 use gantry_store::tar::{self, EntryKind, Timestamp};
-use gantry_store::{DraftTar, PackError, Whole};
+use gantry_store::{DraftTar, GoesOn, PackError, Whole};
 use gantry_sys::path::Directory;
-use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::copy::Changed;
 use super::layer::{Permissions, absolute, timespec};
-use super::plan::{Content, Folder, Group, LayerPlan, Node, Origin, Planned, Time};
+use super::plan::{Folder, LayerPlan, Node, Origin, Time};
 use crate::error::StepError;
 use crate::solve::Stop;
-use crate::tree::{join, split};
+use crate::tree::split;
 use file::FileWriter;
 use patch::Patch;
-
-/// What is made by one thread at once: so many things, and so many bytes.
-const BATCH: usize = 64;
-const BATCH_BYTES: u64 = 1 << 20;
-
-/// One thing that is made, in the order of the tar.
-struct Step<'p, 't> {
-    path: OsString,
-    what: What<'p, 't>,
-    /// Whether the layer that is patched seems to have just this.
-    kept: bool,
-}
-
-enum What<'p, 't> {
-    Folder(&'p Folder<'t>),
-    File(&'p Planned<'t>),
-    /// Another name of the file that is so many steps from the beginning.
-    Link(usize),
-}
+use steps::{Steps, What};
 
 /// What the tar is told of one step.
 enum Told {
@@ -126,6 +107,11 @@ impl<'w> LayerWriter<'w> {
         })
     }
 
+    /// Fails when the build is to stop.
+    pub(crate) fn goes_on(&self) -> io::Result<()> {
+        self.stop.goes_on()
+    }
+
     /// Somebody else made directories in the layer, which may say what is made in them.
     pub(crate) fn distrust(&mut self) {
         self.maker = Maker {
@@ -143,7 +129,7 @@ impl<'w> LayerWriter<'w> {
     /// Writes everything. Gives the files whose content was not what it had been when the key was
     /// made.
     pub(crate) fn write(&self, plan: &LayerPlan<'_>) -> Result<Changed, StepError> {
-        self.write_steps(plan, &steps(plan), None, None)
+        self.write_steps(plan, &Steps::of(plan), None, None)
     }
 
     /// Writes everything and tells `tar` of it; what `former` has already is told only.
@@ -153,7 +139,7 @@ impl<'w> LayerWriter<'w> {
         tar: &mut DraftTar,
         former: Option<&Whole>,
     ) -> Result<Changed, StepError> {
-        let mut steps = steps(plan);
+        let mut steps = Steps::of(plan);
         let patch = former.and_then(|former| Patch::find(plan, &mut steps, former));
         if let Some(patch) = &patch {
             tar.patch_of(&patch.whole);
@@ -164,7 +150,7 @@ impl<'w> LayerWriter<'w> {
     fn write_steps(
         &self,
         plan: &LayerPlan<'_>,
-        steps: &[Step<'_, '_>],
+        steps: &Steps<'_, '_>,
         tar: Option<&mut DraftTar>,
         patch: Option<&Patch>,
     ) -> Result<Changed, StepError> {
@@ -173,9 +159,9 @@ impl<'w> LayerWriter<'w> {
             Some(_) => self.make_needed_folders(plan, steps)?,
         }
         let changed = self.make_files(plan, steps, tar, patch)?;
-        for step in steps {
+        for (number, step) in steps.iter().enumerate() {
             if let What::Link(original) = step.what {
-                self.link(&steps[original].path, &step.path)?;
+                self.link(&steps.path(original), &steps.path(number))?;
             }
         }
         self.finish_folders(steps)?;
@@ -185,18 +171,16 @@ impl<'w> LayerWriter<'w> {
     }
 
     /// Makes the directories, as yet without special bits, attributes and times.
-    fn make_folders(&self, steps: &[Step<'_, '_>]) -> Result<(), StepError> {
-        let mut here: Option<(&OsStr, Directory)> = None;
-        for step in steps {
-            let What::Folder(folder) = step.what else {
-                continue;
-            };
+    fn make_folders(&self, steps: &Steps<'_, '_>) -> Result<(), StepError> {
+        let mut here: Option<(OsString, Directory)> = None;
+        for (number, folder) in steps.folders() {
             if folder.origin == Origin::Upper {
                 continue;
             }
-            let failed = |source| StepError::io("mkdir", absolute(&step.path), source);
-            let (parent, name) = split(&step.path);
-            let directory = match here.take().filter(|(path, _)| *path == parent) {
+            let path = steps.path(number);
+            let failed = |source| StepError::io("mkdir", absolute(&path), source);
+            let (parent, name) = split(&path);
+            let directory = match here.take().filter(|(path, _)| path == parent) {
                 Some((_, directory)) => directory,
                 None => self.upper.directory_beneath(parent).map_err(failed)?,
             };
@@ -204,7 +188,7 @@ impl<'w> LayerWriter<'w> {
             directory
                 .make_directory(name, mode | 0o700)
                 .map_err(failed)?;
-            here = Some((parent, directory));
+            here = Some((parent.to_owned(), directory));
         }
         Ok(())
     }
@@ -213,14 +197,14 @@ impl<'w> LayerWriter<'w> {
     fn make_needed_folders(
         &self,
         plan: &LayerPlan<'_>,
-        steps: &[Step<'_, '_>],
+        steps: &Steps<'_, '_>,
     ) -> Result<(), StepError> {
-        let folders = steps
-            .iter()
-            .filter(|step| matches!(step.what, What::Folder(_)));
-        for step in folders.filter(|step| !step.kept) {
-            self.make_way(plan, &step.path)
-                .map_err(|source| StepError::io("mkdir", absolute(&step.path), source))?;
+        for (number, _) in steps.folders() {
+            if !steps[number].kept {
+                let path = steps.path(number);
+                self.make_way(plan, &path)
+                    .map_err(|source| StepError::io("mkdir", absolute(&path), source))?;
+            }
         }
         Ok(())
     }
@@ -248,18 +232,18 @@ impl<'w> LayerWriter<'w> {
     fn make_files(
         &self,
         plan: &LayerPlan<'_>,
-        steps: &[Step<'_, '_>],
+        steps: &Steps<'_, '_>,
         mut tar: Option<&mut DraftTar>,
         patch: Option<&Patch>,
     ) -> Result<Changed, StepError> {
-        let batches = batches(steps);
+        let batches = steps.batches(plan);
         let mut changed = Changed::new();
         ordered::run(
             batches.len(),
             self.threads,
             || FileWriter::new(self, plan, patch),
             |writer, number| {
-                let batch = &steps[batches[number].clone()];
+                let batch = batches[number].clone();
                 let mut told = Vec::with_capacity(batch.len());
                 let mut changed = Changed::new();
                 for step in batch {
@@ -273,7 +257,12 @@ impl<'w> LayerWriter<'w> {
             |(told, mut files)| {
                 changed.append(&mut files);
                 match &mut tar {
-                    Some(tar) => Ok(told.into_iter().try_for_each(|told| told.to(tar))?),
+                    Some(tar) => {
+                        let goes_on = || self.goes_on();
+                        Ok(told
+                            .into_iter()
+                            .try_for_each(|told| told.to(tar, &goes_on))?)
+                    }
                     None => Ok(()),
                 }
             },
@@ -285,28 +274,27 @@ impl<'w> LayerWriter<'w> {
     fn step(
         &self,
         writer: &mut FileWriter<'_, '_>,
-        steps: &[Step<'_, '_>],
-        step: &Step<'_, '_>,
+        steps: &Steps<'_, '_>,
+        number: usize,
         changed: &mut Changed,
     ) -> Result<Option<Told>, StepError> {
+        let (step, path) = (&steps[number], steps.path(number));
         match step.what {
             What::Folder(folder) => {
                 let (permissions, time) = (&folder.permissions, folder.modified);
-                let mut entry = entry(EntryKind::Directory, &step.path, permissions, time);
+                let mut entry = entry(EntryKind::Directory, &path, permissions, time);
                 entry.xattrs.clone_from(&folder.attributes);
                 let told = Told::Entry(entry);
                 Ok(Some(if step.kept { told.kept() } else { told }))
             }
-            What::File(planned) if step.kept => writer.keep(&step.path, planned, changed).map(Some),
-            What::File(planned) => writer.make(&step.path, planned, changed).map(Some),
+            What::File(planned) if step.kept => writer.keep(&path, planned, changed).map(Some),
+            What::File(planned) => writer.make(&path, planned, changed).map(Some),
             What::Link(original) => {
-                let original = &steps[original];
-                let What::File(planned) = original.what else {
+                let What::File(planned) = steps[original].what else {
                     return Ok(None);
                 };
-                let time = planned.modified.unwrap_or(writer.now());
-                let mut entry = entry(EntryKind::HardLink, &step.path, &planned.permissions, time);
-                entry.link = original.path.as_bytes().to_vec();
+                let mut entry = writer.entry(EntryKind::HardLink, &path, planned);
+                entry.link = steps.path(original).into_vec();
                 Ok(Some(Told::Entry(entry)))
             }
         }
@@ -324,17 +312,17 @@ impl<'w> LayerWriter<'w> {
 
     /// Owners, modes, attributes and times of directories, the deepest first: nothing is made in
     /// them any more.
-    fn finish_folders(&self, steps: &[Step<'_, '_>]) -> Result<(), StepError> {
-        for step in steps.iter().rev() {
-            let What::Folder(folder) = step.what else {
-                continue;
-            };
-            let finished = match self.upper.directory_beneath(&step.path) {
+    fn finish_folders(&self, steps: &Steps<'_, '_>) -> Result<(), StepError> {
+        for (number, folder) in steps.folders().rev() {
+            let path = steps.path(number);
+            let finished = match self.upper.directory_beneath(&path) {
                 // The layer that is patched has it.
-                Err(error) if step.kept && error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) if steps[number].kept && error.kind() == io::ErrorKind::NotFound => {
+                    Ok(())
+                }
                 opened => opened.and_then(|directory| self.finish_folder(&directory, folder)),
             };
-            finished.map_err(|source| StepError::io("finish", absolute(&step.path), source))?;
+            finished.map_err(|source| StepError::io("finish", absolute(&path), source))?;
         }
         Ok(())
     }
@@ -364,24 +352,17 @@ impl<'w> LayerWriter<'w> {
     }
 }
 
-impl<'p, 't> Step<'p, 't> {
-    fn new(path: OsString, what: What<'p, 't>) -> Self {
-        let kept = false;
-        Self { path, what, kept }
-    }
-}
-
 impl Told {
     fn kept(self) -> Self {
         Self::Kept(Box::new(self))
     }
 
-    fn to(self, tar: &mut DraftTar) -> Result<(), PackError> {
+    fn to(self, tar: &mut DraftTar, goes_on: &GoesOn<'_>) -> Result<(), PackError> {
         match self {
             Self::Entry(entry) => tar.entry(&entry),
             Self::Content(entry, content) => tar.file(entry, &content),
-            Self::Written(entry, file) => tar.written(entry, &file),
-            Self::Kept(told) => tar.kept(|tar| told.to(tar)),
+            Self::Written(entry, file) => tar.written(entry, &file, goes_on),
+            Self::Kept(told) => tar.kept(|tar| told.to(tar, goes_on)),
         }
     }
 }
@@ -420,55 +401,6 @@ fn replacing<T>(
     }
 }
 
-/// Everything that a plan has, in the order of the tar, without the root.
-fn steps<'p, 't>(plan: &'p LayerPlan<'t>) -> Vec<Step<'p, 't>> {
-    let mut steps = Vec::new();
-    let mut first: HashMap<Group, usize> = HashMap::new();
-    let mut open = vec![(OsString::new(), plan.root.children.iter())];
-    while let Some((path, children)) = open.last_mut() {
-        let Some((name, node)) = children.next() else {
-            open.pop();
-            continue;
-        };
-        let path = join(path, name);
-        match node {
-            Node::Folder(folder) => {
-                open.push((path.clone(), folder.children.iter()));
-                steps.push(Step::new(path, What::Folder(folder)));
-            }
-            Node::File(planned) => {
-                let group = match &planned.content {
-                    Content::Copied { group, .. } => *group,
-                    Content::Inline(_) => None,
-                };
-                let original = group.and_then(|group| {
-                    let known = *first.entry(group).or_insert(steps.len());
-                    (known != steps.len()).then_some(known)
-                });
-                let what = original.map_or(What::File(planned), What::Link);
-                steps.push(Step::new(path, what));
-            }
-        }
-    }
-    steps
-}
-
-/// Steps that one thread does at once.
-fn batches(steps: &[Step<'_, '_>]) -> Vec<std::ops::Range<usize>> {
-    let mut batches = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (number, step) in steps.iter().enumerate() {
-        if let What::File(planned) = step.what {
-            bytes += planned.size();
-        }
-        if number + 1 - start >= BATCH || bytes >= BATCH_BYTES || number + 1 == steps.len() {
-            batches.push(start..number + 1);
-            (start, bytes) = (number + 1, 0);
-        }
-    }
-    batches
-}
-
 fn has_access_lists(folder: &Folder<'_>) -> bool {
     let mut open = vec![folder];
     while let Some(folder) = open.pop() {
@@ -480,22 +412,9 @@ fn has_access_lists(folder: &Folder<'_>) -> bool {
             return true;
         }
         open.extend(folder.children.values().filter_map(|node| match node {
-            Node::Folder(folder) => Some(folder),
+            Node::Folder(folder) => Some(&**folder),
             Node::File(_) => None,
         }));
     }
     false
-}
-
-impl Planned<'_> {
-    /// How large it was when it was looked at.
-    fn size(&self) -> u64 {
-        match &self.content {
-            Content::Copied { source, .. } if source.entry.kind == FileType::RegularFile => {
-                source.entry.stat.size
-            }
-            Content::Copied { .. } => 0,
-            Content::Inline(text) => text.len() as u64,
-        }
-    }
 }

@@ -69,7 +69,7 @@ impl Remote {
                 source,
             }
         })?;
-        Ok(draft.commit()?.diff_id)
+        Ok(draft.commit_while(&|| self.stop.goes_on())?.diff_id)
     }
 }
 

@@ -144,7 +144,7 @@ impl Remote {
         let failed = |source| StepError::io("prepare", draft.upper(), source);
         let top = Directory::open(draft.upper()).map_err(failed)?;
         even(&top, true, source.keep_git_dir, (time, 0)).map_err(failed)?;
-        Ok(draft.commit()?.diff_id)
+        Ok(draft.commit_while(&|| self.stop.goes_on())?.diff_id)
     }
 
     /// Refuses a tree that is more than is accepted, before anything of it is written.

@@ -251,7 +251,7 @@ impl Download<'_> {
         };
         futimens(&file, &times).map_err(|errno| in_draft(errno.into()))?;
         drop(file);
-        let layer = draft.commit()?.diff_id;
+        let layer = draft.commit_while(&|| self.remote.stop.goes_on())?.diff_id;
         Ok(Known {
             layer,
             content,

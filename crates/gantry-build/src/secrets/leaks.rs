@@ -13,6 +13,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use rustix::fs::OFlags;
 
 use super::SecretValue;
+use crate::solve::Stop;
 
 /// Shorter ones are found by chance.
 const SHORTEST: usize = 8;
@@ -65,7 +66,7 @@ impl Search {
     }
 
     /// The first secret in the files of a folder, in their names or in what links say.
-    pub(crate) fn in_folder(&self, folder: &Path) -> io::Result<Option<Leak>> {
+    pub(crate) fn in_folder(&self, folder: &Path, stop: &Stop) -> io::Result<Option<Leak>> {
         let mut open = vec![folder.to_owned()];
         while let Some(path) = open.pop() {
             for entry in fs::read_dir(&path)? {
@@ -79,7 +80,7 @@ impl Search {
                     let target = fs::read_link(&path)?;
                     found = found.or_else(|| self.in_text(target.as_os_str().as_bytes()));
                 } else if kind.is_file() && found.is_none() {
-                    found = self.in_file(&path)?;
+                    found = self.in_file(&path, stop)?;
                 }
                 if let Some(id) = found {
                     let inside = path.strip_prefix(folder).unwrap_or(&path);
@@ -93,11 +94,11 @@ impl Search {
         Ok(None)
     }
 
-    fn in_file(&self, path: &Path) -> io::Result<Option<&str>> {
+    fn in_file(&self, path: &Path, stop: &Stop) -> io::Result<Option<&str>> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = i32::try_from(flags.bits()).expect("flags of open(2) fit");
         let file = File::options().read(true).custom_flags(flags).open(path)?;
-        match self.patterns.stream_find_iter(file).next() {
+        match self.patterns.stream_find_iter(stop.reading(file)).next() {
             Some(found) => Ok(Some(&self.ids[found?.pattern()])),
             None => Ok(None),
         }
@@ -182,19 +183,20 @@ mod tests {
     #[test]
     fn files_names_and_links_are_searched() {
         let search = search("correct horse");
+        let stop = Stop::new(crate::Cancellation::new().expect("a switch")).expect("a switch");
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("d")).expect("made");
         let mut long = vec![b'.'; 200_000];
         fs::write(at("d/clean"), &long).expect("written");
-        assert_eq!(search.in_folder(folder.path()).expect("read"), None);
+        assert_eq!(search.in_folder(folder.path(), &stop).expect("read"), None);
         long.extend(b"correct horse battery");
         fs::write(at("d/dirty"), &long).expect("written");
-        let found = search.in_folder(folder.path()).expect("read");
+        let found = search.in_folder(folder.path(), &stop).expect("read");
         assert_eq!(found.map(|leak| leak.path), Some("/d/dirty".into()));
         fs::remove_file(at("d/dirty")).expect("removed");
         std::os::unix::fs::symlink("/x/correct horse", at("l")).expect("a link");
-        let found = search.in_folder(folder.path()).expect("read");
+        let found = search.in_folder(folder.path(), &stop).expect("read");
         assert_eq!(found.map(|leak| leak.path), Some("/l".into()));
     }
 }

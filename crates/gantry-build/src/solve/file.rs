@@ -84,15 +84,20 @@ impl FileStep<'_, '_> {
         let bytes = entries.map(|entry| entry.stat.on_disk()).sum();
         self.solver.once(self.id, &key, bytes, || {
             let change = self.change()?;
+            let was_read = selected.iter().flatten().all(is_read);
             let made = self.copy(&trees, &selected, &change)?;
             self.solver
                 .cache
                 .note_latest(&self.latest_key(), &made.layer.diff_id)?;
             let mut selected = selected;
             let mut key = key;
-            if !made.changed.is_empty() {
-                // Files changed after they were hashed: the record goes under what was copied.
-                amend(selected.to_mut(), made.changed);
+            if !was_read || !made.changed.is_empty() {
+                // Files were first read by the copy, or changed after they were hashed: the record
+                // goes under what was copied.
+                selected.iter().flatten().for_each(tell_names);
+                if !made.changed.is_empty() {
+                    amend(selected.to_mut(), made.changed);
+                }
                 self.complete(selected.to_mut(), &trees, true)?;
                 key = self.key(&selected)?;
             }
@@ -154,7 +159,7 @@ impl FileStep<'_, '_> {
             None => self.nothing()?,
         };
         let setting = self.solver.setting;
-        let tree = Tree::rootfs(root, setting.threads);
+        let tree = Tree::rootfs(root, setting.threads).until(&self.solver.stop);
         Ok(Some(Arc::new(if setting.knows_nothing {
             tree.unread()
         } else {
@@ -176,9 +181,9 @@ impl FileStep<'_, '_> {
                 continue;
             };
             for found in matches {
-                tree.hash_missing(std::slice::from_mut(&mut found.top))
+                tree.hash_missing_top(&mut found.top)
                     .and_then(|()| match below {
-                        true => tree.hash_missing(&mut found.below),
+                        true => tree.hash_missing(&found.below),
                         false => Ok(()),
                     })
                     .map_err(SelectError::from)?;
@@ -262,33 +267,50 @@ fn is_rootfs(operation: &Operation) -> bool {
     )
 }
 
-/// Puts the digests of what was copied in place of those of what was looked at. A file of several
-/// names was copied once.
+/// Whether all digests of a match are known.
+fn is_read(found: &Match) -> bool {
+    let mut files = found.entries();
+    files.all(|entry| entry.kind != FileType::RegularFile || entry.digest().is_some())
+}
+
+/// The file that an entry is one of several names of.
+fn named(entry: &Entry) -> Option<(u64, u64)> {
+    let has_names = entry.stat.linked && entry.kind == FileType::RegularFile;
+    has_names.then_some((entry.stat.device, entry.stat.inode))
+}
+
+/// Tells all names of a file the digest that one of them has: it was copied once.
+fn tell_names(found: &Match) {
+    let known = |entry: &Entry| Some((named(entry)?, *entry.digest()?));
+    let known: HashMap<_, _> = found.entries().filter_map(known).collect();
+    if known.is_empty() {
+        return;
+    }
+    for entry in found.entries() {
+        if let Some(digest) = named(entry).and_then(|file| known.get(&file)) {
+            entry.learn(*digest);
+        }
+    }
+}
+
+/// Puts the digests of what was copied in place of those of what was looked at, for all names of a
+/// file.
 fn amend(selected: &mut Selected, changed: Changed) {
     let changed: HashMap<(usize, OsString), [u8; 32]> = changed
         .into_iter()
         .map(|(number, path, digest)| ((number, path), digest))
         .collect();
     for (number, found) in selected.iter_mut().flatten().enumerate() {
-        let mut names = HashMap::new();
-        let file = |entry: &Entry| {
-            let has_names = entry.stat.linked && entry.kind == FileType::RegularFile;
-            has_names.then_some((entry.stat.device, entry.stat.inode))
+        // Copies are counted from one.
+        let own = |entry: &Entry| changed.get(&(number + 1, entry.path.to_os_string()));
+        let of_names = |entry: &Entry| Some((named(entry)?, *own(entry)?));
+        let names: HashMap<_, _> = found.entries().filter_map(of_names).collect();
+        let digest = |entry: &Entry| {
+            let of_file = || named(entry).and_then(|file| names.get(&file));
+            own(entry).or_else(of_file).copied()
         };
-        for entry in std::iter::once(&mut found.top).chain(&mut found.below) {
-            // Copies are counted from one.
-            if let Some(digest) = changed.get(&(number + 1, entry.path.clone())) {
-                entry.digest = Some(*digest);
-                names.extend(file(entry).map(|file| (file, *digest)));
-            }
-        }
-        if names.is_empty() {
-            continue;
-        }
-        for entry in std::iter::once(&mut found.top).chain(&mut found.below) {
-            if let Some(digest) = file(entry).and_then(|file| names.get(&file)) {
-                entry.digest = Some(*digest);
-            }
-        }
+        found.below = found.below.amended(digest);
+        let top = digest(&found.top);
+        found.top.amend(top);
     }
 }

@@ -107,7 +107,7 @@ impl Solver<'_> {
             return Ok(());
         }
         for folder in self.setting.store.layers().lowers(&[layer.diff_id])? {
-            let found = search.in_folder(&folder);
+            let found = search.in_folder(&folder, &self.stop);
             if let Some(leak) = found.map_err(|source| StepError::io("search", &folder, source))? {
                 return Err(StepError::Leaked {
                     id: leak.id,

@@ -24,7 +24,11 @@ impl Solver<'_> {
         name: &str,
         folder: &Path,
     ) -> Result<(), StepError> {
-        let known = || self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || {
+            self.cache_folders
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
         known()
             .entry(name.to_owned())
             .or_insert_with(|| folder.to_owned());
@@ -65,7 +69,10 @@ impl Solver<'_> {
 
     /// The cache mounts of all steps that were looked up or ran, in the order of their names.
     pub(crate) fn cache_mounts(mut self) -> CacheMounts {
-        let mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
+        let folders = self
+            .cache_folders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let root = mounts::root(&self.setting.root);
         let mut used = BTreeMap::new();
         for (number, account) in self.accounts.iter().enumerate() {
@@ -83,7 +90,7 @@ impl Solver<'_> {
             for mount in &operation.mounts {
                 let Mount::Cache(cache) = mount else { continue };
                 let name = run::cache_name(cache, &inputs);
-                let folder = mounted.get(&name);
+                let folder = folders.get(&name);
                 let folder = folder.map_or_else(|| root.join(&name), Clone::clone);
                 used.entry(name.clone()).or_insert_with(|| UsedCacheMount {
                     name,
@@ -96,7 +103,7 @@ impl Solver<'_> {
                 });
             }
         }
-        drop(mounted);
+        drop(folders);
         CacheMounts {
             used: used.into_values().collect(),
             search: self.search.take(),

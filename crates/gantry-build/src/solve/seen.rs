@@ -49,7 +49,7 @@ impl Solver<'_> {
                 continue;
             }
             // What is not there is complained about when it is mounted.
-            let Some(found) = self.mounted(layers, &bind.source)? else {
+            let Some(found) = self.found(layers, &bind.source)? else {
                 return Ok(None);
             };
             inside[bind.input] = Some(files.len());
@@ -85,12 +85,13 @@ impl Solver<'_> {
                 .is_some_and(|below| self.graph.node(*below).operation == Operation::Scratch)
     }
 
-    fn mounted(&self, layers: &[Layer], source: &str) -> Result<Option<Match>, StepError> {
+    /// What is at a path of the files of layers.
+    fn found(&self, layers: &[Layer], source: &str) -> Result<Option<Match>, StepError> {
         let store = &self.setting.store;
         let Some(root) = view::open(store, &diff_ids(layers), &self.setting.empty())? else {
             return Ok(None);
         };
-        let tree = Tree::rootfs(root, self.setting.threads);
+        let tree = Tree::rootfs(root, self.setting.threads).until(&self.stop);
         let nothing = IgnoreFile::from_patterns([]).expect("no pattern is wrong");
         Ok(tree
             .select_exact(source, &nothing)

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
+use gantry_store::GoesOn;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
@@ -26,8 +27,8 @@ thread_local! {
 }
 
 /// The digest of the first `size` bytes of an open file.
-pub(crate) fn content_digest(file: &File, size: u64) -> io::Result<[u8; 32]> {
-    copy_and_digest(file, size, file, &mut Nowhere).map(|copied| copied.digest)
+pub(crate) fn content_digest(file: &File, size: u64, goes_on: &GoesOn<'_>) -> io::Result<[u8; 32]> {
+    copy_and_digest(file, size, file, &mut Nowhere, goes_on).map(|copied| copied.digest)
 }
 
 /// What is known of a file once it was read.
@@ -67,17 +68,19 @@ impl Target for Nowhere {
 /// digest of what was copied and of the extended attributes of `original`: the same file, unless it
 /// is its clone that is read.
 ///
-/// A file that grows while it is read does not grow in the copy.
+/// A file that grows while it is read does not grow in the copy. `goes_on` is asked for each piece.
 pub(crate) fn copy_and_digest(
     file: &File,
     size: u64,
     original: &File,
     to: &mut dyn Target,
+    goes_on: &GoesOn<'_>,
 ) -> io::Result<Copied> {
     let mut hasher = ContentHasher::new(size);
     SCRATCH.with_borrow_mut(|buffer| {
         let mut at = 0;
         while at < size {
+            goes_on()?;
             let zeros = if size >= LARGE {
                 hole(file, at, size)?
             } else {
@@ -303,7 +306,7 @@ mod tests {
     }
 
     fn digest(file: &File) -> [u8; 32] {
-        content_digest(file, file.metadata().unwrap().len()).unwrap()
+        content_digest(file, file.metadata().unwrap().len(), &|| Ok(())).unwrap()
     }
 
     #[test]
@@ -361,8 +364,8 @@ mod tests {
         assert_ne!(digest(&empty), digest(&other));
         // What has become shorter meanwhile is what is there.
         assert_eq!(
-            content_digest(&other, 1 << 40).unwrap(),
-            content_digest(&other, u64::MAX).unwrap()
+            content_digest(&other, 1 << 40, &|| Ok(())).unwrap(),
+            content_digest(&other, u64::MAX, &|| Ok(())).unwrap()
         );
     }
 }

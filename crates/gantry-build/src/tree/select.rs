@@ -11,7 +11,7 @@ use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
 use super::walk::{FileError, Filter};
-use super::{Entry, Tree, join, split};
+use super::{Below, Entry, Tree, join, split};
 
 /// Most links followed on the way to one file, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -23,8 +23,8 @@ pub(crate) struct Match {
     pub(crate) name: OsString,
     /// The file or directory itself, links followed.
     pub(crate) top: Entry,
-    /// What is below it, if it is a directory, in the order of paths.
-    pub(crate) below: Vec<Entry>,
+    /// What is below it, if it is a directory.
+    pub(crate) below: Below,
 }
 
 impl Match {
@@ -41,7 +41,7 @@ impl Match {
 
     /// All entries, the top first.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        std::iter::once(&self.top).chain(&self.below)
+        std::iter::once(&self.top).chain(self.below.iter())
     }
 }
 
@@ -201,7 +201,7 @@ impl Tree {
                 other => other?,
             };
             match entry.link {
-                None => done = entry.path,
+                None => done = entry.path.into_os_string(),
                 Some(target) => {
                     links += 1;
                     if links > MOST_LINKS {
@@ -238,7 +238,7 @@ impl Tree {
         let mut found = Match {
             name,
             top,
-            below: Vec::new(),
+            below: Below::default(),
         };
         if found.top.kind != FileType::Directory {
             if verdict.is_ignored()
@@ -246,7 +246,7 @@ impl Tree {
             {
                 return Ok(None);
             }
-            self.hash(std::slice::from_mut(&mut found.top))?;
+            self.hash_top(&mut found.top)?;
             return Ok(Some(found));
         }
         let hidden = verdict.is_ignored();
@@ -276,7 +276,7 @@ impl Tree {
         if hidden && found.below.is_empty() {
             return Ok(None);
         }
-        self.hash(&mut found.below)?;
+        self.hash(&found.below)?;
         Ok(Some(found))
     }
 

@@ -12,7 +12,7 @@ pub(super) struct Shared(Mutex<Option<HashMap<OsString, Arc<Once>>>>);
 
 /// A directory that is read by whoever comes first; others wait for it.
 #[derive(Debug, Default)]
-pub(super) struct Once(Mutex<Option<Contents>>);
+pub(super) struct Once(Mutex<Option<Arc<Contents>>>);
 
 impl Shared {
     /// Begins to keep what is read, or forgets all of it.
@@ -36,12 +36,12 @@ impl Once {
     pub(super) fn get_or<E>(
         &self,
         read: impl FnOnce() -> Result<Contents, E>,
-    ) -> Result<Contents, E> {
+    ) -> Result<Arc<Contents>, E> {
         let mut known = lock(&self.0);
         if let Some(contents) = &*known {
-            return Ok(contents.clone());
+            return Ok(Arc::clone(contents));
         }
-        Ok(known.insert(read()?).clone())
+        Ok(Arc::clone(known.insert(Arc::new(read()?))))
     }
 }
 

@@ -10,8 +10,10 @@
 
 mod clock;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::iter::Peekable;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -30,13 +32,15 @@ const FACTS: usize = 8 * 3 + 12 * 2;
 const FORGET: u32 = 16;
 /// Most bytes of a table that is read: some five million files.
 const LARGEST: u64 = 512 << 20;
+/// Bytes that are written at once.
+const BUFFER: usize = 64 << 10;
 
 /// Digests of files by their facts.
 #[derive(Debug)]
 pub(crate) struct StatCache {
     path: PathBuf,
-    /// The table as read, without its head.
-    table: Vec<u8>,
+    /// The table as read, with its head.
+    bytes: Vec<u8>,
     generation: u32,
     opened: Moment,
     /// Which records of the table were of use.
@@ -51,11 +55,11 @@ impl StatCache {
         let name = blake3::hash(context.as_os_str().as_bytes()).to_hex();
         let path = folder.join(&name.as_str()[..32]);
         let opened = Moment::now();
-        let (generation, table) = read(&path, &opened).unwrap_or_default();
-        let seen = vec![false; table.len() / RECORD];
+        let (generation, bytes) = read(&path, &opened).unwrap_or_default();
+        let seen = vec![false; bytes.len().saturating_sub(HEAD) / RECORD];
         Self {
             path,
-            table,
+            bytes,
             generation,
             opened,
             seen,
@@ -65,11 +69,11 @@ impl StatCache {
 
     /// The digest of a file with these facts, if it is known.
     pub(crate) fn find(&mut self, facts: &Facts) -> Option<[u8; 32]> {
-        let wanted = encode(facts);
+        let (wanted, table) = (encode(facts), self.bytes.get(HEAD..)?);
         let (mut low, mut high) = (0, self.seen.len());
         while low < high {
             let middle = low.midpoint(high);
-            let record = self.table.get(middle * RECORD..(middle + 1) * RECORD)?;
+            let record = table.get(middle * RECORD..(middle + 1) * RECORD)?;
             match record[..KEY].cmp(&wanted[..KEY]) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
@@ -108,25 +112,46 @@ impl StatCache {
             return Ok(());
         }
         let generation = self.generation.wrapping_add(1);
-        let mut records = std::mem::take(&mut self.fresh);
-        for record in &mut records {
+        let stamp = |mut record: [u8; RECORD]| {
             record[FACTS..FACTS + 4].copy_from_slice(&generation.to_be_bytes());
-        }
-        for (old, seen) in self.table.chunks_exact(RECORD).zip(&self.seen) {
-            let mut record: [u8; RECORD] = old.try_into().expect("chunks are exact");
-            let last = u32::from_be_bytes(record[FACTS..FACTS + 4].try_into().expect("four bytes"));
-            if *seen {
-                record[FACTS..FACTS + 4].copy_from_slice(&generation.to_be_bytes());
-            } else if generation.wrapping_sub(last) > FORGET {
-                continue;
+            record
+        };
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.sort_unstable_by(|one, other| one[..KEY].cmp(&other[..KEY]));
+        fresh.dedup_by(|later, first| later[..KEY] == first[..KEY]);
+        let table = self.bytes.get(HEAD..).unwrap_or_default();
+        let old = table.chunks_exact(RECORD).zip(&self.seen);
+        let old = old.filter_map(|(old, seen)| {
+            let record: [u8; RECORD] = old.try_into().ok()?;
+            let last = u32::from_be_bytes(record[FACTS..FACTS + 4].try_into().ok()?);
+            match seen {
+                true => Some(stamp(record)),
+                false => (generation.wrapping_sub(last) <= FORGET).then_some(record),
             }
-            records.push(record);
-        }
-        // Fresh records stand first, and a stable sort leaves them first among equals.
-        records.sort_by(|one, other| one[..KEY].cmp(&other[..KEY]));
-        records.dedup_by(|later, first| later[..KEY] == first[..KEY]);
-        write(&self.path, generation, &now, &records)
+        });
+        let records = merged(fresh.into_iter().map(stamp).peekable(), old.peekable());
+        write(&self.path, generation, &now, records)
     }
+}
+
+/// Both in the order of their keys; of equal ones that of `fresh`.
+fn merged(
+    mut fresh: Peekable<impl Iterator<Item = [u8; RECORD]>>,
+    mut old: Peekable<impl Iterator<Item = [u8; RECORD]>>,
+) -> impl Iterator<Item = [u8; RECORD]> {
+    std::iter::from_fn(move || {
+        let (Some(new), Some(known)) = (fresh.peek(), old.peek()) else {
+            return fresh.next().or_else(|| old.next());
+        };
+        match new[..KEY].cmp(&known[..KEY]) {
+            std::cmp::Ordering::Greater => old.next(),
+            std::cmp::Ordering::Less => fresh.next(),
+            std::cmp::Ordering::Equal => {
+                old.next();
+                fresh.next()
+            }
+        }
+    })
 }
 
 fn encode(facts: &Facts) -> [u8; FACTS] {
@@ -173,7 +198,7 @@ fn read(path: &Path, now: &Moment) -> Option<(u32, Vec<u8>)> {
     if fs::metadata(path).ok()?.len() > LARGEST {
         return None;
     }
-    let mut bytes = fs::read(path).ok()?;
+    let bytes = fs::read(path).ok()?;
     let (head, table) = bytes.split_at_checked(HEAD)?;
     let (said, sum) = head.split_at(HEAD - 32);
     let whole = said.starts_with(MAGIC)
@@ -184,7 +209,6 @@ fn read(path: &Path, now: &Moment) -> Option<(u32, Vec<u8>)> {
         return None;
     }
     let generation = u32::from_be_bytes(*generation);
-    bytes.drain(..HEAD);
     Some((generation, bytes))
 }
 
@@ -193,21 +217,33 @@ fn checksum(said: &[u8], table: &[u8]) -> [u8; 32] {
     *hasher.update(said).update(table).finalize().as_bytes()
 }
 
-fn write(path: &Path, generation: u32, now: &Moment, records: &[[u8; RECORD]]) -> io::Result<()> {
-    let table = records.concat();
-    let mut bytes = Vec::with_capacity(HEAD + table.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&generation.to_be_bytes());
-    bytes.extend_from_slice(&now.encode());
-    let sum = checksum(&bytes, &table);
-    bytes.extend_from_slice(&sum);
-    bytes.extend_from_slice(&table);
+/// Writes a table record by record: it is never in memory as a whole.
+fn write(
+    path: &Path,
+    generation: u32,
+    now: &Moment,
+    records: impl IntoIterator<Item = [u8; RECORD]>,
+) -> io::Result<()> {
+    let mut head = Vec::with_capacity(HEAD);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&generation.to_be_bytes());
+    head.extend_from_slice(&now.encode());
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     // Two builds may write at once: each writes its own file, the later rename wins.
     let aside = path.with_extension(format!("{}", std::process::id()));
-    fs::write(&aside, bytes)?;
+    let mut file = BufWriter::with_capacity(BUFFER, File::create(&aside)?);
+    // The checksum is known at the end.
+    file.write_all(&[0; HEAD])?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&head);
+    for record in records {
+        hasher.update(&record);
+        file.write_all(&record)?;
+    }
+    head.extend_from_slice(hasher.finalize().as_bytes());
+    file.into_inner()?.write_all_at(&head, 0)?;
     fs::rename(&aside, path)
 }
 
@@ -301,7 +337,7 @@ mod tests {
             let mut cache = StatCache::open(folder.path(), context);
             cache.remember(&facts(1, 100), &[1; 32], at(200, 0));
             let record = cache.fresh.clone();
-            write(&cache.path, 1, &Moment::now().moved(seconds), &record).unwrap();
+            write(&cache.path, 1, &Moment::now().moved(seconds), record).unwrap();
             StatCache::open(folder.path(), context).find(&facts(1, 100))
         };
         assert_eq!(known(0), Some([1; 32]));

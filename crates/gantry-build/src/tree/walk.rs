@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use gantry_dockerfile::ignore::{IgnoreFile, Verdict};
@@ -14,7 +14,7 @@ use gantry_sys::crew;
 use gantry_sys::path::{Directory, Listing};
 use rustix::fs::{AtFlags, FileType, OFlags, statat};
 
-use super::{Entry, Facts, Tree, content_digest, join};
+use super::{Below, Entry, Facts, Tree, content_digest, join};
 
 /// A failure on one file of a tree.
 #[derive(Debug)]
@@ -54,9 +54,9 @@ pub(super) struct Task {
 }
 
 /// What is in a directory, as far as no filter hides it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct Contents {
-    entries: Vec<Entry>,
+    entries: Arc<[Entry]>,
     below: Vec<Task>,
     /// Directories that are ignored themselves, kept if something below them is.
     hidden: Vec<OsString>,
@@ -65,48 +65,47 @@ pub(super) struct Contents {
 /// What one thread found.
 #[derive(Debug, Default)]
 struct Found {
-    entries: Vec<Entry>,
-    hidden: Vec<OsString>,
+    folders: Vec<Arc<[Entry]>>,
+    hidden: BTreeSet<OsString>,
 }
 
 impl Tree {
-    /// Everything below the directory at `path` that no filter hides, in the order of paths.
+    /// Everything below the directory at `path` that no filter hides.
     pub(super) fn walk(
         &self,
         path: &OsStr,
         filters: &[Filter<'_>],
         verdicts: Vec<Verdict>,
-    ) -> Result<Vec<Entry>, FileError> {
+    ) -> Result<Below, FileError> {
         let first = Task {
             path: path.to_owned(),
             verdicts,
         };
         let read = |task: Task, below: &mut Vec<Task>, found: &mut Found| {
-            let mut contents = self.contents(&task, filters)?;
-            below.append(&mut contents.below);
-            found.entries.append(&mut contents.entries);
-            found.hidden.append(&mut contents.hidden);
+            let contents = self.contents(&task, filters)?;
+            below.extend(contents.below.iter().cloned());
+            found.hidden.extend(contents.hidden.iter().cloned());
+            found.folders.push(Arc::clone(&contents.entries));
             Ok(())
         };
-        let mut parts = crew::work_off(first, self.threads, read)?.into_iter();
-        let mut found = parts.next().unwrap_or_default();
-        for mut part in parts {
-            found.entries.append(&mut part.entries);
-            found.hidden.append(&mut part.hidden);
+        let mut all = Found::default();
+        for mut found in crew::work_off(first, self.threads, read)? {
+            all.folders.append(&mut found.folders);
+            all.hidden.append(&mut found.hidden);
         }
-        let Found {
-            mut entries,
-            hidden,
-        } = found;
-        if !hidden.is_empty() {
-            drop_empty(&mut entries, &hidden.into_iter().collect());
+        let Found { folders, hidden } = all;
+        if hidden.is_empty() {
+            return Ok(Below::new(folders, |_| true));
         }
-        entries.sort_unstable_by(|one, other| one.path.as_bytes().cmp(other.path.as_bytes()));
-        Ok(entries)
+        let is_hidden = |entry: &Entry| hidden.contains(&*entry.path);
+        let entries = folders.iter().flat_map(|entries| entries.iter());
+        let wanted = parents(entries.filter(|entry| !is_hidden(entry)));
+        let is_kept = |entry: &Entry| !is_hidden(entry) || wanted.contains(&*entry.path);
+        Ok(Below::new(folders.clone(), is_kept))
     }
 
     /// What is in a directory: as another walk found it, where several look at the same ones.
-    fn contents(&self, task: &Task, filters: &[Filter<'_>]) -> Result<Contents, FileError> {
+    fn contents(&self, task: &Task, filters: &[Filter<'_>]) -> Result<Arc<Contents>, FileError> {
         // What the ignore file says follows from the path.
         let shared = if filters.iter().all(|filter| filter.is_ignore_file) {
             self.shared.of(&task.path)
@@ -115,7 +114,7 @@ impl Tree {
         };
         match shared {
             Some(shared) => shared.get_or(|| self.read(task, filters)),
-            None => self.read(task, filters),
+            None => self.read(task, filters).map(Arc::new),
         }
     }
 
@@ -123,7 +122,7 @@ impl Tree {
         let failed = |source| FileError::new("open", &task.path, source);
         let directory = self.root.directory_beneath(&task.path).map_err(failed)?;
         let listing = Listing::read(&directory).map_err(|errno| failed(errno.into()))?;
-        let mut contents = Contents::default();
+        let (mut entries, mut below, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
         for listed in listing.by_inode().iter() {
             let path = join(&task.path, OsStr::from_bytes(listed.name.to_bytes()));
             let Some((verdicts, is_hidden)) = judge(filters, task, &path, listed.kind) else {
@@ -138,61 +137,63 @@ impl Tree {
                 continue;
             }
             if entry.kind == FileType::Directory {
+                let path = entry.path.to_os_string();
                 if is_hidden {
-                    contents.hidden.push(entry.path.clone());
+                    hidden.push(path.clone());
                 }
-                contents.below.push(Task {
-                    path: entry.path.clone(),
-                    verdicts,
-                });
+                below.push(Task { path, verdicts });
             } else if is_hidden {
                 continue;
             }
-            contents.entries.push(entry);
+            entries.push(entry);
         }
-        Ok(contents)
+        Ok(Contents {
+            entries: entries.into(),
+            below,
+            hidden,
+        })
     }
 
-    /// Fills in the digests of regular files, unless nobody asks for them.
-    pub(super) fn hash(&self, entries: &mut [Entry]) -> Result<(), FileError> {
+    /// Finds out the digests of regular files, unless nobody asks for them.
+    pub(super) fn hash(&self, below: &Below) -> Result<(), FileError> {
         if self.hashes {
-            self.hash_missing(entries)
+            self.hash_missing(below)
         } else {
             Ok(())
         }
     }
 
-    /// Fills in the digests of regular files that have none.
-    pub(crate) fn hash_missing(&self, entries: &mut [Entry]) -> Result<(), FileError> {
-        let mut missing: Vec<&mut Entry> = Vec::new();
-        {
-            let mut cache = self
-                .cache
-                .as_ref()
-                .map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner));
-            for entry in entries
-                .iter_mut()
-                .filter(|entry| entry.kind == FileType::RegularFile && entry.digest.is_none())
-            {
-                entry.digest = cache.as_mut().and_then(|cache| cache.find(&entry.stat));
-                if entry.digest.is_none() {
-                    missing.push(entry);
-                }
-            }
+    /// The same for what a source names itself.
+    pub(super) fn hash_top(&self, top: &mut Entry) -> Result<(), FileError> {
+        if self.hashes {
+            self.hash_missing_top(top)
+        } else {
+            Ok(())
         }
+    }
+
+    /// Finds out the digest of a regular file that has none.
+    pub(crate) fn hash_missing_top(&self, top: &mut Entry) -> Result<(), FileError> {
+        if !self.missing(std::iter::once(&*top)).is_empty() {
+            top.stat = self.hash_one(top)?;
+        }
+        Ok(())
+    }
+
+    /// Finds out the digests of regular files that have none.
+    pub(crate) fn hash_missing(&self, below: &Below) -> Result<(), FileError> {
+        let missing = self.missing(below.iter());
         if missing.is_empty() {
             return Ok(());
         }
         let threads = self.threads.min(missing.len().div_ceil(16));
-        let slots: Vec<Mutex<&mut Entry>> = missing.into_iter().map(Mutex::new).collect();
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(None);
         let work = || {
-            while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut entry = slot.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Err(error) = self.hash_one(&mut entry) {
+            while let Some(entry) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.hash_one(entry) {
                     *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    next.store(slots.len(), Ordering::Relaxed);
+                    next.store(missing.len(), Ordering::Relaxed);
                 }
             }
         };
@@ -208,16 +209,35 @@ impl Tree {
             .map_or(Ok(()), Err)
     }
 
-    fn hash_one(&self, entry: &mut Entry) -> Result<(), FileError> {
+    /// The regular files that have no digest and whose facts are not known, either.
+    fn missing<'e>(&self, entries: impl Iterator<Item = &'e Entry>) -> Vec<&'e Entry> {
+        let mut cache = self
+            .cache
+            .as_ref()
+            .map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner));
+        let missing = |entry: &&Entry| {
+            if entry.kind != FileType::RegularFile || entry.digest().is_some() {
+                return false;
+            }
+            let known = cache.as_mut().and_then(|cache| cache.find(&entry.stat));
+            known.is_none_or(|digest| {
+                entry.learn(digest);
+                false
+            })
+        };
+        entries.filter(missing).collect()
+    }
+
+    /// Reads a file for its digest; gives what it was when that was done.
+    fn hash_one(&self, entry: &Entry) -> Result<Facts, FileError> {
         let failed = |source| FileError::new("read", &entry.path, source);
         let when = SystemTime::now();
         let file = self.open_file(&entry.path).map_err(failed)?;
         let before = Facts::new(&rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?);
-        let digest = content_digest(&file, before.size).map_err(failed)?;
-        entry.stat = before;
-        entry.digest = Some(digest);
+        let digest = content_digest(&file, before.size, &|| self.goes_on()).map_err(failed)?;
+        entry.learn(digest);
         self.learn(&file, &before, &digest, when);
-        Ok(())
+        Ok(before)
     }
 
     /// Opens a regular file of the tree.
@@ -257,11 +277,11 @@ impl Tree {
             _ => None,
         };
         Ok(Entry {
-            path,
+            path: path.into(),
             kind,
             stat: Facts::new(&stat),
-            link,
-            digest: None,
+            link: link.map(Into::into),
+            digest: OnceLock::new(),
         })
     }
 }
@@ -291,14 +311,14 @@ fn judge(
     Some((verdicts, is_hidden))
 }
 
-/// Takes hidden directories out that nothing is kept below.
-fn drop_empty(found: &mut Vec<Entry>, hidden: &BTreeSet<OsString>) {
-    let mut wanted: HashSet<OsString> = HashSet::new();
-    for entry in found.iter().filter(|entry| !hidden.contains(&entry.path)) {
+/// The directories above these entries.
+fn parents<'e>(entries: impl Iterator<Item = &'e Entry>) -> HashSet<&'e OsStr> {
+    let mut parents = HashSet::new();
+    for entry in entries {
         let mut parent = entry.parent();
-        while !parent.is_empty() && wanted.insert(parent.to_owned()) {
+        while !parent.is_empty() && parents.insert(parent) {
             parent = super::split(parent).0;
         }
     }
-    found.retain(|entry| !hidden.contains(&entry.path) || wanted.contains(&entry.path));
+    parents
 }

@@ -272,7 +272,7 @@ fn alone(root: &Directory, namespace: &OwnedFd) -> io::Result<Directory> {
         leave_mount_namespace()?;
         process::join(namespace, Namespace::Mount)?;
         let copy = Mount::copy_of_fd(root, false).map_err(|error| error.source)?;
-        Ok(Directory::from(OwnedFd::from(copy)))
+        Ok(copy.into())
     })
 }
 
@@ -287,16 +287,10 @@ pub(crate) fn image_root(mut lowers: Lowers) -> io::Result<Option<Directory>> {
     aside(|| {
         leave_mount_namespace()?;
         mount::change_everything(Propagation::Private).map_err(|error| error.source)?;
-        let overlay = Overlay {
-            lowers: &lowers.folders,
-            data: &lowers.data,
-            or_program: true,
-            ..Overlay::default()
-        };
-        let mount = overlay
-            .mount(Attributes::READ_ONLY)
-            .map_err(|error| error.source)?;
-        Ok(Some(Directory::from(OwnedFd::from(mount))))
+        let mount = Overlay::to_read(&lowers.folders, &lowers.data);
+        mount
+            .map(|mount| Some(mount.into()))
+            .map_err(|error| error.source)
     })
 }
 
@@ -324,12 +318,7 @@ impl Source {
             Self::Path(path, recursive) => (path, *recursive),
             Self::Layers(lowers) if lowers.len() == 1 => (&lowers[0], false),
             Self::Layers(lowers) => {
-                let overlay = Overlay {
-                    lowers,
-                    or_program: true,
-                    ..Overlay::default()
-                };
-                let whole = overlay.mount(Attributes::READ_ONLY).map_err(plain)?;
+                let whole = Overlay::to_read(lowers, &[]).map_err(plain)?;
                 return match subpath {
                     None => Ok(Some(whole)),
                     Some(_) => part(whole.into(), subpath, false),
@@ -386,7 +375,7 @@ impl Stopped<'_> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let place = rustix::fs::open(self.upper, flags, Mode::empty())?;
         mount.attach(&place).map_err(|error| error.source)?;
-        let root = Directory::from(OwnedFd::from(mount));
+        let root = Directory::from(mount);
         for shown in self.mounts {
             if let Some(mount) = shown.source.mount(shown.subpath.as_deref())? {
                 attach(&root, &mount, &shown.target, shown.read_only)?;

@@ -5,6 +5,7 @@
 //! level are fixed, and members carry neither time nor name.
 
 mod estargz;
+mod gzip;
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,18 +14,16 @@ use std::thread;
 
 use gantry_model::Digest;
 use gantry_model::media_type::Compression;
-use libdeflater::{CompressionLvl, Compressor};
 use sha2::{Digest as _, Sha256};
 
 use self::estargz::Contents;
+use self::gzip::Gzip;
 
 /// Bytes of a piece; the result's digest depends on it.
 const PIECE: usize = 1 << 20;
 /// Bytes of a piece that becomes a zstd frame, which gains more from length.
 const ZSTD_PIECE: usize = 4 << 20;
-/// The level of gzip where none is asked for; the result's digest depends on it.
-const GZIP_LEVEL: i32 = 6;
-/// That of zstd.
+/// The level of zstd where none is asked for; the result's digest depends on it.
 const ZSTD_LEVEL: i32 = 3;
 
 /// How the tar of a layer is compressed on its way out.
@@ -202,7 +201,7 @@ fn press(queue: &Mutex<Receiver<Work>>, method: Method) {
 /// Compresses pieces.
 enum Press {
     Plain,
-    Gzip(Box<Compressor>),
+    Gzip(Gzip),
     Zstd(i32),
 }
 
@@ -212,9 +211,7 @@ impl Press {
             LayerCompression::Uncompressed => Self::Plain,
             LayerCompression::Zstd => Self::Zstd(method.level.unwrap_or(ZSTD_LEVEL)),
             LayerCompression::Gzip | LayerCompression::Estargz => {
-                let level =
-                    CompressionLvl::new(method.level.unwrap_or(GZIP_LEVEL)).unwrap_or_default();
-                Self::Gzip(Box::new(Compressor::new(level)))
+                Self::Gzip(Gzip::new(method.level))
             }
         }
     }
@@ -223,14 +220,7 @@ impl Press {
         match self {
             Self::Plain => Ok(piece),
             Self::Zstd(level) => zstd::bulk::compress(&piece, *level),
-            Self::Gzip(compressor) => {
-                let mut out = vec![0; compressor.gzip_compress_bound(piece.len())];
-                let length = compressor
-                    .gzip_compress(&piece, &mut out)
-                    .map_err(io::Error::other)?;
-                out.truncate(length);
-                Ok(out)
-            }
+            Self::Gzip(gzip) => gzip.member(&piece),
         }
     }
 }

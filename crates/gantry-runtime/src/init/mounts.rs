@@ -166,7 +166,7 @@ fn overlay(
         return finish(root, plan, &whole, &target::directory(root, &plan.target)?);
     };
     whole.attach(root).map_err(failed())?;
-    let below = Directory::from(OwnedFd::from(whole));
+    let below = Directory::from(whole);
     let part = below
         .open_in_root(subpath, OFlags::PATH, 0)
         .or_fail_at(Step::MountSource, subpath)

@@ -51,7 +51,7 @@ pub(super) fn mount(plan: &RootPlan, prepared: Option<&OwnedFd>) -> Result<Direc
     let opened = rustix::fs::open(place, flags, Mode::empty()).or_fail_at(Step::RootFs, place)?;
     root.attach(&opened)
         .map_err(mount_failed(Step::RootFs, place))?;
-    Ok(Directory::from(OwnedFd::from(root)))
+    Ok(root.into())
 }
 
 /// Folders of the host of which one serves as the place of a root that came ready made: every user
@@ -69,7 +69,7 @@ fn attach_prepared(root: &OwnedFd) -> Result<Directory, Failure> {
     let root = Mount::from(root.try_clone().or_fail(Step::RootFs)?);
     root.attach(&place)
         .map_err(mount_failed(Step::RootFs, PLACES[0]))?;
-    Ok(Directory::from(OwnedFd::from(root)))
+    Ok(root.into())
 }
 
 /// Keeps what is mounted at `place` from spreading to the host, where everything else is shared.

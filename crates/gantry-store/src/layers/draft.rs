@@ -15,7 +15,7 @@ use super::unpack::{make_directory, overlay_names, recipe_file};
 use super::{LayerInfo, LayerRow, flags};
 use crate::error::StoreError;
 use crate::ingest::IngestEntry;
-use crate::pack::{self, PackError, Packed, Sink};
+use crate::pack::{self, GoesOn, PackError, Packed, Sink};
 use crate::store::Store;
 use crate::tar::Fragment;
 use crate::tree;
@@ -108,6 +108,14 @@ impl LayerDraft {
     /// # Errors
     /// [`PackError`]; the draft is removed then.
     pub fn commit(self) -> Result<LayerInfo, PackError> {
+        self.commit_while(&pack::always)
+    }
+
+    /// The same, as long as it goes on: all files are read, which may take long.
+    ///
+    /// # Errors
+    /// As [`LayerDraft::commit`], and when it does not go on.
+    pub fn commit_while(self, goes_on: &GoesOn<'_>) -> Result<LayerInfo, PackError> {
         self.remove_work()?;
         let list_root = self.root != Some(self.mark()?);
         let failed = |source| StoreError::io("write the recipe in", self.entry.path(), source);
@@ -117,7 +125,7 @@ impl LayerDraft {
             recipe: Some(RecipeWriter::new(recipe).map_err(failed)?),
             recording: true,
         };
-        let (packed, sink) = pack_upper(&self.upper, list_root, sink)?;
+        let (packed, sink) = pack_upper(&self.upper, list_root, sink, goes_on)?;
         self.finish(packed, sink, list_root, None)
     }
 
@@ -160,7 +168,7 @@ impl LayerDraft {
             recipe: None,
             recording: true,
         };
-        let (_, found) = pack_upper(&self.upper, lists_root, sink)?;
+        let (_, found) = pack_upper(&self.upper, lists_root, sink, &pack::always)?;
         debug_assert_eq!(
             found.hasher.finalize(),
             told.hasher.clone().finalize(),
@@ -216,7 +224,12 @@ impl LayerDraft {
     }
 }
 
-fn pack_upper(upper: &Path, root: bool, sink: DraftSink) -> Result<(Packed, DraftSink), PackError> {
+fn pack_upper(
+    upper: &Path,
+    root: bool,
+    sink: DraftSink,
+    goes_on: &GoesOn<'_>,
+) -> Result<(Packed, DraftSink), PackError> {
     let directory = tree::open_directory(fs::CWD, upper)
         .map_err(|errno| StoreError::io("open", upper, errno))?;
     let options = pack::Options {
@@ -225,7 +238,7 @@ fn pack_upper(upper: &Path, root: bool, sink: DraftSink) -> Result<(Packed, Draf
         normalise: true,
         owners: None,
     };
-    pack::into(directory.as_fd(), sink, options)
+    pack::into(directory.as_fd(), sink, options, goes_on)
 }
 
 /// The digest of a tar of a directory.
@@ -243,7 +256,7 @@ pub(super) fn digest_of(directory: &Path) -> Result<Digest, PackError> {
         recipe: None,
         recording: true,
     };
-    let (_, sink) = pack::into(handle.as_fd(), sink, options)?;
+    let (_, sink) = pack::into(handle.as_fd(), sink, options, &pack::always)?;
     Ok(Digest::from_bytes(sink.hasher.finalize().into()))
 }
 

@@ -15,7 +15,7 @@ use super::patch::Whole;
 use super::recipe::RecipeWriter;
 use super::unpack::recipe_file;
 use crate::error::StoreError;
-use crate::pack::{self, PackError, Packed, Sink};
+use crate::pack::{self, GoesOn, PackError, Packed, Sink};
 use crate::tar::{Entry, EntryKind, Fragment, WriteError, Writer};
 use crate::tree;
 
@@ -134,10 +134,15 @@ impl DraftTar {
     /// to be kept in memory, and those with holes.
     ///
     /// # Errors
-    /// As [`DraftTar::entry`], and when the file cannot be read.
-    pub fn written(&mut self, entry: Entry, file: &File) -> Result<(), PackError> {
+    /// As [`DraftTar::entry`], when the file cannot be read, and when it does not go on.
+    pub fn written(
+        &mut self,
+        entry: Entry,
+        file: &File,
+        goes_on: &GoesOn<'_>,
+    ) -> Result<(), PackError> {
         self.check(&entry)?;
-        let (size, disk) = pack::file(&mut self.writer, entry, file)?;
+        let (size, disk) = pack::file(&mut self.writer, entry, file, goes_on)?;
         self.packed.files += 1;
         self.packed.content_size += size;
         self.packed.disk_usage += disk;

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use gantry_model::Digest;
-use gantry_sys::mount::{Attributes, Overlay};
+use gantry_sys::mount::Overlay;
 use gantry_sys::path::Directory;
 use rustix::fs::{self, AtFlags, OFlags};
 use rustix::io::{self, Errno};
@@ -70,15 +70,9 @@ impl Layers<'_> {
             return Directory::open(&own).map_err(failed);
         }
         lowers.reverse();
-        let overlay = Overlay {
-            lowers: &lowers,
-            or_program: true,
-            ..Overlay::default()
-        };
-        let mount = overlay
-            .mount(Attributes::READ_ONLY)
-            .map_err(|error| failed(std::io::Error::other(error)))?;
-        Ok(Directory::from(OwnedFd::from(mount)))
+        Overlay::to_read(&lowers, &[])
+            .map(Directory::from)
+            .map_err(|error| failed(std::io::Error::other(error)))
     }
 
     /// Whether the layer that `row` is a patch of is there, if it is one.

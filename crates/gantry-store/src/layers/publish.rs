@@ -15,6 +15,7 @@ use crate::ingest::IngestEntry;
 use crate::layers::LayerBlob;
 use crate::lease::Resource;
 use crate::store::{Store, now};
+use crate::tree;
 
 /// A layer whose folder is complete in `ingest/`.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(super) fn publish(
         let _leftover = store.ingest()?.take(layers, &name)?;
         entry.rename(layers, &name)?;
     }
-    store.database().write("record the layer", |transaction| {
+    let recorded = store.database().write("record the layer", |transaction| {
         if present.is_none() {
             transaction
                 .prepare_cached(
@@ -78,7 +79,14 @@ pub(super) fn publish(
             insert_blob(transaction, &diff_id, blob).map_err(failed("record the layer's blob"))?;
         }
         Ok(())
-    })?;
+    });
+    if recorded.is_err() && present.is_none() {
+        // Nobody knows of the folder, and its room may be just what is missing. Where even this
+        // fails, the next collection takes it.
+        let layers = store.layers_directory()?;
+        let _unknown = tree::remove_tree(layers.as_fd(), diff_id.hex().as_bytes());
+    }
+    recorded?;
     drop(claim);
     Ok(present.map_or(row.info, |present| present.info))
 }
@@ -153,5 +161,49 @@ impl Layers<'_> {
             self.store.hold(&lock, Resource::Layer(*diff_id))?;
         }
         Ok(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{PackError, Store, StoreError};
+
+    #[test]
+    fn a_layer_that_cannot_be_recorded_leaves_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        let store = Store::open(&root).unwrap();
+        let commit = || {
+            let draft = store.layers().draft().unwrap();
+            std::fs::write(draft.upper().join("file"), "content").unwrap();
+            draft.commit()
+        };
+        let change = |statement: &str| {
+            let database = store.database();
+            let changed = database.write("prepare the test", |transaction| {
+                let done = transaction.execute_batch(statement);
+                done.map_err(super::failed("prepare the test"))
+            });
+            changed.unwrap();
+        };
+        change(
+            "CREATE TRIGGER refuse BEFORE INSERT ON layers BEGIN SELECT RAISE(FAIL, 'no room'); END",
+        );
+        let failed = commit();
+        let is_of_database = matches!(
+            &failed,
+            Err(PackError::Store(StoreError::Database { action, .. })) if *action == "record the layer"
+        );
+        assert!(is_of_database, "{failed:?}");
+        for place in ["layers", "ingest"] {
+            assert_eq!(
+                std::fs::read_dir(root.join(place)).unwrap().count(),
+                0,
+                "{place}"
+            );
+        }
+        change("DROP TRIGGER refuse");
+        let made = commit().unwrap();
+        assert!(store.layers().verify(&made.diff_id).unwrap().is_ok());
     }
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::attributes::{self, Attributes, Place, is_programs_mark};
 use super::error::PackError;
-use super::{Options, Packed, Sink, sparse};
+use super::{GoesOn, Options, Packed, Sink, sparse};
 use crate::tar::{Entry, EntryKind, Fragment, Timestamp, Writer};
 use crate::tree::{self, DirectoryEntry};
 use crate::unpack::{OverlayNames, timestamps};
@@ -33,12 +33,14 @@ struct Walk<'a, S> {
     linked: HashMap<(u64, u64), Vec<u8>>,
     packed: Packed,
     buffer: Vec<u8>,
+    goes_on: &'a GoesOn<'a>,
 }
 
 pub(super) fn walk<'a, S: Sink>(
     root: BorrowedFd<'_>,
     writer: &'a mut Writer<S>,
     options: Options<'a>,
+    goes_on: &'a GoesOn<'a>,
 ) -> Result<Packed, PackError> {
     let mut walk = Walk {
         writer,
@@ -46,6 +48,7 @@ pub(super) fn walk<'a, S: Sink>(
         linked: HashMap::new(),
         packed: Packed::default(),
         buffer: vec![0; BUFFER],
+        goes_on,
     };
     let top = tree::open_directory(root, ".").map_err(|e| PackError::entry("open", b".", e))?;
     let status = fs::fstat(&top).map_err(|e| PackError::entry("look at", b".", e))?;
@@ -131,6 +134,7 @@ impl<S: Sink> Walk<'_, S> {
         name: &CStr,
         path: &[u8],
     ) -> Result<Option<(OwnedFd, bool)>, PackError> {
+        (self.goes_on)().map_err(|source| PackError::entry("pack", path, source))?;
         let failed = |action, errno: Errno| PackError::entry(action, path, errno);
         let status = match fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None), // gone since the directory was listed
@@ -284,6 +288,7 @@ impl<S: Sink> Walk<'_, S> {
             &File::from(file),
             status,
             &mut self.buffer,
+            self.goes_on,
         )?;
         self.packed.content_size += size;
         Ok(())
@@ -296,10 +301,11 @@ pub(crate) fn file<S: Sink>(
     writer: &mut Writer<S>,
     entry: Entry,
     file: &File,
+    goes_on: &GoesOn<'_>,
 ) -> Result<(u64, u64), PackError> {
     let status =
         fs::fstat(file).map_err(|errno| PackError::entry("look at", &entry.path, errno))?;
-    write_file(writer, entry, file, &status, &mut vec![0; BUFFER])
+    write_file(writer, entry, file, &status, &mut vec![0; BUFFER], goes_on)
 }
 
 fn write_file<S: Sink>(
@@ -308,6 +314,7 @@ fn write_file<S: Sink>(
     file: &File,
     status: &Stat,
     buffer: &mut [u8],
+    goes_on: &GoesOn<'_>,
 ) -> Result<(u64, u64), PackError> {
     entry.size = status.st_size.unsigned_abs();
     entry.sparse =
@@ -316,7 +323,8 @@ fn write_file<S: Sink>(
         .header(&entry)
         .map_err(|source| PackError::Write { source })?;
     if entry.sparse.is_some() || entry.size > 0 {
-        content(writer, file, &entry.path, &entry.fragments(), buffer)?;
+        let fragments = entry.fragments();
+        content(writer, file, &entry.path, &fragments, buffer, goes_on)?;
     }
     Ok((entry.size, status.st_blocks.unsigned_abs() * 512))
 }
@@ -327,6 +335,7 @@ fn content<S: Sink>(
     path: &[u8],
     fragments: &[Fragment],
     buffer: &mut [u8],
+    goes_on: &GoesOn<'_>,
 ) -> Result<(), PackError> {
     let stream = |source| PackError::Write {
         source: crate::tar::WriteError::Stream(source),
@@ -338,6 +347,7 @@ fn content<S: Sink>(
         let mut offset = fragment.offset;
         let end = fragment.offset + fragment.length;
         while offset < end {
+            goes_on().map_err(|source| PackError::entry("read", path, source))?;
             let want =
                 usize::try_from(end - offset).map_or(buffer.len(), |left| left.min(buffer.len()));
             let count = match file.read_at(&mut buffer[..want], offset) {

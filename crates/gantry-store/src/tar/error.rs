@@ -45,9 +45,6 @@ pub enum ReadErrorKind {
     /// An extended header has no entry that it belongs to.
     #[error("an extended header is followed by no entry")]
     Dangling,
-    /// The entry has no name.
-    #[error("the entry has no name")]
-    NoName,
     /// More than is accepted.
     #[error("more than {limit} {what}")]
     TooMuch {

@@ -27,6 +27,8 @@ pub struct Reader<R> {
     /// Bytes after the content up to the next block.
     padding: u64,
     entries: u64,
+    /// Of these, such as have no name.
+    nameless: u64,
     global: Pax,
     ended: bool,
 }
@@ -56,6 +58,7 @@ impl<R: BufRead> Reader<R> {
             content: 0,
             padding: 0,
             entries: 0,
+            nameless: 0,
             global: Pax::default(),
             ended: false,
         }
@@ -65,6 +68,12 @@ impl<R: BufRead> Reader<R> {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Entries without a name that were passed over so far.
+    #[must_use]
+    pub fn nameless(&self) -> u64 {
+        self.nameless
     }
 
     /// The stream below.
@@ -85,6 +94,9 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The next entry; skips what is left of the current one. `None` at the end of the archive.
+    ///
+    /// Entries without a name are passed over, as by Docker: they mean the directory that is
+    /// unpacked into, which is there.
     ///
     /// # Errors
     /// [`ReadError`] where the archive is malformed, truncated or more than the limits allow.
@@ -259,7 +271,17 @@ impl<R: BufRead> Reader<R> {
                 }
                 b'L' => extended.gnu_path = Some(nul_ended(self.body(header.size()?)?)),
                 b'K' => extended.gnu_link = Some(nul_ended(self.body(header.size()?)?)),
-                _ => return self.finish_entry(&header, extended).map(Some),
+                _ => {
+                    let entry = self.finish_entry(&header, std::mem::take(&mut extended))?;
+                    if !entry.path.is_empty() {
+                        return Ok(Some(entry));
+                    }
+                    self.nameless += 1;
+                    let rest = std::mem::take(&mut self.content);
+                    let padding = std::mem::take(&mut self.padding);
+                    self.skip(rest)?;
+                    self.skip(padding)?;
+                }
             }
         }
     }
@@ -288,9 +310,6 @@ impl<R: BufRead> Reader<R> {
         let kind = kind_of(header.typeflag(), &path)?;
         while path.len() > 1 && path.ends_with(b"/") {
             path.pop();
-        }
-        if path.is_empty() {
-            return Err(ReadErrorKind::NoName);
         }
         let owner = |field, pax: Option<u32>, header: Result<i64, ReadErrorKind>| match pax {
             Some(id) => Ok(id),

@@ -189,6 +189,31 @@ fn global_headers_leave_no_attributes_and_no_map_behind() {
 }
 
 #[test]
+fn entries_without_a_name_are_passed_over_with_their_content() {
+    let nameless = |typeflag, size| {
+        let mut block = block(typeflag, size);
+        block[..4].fill(0);
+        header::seal((&mut block[..]).try_into().unwrap());
+        block
+    };
+    let mut content = vec![b'x'; 700];
+    content.resize(2 * BLOCK, 0);
+    let tar = [
+        nameless(b'5', 0),
+        nameless(b'0', 700),
+        content,
+        block(b'0', 0),
+        nameless(b'2', 0),
+    ]
+    .concat();
+    let mut reader = Reader::new(&tar[..], &Limits::default());
+    assert_eq!(reader.next_entry().unwrap().unwrap().path, b"name");
+    assert_eq!(reader.nameless(), 2);
+    assert_eq!(reader.next_entry().unwrap(), None);
+    assert_eq!(reader.nameless(), 3);
+}
+
+#[test]
 fn malformed_archives_are_refused_by_offset() {
     let good = write_all(&[
         (Entry::new(EntryKind::Directory, "d"), vec![]),

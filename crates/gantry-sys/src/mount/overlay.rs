@@ -46,6 +46,18 @@ fn user_attributes() -> bool {
 }
 
 impl Overlay<'_> {
+    /// The trees of layers, top first, merged for reading: at least two `lowers`, or one and
+    /// `data`. Mounted as by [`Overlay::mount`], with the program's help where the kernel refuses.
+    pub fn to_read(lowers: &[PathBuf], data: &[PathBuf]) -> Result<Mount, MountError> {
+        let overlay = Overlay {
+            lowers,
+            data,
+            or_program: true,
+            ..Overlay::default()
+        };
+        overlay.mount(Attributes::READ_ONLY)
+    }
+
     /// Makes the file system and a detached mount of it. On Linux before 6.8, and by a program, it
     /// is for a moment mounted on its own upper directory, and the working directory is for a
     /// moment another: call it in a mount namespace of one's own, from a process with one thread.

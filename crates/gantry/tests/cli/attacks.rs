@@ -65,10 +65,11 @@ fn root_a_fork_bomb_stays_below_its_limit_and_ends_with_its_container() {
         "busybox",
         "sh",
         "-c",
-        // A shell that cannot fork ends, so the bomb goes off beside what fills the limit and
-        // stays, and the first process forks no more.
-        "b() { b | b & }; (while :; do b; done) 2>/dev/null & \
-         (while :; do sleep 1000 & done) 2>/dev/null; exec sleep 1000",
+        // A shell that cannot fork ends, so the first process forks once, before the bomb is
+        // there, and what fills the limit and stays begins before the bomb does.
+        "b() { b | b & }; \
+         ((while :; do sleep 1000 & done) & while :; do b; done) 2>/dev/null & \
+         exec sleep 1000",
     ])
     .ok();
     let count = |format| {

@@ -2,14 +2,16 @@
 //!
 //! `tests/conformance/expected` was written by Docker Engine 28.5 with the cases of
 //! `tests/conformance/cases` (`cargo xtask conformance record`). Where Gantry means to differ,
-//! `tests/conformance/intended` has another result under the same name; its first line says why.
+//! `tests/conformance/intended` has another result under the same name; its first line begins
+//! with `intended` and says why.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use gantry_testkit::TestEnv;
-use gantry_testkit::conformance::{self, Case};
+use gantry_testkit::conformance::{self, Case, Expected, alike};
 use gantry_testkit::dockerfiles::{Buildable, buildable, expectations};
 
 use crate::busybox;
@@ -53,21 +55,6 @@ fn built(
     (conformance::describe(&archive, base), built.stderr)
 }
 
-/// What Gantry has to make of a case.
-fn expected(case: &Case) -> String {
-    let intended = conformance::expected_path(&folder().join("intended"), case);
-    if let Ok(text) = fs::read_to_string(intended) {
-        return text.split_once('\n').unwrap().1.to_owned();
-    }
-    let path = conformance::expected_path(&folder().join("expected"), case);
-    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// Whether both failed or both made the same image.
-fn alike(expected: &str, got: &str) -> bool {
-    expected == got || expected.starts_with("failed") && got.starts_with("failed")
-}
-
 /// An installation with a busybox, and the layers of that.
 fn with_base() -> (TestEnv, Vec<String>) {
     let env = busybox();
@@ -81,15 +68,17 @@ fn with_base() -> (TestEnv, Vec<String>) {
 fn check(group: &str) {
     let (env, base) = with_base();
     conformance::lay_out_context(&env.work().join("context"));
+    let cases = conformance::cases(&folder().join("cases"), group);
+    let all = Expected::of_cases(&folder(), &cases);
     let mut differences = String::new();
-    for case in conformance::cases(&folder().join("cases"), group) {
-        let expected = expected(&case);
+    for case in cases {
+        let expected = all.of_gantry(&case.key()).unwrap();
         let (got, said) = result(&env, &case, &base);
         if !alike(&expected, &got) {
             writeln!(
                 differences,
-                "=== {group}/{}\n--- expected\n{expected}--- got\n{got}{said}",
-                case.name
+                "=== {}\n--- expected\n{expected}--- got\n{got}{said}",
+                case.key()
             )
             .unwrap();
         }
@@ -115,39 +104,29 @@ groups! { add arguments copy from metadata run }
 
 /// Dockerfiles that other people wrote, with their contexts; a busybox stands for every image.
 ///
-/// Of files with the same result one is built. `tests/conformance/real.txt` was written by Docker Engine 28.5 (`cargo xtask conformance record
-/// real`). Where Gantry means to differ `real-intended.txt` has another result, with a line that
-/// begins with `intended` and says why.
+/// Of files with the same result one is built. `tests/conformance/real.txt` was written by Docker
+/// Engine 28.5 (`cargo xtask conformance record real`). Where Gantry means to differ
+/// `real-intended.txt` has another result, with a line that begins with `intended` and says why.
 #[test]
 fn real_files() {
-    let read = |name: &str| fs::read_to_string(folder().join(name)).unwrap();
-    let expected = expectations(&read("real.txt"));
-    let intended = expectations(&read("real-intended.txt"));
+    let expected = Expected::of_files(&folder(), "real");
     let all = buildable();
-    assert_eq!(all.len(), expected.len());
+    assert_eq!(all.len(), expected.count());
     let (env, base) = with_base();
-    let mut known = std::collections::BTreeSet::new();
-    let mut results = std::collections::BTreeSet::new();
+    let mut known = BTreeSet::new();
+    let mut results = BTreeSet::new();
     let mut differences = String::new();
     for real in &all {
         let Buildable { file, context, .. } = real;
-        if !results.insert(&expected[&file.sha256]) {
+        if !results.insert(expected.of_buildkit(&file.sha256)) {
             continue;
         }
         for image in real.images.iter().filter(|image| known.insert(*image)) {
             env.gantry(["tag", "busybox", image]).ok();
         }
-        let wanted = intended.get(&file.sha256);
-        let wanted = wanted.unwrap_or_else(|| &expected[&file.sha256]);
-        let wanted: String = wanted
-            .split_inclusive('\n')
-            .filter(|line| !line.starts_with("intended "))
-            .collect();
+        let wanted = expected.of_gantry(&file.sha256).unwrap();
         let (got, said) = built(&env, &file.given(), &[], context, &base);
-        // Docker cannot save an image without layers: there is no more to compare.
-        let is_empty =
-            wanted == "empty\n" && got.starts_with("platform") && !got.contains("\nlayer");
-        if !is_empty && !alike(&wanted, &got) {
+        if !alike(&wanted, &got) {
             let head = format!("=== {} {}", file.sha256, file.origin);
             writeln!(
                 differences,
@@ -157,4 +136,30 @@ fn real_files() {
         }
     }
     assert!(differences.is_empty(), "{differences}");
+}
+
+/// `cargo xtask conformance compare` holds other builders to the lists of `peers`.
+#[test]
+fn what_differs_from_other_builders_has_a_reason() {
+    let cases = folder().join("cases");
+    let groups = conformance::groups(&cases).into_iter();
+    let mut known: BTreeSet<String> = groups
+        .flat_map(|group| conformance::cases(&cases, &group))
+        .map(|case| case.key())
+        .collect();
+    let read = |path: &Path| expectations(&fs::read_to_string(path).unwrap());
+    known.extend(read(&folder().join("real.txt")).into_keys());
+    let lists = fs::read_dir(folder().join("peers")).unwrap();
+    let lists: Vec<PathBuf> = lists.map(|list| list.unwrap().path()).collect();
+    assert!(lists.len() >= 2, "{lists:?}");
+    for list in lists {
+        for (key, entry) in read(&list) {
+            let place = format!("{}: {key}", list.display());
+            assert!(known.contains(&key), "{place} is no case");
+            let (reason, lines) = entry.split_once('\n').unwrap();
+            let reason = reason.strip_prefix("because ").unwrap_or_default();
+            assert!(reason.len() > 1, "{place} has no reason");
+            assert!(!lines.is_empty(), "{place} has no difference");
+        }
+    }
 }

@@ -15,9 +15,9 @@ use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
 use super::patch::Patch;
 use super::{LayerWriter, Told, entry, replacing};
 use crate::error::StepError;
-use crate::ops::copy::Changed;
+use crate::ops::copy::{Changed, Copier};
 use crate::ops::layer::{absolute, timespec};
-use crate::ops::plan::{Content, LayerPlan, Planned, Source, Time};
+use crate::ops::plan::{LayerPlan, Planned};
 use crate::tree::{self, Attribute, Copied, Entry, Facts, Nowhere, Target, copy_and_digest, split};
 
 /// Files up to this size are in memory until the tar was told of them.
@@ -58,16 +58,11 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         }
     }
 
-    /// The time of what is given none.
-    pub(super) fn now(&self) -> Time {
-        self.plan.now()
-    }
-
     /// Makes what is planned. Notes the digest of a regular file that is not the expected one.
     pub(super) fn make(
         &mut self,
         path: &OsStr,
-        planned: &Planned<'_>,
+        planned: Planned<'_>,
         changed: &mut Changed,
     ) -> Result<Told, StepError> {
         let (parent, name) = split(path);
@@ -80,16 +75,19 @@ impl<'w, 'l> FileWriter<'w, 'l> {
             self.here = Some((parent.to_owned(), here));
         }
         let failed = |source| StepError::io("write", absolute(path), source);
-        match &planned.content {
-            Content::Copied { source, .. } => {
-                let entry = source.entry;
-                match entry.kind {
-                    FileType::RegularFile => self.copy(path, name, *source, planned, changed),
-                    FileType::Symlink => self.symlink(path, name, entry, planned).map_err(failed),
-                    _ => self.node(path, name, entry, planned).map_err(failed),
+        match planned {
+            Planned::Copied(copy, entry) => match entry.kind {
+                FileType::RegularFile => {
+                    let from = self.plan.copy(copy);
+                    self.copy(path, from, entry, planned, changed)
                 }
+                FileType::Symlink => self.symlink(path, name, entry, planned).map_err(failed),
+                _ => self.node(path, name, entry, planned).map_err(failed),
+            },
+            Planned::Inline(text) => {
+                let text = self.plan.content(text);
+                self.inline(path, name, text, planned).map_err(failed)
             }
-            Content::Inline(text) => self.inline(path, name, text, planned).map_err(failed),
         }
     }
 
@@ -98,15 +96,15 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     pub(super) fn keep(
         &mut self,
         path: &OsStr,
-        planned: &Planned<'_>,
+        planned: Planned<'_>,
         changed: &mut Changed,
     ) -> Result<Told, StepError> {
-        let kept = match &planned.content {
-            Content::Copied { source, .. } if source.entry.kind == FileType::Symlink => {
-                Some(self.told_symlink(path, source.entry, planned))
+        let kept = match planned {
+            Planned::Copied(_, entry) if entry.kind == FileType::Symlink => {
+                Some(self.told_symlink(path, entry, planned))
             }
-            Content::Copied { source, .. } => self.kept_file(path, source.entry, planned),
-            Content::Inline(_) => None,
+            Planned::Copied(_, entry) => self.kept_file(path, entry, planned),
+            Planned::Inline(_) => None,
         };
         match kept {
             Some(told) => Ok(told.kept()),
@@ -116,7 +114,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
 
     /// A regular file of the layer that is patched, if its content is what is to be copied. One that
     /// cannot be read is made anew, like any other that is not what it was.
-    fn kept_file(&mut self, path: &OsStr, source: &Entry, planned: &Planned<'_>) -> Option<Told> {
+    fn kept_file(&mut self, path: &OsStr, source: &Entry, planned: Planned<'_>) -> Option<Told> {
         let (parent, name) = split(path);
         if self.there.as_ref().is_none_or(|(open, _)| open != parent) {
             let there = self.patch?.root.directory_beneath(parent).ok()?;
@@ -134,11 +132,11 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         } else {
             let size = source.stat.size;
             (
-                copy_and_digest(&file, size, &file, &mut Nowhere).ok()?,
+                copy_and_digest(&file, size, &file, &mut Nowhere, &|| self.layer.goes_on()).ok()?,
                 None,
             )
         };
-        if source.digest != Some(copied.digest) {
+        if source.digest() != Some(&copied.digest) {
             return None;
         }
         entry.xattrs = copied.attributes;
@@ -159,7 +157,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         path: &OsStr,
         name: &OsStr,
         source: &Entry,
-        planned: &Planned<'_>,
+        planned: Planned<'_>,
     ) -> io::Result<Told> {
         let link = source.link.as_deref().unwrap_or_default();
         let here = self.directory()?;
@@ -168,7 +166,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         Ok(self.told_symlink(path, source, planned))
     }
 
-    fn told_symlink(&self, path: &OsStr, source: &Entry, planned: &Planned<'_>) -> Told {
+    fn told_symlink(&self, path: &OsStr, source: &Entry, planned: Planned<'_>) -> Told {
         let link = source.link.as_deref().unwrap_or_default();
         let mut entry = self.entry(EntryKind::Symlink, path, planned);
         entry.mode = 0o777;
@@ -181,7 +179,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         path: &OsStr,
         name: &OsStr,
         source: &Entry,
-        planned: &Planned<'_>,
+        planned: Planned<'_>,
     ) -> io::Result<Told> {
         let (kind, device) = match source.kind {
             FileType::CharacterDevice => (EntryKind::CharacterDevice, source.stat.special),
@@ -203,15 +201,15 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     }
 
     /// Owner, mode and time of something that cannot be opened.
-    fn finish_node(&self, name: &OsStr, planned: &Planned<'_>, has_mode: bool) -> io::Result<()> {
-        let (here, permissions) = (self.directory()?, &planned.permissions);
-        if !self.layer.maker.owns(permissions) {
+    fn finish_node(&self, name: &OsStr, planned: Planned<'_>, has_mode: bool) -> io::Result<()> {
+        let (here, permissions) = (self.directory()?, self.plan.permissions(planned));
+        if !self.layer.maker.owns(&permissions) {
             here.set_owner(name, permissions.uid, permissions.gid)?;
         }
         if has_mode {
             here.set_mode(name, permissions.mode)?;
         }
-        let time = timespec(planned.modified.unwrap_or(self.now()));
+        let time = timespec(self.plan.time(planned));
         here.set_times(name, time, time)
     }
 
@@ -220,7 +218,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         path: &OsStr,
         name: &OsStr,
         text: &str,
-        planned: &Planned<'_>,
+        planned: Planned<'_>,
     ) -> io::Result<Told> {
         let mut file = self.create(name, planned)?;
         file.write_all(text.as_bytes())?;
@@ -233,20 +231,16 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     fn copy(
         &mut self,
         path: &OsStr,
-        name: &OsStr,
-        from: Source<'_>,
-        planned: &Planned<'_>,
+        from: &Copier<'_>,
+        source: &Entry,
+        planned: Planned<'_>,
         changed: &mut Changed,
     ) -> Result<Told, StepError> {
-        let Source {
-            tree,
-            number,
-            entry: source,
-        } = from;
+        let (tree, name) = (from.tree, split(path).1);
         let reading = |error| StepError::io("read", tree.shown(&source.path), error);
         let writing = |error| StepError::io("write", absolute(path), error);
         let when = SystemTime::now();
-        let (read, status) = self.open(from)?;
+        let (read, status) = self.open(from, source)?;
         let size = status.st_size.unsigned_abs();
         let (file, body, copied) = if size <= SMALL {
             let content = read_up_to(&read, size).map_err(reading)?;
@@ -262,11 +256,12 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         };
         self.finish(&file, planned, &copied.attributes)
             .map_err(writing)?;
-        if source.digest != Some(copied.digest) {
-            changed.push((number, source.path.clone(), copied.digest));
-        }
-        if source.digest.is_none() {
+        if source.digest().is_none() {
             tree.learn(&read, &Facts::new(&status), &copied.digest, when);
+        }
+        if *source.learn(copied.digest) != copied.digest {
+            let path = source.path.to_os_string();
+            changed.push((from.number, path, copied.digest));
         }
         let mut entry = self.entry(EntryKind::Regular, path, planned);
         entry.xattrs = copied.attributes;
@@ -277,8 +272,8 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     }
 
     /// Opens a regular file of the tree.
-    fn open(&mut self, from: Source<'_>) -> Result<(File, Stat), StepError> {
-        let (tree, source) = (from.tree, from.entry);
+    fn open(&mut self, from: &Copier<'_>, source: &Entry) -> Result<(File, Stat), StepError> {
+        let tree = from.tree;
         let parent = source.parent();
         let is_open = |(number, open, _): &(usize, OsString, Directory)| {
             *number == from.number && open == parent
@@ -305,9 +300,9 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         Ok((File::from(read), status))
     }
 
-    fn create(&self, name: &OsStr, planned: &Planned<'_>) -> io::Result<File> {
+    fn create(&self, name: &OsStr, planned: Planned<'_>) -> io::Result<File> {
         let here = self.directory()?;
-        let (mode, _) = self.layer.maker.mode(planned.permissions.mode);
+        let (mode, _) = self.layer.maker.mode(self.plan.permissions(planned).mode);
         replacing(here, name, || here.create_file(name, mode)).map(File::from)
     }
 
@@ -315,11 +310,12 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     fn fill(&self, read: &File, status: &Stat, write: &mut File) -> io::Result<Copied> {
         let size = status.st_size.unsigned_abs();
         let can_clone = &self.layer.can_clone;
+        let goes_on = || self.layer.goes_on();
         if can_clone.load(Ordering::Relaxed) {
             if gantry_sys::fd::reflink(read, &*write)? {
                 // The copy cannot change any more: its digest is the digest of what was copied.
                 let copied = write.metadata()?.len();
-                return copy_and_digest(write, copied, read, &mut Nowhere);
+                return copy_and_digest(write, copied, read, &mut Nowhere, &goes_on);
             }
             can_clone.store(false, Ordering::Relaxed);
         }
@@ -328,12 +324,12 @@ impl<'w, 'l> FileWriter<'w, 'l> {
                 file: write,
                 end: 0,
             };
-            let copied = copy_and_digest(read, size, read, &mut sparse)?;
+            let copied = copy_and_digest(read, size, read, &mut sparse, &goes_on)?;
             let end = sparse.end;
             write.set_len(end)?;
             return Ok(copied);
         }
-        copy_and_digest(read, size, read, &mut Dense(write))
+        copy_and_digest(read, size, read, &mut Dense(write), &goes_on)
     }
 
     /// Owner, mode, attributes and time of a regular file, as far as they are not what it was made
@@ -341,11 +337,11 @@ impl<'w, 'l> FileWriter<'w, 'l> {
     fn finish(
         &self,
         file: &File,
-        planned: &Planned<'_>,
+        planned: Planned<'_>,
         attributes: &[Attribute],
     ) -> io::Result<()> {
-        let permissions = &planned.permissions;
-        if !self.layer.maker.owns(permissions) {
+        let permissions = self.plan.permissions(planned);
+        if !self.layer.maker.owns(&permissions) {
             let owner = (
                 Uid::from_raw(permissions.uid),
                 Gid::from_raw(permissions.gid),
@@ -358,7 +354,7 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         for (name, value) in attributes {
             gantry_sys::xattr::set(file, OsStr::from_bytes(name), value)?;
         }
-        let time = timespec(planned.modified.unwrap_or(self.now()));
+        let time = timespec(self.plan.time(planned));
         rustix::fs::futimens(
             file,
             &Timestamps {
@@ -369,14 +365,15 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         Ok(())
     }
 
-    fn entry(
+    /// What the tar is to say of something that is planned.
+    pub(super) fn entry(
         &self,
         kind: EntryKind,
         path: &OsStr,
-        planned: &Planned<'_>,
+        planned: Planned<'_>,
     ) -> gantry_store::tar::Entry {
-        let time = planned.modified.unwrap_or(self.now());
-        entry(kind, path, &planned.permissions, time)
+        let (permissions, time) = (self.plan.permissions(planned), self.plan.time(planned));
+        entry(kind, path, &permissions, time)
     }
 }
 

@@ -3,17 +3,18 @@
 //! Found by looking at names and status only. What looks the same is compared by content when its
 //! turn comes (it is read in any case, for the tar), and written after all if it is another.
 
+use std::borrow::Cow;
 use std::collections::btree_map;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 
 use gantry_store::Whole;
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
-use super::{Step, What};
+use super::steps::{Steps, What};
 use crate::ops::layer::Permissions;
-use crate::ops::plan::{Content, Folder, LayerPlan, Node, Planned};
+use crate::ops::plan::{Folder, LayerPlan, Node, Planned};
 use crate::tree::Facts;
 
 /// What a file costs, beside its bytes, as if these were its bytes.
@@ -33,7 +34,7 @@ impl Patch {
     /// give what is planned, or would save little.
     pub(super) fn find(
         plan: &LayerPlan<'_>,
-        steps: &mut [Step<'_, '_>],
+        steps: &mut Steps<'_, '_>,
         whole: &Whole,
     ) -> Option<Self> {
         // The names of one file have to be in one tree.
@@ -46,7 +47,7 @@ impl Patch {
         let (mut kept, mut made) = (0, 0);
         for (step, same) in steps.iter().zip(&same) {
             let size = match step.what {
-                What::File(planned) => planned.size(),
+                What::File(planned) => plan.size(planned),
                 What::Folder(_) | What::Link(_) => 0,
             };
             *(if *same { &mut kept } else { &mut made }) += FILE + size;
@@ -64,7 +65,7 @@ impl Patch {
 
 /// A directory of the plan on the way through it.
 struct Open<'p, 't> {
-    children: btree_map::Iter<'p, OsString, Node<'t>>,
+    children: btree_map::Iter<'p, Cow<'t, OsStr>, Node<'t>>,
     /// The same in the layer, and how many of its entries the plan has not been seen to have yet.
     there: Option<(Directory, usize)>,
 }
@@ -86,7 +87,7 @@ fn same(plan: &LayerPlan<'_>, root: &Directory) -> io::Result<Option<Vec<bool>>>
         let is_folder = found.is_some_and(|facts| facts.kind == FileType::Directory);
         match node {
             Node::Folder(_) | Node::File(_) if found.is_none() => same.push(false),
-            Node::File(planned) if !is_folder => same.push(here.has(name, planned, found)?),
+            Node::File(planned) if !is_folder => same.push(here.has(plan, name, *planned, found)?),
             Node::Folder(_) if is_folder => {}
             Node::Folder(_) | Node::File(_) => return Ok(None),
         }
@@ -157,34 +158,37 @@ impl<'p, 't> Open<'p, 't> {
     }
 
     /// Whether the layer seems to have just this file or link.
-    fn has(&self, name: &OsStr, planned: &Planned<'_>, found: Option<Found>) -> io::Result<bool> {
-        let (Some(found), Some(modified)) = (found, planned.modified) else {
+    fn has(
+        &self,
+        plan: &LayerPlan<'_>,
+        name: &OsStr,
+        planned: Planned<'_>,
+        found: Option<Found>,
+    ) -> io::Result<bool> {
+        let (Some(found), Planned::Copied(_, entry)) = (found, planned) else {
             return Ok(false);
         };
-        let Content::Copied { source, .. } = &planned.content else {
-            return Ok(false);
-        };
-        let entry = source.entry;
+        let (permissions, modified) = (plan.permissions(planned), plan.time(planned));
         if found.kind != entry.kind {
             return Ok(false);
         }
         Ok(match entry.kind {
             FileType::RegularFile => {
                 // One of several names stays one of them, and programs count them.
-                entry.digest.is_some()
+                entry.digest().is_some()
                     && !found.facts.linked
                     && found.facts.size == entry.stat.size
-                    && found.is(&planned.permissions, modified)
+                    && found.is(&permissions, modified)
             }
             FileType::Symlink => {
-                let owners = (planned.permissions.uid, planned.permissions.gid);
+                let owners = (permissions.uid, permissions.gid);
                 let target = match &self.there {
                     Some((there, _)) => Some(there.read_link(name)?),
                     None => None,
                 };
                 (found.facts.uid, found.facts.gid) == owners
                     && found.facts.modified == modified
-                    && target == entry.link
+                    && target.as_deref() == entry.link.as_deref()
             }
             _ => false,
         })
