@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 use crate::explain::inputs::Inputs;
+use crate::ops::write::Marks;
 use crate::run_folder::folder;
 
 pub(crate) use entry::{Entry, decode_alias};
@@ -34,6 +35,8 @@ pub(crate) const ALIAS: &str = "build-alias";
 pub(crate) const LATEST: &str = "build-latest";
 /// Most of these that are kept.
 const MOST_LATEST: usize = 1024;
+/// Points of the tar of a layer: diff ID → its seal, a line feed, [`Marks`].
+pub(crate) const MARKS: &str = "build-marks";
 /// Layers that were searched for secrets: key → nothing.
 pub(crate) const CLEAN: &str = "build-clean";
 
@@ -82,6 +85,8 @@ pub(crate) struct Made<'m> {
     pub(crate) aliases: &'m [Key],
     pub(crate) entry: Entry,
     pub(crate) inputs: &'m Inputs,
+    /// Points of the tar of its layer.
+    pub(crate) marks: &'m Marks,
 }
 
 /// The records of one store, and the locks of steps that run.
@@ -193,6 +198,9 @@ impl Cache {
         // Both go together.
         inputs.layers = vec![diff_id];
         let mut records = vec![step_record(&made.key, &made.entry), inputs];
+        if let (false, Some(seal)) = (made.marks.is_empty(), &made.entry.seal) {
+            records.push(marks_record(diff_id, seal, made.marks));
+        }
         for alias in made.aliases {
             records.push(alias_record(alias, &made.key, diff_id));
         }
@@ -234,6 +242,16 @@ impl Cache {
         Ok(())
     }
 
+    /// The points of the tar of a layer, and its seal when they were noted.
+    pub(crate) fn marks(&self, diff_id: &Digest) -> Option<(Marks, String)> {
+        let key = diff_id.as_bytes();
+        let record = self.store.records().find(MARKS, key).ok().flatten()?;
+        let text = entry::checked(key, &record.value)?;
+        let at = text.iter().position(|byte| *byte == b'\n')?;
+        let seal = String::from_utf8(text[..at].to_vec()).ok()?;
+        Some((Marks::decode(&text[at + 1..])?, seal))
+    }
+
     /// Whether it was noted under this key that a layer is clean of secrets.
     pub(crate) fn is_clean(&self, key: &Key) -> Result<bool, StepError> {
         Ok(self.store.records().find(CLEAN, &key.0)?.is_some())
@@ -253,6 +271,14 @@ impl Cache {
 fn step_record(key: &Key, entry: &Entry) -> Record {
     let mut record = Record::new(STEP, &key.0, &entry.encode(&key.0));
     record.layers = vec![entry.layer.diff_id];
+    record
+}
+
+fn marks_record(diff_id: Digest, seal: &str, marks: &Marks) -> Record {
+    let text = [seal.as_bytes(), b"\n", &marks.encode()].concat();
+    let key = diff_id.as_bytes();
+    let mut record = Record::new(MARKS, key, &entry::signed(key, &text));
+    record.layers = vec![diff_id];
     record
 }
 

@@ -36,7 +36,7 @@ use rustix::fs::{self, Access, AtFlags};
 use rustix::io::Errno;
 
 pub use draft::LayerDraft;
-pub use draft_tar::DraftTar;
+pub use draft_tar::{DraftTar, TarPoint};
 pub use mapped::Lowers;
 pub use patch::Whole;
 pub use replay::LayerTar;

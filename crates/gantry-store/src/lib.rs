@@ -48,7 +48,7 @@ pub use images::{
     RepoDigest,
 };
 pub use layers::{
-    DraftTar, LayerBlob, LayerDraft, LayerInfo, Layers, Lowers, UnpackOptions, Whole,
+    DraftTar, LayerBlob, LayerDraft, LayerInfo, Layers, Lowers, TarPoint, UnpackOptions, Whole,
 };
 pub use lease::Lease;
 pub use limits::Limits;

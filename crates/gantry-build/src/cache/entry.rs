@@ -53,11 +53,11 @@ pub(crate) fn decode_alias(alias: &[u8], value: &[u8]) -> Option<Key> {
     Some(Key(checked(alias, value)?.try_into().ok()?))
 }
 
-fn signed(key: &[u8], text: &[u8]) -> Vec<u8> {
+pub(super) fn signed(key: &[u8], text: &[u8]) -> Vec<u8> {
     [&checksum(key, text)[..], text].concat()
 }
 
-fn checked<'v>(key: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
+pub(super) fn checked<'v>(key: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
     let (sum, text) = value.split_at_checked(CHECKSUM)?;
     (checksum(key, text) == sum).then_some(text)
 }

@@ -13,7 +13,7 @@ use gantry_store::{LayerUse, Recency, Record, Roots, Store};
 
 use super::plan::Item;
 use super::{CollectError, mounts};
-use crate::cache::{ALIAS, CLEAN, Entry, INPUTS, LATEST, STEP, decode_alias};
+use crate::cache::{ALIAS, CLEAN, Entry, INPUTS, LATEST, MARKS, STEP, decode_alias};
 use crate::explain::trace::TRACE;
 
 /// Letters of a row's id.
@@ -153,7 +153,7 @@ impl Inventory {
         store: &Store,
         uses: &BTreeMap<Digest, LayerUse>,
     ) -> Result<(), CollectError> {
-        for kind in [STEP, INPUTS, ALIAS, CLEAN] {
+        for kind in [STEP, INPUTS, ALIAS, CLEAN, MARKS] {
             self.note_values(store, kind)?;
         }
         let records = store.records().list(STEP)?;
@@ -197,7 +197,7 @@ impl Inventory {
         uses: &BTreeMap<Digest, LayerUse>,
     ) -> Result<(), CollectError> {
         for kind in store.records().kinds()? {
-            if [STEP, INPUTS, ALIAS, CLEAN].contains(&kind.as_str()) {
+            if [STEP, INPUTS, ALIAS, CLEAN, MARKS].contains(&kind.as_str()) {
                 continue;
             }
             self.note_values(store, &kind)?;
@@ -409,10 +409,12 @@ impl Attached {
                 .or_default()
                 .push(key);
         }
-        for record in store.records().list(CLEAN)? {
-            if let Some(layer) = record.layers.first() {
-                let noted = attached.of_layer.entry(*layer).or_default();
-                noted.1.push((CLEAN.to_owned(), record.key));
+        for kind in [CLEAN, MARKS] {
+            for record in store.records().list(kind)? {
+                if let Some(layer) = record.layers.first() {
+                    let noted = attached.of_layer.entry(*layer).or_default();
+                    noted.1.push((kind.to_owned(), record.key));
+                }
             }
         }
         for layer in steps.iter().flat_map(|step| &step.layers) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_dockerfile::mode;
 use gantry_model::Digest;
-use gantry_store::{LayerDraft, LayerInfo, Store, Whole};
+use gantry_store::{LayerDraft, LayerInfo, Store};
 use gantry_sys::path::Directory;
 
 use super::archive;
@@ -13,7 +13,7 @@ use super::copy::{Change, Changed, Copier};
 use super::identity;
 use super::layer::Permissions;
 use super::plan::{LayerPlan, Text};
-use super::write::{LayerWriter, root_entry};
+use super::write::{Former, LayerWriter, Marks, root_entry};
 use crate::error::StepError;
 use crate::graph::{FileOperation, FileSource, MakeDirectory};
 use crate::solve::Stop;
@@ -29,13 +29,15 @@ pub(crate) struct Workshop<'w> {
     /// The time that new directories and files get, if it is not the present.
     pub(crate) epoch: Option<(i64, u32)>,
     /// A layer that the new one may be a patch of.
-    pub(crate) former: Option<Whole>,
+    pub(crate) former: Option<Former>,
 }
 
 /// A finished layer.
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) layer: LayerInfo,
+    /// Points of its tar, if it is whole.
+    pub(crate) marks: Marks,
     /// Files that were not what they had been when the key was made.
     pub(crate) changed: Changed,
 }
@@ -172,8 +174,8 @@ impl Workshop<'_> {
                 }
             }
         }
-        let (info, files) = finish(&plan, &writer, draft, self.former.as_ref())?;
-        changed.extend(files);
+        let made = finish(&plan, &writer, draft, self.former.as_ref())?;
+        changed.extend(made.changed);
         // What such a file has become may well be an archive.
         for (number, tree, found) in no_archives {
             if changed
@@ -183,10 +185,7 @@ impl Workshop<'_> {
                 return Err(archive::changed(tree, found));
             }
         }
-        Ok(Made {
-            layer: info,
-            changed,
-        })
+        Ok(Made { changed, ..made })
     }
 
     /// Makes the layer of a `WORKDIR`.
@@ -209,11 +208,7 @@ impl Workshop<'_> {
         if place.kind != Some(rustix::fs::FileType::Directory) {
             plan.make_all(&place.path, &permissions)?;
         }
-        let (info, changed) = finish(&plan, &writer, draft, None)?;
-        Ok(Made {
-            layer: info,
-            changed,
-        })
+        finish(&plan, &writer, draft, None)
     }
 }
 
@@ -222,15 +217,23 @@ fn finish(
     plan: &LayerPlan<'_>,
     writer: &LayerWriter<'_>,
     draft: LayerDraft,
-    former: Option<&Whole>,
-) -> Result<(LayerInfo, Changed), StepError> {
+    former: Option<&Former>,
+) -> Result<Made, StepError> {
     if writer.can_tell(plan) {
         let mut tar = draft.tar(&root_entry(plan))?;
-        let changed = writer.write_told(plan, &mut tar, former)?;
-        Ok((draft.commit_told(tar)?, changed))
+        let (changed, marks) = writer.write_told(plan, &mut tar, former)?;
+        Ok(Made {
+            layer: draft.commit_told(tar)?,
+            marks,
+            changed,
+        })
     } else {
         let changed = writer.write(plan)?;
-        Ok((draft.commit_while(&|| writer.goes_on())?, changed))
+        Ok(Made {
+            layer: draft.commit_while(&|| writer.goes_on())?,
+            marks: Marks::default(),
+            changed,
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 //! What an earlier layer has already is not made again if the new one can be a patch of it.
 
 mod file;
+mod marks;
 mod ordered;
 mod patch;
 mod steps;
@@ -14,11 +15,12 @@ mod steps;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::atomic::AtomicBool;
 
 use gantry_store::tar::{self, EntryKind, Timestamp};
-use gantry_store::{DraftTar, GoesOn, PackError, Whole};
+use gantry_store::{DraftTar, GoesOn, PackError, TarPoint};
 use gantry_sys::path::Directory;
 use rustix::io::Errno;
 
@@ -29,6 +31,9 @@ use crate::error::StepError;
 use crate::solve::Stop;
 use crate::tree::split;
 use file::FileWriter;
+use marks::Marker;
+pub(crate) use marks::Marks;
+pub(crate) use patch::Former;
 use patch::Patch;
 use steps::{Steps, What};
 
@@ -40,8 +45,17 @@ enum Told {
     Content(tar::Entry, Vec<u8>),
     /// The content is in the file.
     Written(tar::Entry, File),
+    /// So many bytes of content, which are not looked at.
+    Known(tar::Entry, u64),
     /// The layer that is patched has it.
     Kept(Box<Told>),
+}
+
+/// What came of a batch.
+struct Done {
+    told: Vec<Told>,
+    /// Whether all files had the content that was expected, or any where none was.
+    is_settled: bool,
 }
 
 /// Writes plans into a directory.
@@ -129,45 +143,108 @@ impl<'w> LayerWriter<'w> {
     /// Writes everything. Gives the files whose content was not what it had been when the key was
     /// made.
     pub(crate) fn write(&self, plan: &LayerPlan<'_>) -> Result<Changed, StepError> {
-        self.write_steps(plan, &Steps::of(plan), None, None)
+        self.write_steps(plan, &Steps::of(plan), None)
     }
 
-    /// Writes everything and tells `tar` of it; what `former` has already is told only.
+    /// Writes everything and tells `tar` of it; what `former` has already is told only. Gives points
+    /// of the tar, too, if the layer is whole.
     pub(crate) fn write_told(
         &self,
         plan: &LayerPlan<'_>,
         tar: &mut DraftTar,
-        former: Option<&Whole>,
-    ) -> Result<Changed, StepError> {
+        former: Option<&Former>,
+    ) -> Result<(Changed, Marks), StepError> {
         let mut steps = Steps::of(plan);
-        let patch = former.and_then(|former| Patch::find(plan, &mut steps, former));
-        if let Some(patch) = &patch {
+        let patch = former.and_then(|former| {
+            let patch = Patch::find(plan, &mut steps, &former.whole)?;
+            Some((patch, former.known(plan, &steps, tar)))
+        });
+        if let Some((patch, known)) = patch {
             tar.patch_of(&patch.whole);
+            let changed = self.write_patch(plan, &steps, tar, &patch, known)?;
+            return Ok((changed, Marks::default()));
         }
-        self.write_steps(plan, &steps, Some(tar), patch.as_ref())
+        let mut marker = Marker::new(plan, &steps, tar);
+        let changed = self.write_steps(plan, &steps, Some((tar, &mut marker)))?;
+        Ok((changed, marker.finish()))
     }
 
+    /// Writes everything; what is told is marked.
     fn write_steps(
         &self,
         plan: &LayerPlan<'_>,
         steps: &Steps<'_, '_>,
-        tar: Option<&mut DraftTar>,
-        patch: Option<&Patch>,
+        mut tar: Option<(&mut DraftTar, &mut Marker)>,
     ) -> Result<Changed, StepError> {
-        match patch {
-            None => self.make_folders(steps)?,
-            Some(_) => self.make_needed_folders(plan, steps)?,
-        }
-        let changed = self.make_files(plan, steps, tar, patch)?;
+        self.make_folders(steps)?;
+        let batches = steps.batches(plan, 0);
+        let changed = self.make_files(plan, steps, &batches, None, |number, made| {
+            let Some((tar, marker)) = &mut tar else {
+                return Ok(());
+            };
+            self.tell(made.told, tar)?;
+            marker.told(plan, steps, batches[number].clone(), tar, made.is_settled);
+            Ok(())
+        })?;
         for (number, step) in steps.iter().enumerate() {
             if let What::Link(original) = step.what {
                 self.link(&steps.path(original), &steps.path(number))?;
             }
         }
+        self.finish(plan, steps)?;
+        Ok(changed)
+    }
+
+    /// Writes what the layer that is patched does not have. The steps up to a point of its tar are not
+    /// even read.
+    fn write_patch(
+        &self,
+        plan: &LayerPlan<'_>,
+        steps: &Steps<'_, '_>,
+        tar: &mut DraftTar,
+        patch: &Patch,
+        known: Option<(usize, TarPoint)>,
+    ) -> Result<Changed, StepError> {
+        self.make_needed_folders(plan, steps)?;
+        let mut start = 0;
+        if let Some((count, point)) = known {
+            let writer = FileWriter::new(self, plan, Some(patch));
+            for (number, step) in steps.iter().enumerate().take(count) {
+                let path = steps.path(number);
+                let told = match step.what {
+                    What::Folder(folder) => Some(told_folder(&path, folder)),
+                    What::File(planned) => Some(writer.known(&path, planned)),
+                    What::Link(_) => None,
+                };
+                self.tell(told.map(Told::kept), tar)?;
+            }
+            tar.go_on_from(&point);
+            start = count;
+        }
+        let batches = steps.batches(plan, start);
+        let tell = |_, made: Done| self.tell(made.told, tar);
+        let changed = self.make_files(plan, steps, &batches, Some(patch), tell)?;
+        self.finish(plan, steps)?;
+        Ok(changed)
+    }
+
+    fn tell(
+        &self,
+        told: impl IntoIterator<Item = Told>,
+        tar: &mut DraftTar,
+    ) -> Result<(), StepError> {
+        let goes_on = || self.goes_on();
+        for told in told {
+            told.to(tar, &goes_on)?;
+        }
+        Ok(())
+    }
+
+    /// Owners, modes and times of the directories.
+    fn finish(&self, plan: &LayerPlan<'_>, steps: &Steps<'_, '_>) -> Result<(), StepError> {
         self.finish_folders(steps)?;
         let failed = |source| StepError::io("set the permissions of", "/", source);
-        plan.root.permissions.apply(self.upper).map_err(failed)?;
-        Ok(changed)
+        plan.root.permissions.apply(self.upper).map_err(failed)
     }
 
     /// Makes the directories, as yet without special bits, attributes and times.
@@ -229,14 +306,15 @@ impl<'w> LayerWriter<'w> {
         Ok(here)
     }
 
+    /// Makes the files of all batches; what comes of each is given to `take`, in their order.
     fn make_files(
         &self,
         plan: &LayerPlan<'_>,
         steps: &Steps<'_, '_>,
-        mut tar: Option<&mut DraftTar>,
+        batches: &[Range<usize>],
         patch: Option<&Patch>,
+        mut take: impl FnMut(usize, Done) -> Result<(), StepError> + Send,
     ) -> Result<Changed, StepError> {
-        let batches = steps.batches(plan);
         let mut changed = Changed::new();
         ordered::run(
             batches.len(),
@@ -244,27 +322,26 @@ impl<'w> LayerWriter<'w> {
             || FileWriter::new(self, plan, patch),
             |writer, number| {
                 let batch = batches[number].clone();
-                let mut told = Vec::with_capacity(batch.len());
+                let mut done = Done {
+                    told: Vec::with_capacity(batch.len()),
+                    is_settled: true,
+                };
                 let mut changed = Changed::new();
                 for step in batch {
                     if self.stop.is_stopped() {
                         return Err(StepError::Canceled);
                     }
-                    told.extend(self.step(writer, steps, step, &mut changed)?);
-                }
-                Ok((told, changed))
-            },
-            |(told, mut files)| {
-                changed.append(&mut files);
-                match &mut tar {
-                    Some(tar) => {
-                        let goes_on = || self.goes_on();
-                        Ok(told
-                            .into_iter()
-                            .try_for_each(|told| told.to(tar, &goes_on))?)
+                    if let Some(told) = self.step(writer, steps, step, &mut changed)? {
+                        done.is_settled &= told.size() == steps.size(plan, step);
+                        done.told.push(told);
                     }
-                    None => Ok(()),
                 }
+                done.is_settled &= changed.is_empty();
+                Ok((number, done, changed))
+            },
+            |(number, done, mut files)| {
+                changed.append(&mut files);
+                take(number, done)
             },
         )?;
         Ok(changed)
@@ -281,10 +358,7 @@ impl<'w> LayerWriter<'w> {
         let (step, path) = (&steps[number], steps.path(number));
         match step.what {
             What::Folder(folder) => {
-                let (permissions, time) = (&folder.permissions, folder.modified);
-                let mut entry = entry(EntryKind::Directory, &path, permissions, time);
-                entry.xattrs.clone_from(&folder.attributes);
-                let told = Told::Entry(entry);
+                let told = told_folder(&path, folder);
                 Ok(Some(if step.kept { told.kept() } else { told }))
             }
             What::File(planned) if step.kept => writer.keep(&path, planned, changed).map(Some),
@@ -352,7 +426,25 @@ impl<'w> LayerWriter<'w> {
     }
 }
 
+fn told_folder(path: &OsStr, folder: &Folder<'_>) -> Told {
+    let (permissions, time) = (&folder.permissions, folder.modified);
+    let mut entry = entry(EntryKind::Directory, path, permissions, time);
+    entry.xattrs.clone_from(&folder.attributes);
+    Told::Entry(entry)
+}
+
 impl Told {
+    /// How much content it has.
+    fn size(&self) -> u64 {
+        match self {
+            Self::Entry(_) => 0,
+            Self::Content(_, content) => content.len() as u64,
+            Self::Written(_, file) => file.metadata().map_or(u64::MAX, |status| status.len()),
+            Self::Known(_, size) => *size,
+            Self::Kept(told) => told.size(),
+        }
+    }
+
     fn kept(self) -> Self {
         Self::Kept(Box::new(self))
     }
@@ -362,6 +454,7 @@ impl Told {
             Self::Entry(entry) => tar.entry(&entry),
             Self::Content(entry, content) => tar.file(entry, &content),
             Self::Written(entry, file) => tar.written(entry, &file, goes_on),
+            Self::Known(entry, size) => tar.known(entry, size),
             Self::Kept(told) => tar.kept(|tar| told.to(tar, goes_on)),
         }
     }

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gantry_store::Whole;
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
@@ -19,6 +18,7 @@ use crate::explain::inputs::Inputs;
 use crate::graph::{FileOperation, FileSource, NodeId, Operation};
 use crate::ops::copy::{Change, Changed};
 use crate::ops::files::{self, Made, Trees, Workshop};
+use crate::ops::write::Former;
 use crate::ops::{identity, view};
 use crate::tree::{Entry, Match, SelectError, Tree};
 
@@ -106,6 +106,7 @@ impl FileStep<'_, '_> {
                 key,
                 alias: shortcut,
                 inputs: Inputs::of_files(self.operation, &selected, &change),
+                marks: made.marks,
             })
         })
     }
@@ -225,13 +226,18 @@ impl FileStep<'_, '_> {
     }
 
     /// What this step made when it ran before: the whole layer that its result can be a patch of.
-    fn former(&self) -> Result<Option<Whole>, StepError> {
+    fn former(&self) -> Result<Option<Former>, StepError> {
         let latest = self.solver.cache.latest(&self.latest_key())?;
-        let layers = self.solver.setting.store.layers();
-        Ok(match latest {
-            Some(latest) => layers.whole(&latest)?,
+        let store = &self.solver.setting.store;
+        let whole = match latest {
+            Some(latest) => store.layers().whole(&latest)?,
             None => None,
-        })
+        };
+        Ok(whole.map(|whole| Former {
+            store: store.clone(),
+            marks: self.solver.cache.marks(&whole.diff_id),
+            whole,
+        }))
     }
 
     /// What names this step whatever it copies and whatever is below.

@@ -18,6 +18,7 @@ use crate::graph::{CacheMount, MakeDirectory, NodeId, Operation, RunOperation};
 use crate::ops::files::{self, Workshop};
 use crate::ops::run::{self, Company};
 use crate::ops::view;
+use crate::ops::write::Marks;
 use crate::remote::Behalf;
 
 /// A step that has just run.
@@ -27,6 +28,8 @@ pub(super) struct Executed {
     /// Another key that is to lead to it.
     pub(super) alias: Option<Key>,
     pub(super) inputs: Inputs,
+    /// Points of its tar.
+    pub(super) marks: Marks,
 }
 
 impl Solver<'_> {
@@ -253,6 +256,7 @@ impl Solver<'_> {
                 seal: None,
             },
             inputs: &executed.inputs,
+            marks: &executed.marks,
         })?;
         drop(lock);
         self.account(
@@ -307,6 +311,7 @@ impl Solver<'_> {
                 key,
                 alias: None,
                 inputs: Inputs::of_directory(operation),
+                marks: Marks::default(),
             })
         })
     }
@@ -349,6 +354,7 @@ impl Solver<'_> {
                 key,
                 alias: shown.as_ref().map(|shown| shown.key),
                 inputs: Inputs::of_run(operation).with_files(files, &AS_THEY_ARE),
+                marks: Marks::default(),
             })
         })
     }

@@ -8,6 +8,7 @@ use std::io;
 
 use gantry_model::Digest;
 use rustix::fs;
+use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest as _, Sha256};
 
 use super::draft::{DraftSink, LayerDraft, RootMark};
@@ -27,6 +28,8 @@ pub struct DraftTar {
     pub(super) lists_root: bool,
     /// Where what is told is, if it is not in the draft.
     pub(super) patch_of: Option<Digest>,
+    /// Whether it can be told again by names, status and content.
+    is_plain: bool,
     #[cfg(debug_assertions)]
     last: Vec<u8>,
 }
@@ -62,6 +65,7 @@ impl LayerDraft {
             packed: Packed::default(),
             lists_root: self.root != Some(RootMark(mode, root.uid, root.gid)),
             patch_of: None,
+            is_plain: true,
             #[cfg(debug_assertions)]
             last: Vec::new(),
         };
@@ -73,7 +77,65 @@ impl LayerDraft {
     }
 }
 
+/// A point of a tar: the digest of all before it, from which it can go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TarPoint(Box<[u8]>);
+
+impl TarPoint {
+    /// As [`TarPoint::as_bytes`] gave it; `None` where it is none.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let point = Self(bytes.into());
+        point.hasher().map(|_| point)
+    }
+
+    /// As it can be kept: some hundred bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn hasher(&self) -> Option<Sha256> {
+        Sha256::deserialize((&*self.0).try_into().ok()?).ok()
+    }
+}
+
 impl DraftTar {
+    /// Whether the root directory is an entry.
+    #[must_use]
+    pub fn lists_root(&self) -> bool {
+        self.lists_root
+    }
+
+    /// Whether what was told so far follows from the names, the status and the content of files: no
+    /// extended attributes, no holes that count, no second names. Then [`DraftTar::known`] gives the
+    /// same.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// The point that was reached.
+    pub fn point(&mut self) -> TarPoint {
+        TarPoint(self.writer.sink_mut().hasher.serialize().as_slice().into())
+    }
+
+    /// A regular file of `size` bytes whose content need not be read, since the digest goes on from a
+    /// point behind it: it is wrong up to then.
+    ///
+    /// # Errors
+    /// As [`DraftTar::entry`].
+    pub fn known(&mut self, entry: Entry, size: u64) -> Result<(), PackError> {
+        self.content(entry, size, |_| Ok(()))
+    }
+
+    /// Everything that was told up to here is what was told before `point`, in another tar.
+    pub fn go_on_from(&mut self, point: &TarPoint) {
+        if let Some(hasher) = point.hasher() {
+            self.writer.sink_mut().hasher = hasher;
+        }
+    }
+
     /// What is told and not in the draft is in this layer, at the same path and the same in every
     /// respect; and this layer has nothing that is not told.
     pub fn patch_of(&mut self, whole: &Whole) {
@@ -100,6 +162,7 @@ impl DraftTar {
     /// [`PackError`] when no layer can have it, or the recipe cannot be written.
     pub fn entry(&mut self, entry: &Entry) -> Result<(), PackError> {
         self.check(entry)?;
+        self.is_plain &= entry.kind != EntryKind::HardLink;
         self.packed.count(&entry.kind, 0);
         self.header(entry)
     }
@@ -108,12 +171,23 @@ impl DraftTar {
     ///
     /// # Errors
     /// As [`DraftTar::entry`].
-    pub fn file(&mut self, mut entry: Entry, content: &[u8]) -> Result<(), PackError> {
+    pub fn file(&mut self, entry: Entry, content: &[u8]) -> Result<(), PackError> {
+        let size = content.len() as u64;
+        self.content(entry, size, |sink| io::Write::write_all(sink, content))
+    }
+
+    fn content(
+        &mut self,
+        mut entry: Entry,
+        size: u64,
+        write: impl FnOnce(&mut DraftSink) -> io::Result<()>,
+    ) -> Result<(), PackError> {
         self.check(&entry)?;
-        entry.size = content.len() as u64;
+        self.is_plain &= entry.xattrs.is_empty();
+        entry.size = size;
         self.packed.count(&EntryKind::Regular, entry.size);
         self.header(&entry)?;
-        if content.is_empty() {
+        if size == 0 {
             return Ok(());
         }
         let whole = [Fragment {
@@ -122,7 +196,7 @@ impl DraftTar {
         }];
         let sink = self.writer.sink_mut();
         sink.start_file(&entry.path, &whole)
-            .and_then(|()| io::Write::write_all(sink, content))
+            .and_then(|()| write(sink))
             .map_err(stream)?;
         sink.end_file();
         self.writer
@@ -142,7 +216,9 @@ impl DraftTar {
         goes_on: &GoesOn<'_>,
     ) -> Result<(), PackError> {
         self.check(&entry)?;
+        self.is_plain &= entry.xattrs.is_empty();
         let (size, disk) = pack::file(&mut self.writer, entry, file, goes_on)?;
+        self.is_plain &= size <= disk;
         self.packed.files += 1;
         self.packed.content_size += size;
         self.packed.disk_usage += disk;

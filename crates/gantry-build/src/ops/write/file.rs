@@ -112,6 +112,19 @@ impl<'w, 'l> FileWriter<'w, 'l> {
         }
     }
 
+    /// Tells of a file or link of the layer that is patched without looking at it.
+    pub(super) fn known(&self, path: &OsStr, planned: Planned<'_>) -> Told {
+        match planned {
+            Planned::Copied(_, entry) if entry.kind == FileType::Symlink => {
+                self.told_symlink(path, entry, planned)
+            }
+            _ => {
+                let entry = self.entry(EntryKind::Regular, path, planned);
+                Told::Known(entry, self.plan.size(planned))
+            }
+        }
+    }
+
     /// A regular file of the layer that is patched, if its content is what is to be copied. One that
     /// cannot be read is made anew, like any other that is not what it was.
     fn kept_file(&mut self, path: &OsStr, source: &Entry, planned: Planned<'_>) -> Option<Told> {

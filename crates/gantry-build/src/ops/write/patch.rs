@@ -8,19 +8,44 @@ use std::collections::btree_map;
 use std::ffi::OsStr;
 use std::io;
 
-use gantry_store::Whole;
+use gantry_store::{DraftTar, Store, TarPoint, Whole};
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
+use super::marks::Marks;
 use super::steps::{Steps, What};
 use crate::ops::layer::Permissions;
 use crate::ops::plan::{Folder, LayerPlan, Node, Planned};
 use crate::tree::Facts;
 
-/// What a file costs, beside its bytes, as if these were its bytes.
-const FILE: u64 = 16 << 10;
 /// What has to be saved at least.
 const WORTH: u64 = 4 << 20;
+
+/// An earlier layer, whole, that a new one may be a patch of.
+pub(crate) struct Former {
+    pub(crate) store: Store,
+    pub(crate) whole: Whole,
+    /// Points of its tar, and its seal when these were noted.
+    pub(crate) marks: Option<(Marks, String)>,
+}
+
+impl Former {
+    /// Where the digest of a tar that begins like that of this layer can go on: behind so many steps,
+    /// which need not be read.
+    pub(super) fn known(
+        &self,
+        plan: &LayerPlan<'_>,
+        steps: &Steps<'_, '_>,
+        tar: &DraftTar,
+    ) -> Option<(usize, TarPoint)> {
+        let (marks, sealed) = self.marks.as_ref()?;
+        let (count, point) = marks.reached(plan, steps, tar)?;
+        // What is not read must be untouched. To look at all files is only worth it where something
+        // comes of it.
+        let seal = self.store.layers().seal(&self.whole.diff_id).ok()?;
+        (seal.to_string() == *sealed).then(|| (count, point.clone()))
+    }
+}
 
 /// The layer that a new one is a patch of.
 pub(super) struct Patch {
@@ -45,12 +70,8 @@ impl Patch {
         let root = Directory::open(&whole.tree).ok()?;
         let same = same(plan, &root).ok()??;
         let (mut kept, mut made) = (0, 0);
-        for (step, same) in steps.iter().zip(&same) {
-            let size = match step.what {
-                What::File(planned) => plan.size(planned),
-                What::Folder(_) | What::Link(_) => 0,
-            };
-            *(if *same { &mut kept } else { &mut made }) += FILE + size;
+        for (number, same) in same.iter().enumerate() {
+            *(if *same { &mut kept } else { &mut made }) += steps.cost(plan, number);
         }
         if kept < WORTH || kept < made {
             return None;

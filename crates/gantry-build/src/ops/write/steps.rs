@@ -8,6 +8,7 @@ use std::collections::{HashMap, btree_map};
 use std::ffi::{OsStr, OsString};
 use std::ops::{Deref, DerefMut, Range};
 
+use super::marks::FILE;
 use crate::ops::plan::{Folder, Group, LayerPlan, Node, Planned};
 use crate::tree::join;
 
@@ -21,8 +22,8 @@ const TOP: u32 = u32::MAX;
 /// One thing that is made.
 pub(super) struct Step<'p, 't> {
     /// The number of the directory it is in, or [`TOP`].
-    parent: u32,
-    name: &'p OsStr,
+    pub(super) parent: u32,
+    pub(super) name: &'p OsStr,
     pub(super) what: What<'p, 't>,
     /// Whether the layer that is patched seems to have just this.
     pub(super) kept: bool,
@@ -109,14 +110,25 @@ impl<'p, 't> Steps<'p, 't> {
         })
     }
 
-    /// Steps that one thread does at once.
-    pub(super) fn batches(&self, plan: &LayerPlan<'_>) -> Vec<Range<usize>> {
+    /// How much content a step is planned to have.
+    pub(super) fn size(&self, plan: &LayerPlan<'_>, number: usize) -> u64 {
+        match self.0[number].what {
+            What::File(planned) => plan.size(planned),
+            What::Folder(_) | What::Link(_) => 0,
+        }
+    }
+
+    /// What a step costs, in bytes that are written.
+    pub(super) fn cost(&self, plan: &LayerPlan<'_>, number: usize) -> u64 {
+        FILE + self.size(plan, number)
+    }
+
+    /// The steps from `first` on, as many at a time as one thread does.
+    pub(super) fn batches(&self, plan: &LayerPlan<'_>, first: usize) -> Vec<Range<usize>> {
         let mut batches = Vec::new();
-        let (mut start, mut bytes) = (0, 0);
-        for (number, step) in self.0.iter().enumerate() {
-            if let What::File(planned) = step.what {
-                bytes += plan.size(planned);
-            }
+        let (mut start, mut bytes) = (first, 0);
+        for number in first..self.0.len() {
+            bytes += self.size(plan, number);
             let is_last = number + 1 == self.0.len();
             if number + 1 - start >= BATCH || bytes >= BATCH_BYTES || is_last {
                 batches.push(start..number + 1);
