@@ -17,6 +17,7 @@ mod order;
 pub(crate) mod inputs;
 pub(crate) mod trace;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -88,7 +89,7 @@ pub(crate) struct Done {
     pub(crate) outcome: Outcome,
     pub(crate) took: Option<Duration>,
     /// What it worked on, if it ran.
-    pub(crate) inputs: Option<Inputs>,
+    pub(crate) inputs: Option<Arc<Inputs>>,
     /// Whether the cache was not to be asked.
     pub(crate) refused: bool,
     /// What is wrong with what the cache had.

@@ -2,7 +2,8 @@
 //!
 //! Values that may be secrets (variables, scripts, content) are kept as digests only.
 
-use std::io::Read;
+use std::borrow::Cow;
+use std::io::{BufWriter, Read};
 
 use gantry_model::digest::hex_encode;
 use rustix::fs::FileType;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::{CacheSharing, FileOperation, FileSource, MakeDirectory, Mount, Network};
 use crate::graph::{Operation, RunOperation};
 use crate::ops::copy::Change;
-use crate::tree::Match;
+use crate::tree::{Entry, Match};
 
 /// Most files that are kept one by one; where there are more, directories stand for what is below
 /// them.
@@ -20,6 +21,8 @@ const MOST_FILES: usize = 50_000;
 const MOST_TEXT: usize = 4096;
 /// Most bytes that are taken for the inputs of a step when they are read.
 const LARGEST: u64 = 64 << 20;
+/// Bytes of text that are compressed at once.
+const BUFFER: usize = 32 << 10;
 /// How hard they are compressed: they are written on the way of a build.
 const LEVEL: i32 = 1;
 
@@ -212,11 +215,15 @@ impl Inputs {
         change: &Change,
     ) -> Self {
         let entries = found.into_iter().flat_map(Match::entries);
-        let mut files: Vec<File> = entries.map(|entry| File::of(entry, change)).collect();
-        files.sort_by(|one, other| one.path.cmp(&other.path));
-        files.dedup_by(|later, first| later.path == first.path);
+        let mut files: Vec<(Cow<'_, str>, &Entry)> = entries
+            .map(|entry| (entry.path.to_string_lossy(), entry))
+            .collect();
+        files.sort_by(|(one, _), (other, _)| one.cmp(other));
+        files.dedup_by(|(later, _), (first, _)| later == first);
+        let depth = depth(files.iter().map(|(path, _)| &**path), MOST_FILES);
+        let files = files.into_iter().map(|(_, entry)| File::of(entry, change));
         Self {
-            files: coarsened(files, MOST_FILES),
+            files: coarsened(files, depth, MOST_FILES),
             ..self
         }
     }
@@ -232,8 +239,14 @@ impl Inputs {
 
     /// As they are kept.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let text = serde_json::to_vec(self).expect("texts and numbers are JSON");
-        zstd::encode_all(&text[..], LEVEL).expect("memory can be compressed")
+        let write = || {
+            // The text itself is never in memory as a whole.
+            let encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+            let mut buffer = BufWriter::with_capacity(BUFFER, encoder);
+            serde_json::to_writer(&mut buffer, self)?;
+            buffer.into_inner()?.finish()
+        };
+        write().expect("texts and numbers are JSON, and memory can be compressed")
     }
 
     /// As they were kept; `None` where they cannot be read.
@@ -272,7 +285,7 @@ impl Fact {
 }
 
 impl File {
-    fn of(entry: &crate::tree::Entry, change: &Change) -> Self {
+    fn of(entry: &Entry, change: &Change) -> Self {
         let permissions = change.permissions(entry);
         let content = match (entry.digest(), &entry.link) {
             (Some(digest), _) => Content::Digest(hex_encode(&digest[..8])),
@@ -346,30 +359,33 @@ fn described(mount: &Mount) -> (&str, String) {
     }
 }
 
-/// At most `most` files: of deeper ones the directory is kept at which that many are left, with the
-/// digest of all below it.
-fn coarsened(files: Vec<File>, most: usize) -> Vec<File> {
-    if files.len() <= most {
-        return files;
+/// How many slashes of these sorted paths can be told apart if at most `most` are; `None` where all
+/// can be.
+fn depth<'p>(paths: impl Iterator<Item = &'p str> + Clone, most: usize) -> Option<usize> {
+    if paths.clone().count() <= most {
+        return None;
     }
-    let depth_of = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
-    let deepest = files.iter().map(|file| depth_of(&file.path)).max();
-    let mut depth = deepest.unwrap_or(0);
-    while depth > 0 {
-        depth -= 1;
+    let slashes = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
+    let deepest = paths.clone().map(slashes).max().unwrap_or(0);
+    let fits = |depth: &usize| {
         let mut groups = 0;
         let mut last = None;
-        for file in &files {
-            let top = upto(&file.path, depth);
-            if last != Some(top) {
-                groups += 1;
-                last = Some(top);
-            }
+        for path in paths.clone() {
+            let top = Some(upto(path, *depth));
+            groups += usize::from(last != top);
+            last = top;
         }
-        if groups <= most {
-            break;
-        }
-    }
+        groups <= most
+    };
+    Some((0..deepest).rev().find(fits).unwrap_or(0))
+}
+
+/// At most `most` files: of those deeper than `depth`, if there is one, the directory is kept at which
+/// they part, with the digest of all below it.
+fn coarsened(files: impl Iterator<Item = File>, depth: Option<usize>, most: usize) -> Vec<File> {
+    let Some(depth) = depth else {
+        return files.collect();
+    };
     let mut coarse: Vec<File> = Vec::new();
     let mut below: Option<(blake3::Hasher, usize)> = None;
     for file in files {
@@ -476,6 +492,10 @@ mod tests {
                 }
             }
             files
+        };
+        let coarsened = |files: Vec<File>, most| {
+            let depth = depth(files.iter().map(|file| &*file.path), most);
+            coarsened(files.into_iter(), depth, most)
         };
         let before = coarsened(all(""), 30);
         let after = coarsened(all("d3/e/f07"), 30);

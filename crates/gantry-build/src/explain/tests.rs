@@ -47,7 +47,7 @@ impl Build {
             name: format!("[{number}/9] {text}"),
             outcome,
             took: Some(Duration::from_secs(seconds)),
-            inputs: worked_on,
+            inputs: worked_on.map(Arc::new),
             refused: false,
             damage: None,
         });
@@ -64,7 +64,7 @@ impl Build {
     fn after(&self, earlier: &Build) -> Explanation {
         let inputs = |step: &Step| {
             let known = earlier.0.iter().find(|done| done.step.key == step.key)?;
-            known.inputs.clone()
+            known.inputs.as_deref().cloned()
         };
         explain(&self.0, Some(&earlier.trace()), &inputs)
     }

@@ -24,6 +24,15 @@ pub(crate) struct Change {
 }
 
 impl Change {
+    /// Nothing is changed, and files belong to root.
+    #[cfg(test)]
+    pub(crate) const PLAIN: Self = Self {
+        owner: None,
+        mode: None,
+        keep_owners: false,
+        parents: false,
+    };
+
     /// The permissions of a copy.
     pub(crate) fn permissions(&self, entry: &Entry) -> Permissions {
         let kept = if self.keep_owners {
@@ -184,13 +193,6 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    static PLAIN: Change = Change {
-        owner: None,
-        mode: None,
-        keep_owners: false,
-        parents: false,
-    };
-
     fn nothing() -> IgnoreFile {
         IgnoreFile::from_patterns([]).unwrap()
     }
@@ -204,7 +206,7 @@ mod tests {
         let mut plan = LayerPlan::new(None, None).unwrap();
         let copier = Copier {
             tree,
-            change: &PLAIN,
+            change: &Change::PLAIN,
             number: 0,
         };
         copier.copy(&mut plan, found, destination).unwrap();

@@ -1,7 +1,7 @@
 //! What became of each step: kept for the next build, and explained.
 
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use gantry_model::Digest;
@@ -23,7 +23,7 @@ pub(super) struct Account {
     pub(super) outcome: Outcome,
     pub(super) took: Duration,
     /// What it worked on, if it ran.
-    pub(super) inputs: Option<Inputs>,
+    pub(super) inputs: Option<Arc<Inputs>>,
 }
 
 /// What a build is a build of.
@@ -177,7 +177,7 @@ impl Solver<'_> {
                 took: account.map(|account| account.took),
                 inputs: account
                     .and_then(|account| account.inputs.clone())
-                    .or_else(|| Inputs::of(&node.operation)),
+                    .or_else(|| Inputs::of(&node.operation).map(Arc::new)),
                 refused: node.label.fresh,
                 damage: damages.get(id).cloned(),
             }

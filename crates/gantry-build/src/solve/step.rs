@@ -265,7 +265,7 @@ impl Solver<'_> {
                 key: executed.key,
                 outcome: Outcome::Ran,
                 took,
-                inputs: Some(executed.inputs),
+                inputs: Some(Arc::new(executed.inputs)),
             },
         );
         if let Some(vertex) = self.vertex(id) {

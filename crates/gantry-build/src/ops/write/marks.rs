@@ -254,13 +254,6 @@ mod tests {
     use crate::solve::Stop;
     use crate::tree::{StatCache, Tree};
 
-    static PLAIN: Change = Change {
-        owner: None,
-        mode: None,
-        keep_owners: false,
-        parents: false,
-    };
-
     /// A layer of all files of a context, its marks, and how many of its steps were known.
     fn copy(store: &Store, context: &Path, former: Option<&Former>) -> (Digest, Marks, usize) {
         let caches = tempfile::tempdir().unwrap();
@@ -271,7 +264,7 @@ mod tests {
         let mut plan = LayerPlan::new(None, None).unwrap();
         let copier = Copier {
             tree: &tree,
-            change: &PLAIN,
+            change: &Change::PLAIN,
             number: 1,
         };
         copier.copy(&mut plan, &found[0], "/").unwrap();
