@@ -14,7 +14,7 @@ pub(crate) struct Needed {
 }
 
 /// The peers and tools of the test suite.
-pub(crate) const FOR_TESTS: [Needed; 22] = [
+pub(crate) const FOR_TESTS: [Needed; 23] = [
     Needed {
         program: "busybox",
         package: "busybox-static",
@@ -80,12 +80,16 @@ pub(crate) const FOR_TESTS: [Needed; 22] = [
         package: "python3",
     },
     Needed {
-        program: "cc",
-        package: "build-essential",
+        program: "sshd",
+        package: "openssh-server",
     },
     Needed {
-        program: "git",
-        package: "git",
+        program: "mkfs.btrfs",
+        package: "btrfs-progs",
+    },
+    Needed {
+        program: "cc",
+        package: "build-essential",
     },
     Needed {
         program: "bzip2",

@@ -3,13 +3,15 @@
 
 mod recipe;
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gantry_dockerfile::mask::masked;
 use gantry_model::digest::hex_encode;
 use gantry_model::layout::LayoutReference;
 use gantry_model::{Platform, Reference};
 use serde_json::{Map, Value, json};
-use std::path::Path;
 
 use crate::borrowed::CachedStep;
 use crate::graph::{Graph, NodeId, Operation};
@@ -59,13 +61,13 @@ pub(crate) fn materials(graph: &Graph, target: NodeId, remote: &Remote) -> Vec<M
         .filter_map(|id| match &graph.node(*id).operation {
             Operation::Image(image) => Some(of_image(&image.reference)),
             Operation::Http(http) => Some(Material {
-                uri: http.url.clone(),
+                uri: shown(&http.url),
                 digest: http.checksum.map(|sum| ("sha256".to_owned(), sum.hex())),
             }),
             Operation::Git(git) => Some(Material {
                 uri: match &git.reference {
-                    Some(reference) => format!("{}#{reference}", git.remote),
-                    None => git.remote.clone(),
+                    Some(reference) => format!("{}#{reference}", shown(&git.remote)),
+                    None => shown(&git.remote),
                 },
                 digest: remote
                     .commit_of(&git.remote, git.reference.as_deref())
@@ -145,7 +147,7 @@ pub fn predicate(
         metadata["buildkit_metadata"] = json!({"source": {"infos": [{
             "filename": target.dockerfile_name,
             "language": "Dockerfile",
-            "data": STANDARD.encode(&target.dockerfile),
+            "data": STANDARD.encode(masked(&target.dockerfile).as_bytes()),
         }]}});
     }
     let mut source = target

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use gantry_model::quantity::counted;
 
 use crate::fix::Fix;
+use crate::mask::masked;
 use crate::source::{SourceFile, Span};
 
 /// How bad it is.
@@ -193,7 +194,7 @@ fn excerpt(out: &mut String, source: &SourceFile, span: Span) {
 
 /// One line of an excerpt.
 fn numbered(out: &mut String, number: usize, marker: &str, line: &str) {
-    let _ = writeln!(out, "{number:4} | {marker} {}", clipped(line));
+    let _ = writeln!(out, "{number:4} | {marker} {}", clipped(&masked(line)));
 }
 
 impl SourceFile {

@@ -33,6 +33,7 @@ pub mod fix;
 mod glob;
 pub mod ignore;
 pub mod lint;
+pub mod mask;
 pub mod mode;
 pub mod outline;
 pub mod owner;

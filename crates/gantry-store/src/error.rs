@@ -178,6 +178,12 @@ pub fn io_hints(error: &io::Error) -> Vec<String> {
         io::ErrorKind::PermissionDenied => {
             vec!["run as the owner of the store, or choose another place with --root".to_owned()]
         }
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            vec![
+                "the disk fails (dmesg says how): gantry system check tells what of the store is damaged"
+                    .to_owned(),
+            ]
+        }
         _ => Vec::new(),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gantry_dockerfile::argument::Scope;
 use gantry_dockerfile::lint::OtherPlatform;
+use gantry_dockerfile::mask::masked;
 use gantry_dockerfile::resolve::Base;
 use gantry_dockerfile::{
     Instruction, InstructionKind, SourceFile, Span, Variables, expand_instruction, parse_trigger,
@@ -293,7 +294,7 @@ impl Lowering<'_> {
         trigger: bool,
     ) -> Result<(), Stop> {
         let escape = self.dockerfile.directives.escape;
-        let text = display::text(written, &state.scope, escape, trigger);
+        let text = masked(&display::text(written, &state.scope, escape, trigger)).into_owned();
         // The names of one `ARG` see each other, so they are expanded one by one.
         if let InstructionKind::Arg(declarations) = &written.kind {
             return self.arguments(state, declarations, source);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gantry_dockerfile::argument::PROXY_ARGUMENTS;
 use gantry_dockerfile::ast::{self, Copy, CopySource, Run, RunProgram};
+use gantry_dockerfile::mask::masked;
 use gantry_dockerfile::{Span, Word, mode, owner};
 use gantry_model::Platform;
 use gantry_model::ulimit::Ulimit;
@@ -334,7 +335,7 @@ pub(super) fn file_history(
     }
     for source in sources {
         match source {
-            CopySource::Path(path) => text.push_str(&format!(" {}", path.value)),
+            CopySource::Path(path) => text.push_str(&format!(" {}", masked(&path.value))),
             CopySource::Inline(heredoc) => text.push_str(&format!(" <<{}", heredoc.name)),
         }
     }

@@ -36,6 +36,7 @@ use crate::run_folder::{StepFolder, folder as run_folder};
 use crate::run_step::Work;
 use crate::run_step::place::Layout;
 use crate::solve::{Origin, Setting, Stop};
+use authorities::Authorities;
 pub(crate) use caches::name as cache_name;
 use stubs::Stubs;
 
@@ -223,7 +224,7 @@ pub(super) struct Files {
     /// The script of a heredoc, and where it is mounted.
     pub(super) script: Option<(PathBuf, String)>,
     /// Certificate authorities that are lent.
-    pub(super) authorities: Option<PathBuf>,
+    authorities: Option<Authorities>,
     /// Servers that the container cannot reach by itself.
     relay_to: Vec<std::net::SocketAddr>,
 }

@@ -4,6 +4,7 @@
 //! with `.git`; `git://`, `ssh://` and `user@host:path` are git repositories. What follows `#` is
 //! `reference:folder`; the query says the same by names, and more.
 
+use gantry_dockerfile::mask::masked;
 use gantry_http::address::authority;
 use gantry_model::digest::hex_encode;
 
@@ -155,6 +156,18 @@ impl GitAddress {
         if self.remote.starts_with('-') || host.starts_with('-') {
             return Err("a host does not begin with a dash".to_owned());
         }
+        let is_web = self.remote.starts_with("http");
+        if !is_web
+            && split_user(&self.remote)
+                .0
+                .is_some_and(|(_, password)| !password.is_empty())
+        {
+            return Err(
+                "ssh and git take no password from an address: take it out; \
+                 keys come from an agent (--ssh default)"
+                    .to_owned(),
+            );
+        }
         if let Some(commit) = &self.commit {
             let is_hex = commit.chars().all(|c| c.is_ascii_hexdigit());
             if !is_hex || !(7..=64).contains(&commit.len()) {
@@ -286,17 +299,7 @@ fn percent_decoded(text: &str) -> Result<String, String> {
 
 /// An address as messages show it: without the password that may stand in it.
 pub(crate) fn shown(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return address.to_owned();
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..end].rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:xxxxx@{host}{}", &rest[end..])
-        }
-        None => address.to_owned(),
-    }
+    masked(address).into_owned()
 }
 
 /// User and password of an address, decoded, and the address without them.

@@ -163,9 +163,16 @@ impl<'g> Git<'g> {
             Some(socket) => quoted(&format!("IdentityAgent={}", socket.display())),
             None => "IdentityAgent=none".to_owned(),
         };
+        // By itself ssh takes the home of the user that it runs as, which without root is root's.
+        let home = self.remote.outside.environment.get("HOME");
+        let known = home.map_or_else(String::new, |home| {
+            let file = |name| format!("\"{home}/.ssh/{name}\"");
+            let files = [file("known_hosts"), file("known_hosts2")].join(" ");
+            format!("-o {} ", quoted(&format!("UserKnownHostsFile={files}")))
+        });
         format!(
             "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes -o IdentityFile=none \
-             -o ConnectTimeout=15 -o {agent}"
+             -o ConnectTimeout=15 {known}-o {agent}"
         )
     }
 
@@ -299,6 +306,13 @@ impl<'g> Git<'g> {
                 FaultKind::Unauthorized,
                 Some(
                     "give a token with --secret id=GIT_AUTH_TOKEN, or set up a credential helper of git",
+                ),
+            )
+        } else if complaint.contains("HOST IDENTIFICATION HAS CHANGED") {
+            (
+                FaultKind::Unauthorized,
+                Some(
+                    "the host has another key than ~/.ssh/known_hosts says: it may be somebody else's; change the file only once the new key is verified",
                 ),
             )
         } else if complaint.contains("Host key verification failed") {

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod live;
+pub(crate) mod palette;
 mod raw;
 pub(crate) mod screen;
 pub(crate) mod transfer;

@@ -1,5 +1,5 @@
-//! File systems that run full at many moments of a build: the error says so and what to do, nothing
-//! half-made stays, and with room the same build gives what it gives elsewhere.
+//! File systems that run full or fail at many moments of a build: the error says so and what to do,
+//! nothing half-made stays, and with a sound disk the same build gives what it gives elsewhere.
 
 use std::process::Command;
 
@@ -224,6 +224,120 @@ fn root_a_store_or_run_root_that_takes_nothing_is_told_of() {
         umount "$GANTRY_RUN"
         build || wrong "build with room"
         outside system check >"$WORK/said" 2>&1 || wrong check
+        "#,
+    );
+}
+
+#[test]
+fn root_a_quota_that_is_used_up_is_told_of() {
+    let env = busybox();
+    prepare(&env);
+    script(
+        &env,
+        &[],
+        r#"
+        truncate -s 300m disk && mkfs.btrfs -q disk >/dev/null && mount -o loop disk "$S" || exit 99
+        top="$S" S="$S/store"
+        btrfs -q quota enable "$top" && btrfs -q subvolume create "$S" || exit 99
+        limit() { btrfs -q qgroup limit "$1" "$S" && btrfs filesystem sync "$S" || exit 99; }
+        build() { g build -q -t "$1" ctx >"$WORK/said" 2>&1; }
+        g load -i base.tar >"$WORK/said" 2>&1 || wrong load
+        btrfs filesystem sync "$S"
+        used=$(btrfs qgroup show --raw "$S" | tail -n 1 | { read -r _ used _; echo "$used"; })
+        for more in 300000 1000000; do
+            limit $((used + more))
+            build made; code=$?
+            [ $code = 1 ] && grep -qi "quota" "$WORK/said" || wrong "code $code with $more"
+            [ -z "$(ls -A "$S/ingest")" ] || wrong "$(ls "$S/ingest")"
+            limit none
+            g system check >"$WORK/said" 2>&1 || g system check --repair >"$WORK/said" 2>&1
+            g system check >"$WORK/said" 2>&1 || wrong check
+        done
+        build made || wrong "the build without a quota"
+        umount "$top"
+        "#,
+    );
+}
+
+#[test]
+fn root_a_disk_that_gives_errors_is_told_of_and_what_is_sound_stays() {
+    let env = busybox();
+    prepare(&env);
+    env.write(
+        "ctx/again",
+        "FROM busybox\nCOPY data /c\nRUN cat /c/a >/r\nCOPY b /b\n",
+    );
+    script(
+        &env,
+        &[],
+        r#"
+        truncate -s 300m disk && mkfs.btrfs -q disk >/dev/null || exit 99
+        on() { mount -o loop disk "$S" || exit 99; }
+        off() { umount "$S" || exit 99; }
+        build() { g build -q -o "type=oci,tar=false,rewrite-timestamp=true,dest=$1" -f "$2" ctx >"$WORK/said" 2>&1; }
+        on; g load -i base.tar >"$WORK/said" 2>&1 || wrong load
+        build want ctx/again || wrong "the first build"
+        g builder prune -af >"$WORK/said" 2>&1 || wrong prune
+        printf 'FROM busybox\nCOPY data /c\n' >ctx/copy; build part ctx/copy || wrong "the copy"
+        off
+        # Wherever the file is on the disk, its middle becomes something else.
+        python3 -c "
+import mmap
+with open('ctx/data/a', 'rb') as file: text = file.read()[3000:3064]
+with open('disk', 'r+b') as file:
+    disk = mmap.mmap(file.fileno(), 0)
+    at = disk.find(text)
+    assert at > 0
+    while at > 0:
+        disk[at:at + 14] = b'something else'
+        at = disk.find(text, at)
+" || exit 98
+        on
+        build got ctx/again; code=$?
+        [ $code = 1 ] && grep -q 'I/O error\|Input/output error' "$WORK/said" || wrong "code $code"
+        [ -z "$(ls -A "$S/ingest")" ] || wrong "$(ls "$S/ingest")"
+        g system check >"$WORK/said" 2>&1 && wrong "a check finds nothing"
+        grep -qi 'input/output error' "$WORK/said" || wrong "what is damaged"
+        g system check --repair >"$WORK/said" 2>&1
+        g system check >"$WORK/said" 2>&1 || wrong "check after the repair"
+        build got ctx/again || wrong "the build after the repair"
+        cmp want/index.json got/index.json || wrong "another image"
+        off
+        "#,
+    );
+}
+
+#[test]
+fn root_a_disk_that_takes_nothing_any_more_lets_no_build_succeed() {
+    let env = busybox();
+    prepare(&env);
+    script(
+        &env,
+        &[],
+        r#"
+        # A disk that says it is larger than it is: what it cannot keep becomes errors later.
+        mkdir thin; mount -t tmpfs -o size=60m thin thin || exit 99
+        truncate -s 200m thin/disk && mkfs.ext4 -q -E lazy_itable_init=0 -m 0 thin/disk || exit 99
+        on() { mount -o loop thin/disk "$S" || exit 99; }
+        off() { umount "$S" || exit 99; }
+        build() { g build -q -o "type=oci,tar=false,rewrite-timestamp=true,dest=$1" ctx >"$WORK/said" 2>&1; }
+        on; g load -i base.tar >"$WORK/said" 2>&1 || wrong load; off
+        room=$(($(stat -f -c %a thin) * 4))
+        head -c $((room - 600))k /dev/zero >thin/filler || exit 99
+        on; g build -q -t made ctx >"$WORK/said" 2>&1; code=$?
+        [ $code = 1 ] || wrong "code $code on a disk that takes nothing"
+        grep -qi 'input/output error\|disk i/o error\|read-only' "$WORK/said" || wrong "why"
+        off
+        rm thin/filler
+        e2fsck -fyp thin/disk >"$WORK/said" 2>&1 || e2fsck -fy thin/disk >"$WORK/said" 2>&1
+        on
+        g system check --repair >"$WORK/said" 2>&1
+        g system check >"$WORK/said" 2>&1 || wrong check
+        g load -i base.tar >"$WORK/said" 2>&1 || wrong "load again"
+        build got || wrong "the build on a sound disk"
+        outside build -q -o "type=oci,tar=false,rewrite-timestamp=true,dest=want" ctx >"$WORK/said" 2>&1
+        cmp want/index.json got/index.json || wrong "another image"
+        off
         "#,
     );
 }

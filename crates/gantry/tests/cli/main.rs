@@ -23,6 +23,7 @@ macro_rules! in_both_modes {
     };
 }
 
+mod addresses;
 mod analyze;
 mod attacks;
 mod bake;
@@ -68,10 +69,12 @@ mod outputs;
 mod parity;
 mod platforms;
 mod programs;
+mod progress;
 mod prunes;
 mod rootless;
 mod run;
 mod runtime;
+mod sarif;
 mod shortage;
 mod squash;
 mod step_devices;

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use gantry_testkit::environment::wait_for;
+use gantry_testkit::environment::{answer, wait_for};
 use gantry_testkit::{Answer, TestEnv, fixture};
 
 use crate::GANTRY;
@@ -23,7 +24,7 @@ fn debian() -> TestEnv {
 }
 
 fn copy(from: &Path, to: &Path) {
-    let status = std::process::Command::new("cp")
+    let status = Command::new("cp")
         .arg("-a")
         .arg(from)
         .arg(to)
@@ -60,6 +61,84 @@ fn build_with_certificates(env: &TestEnv, tag: &str, context: &Path) -> Answer {
     arguments.extend(["--ca-certificates".into(), fixture::certificates().into()]);
     arguments.push(context.into());
     env.gantry(arguments)
+}
+
+/// Serves a folder over TLS on a port of loopback, which it prints; ends with its standard input.
+const TLS_SERVER: &str = "
+import functools, http.server, ssl, sys, threading
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words): pass
+handler = functools.partial(Handler, directory=sys.argv[1])
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain('authority.pem', 'key.pem')
+server.socket = context.wrap_socket(server.socket, server_side=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(server.server_address[1], flush=True)
+sys.stdin.read()
+";
+
+#[test]
+fn root_apt_and_curl_trust_the_authorities_that_a_step_is_lent() {
+    let env = debian();
+    env.write(
+        "served/Packages",
+        "Package: proof\nVersion: 1\nArchitecture: all\nMaintainer: t <t@example.org>\n\
+         Filename: ./proof.deb\nSize: 1\nDescription: found over TLS\n",
+    );
+    // The host's curl with its libraries; the C library is that of the image.
+    let prepare = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
+         -addext subjectAltName=DNS:localhost -keyout key.pem -out authority.pem 2>/dev/null && \
+         mkdir -p ctx/curl && cp \"$(command -v curl)\" ctx/curl && \
+         ldd ctx/curl/curl | grep -o '/[^ ]*' | grep -v 'ld-linux\\|/libc.so' | xargs cp -Lt ctx/curl";
+    let shell = |script: &str| {
+        let mut shell = Command::new("sh");
+        answer(shell.args(["-c", script]).current_dir(env.work())).ok()
+    };
+    shell(prepare);
+    let mut server = Command::new("python3")
+        .args(["-c", TLS_SERVER, "served"])
+        .current_dir(env.work())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut port)
+        .unwrap();
+    let address = format!("https://localhost:{}", port.trim());
+    env.write(
+        "ctx/Dockerfile",
+        format!(
+            "FROM debian:bookworm-slim\nCOPY curl /opt/curl/\n\
+             RUN LD_LIBRARY_PATH=/opt/curl /opt/curl/curl -fsS {address}/Packages >/fetched\n\
+             RUN echo 'deb [trusted=yes] {address} ./' >/list && \
+             A='-o Dir::Etc::SourceList=/list -o Dir::Etc::SourceParts=-' && \
+             apt-get $A -o Acquire::Retries=0 -o Acquire::Languages=none update && \
+             apt-cache $A show proof | grep 'found over TLS'\n"
+        ),
+    );
+    let words = [
+        "build",
+        "--progress=plain",
+        "--network=host",
+        "-t",
+        "made",
+        "ctx",
+    ];
+    let refused = env.gantry(words).fails(1);
+    assert!(refused.contains("certificate"), "{refused}");
+    let mut lent = words.to_vec();
+    lent.push("--ca-certificates=authority.pem");
+    let built = env.gantry(lent);
+    drop(server.stdin.take());
+    server.wait().unwrap();
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let left = "cmp /fetched /fetched && echo \"<$APT_CONFIG$SSL_CERT_FILE>\" && \
+                ! ls /dev/certificates 2>/dev/null && ! grep -r authorities.pem /etc/apt";
+    let left = env.gantry(["run", "--rm", "made", "sh", "-c", left]).ok();
+    assert_eq!(left, "<>");
 }
 
 #[test]

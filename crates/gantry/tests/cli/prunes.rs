@@ -1,8 +1,11 @@
 //! Prunes of all sorts beside pulls and builds: they take nothing that is under way.
 
-use std::process::Child;
+use std::process::{Child, Command};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use gantry_testkit::environment::wait_for;
+use gantry_testkit::web::{GitServer, Web, respond};
 use gantry_testkit::{Answer, HeldRegistry, TestEnv};
 
 use crate::{GANTRY, busybox};
@@ -133,5 +136,60 @@ fn root_prunes_beside_a_build_take_nothing_that_it_needs() {
         "cmp /a /b && cat /two && wc -l </three",
     ];
     assert_eq!(env.gantry(shown).ok(), "content3000");
+    assert_eq!(env.gantry(["system", "check"]).code, 0);
+}
+
+/// What a build has fetched, contexts and files, stays while it waits for the last of it.
+#[test]
+fn root_prunes_take_nothing_that_a_build_has_fetched() {
+    let env = busybox();
+    env.write("more/m", "named\n");
+    let packed = Command::new("tar")
+        .args(["-C", "more", "-c", "."])
+        .current_dir(env.work())
+        .output();
+    let archive = packed.unwrap().stdout;
+    let server = GitServer::start();
+    let repository = server.repository("one");
+    repository.write("file", "repository\n");
+    let waits = Arc::new(AtomicBool::new(true));
+    let held = Arc::clone(&waits);
+    let web = Web::start(move |asked, stream| {
+        if asked.path == "/more.tar" {
+            return respond(stream, "200 OK", &[], &archive);
+        }
+        wait_for("the prunes", || !held.load(Ordering::SeqCst));
+        respond(stream, "200 OK", &[], b"web\n");
+    });
+    let dockerfile = format!(
+        "FROM busybox\nCOPY file /a\nCOPY --from=more m /b\nADD {} /c/\nADD {} /d\n\
+         RUN cat /a /b /c/file /d >/all\n",
+        server.url("one"),
+        web.url("/held"),
+    );
+    repository.write("Dockerfile", &dockerfile);
+    drop(repository.commit());
+    env.gantry(["run", "-d", "busybox", "sleep", "1000"]).ok();
+    let more = format!("--build-context=more={}", web.url("/more.tar"));
+    let context = server.url("one");
+    let words = ["build", "-q", "-t", "made", &more, &context];
+    let mut build = env.spawn(words);
+    let mut asked = Vec::new();
+    wait_for("the build asks for the last file", || {
+        asked.extend(web.asked());
+        asked.iter().any(|asked| asked.path == "/held") || build.try_wait().unwrap().is_some()
+    });
+    prune_all(&env);
+    waits.store(false, Ordering::SeqCst);
+    let built = ended(build);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let all = env.gantry(["run", "--rm", "made", "cat", "/all"]).ok();
+    assert_eq!(all, "repository\nnamed\nrepository\nweb");
+    // With nobody at it, all that was fetched goes.
+    env.gantry(["builder", "prune", "-af"]).ok();
+    assert_eq!(
+        env.gantry(["builder", "du", "--format", "{{.ID}}"]).ok(),
+        ""
+    );
     assert_eq!(env.gantry(["system", "check"]).code, 0);
 }

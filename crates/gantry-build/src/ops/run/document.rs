@@ -10,7 +10,7 @@ use oci_spec::runtime::{
     LinuxPids, LinuxResources, Mount, Process, Root, Spec,
 };
 
-use super::authorities;
+use super::authorities::Authorities;
 use super::caches::Caches;
 use super::lent::Lent;
 use super::{Files, HOSTNAME, user_of};
@@ -74,8 +74,8 @@ fn environment(
         environment.push(format!("HOME={}", user.home));
     }
     environment.extend(lent.environment.iter().cloned());
-    if files.authorities.is_some() {
-        environment.extend(authorities::variables(set));
+    if let Some(authorities) = &files.authorities {
+        environment.extend(authorities.variables(set));
     }
     environment
 }
@@ -124,8 +124,9 @@ fn mounts(operation: &RunOperation, files: &Files, caches: &Caches, lent: &Lent)
     if let Some((file, target)) = &files.script {
         mounts.push(bind(file, target, true));
     }
-    if let Some(file) = &files.authorities {
-        mounts.push(bind(file, authorities::TARGET, true));
+    let authorities = files.authorities.iter();
+    for (file, target) in authorities.flat_map(Authorities::files) {
+        mounts.push(bind(file, target, true));
     }
     let mut folders = caches.folders();
     for (mount, source) in operation.mounts.iter().zip(&lent.sources) {

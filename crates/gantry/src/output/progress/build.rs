@@ -10,6 +10,7 @@ use gantry_model::quantity::counted;
 use jiff::Timestamp;
 
 use super::live::{Extent, LiveView};
+use super::palette::Palette;
 use super::raw::RawFormatter;
 use super::screen::{Screen, harmless};
 use crate::failure::Failure;
@@ -73,7 +74,7 @@ impl Mode {
 #[derive(Debug)]
 pub(crate) struct BuildDisplay {
     mode: Mode,
-    color: bool,
+    palette: Option<Palette>,
     /// Whether warnings are shown with their lines.
     detailed: bool,
     start: Instant,
@@ -96,8 +97,8 @@ struct State {
 }
 
 impl BuildDisplay {
-    /// A display of a build that begins now.
-    pub(crate) fn new(mode: Mode, color: bool, detailed: bool) -> Self {
+    /// A display of a build that begins now, with colours where they are understood.
+    pub(crate) fn new(mode: Mode, palette: Option<Palette>, detailed: bool) -> Self {
         let state = State {
             plain: PlainFormatter::new(),
             live: LiveView::default(),
@@ -110,7 +111,7 @@ impl BuildDisplay {
         };
         Self {
             mode,
-            color,
+            palette,
             detailed,
             start: Instant::now(),
             state: Mutex::new(state),
@@ -174,7 +175,7 @@ impl BuildDisplay {
             Extent {
                 width,
                 height,
-                color: self.color,
+                palette: self.palette.as_ref(),
             },
         );
         write(&state.screen.frame(&lines));
@@ -191,35 +192,52 @@ impl BuildDisplay {
             state.live.finish(now);
             self.draw(&mut state, now);
         }
-        let mut out = Vec::new();
+        let mut summary = Vec::new();
         if failed {
-            state.plain.failure_summary(&mut out);
+            state.plain.failure_summary(&mut summary);
         }
-        if self.mode != Mode::Quiet {
-            out.extend_from_slice(self.remarks(&state).as_bytes());
+        let (count, remarks) = match self.mode {
+            Mode::Quiet => Default::default(),
+            _ => self.remarks(&state),
+        };
+        if self.mode != Mode::Live {
+            let text = [&summary[..], count.as_bytes(), remarks.as_bytes()].concat();
+            return write(&text);
         }
-        match self.mode {
-            // What a step says must not change what was said before.
-            Mode::Live => write(harmless_lines(&out).as_bytes()),
-            Mode::Plain | Mode::Quiet | Mode::Raw => write(&out),
-        }
+        // What a step says must not change what was said before.
+        let count = match &self.palette {
+            Some(palette) if !count.is_empty() => {
+                format!(
+                    "\n\x1b[{}m{}\x1b[0m\n",
+                    palette.warning,
+                    count.trim_matches('\n')
+                )
+            }
+            _ => count,
+        };
+        let text = [
+            harmless_lines(&summary),
+            count,
+            harmless_lines(remarks.as_bytes()),
+        ];
+        write(text.concat().as_bytes());
     }
 }
 
 impl BuildDisplay {
-    /// Warnings and advice, as they stand at the end.
-    fn remarks(&self, state: &State) -> String {
-        let mut out = String::new();
+    /// How many warnings there are, and what they and the advice say, as they stand at the end.
+    fn remarks(&self, state: &State) -> (String, String) {
+        let (mut count, mut out) = (String::new(), String::new());
         if !state.warnings.is_empty() {
             let more = if self.detailed {
                 ""
             } else {
                 " (use --debug to expand)"
             };
-            out.push_str(&format!(
+            count = format!(
                 "\n {} found{more}:\n",
                 counted(state.warnings.len(), "warning")
-            ));
+            );
         }
         for (message, rendered) in &state.warnings {
             out.push_str(&format!(" - {message}\n"));
@@ -231,7 +249,7 @@ impl BuildDisplay {
         for message in &state.advice {
             out.push_str(&format!("\n {message}\n"));
         }
-        out
+        (count, out)
     }
 }
 
@@ -306,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_work_is_done_and_its_result_given_back() {
-        let display = BuildDisplay::new(Mode::Plain, false, false);
+        let display = BuildDisplay::new(Mode::Plain, None, false);
         assert_eq!(display.show(|| 7, |_| false), 7);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gantry_build::progress::plain::{bytes, seconds};
 use gantry_build::progress::{Event, Unit, VertexId};
 
+use super::palette::Palette;
 use super::screen::{clip, harmless};
 
 /// Lines of output shown below a running step.
@@ -54,13 +55,13 @@ struct Part {
 
 /// The terminal the view is shown on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Extent {
+pub(crate) struct Extent<'p> {
     /// Columns.
     pub(crate) width: usize,
     /// Lines.
     pub(crate) height: usize,
-    /// Whether colours are understood.
-    pub(crate) color: bool,
+    /// The colours, where they are understood.
+    pub(crate) palette: Option<&'p Palette>,
 }
 
 impl LiveView {
@@ -139,7 +140,7 @@ impl LiveView {
     }
 
     /// The lines of the view at `now`, the heading first, no more than the terminal has.
-    pub(crate) fn lines(&self, now: Duration, extent: Extent) -> Vec<String> {
+    pub(crate) fn lines(&self, now: Duration, extent: Extent<'_>) -> Vec<String> {
         let now = self.finished.unwrap_or(now);
         let end = if self.finished.is_some() {
             " FINISHED"
@@ -159,13 +160,15 @@ impl LiveView {
             }
         }
         let room = extent.height.saturating_sub(2).max(1);
-        // Where not everything fits, what ended goes first, oldest first.
-        let mut surplus = body.len().saturating_sub(room);
-        body.retain(|line| {
-            let drop = surplus > 0 && line.ended;
-            surplus -= usize::from(drop);
-            !drop
-        });
+        // Where not everything fits, what ended goes first, then what steps write; oldest first.
+        for weight in [Weight::Ended, Weight::Output] {
+            let mut surplus = body.len().saturating_sub(room);
+            body.retain(|line| {
+                let drop = surplus > 0 && line.weight == weight;
+                surplus -= usize::from(drop);
+                !drop
+            });
+        }
         body.drain(..body.len().saturating_sub(room));
         std::iter::once(clip(&heading, extent.width))
             .chain(body.into_iter().map(|line| line.text))
@@ -175,7 +178,18 @@ impl LiveView {
 
 struct Line {
     text: String,
-    ended: bool,
+    weight: Weight,
+}
+
+/// What a line is worth where there are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// Of a step that ended.
+    Ended,
+    /// What a step writes.
+    Output,
+    /// A step that runs, or a part of it.
+    Running,
 }
 
 impl Vertex {
@@ -210,14 +224,15 @@ impl Vertex {
         }
     }
 
-    fn lines(&self, now: Duration, extent: Extent, out: &mut Vec<Line>) {
+    fn lines(&self, now: Duration, extent: Extent<'_>, out: &mut Vec<Line>) {
+        let color = |of: fn(&Palette) -> &String| extent.palette.map_or("", |palette| of(palette));
         let (mark, color, time) = match self.state {
             State::Waiting => return,
             State::Running(since) => ("", "", now.saturating_sub(since)),
-            State::Done(took) => ("", "36", took),
-            State::Cached => ("CACHED ", "36", Duration::ZERO),
-            State::Failed(took) => ("ERROR ", "31", took),
-            State::Canceled(took) => ("CANCELED ", "33", took),
+            State::Done(took) => ("", color(|palette| &palette.run), took),
+            State::Cached => ("CACHED ", color(|palette| &palette.run), Duration::ZERO),
+            State::Failed(took) => ("ERROR ", color(|palette| &palette.error), took),
+            State::Canceled(took) => ("CANCELED ", color(|palette| &palette.cancel), took),
         };
         let ended = !matches!(self.state, State::Running(_));
         out.push(Line {
@@ -228,7 +243,10 @@ impl Vertex {
                 color,
                 extent,
             ),
-            ended,
+            weight: match ended {
+                true => Weight::Ended,
+                false => Weight::Running,
+            },
         });
         if ended {
             return;
@@ -237,20 +255,26 @@ impl Vertex {
             let time = part.ended.unwrap_or(now).saturating_sub(part.since);
             out.push(Line {
                 text: row(" => => ", &part.shown, Some(time), "", extent),
-                ended: false,
+                weight: Weight::Running,
             });
         }
         for line in &self.tail {
             out.push(Line {
                 text: row(" => => # ", line, None, "2", extent),
-                ended: false,
+                weight: Weight::Output,
             });
         }
     }
 }
 
 /// One line: what, and the time at the right margin.
-fn row(prefix: &str, text: &str, time: Option<Duration>, color: &str, extent: Extent) -> String {
+fn row(
+    prefix: &str,
+    text: &str,
+    time: Option<Duration>,
+    color: &str,
+    extent: Extent<'_>,
+) -> String {
     let time = time.map(seconds).unwrap_or_default();
     let room = extent.width.saturating_sub(prefix.len() + time.len() + 1);
     let text = clip(text, room);
@@ -259,7 +283,7 @@ fn row(prefix: &str, text: &str, time: Option<Duration>, color: &str, extent: Ex
     } else {
         format!("{text:room$} {time}")
     };
-    if extent.color && !color.is_empty() {
+    if extent.palette.is_some() && !color.is_empty() {
         format!("\x1b[{color}m{prefix}{text}\x1b[0m")
     } else {
         format!("{prefix}{text}")
@@ -281,10 +305,10 @@ mod tests {
     use super::*;
     use gantry_build::progress::LogStream;
 
-    const EXTENT: Extent = Extent {
+    const EXTENT: Extent<'_> = Extent {
         width: 50,
         height: 24,
-        color: false,
+        palette: None,
     };
 
     fn ms(n: u64) -> Duration {

@@ -108,7 +108,7 @@ pub(in crate::commands::builder) fn run(
     let engine = context.engine()?;
     let bases = EngineBases::new(engine);
     let builder = make::builder(engine, &bases, trusted)?;
-    let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
+    let display = BuildDisplay::new(mode, make::palette(context), context.ui.debug());
     let look = || -> Result<(Examination, Told), BuildError> {
         let reporter = Reporter::new(&display);
         let examination = gantry_build::examine(request, Some(&builder), &reporter)?;

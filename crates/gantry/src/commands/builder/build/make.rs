@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::failure::{CommandError, Failure};
 use crate::flags::environment;
 use crate::output::progress::build::{BuildDisplay, Mode};
+use crate::output::progress::palette::Palette;
 
 /// A target, what becomes of it, and the caches that it shares.
 #[derive(Debug)]
@@ -151,7 +152,7 @@ pub(in crate::commands::builder) fn watched<T>(
         failure_shell: shell,
         ..builder(engine, bases, trusted)?
     };
-    let display = BuildDisplay::new(mode, context.ui.color(), context.ui.debug());
+    let display = BuildDisplay::new(mode, palette(context), context.ui.debug());
     let cancellation = builder.cancellation.clone();
     let built = interrupt::guarded(&cancellation, || {
         display.show(|| work(builder, &display), Result::is_err)
@@ -163,6 +164,17 @@ pub(in crate::commands::builder) fn watched<T>(
         Unmade::Build(error) => failure(context, *error),
         Unmade::Delivery(failure) => failure,
     })
+}
+
+/// The colours of the progress, where it may have any.
+pub(super) fn palette(context: &Context) -> Option<Palette> {
+    let asked = environment::caller("BUILDKIT_COLORS").unwrap_or_default();
+    let (palette, unknown) = Palette::parse(&asked);
+    for part in unknown {
+        let text = format!("BUILDKIT_COLORS: {part:?} is no NAME=COLOUR that is known");
+        context.ui.warning(&text);
+    }
+    context.ui.color().then_some(palette)
 }
 
 /// What builds work with; `trusted` is `--ca-certificates`.

@@ -205,6 +205,7 @@ fn contexts(
 fn address(context: &Material) -> String {
     // Passwords are not told, only that there was one.
     let plain = context.uri.replacen(":xxxxx@", "@", 1);
+    let plain = plain.replacen("://xxxxx@", "://", 1);
     let Some(("sha1", commit)) = context.digest.as_ref().map(|(a, b)| (a.as_str(), b)) else {
         return plain;
     };
@@ -337,6 +338,7 @@ mod tests {
             ("https://x/y.git", "https://x/y.git#c0"),
             ("https://x/y.git#main:sub", "https://x/y.git#c0:sub"),
             ("https://a:xxxxx@x/y.git#main", "https://a@x/y.git#c0"),
+            ("https://xxxxx@x/y.git#main", "https://x/y.git#c0"),
             (
                 "https://x/y.git?branch=b&subdir=s",
                 "https://x/y.git?subdir=s&ref=c0",
