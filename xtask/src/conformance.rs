@@ -21,12 +21,14 @@ use crate::{cargo, say};
 use listed::List;
 use peer::Peer;
 
-/// `record|compare|list GROUP|all PROGRAM…`: docker, podman or buildah, with flags (`docker -H …`).
+/// `record|compare|list GROUP[/CASE]|all PROGRAM…`: docker, podman or buildah, with flags (`docker -H …`).
 /// Two groups are no part of `all`: `dockerfiles` (`build --call` of real files, which takes
 /// minutes) and `real` (builds of those that can be built here).
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let [action, group, program, flags @ ..] = args else {
-        bail!("usage: cargo xtask conformance record|compare|list GROUP|all PROGRAM [FLAGS...]");
+        bail!(
+            "usage: cargo xtask conformance record|compare|list GROUP[/CASE]|all PROGRAM [FLAGS...]"
+        );
     };
     let group = Group::named(group);
     if !["record", "compare", "list"].contains(&action.as_str()) {
@@ -57,7 +59,7 @@ struct Found {
 
 /// What is asked of a builder at once.
 enum Group {
-    /// The cases of one group or of all.
+    /// The cases of one group, a single one, or all.
     Cases(Option<String>),
     Dockerfiles,
     Real,

@@ -25,7 +25,7 @@ usage: cargo xtask <command>
   lints             check without the tests
   layers            check that every crate depends only on the levels below it
   licences          check the licences of all dependencies against deny.toml
-  conformance record|compare|list GROUP|all PROGRAM [FLAGS...]
+  conformance record|compare|list GROUP[/CASE]|all PROGRAM [FLAGS...]
                     what another builder makes of the cases that Gantry's builds are held to
   storm [ROUNDS]    start, SIGKILL of a random process, clean up, 1000 times: nothing is left
   vm [BINARY]       the checks of a machine with cgroup v2 alone, under emulation

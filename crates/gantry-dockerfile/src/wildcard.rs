@@ -111,14 +111,25 @@ pub enum Component {
     Literal(String),
     /// Every name that matches.
     Wild(Pattern),
+    /// Directories of any number, also none: `**` of `COPY --parents`.
+    AnyDepth,
 }
 
 impl Component {
+    /// The only name that matches, where there is just one.
+    pub fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(name) => Some(name),
+            Self::Wild(_) | Self::AnyDepth => None,
+        }
+    }
+
     /// Whether a name matches.
     pub fn matches(&self, name: impl AsRef<[u8]>) -> bool {
         match self {
             Self::Literal(literal) => literal.as_bytes() == name.as_ref(),
             Self::Wild(pattern) => pattern.matches(name),
+            Self::AnyDepth => true,
         }
     }
 }
@@ -130,20 +141,35 @@ impl SourcePattern {
     /// # Errors
     /// A component is malformed.
     pub fn new(path: &str) -> Result<Self, PatternError> {
-        Self::split(path, has_wildcard(path))
+        Self::split(path, has_wildcard(path), false)
     }
 
     /// Splits a path in the same way in which nothing is a wildcard.
     pub fn exact(path: &str) -> Self {
-        Self::split(path, false).expect("a path without wildcards is not malformed")
+        Self::split(path, false, false).expect("a path without wildcards is not malformed")
     }
 
-    fn split(path: &str, wild: bool) -> Result<Self, PatternError> {
+    /// Splits a source of `COPY --parents`: what stands before the first `/./`, which is not kept,
+    /// and what is kept. In the latter `**` means directories of any depth; at the end it is `*`.
+    ///
+    /// # Errors
+    /// A component is malformed.
+    pub fn around_pivot(path: &str) -> Result<(Self, Self), PatternError> {
+        let (before, kept) = path.split_once("/./").unwrap_or(("", path));
+        let mut kept = Self::split(kept, has_wildcard(kept), true)?;
+        if let Some(last @ Component::AnyDepth) = kept.components.last_mut() {
+            *last = Component::Wild(Pattern::new("*")?);
+        }
+        Ok((Self::new(before)?, kept))
+    }
+
+    fn split(path: &str, wild: bool, deep: bool) -> Result<Self, PatternError> {
         let mut components = Vec::new();
         for part in path.split('/') {
             match part {
                 "" | "." => {}
                 ".." => drop(components.pop()),
+                "**" if deep => components.push(Component::AnyDepth),
                 literal if !wild => components.push(Component::Literal(literal.to_owned())),
                 part => {
                     let pattern = Pattern::new(part).map_err(|_| PatternError {
@@ -172,7 +198,7 @@ impl SourcePattern {
     pub fn is_wild(&self) -> bool {
         self.components
             .iter()
-            .any(|component| matches!(component, Component::Wild(_)))
+            .any(|component| !matches!(component, Component::Literal(_)))
     }
 
     /// Whether the path ends with `/`: only a directory will do.
@@ -254,6 +280,25 @@ mod tests {
         assert!(Pattern::new("a?b").unwrap().matches(b"a\xffb"));
         assert!(Pattern::new("*").unwrap().matches(b"\xff\xfe"));
         assert!(!Pattern::new("a?b").unwrap().matches(b"a\xff\xffb"));
+    }
+
+    #[test]
+    fn sources_around_a_pivot() {
+        let literal = |name: &str| Component::Literal(name.to_owned());
+        let around = |path: &str| {
+            let (before, kept) = SourcePattern::around_pivot(path).unwrap();
+            [before, kept].map(|pattern| pattern.components().to_vec())
+        };
+        assert_eq!(around("./a/b"), [vec![], vec![literal("a"), literal("b")]]);
+        assert_eq!(around("./a/./b/./c")[0], [literal("a")]);
+        assert_eq!(around("./a/./b/./c")[1], [literal("b"), literal("c")]);
+        assert_eq!(around("/a/b/."), around("a/b"));
+        let deep = around("**/./x/**/y/**");
+        assert!(matches!(deep[0][..], [Component::Wild(_)]));
+        let kept = &deep[1];
+        assert_eq!(kept[..3], [literal("x"), Component::AnyDepth, literal("y")]);
+        assert!(matches!(kept[3..], [Component::Wild(_)]));
+        assert!(SourcePattern::around_pivot("a/./[").is_err());
     }
 
     #[test]

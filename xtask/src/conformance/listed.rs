@@ -1,6 +1,6 @@
 //! Where other builders differ from Gantry, and why.
 //!
-//! `peers/NAME.txt` has them in the order of the cases:
+//! `peers/NAME.txt` has them by the names of the cases:
 //! ```text
 //! === group/name
 //! because BuildKit has it so, and the reference
@@ -11,7 +11,6 @@
 //! is `+ not asked` is left out: with it the builder itself comes to its end.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -116,20 +115,21 @@ pub(super) fn write(
     List(mut list): List,
     path: &Path,
 ) -> Result<()> {
-    let mut text = String::new();
+    let mut entries = BTreeMap::new();
     for found in all {
         let entry = list.remove(&found.key);
         if let Verdict::Other(lines) = judge(peer, expected, found) {
             let reason = entry.as_deref().and_then(|entry| entry.lines().next());
             let reason = reason.unwrap_or(UNEXPLAINED);
-            let head = format!("=== {} {}", found.key, found.origin);
-            write!(text, "{}\n{reason}\n{lines}", head.trim_end())?;
+            let head = format!("{} {}", found.key, found.origin);
+            entries.insert(head.trim_end().to_owned(), format!("{reason}\n{lines}"));
         }
     }
-    // Of groups that were not asked.
-    for (key, entry) in list {
-        write!(text, "=== {key}\n{entry}")?;
-    }
+    // Those that were not asked about stay.
+    entries.extend(list);
+    let text = entries.iter().fold(String::new(), |text, (head, entry)| {
+        text + &format!("=== {head}\n{entry}")
+    });
     fs::create_dir_all(path.parent().context("a list has a folder")?)?;
     fs::write(path, text)?;
     Ok(())

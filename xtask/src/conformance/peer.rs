@@ -39,7 +39,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Asks the program who it is and gives it the base of all cases. Podman and Buildah keep
-    /// their images in a folder that goes with this value, unless flags say where.
+    /// their images in a folder that goes with this value, unless `--root` says where.
     pub(super) fn new(program: &str, flags: &[String]) -> Result<Self> {
         let says = succeed(Command::new(program).arg("--version"))?.stdout;
         let kind = match says.split(' ').next() {
@@ -60,7 +60,7 @@ impl Peer {
         if kind == Kind::Docker {
             let mut asked = peer.command(&["version", "--format", "{{.Server.Version}}"]);
             peer.version = succeed(&mut asked)?.stdout;
-        } else if flags.is_empty() {
+        } else if !flags.iter().any(|flag| flag.starts_with("--root")) {
             for (flag, folder) in [("--root", "storage"), ("--runroot", "run")] {
                 let folder = peer.work().join(folder).display().to_string();
                 peer.flags.extend([flag.to_owned(), folder]);
@@ -99,6 +99,8 @@ impl Peer {
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.flags).args(words);
+        // Flags of cases name files from here, as in Gantry's tests.
+        command.current_dir(self.work());
         // Docker before 23 has another builder, too.
         command.env("DOCKER_BUILDKIT", "1");
         command
@@ -143,6 +145,12 @@ impl Peer {
         flags: &[String],
         context: &Path,
     ) -> Result<String> {
+        // Podman takes the image away where one stage is nothing but another.
+        if self.kind == Kind::Podman
+            && answer(&mut self.command(&["image", "exists", "busybox"])).code != 0
+        {
+            self.import(&fixture::busybox())?;
+        }
         let path = self.work().join("Dockerfile");
         fs::write(&path, dockerfile)?;
         let mut command = self.command(&["build", "-q", "-t", "case", "-f"]);

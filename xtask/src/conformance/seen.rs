@@ -63,7 +63,8 @@ fn lines<'a>(description: &'a str, word: &'a str) -> impl Iterator<Item = &'a st
         .filter_map(move |line| line.strip_prefix(word))
 }
 
-/// A line for each value of the configuration, without the name of the machine it was made on.
+/// A line for each value of the configuration, without the name of the machine it was made on and
+/// without a field that BuildKit alone writes with every `CMD`.
 fn config(description: &str) -> String {
     let text = description.split("\nconfig ").nth(1).unwrap_or_default();
     let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
@@ -71,7 +72,7 @@ fn config(description: &str) -> String {
     let mut lines = String::new();
     for (field, value) in config.as_object().into_iter().flatten() {
         match value {
-            _ if field == "Hostname" => {}
+            _ if field == "Hostname" || field == "ArgsEscaped" => {}
             Value::Array(all) if field == "Env" => all
                 .iter()
                 .for_each(|one| lines += &format!("config Env {one}\n")),
@@ -96,12 +97,20 @@ fn instruction(line: &str) -> String {
         None => created_by.strip_prefix("RUN ").ok_or(created_by),
     };
     match command {
-        Ok(command) => format!("RUN {}", command.trim()),
+        Ok(command) => format!("RUN {}", without_mounts(command.trim())),
         Err(other) => {
             let word = other.split([' ', '\t']).next().unwrap_or_default();
             word.to_uppercase()
         }
     }
+}
+
+/// Buildah has the mounts of a step between the shell and the command.
+fn without_mounts(command: &str) -> String {
+    let words = command
+        .split(' ')
+        .filter(|word| !word.starts_with("--mount="));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The lines of the layers that are not the base's.

@@ -100,7 +100,7 @@ fn add_match(fields: &mut Fields, found: &Match, change: &Change, parents: bool)
     let mut first = std::collections::HashMap::new();
     let is_directory = found.top.kind == rustix::fs::FileType::Directory;
     fields.bytes(if parents {
-        found.top.path.as_bytes()
+        found.kept().as_bytes()
     } else {
         found.name.as_bytes()
     });

@@ -148,10 +148,12 @@ impl<'t> Copier<'t> {
     ) -> Result<OsString, StepError> {
         let place = plan.resolve(destination)?;
         plan.make_all(&place.path, made)?;
-        let parent = found.top.parent();
-        let mut path = OsString::new();
+        let (parent, name) = split(found.kept());
+        let mut path = found.pivot.clone();
+        let mut target = place.path;
         for name in gantry_sys::path::components(parent) {
             path = join(&path, name);
+            target = join(&target, name);
             let facts = self
                 .tree
                 .root()
@@ -160,24 +162,23 @@ impl<'t> Copier<'t> {
                 .map_err(|source| StepError::io("open", self.tree.shown(&path), source))?;
             let entry = Entry::directory(&path, Facts::new(&facts));
             plan.put_directory(
-                &join(&place.path, &path),
+                &target,
                 &self.change.permissions(&entry),
                 entry.stat.modified,
             )?;
         }
-        let target = join(&join(&place.path, parent), found.top.name());
-        if found.top.kind == FileType::Directory && !found.top.path.is_empty() {
+        if name.is_empty() {
+            return Ok(target);
+        }
+        target = join(&target, name);
+        if found.top.kind == FileType::Directory {
             plan.put_directory(
                 &target,
                 &self.change.permissions(&found.top),
                 found.top.stat.modified,
             )?;
         }
-        Ok(if found.top.path.is_empty() {
-            place.path
-        } else {
-            target
-        })
+        Ok(target)
     }
 }
 

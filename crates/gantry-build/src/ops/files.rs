@@ -70,6 +70,9 @@ pub(crate) fn select(
             continue;
         };
         selected.push(match source {
+            FileSource::Path(pattern) if operation.parents => {
+                tree.select_with_parents(pattern, &exclude)?
+            }
             FileSource::Path(pattern) => tree.select(pattern, &exclude)?,
             FileSource::Exact(path) | FileSource::Fetched { path, .. } => {
                 tree.select_exact(path, &exclude)?

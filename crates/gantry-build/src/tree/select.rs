@@ -25,24 +25,34 @@ pub(crate) struct Match {
     pub(crate) top: Entry,
     /// What is below it, if it is a directory.
     pub(crate) below: Below,
+    /// The directory from which on `--parents` keeps the path; the tree's own is empty.
+    pub(crate) pivot: OsString,
 }
 
 impl Match {
     /// The path of an entry relative to the directory that was matched.
     pub(crate) fn relative<'e>(&self, entry: &'e Entry) -> &'e OsStr {
-        let bytes = entry.path.as_bytes();
-        let skip = if self.top.path.is_empty() {
-            0
-        } else {
-            self.top.path.len() + 1
-        };
-        OsStr::from_bytes(bytes.get(skip..).unwrap_or_default())
+        beneath(&entry.path, &self.top.path)
+    }
+
+    /// The path of the match that `--parents` keeps.
+    pub(crate) fn kept(&self) -> &OsStr {
+        beneath(&self.top.path, &self.pivot)
     }
 
     /// All entries, the top first.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         std::iter::once(&self.top).chain(self.below.iter())
     }
+}
+
+/// The path relative to a directory that it is in.
+fn beneath<'p>(path: &'p OsStr, directory: &OsStr) -> &'p OsStr {
+    let skip = match directory.len() {
+        0 => 0,
+        length => length + 1,
+    };
+    OsStr::from_bytes(path.as_bytes().get(skip..).unwrap_or_default())
 }
 
 /// Why a source cannot be had.
@@ -96,6 +106,38 @@ impl Tree {
         self.select_parsed(&SourcePattern::exact(path), path, exclude)
     }
 
+    /// What a source of `COPY --parents` means: links are followed up to `/./`, and no more from
+    /// there.
+    pub(crate) fn select_with_parents(
+        &self,
+        pattern: &str,
+        exclude: &IgnoreFile,
+    ) -> Result<Vec<Match>, SelectError> {
+        let (before, kept) = SourcePattern::around_pivot(pattern).map_err(SelectError::Pattern)?;
+        let is_wild = before.is_wild() || kept.is_wild();
+        let mut matches = Vec::new();
+        for reached in self.reach(&before, pattern)? {
+            let Resolved::Found(pivot) = self.resolve(&reached)? else {
+                if is_wild {
+                    continue;
+                }
+                return Err(self.not_found(&reached));
+            };
+            for path in self.reach_from(pivot.clone(), kept.components())? {
+                if let Some(mut found) = self.matched(&path, &path, exclude)? {
+                    found.pivot.clone_from(&pivot);
+                    matches.push(found);
+                }
+            }
+            if matches.is_empty() && !is_wild {
+                let names = kept.components().iter().filter_map(Component::literal);
+                let path = names.fold(pivot, |path, name| join(&path, OsStr::new(name)));
+                return Err(self.not_found(&path));
+            }
+        }
+        Ok(matches)
+    }
+
     fn select_parsed(
         &self,
         parsed: &SourcePattern,
@@ -125,7 +167,7 @@ impl Tree {
             .position(|component| matches!(component, Component::Wild(_)));
         let mut fixed = OsString::new();
         for component in &components[..wild_at.unwrap_or(components.len())] {
-            if let Component::Literal(name) = component {
+            if let Some(name) = component.literal() {
                 fixed = join(&fixed, OsStr::new(name));
             }
         }
@@ -136,9 +178,28 @@ impl Tree {
         let Resolved::Found(start) = self.resolve(&fixed)? else {
             return Ok(Vec::new());
         };
+        debug_assert!(!text.is_empty());
+        Ok(self.reach_from(start, &components[wild_at..])?)
+    }
+
+    /// The paths below a directory that fit a pattern, in order; no link is followed.
+    fn reach_from(
+        &self,
+        start: OsString,
+        components: &[Component],
+    ) -> Result<Vec<OsString>, FileError> {
         let mut reached = vec![start];
-        for (number, component) in components[wild_at..].iter().enumerate() {
-            let last = wild_at + number + 1 == components.len();
+        for (number, component) in components.iter().enumerate() {
+            if *component == Component::AnyDepth {
+                let mut seen = 0;
+                while let Some(directory) = reached.get(seen) {
+                    let below = self.children(directory, component, false)?;
+                    reached.extend(below);
+                    seen += 1;
+                }
+                continue;
+            }
+            let last = number + 1 == components.len();
             let mut next = Vec::new();
             for directory in &reached {
                 next.extend(self.children(directory, component, last)?);
@@ -146,7 +207,8 @@ impl Tree {
             reached = next;
         }
         reached.sort();
-        debug_assert!(!text.is_empty());
+        // Two `**` reach a path in several ways.
+        reached.dedup();
         Ok(reached)
     }
 
@@ -239,6 +301,7 @@ impl Tree {
             name,
             top,
             below: Below::default(),
+            pivot: OsString::new(),
         };
         if found.top.kind != FileType::Directory {
             if verdict.is_ignored()

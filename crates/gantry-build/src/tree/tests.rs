@@ -341,3 +341,36 @@ fn content_that_changes_without_a_trace_in_size_and_time_is_read_anew() {
         tree.save();
     }
 }
+
+#[test]
+fn sources_with_parents_keep_what_follows_the_pivot() {
+    let context = context(&[("d/s/f", ""), ("d/t/f", ""), ("d/t/no/f", ""), ("e/g", "")]);
+    symlink("d", context.path("l")).unwrap();
+    symlink("f", context.path("d/s/x")).unwrap();
+    let tree = context.tree("**/no");
+    let nothing = IgnoreFile::from_patterns([]).unwrap();
+    let select = |pattern: &str| tree.select_with_parents(pattern, &nothing);
+    let kept = |pattern: &str| -> Vec<String> {
+        let found = select(pattern).unwrap();
+        let kept = found.iter().map(Match::kept);
+        kept.map(|path| path.to_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kept("d/s/f"), ["d/s/f"]);
+    assert_eq!(kept("./d/./s/f"), ["s/f"]);
+    assert_eq!(kept("d/*/./f"), ["f", "f"]);
+    assert_eq!(kept("**/f"), ["d/s/f", "d/t/f"]);
+    assert_eq!(kept("d/./**/**/f"), ["s/f", "t/f"]);
+    assert_eq!(kept("e/**"), ["e/g"]);
+    assert_eq!(kept("e/./"), [""]);
+    // Links are followed before the pivot and copied behind it.
+    assert_eq!(kept("l/./s/f"), ["s/f"]);
+    assert_eq!(kept("d/s/x"), ["d/s/x"]);
+    assert!(select("d/s/x").unwrap()[0].top.link.is_some());
+    for missing in ["l/s/f", "d/./nosuch", "nosuch/./f", "d/t/no/f"] {
+        assert!(
+            matches!(select(missing), Err(SelectError::NotFound { .. })),
+            "{missing}"
+        );
+    }
+    assert_eq!(kept("nosuch*/./f"), Vec::<String>::new());
+}

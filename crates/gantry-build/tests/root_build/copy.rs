@@ -366,6 +366,31 @@ fn link_exclude_parents() {
             "644 0:0 x/d/s/c.md f=C"
         ]
     );
+    // What stands before the pivot is not kept, and belongs to the key no more than it matters.
+    let built = environment.build("FROM busybox\nCOPY --parents ./d/./s/c.md /x/\n");
+    let from_pivot = ["755 0:0 x d", "755 0:0 x/s d", "644 0:0 x/s/c.md f=C"];
+    assert_eq!(built.last(), from_pivot);
+    let built = environment.build("FROM busybox\nCOPY --parents d*/./**/*.md /x/\n");
+    assert_eq!(
+        built.last(),
+        [
+            "755 0:0 x d",
+            "644 0:0 x/b.md f=B",
+            "755 0:0 x/s d",
+            "644 0:0 x/s/c.md f=C"
+        ]
+    );
+    let built = environment.build("FROM busybox\nCOPY --parents **/*.md /x/\n");
+    assert_eq!(
+        built.last(),
+        [
+            "755 0:0 x d",
+            "755 0:0 x/d d",
+            "644 0:0 x/d/b.md f=B",
+            "755 0:0 x/d/s d",
+            "644 0:0 x/d/s/c.md f=C"
+        ]
+    );
 }
 
 fn workdir() {

@@ -139,15 +139,17 @@ impl Lent {
         ssh: &SshMount,
         at: PathBuf,
     ) -> Result<Option<PathBuf>, StepError> {
+        // The variable tells of the first mount, also where its agent is not there, as BuildKit's.
+        let is_told = |variable: &String| variable.starts_with("SSH_AUTH_SOCK=");
+        if !self.environment.iter().any(is_told) {
+            self.environment
+                .push(format!("SSH_AUTH_SOCK={}", ssh.target));
+        }
         let Some(socket) = origin.ssh.get(&ssh.id) else {
             return missing(ssh.required, "ssh agent", &ssh.id, || {
                 origin.spelling.agent(&ssh.id)
             });
         };
-        if self.agents.is_empty() {
-            self.environment
-                .push(format!("SSH_AUTH_SOCK={}", ssh.target));
-        }
         self.agents.push(Agent {
             socket: socket.clone(),
             owner: Owner {
