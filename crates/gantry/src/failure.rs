@@ -79,7 +79,7 @@ impl Report {
 }
 
 /// The text of a cause; that of the system without its number, and written as ours are.
-fn plain(cause: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn plain(cause: &(dyn std::error::Error + 'static)) -> String {
     let text = cause.to_string();
     let system = cause
         .downcast_ref::<io::Error>()

@@ -17,7 +17,7 @@ pub(crate) struct BuilderFlags {
     /// The builder; there is one, "default"
     #[arg(long, hide = true)]
     builder: Option<String>,
-    /// Say more about what goes wrong, and show warnings with their lines
+    /// Say more about warnings and failures
     #[arg(short = 'D', long)]
     debug: bool,
 }
@@ -89,6 +89,11 @@ pub(crate) fn flags_last(words: &[OsString]) -> Vec<OsString> {
         }
     }
     [spelt, flags, rest.cloned().collect()].concat()
+}
+
+/// Whether a word is one of the flags.
+pub(super) fn is_flag(word: &str) -> bool {
+    !matches!(kind(OsStr::new(word)), Kind::Word)
 }
 
 /// What a word before the verb is.

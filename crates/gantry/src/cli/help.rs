@@ -23,6 +23,12 @@ pub(crate) fn command(program: &str, command: &Command, spelling: &str, width: u
             .collect();
         text.push_str(&format!("\nAliases:\n  {}\n", all.join(", ")));
     }
+    let below: Vec<(&str, &str)> = children(Some(spelling))
+        .map(|(c, n)| (n, c.about))
+        .collect();
+    if !below.is_empty() {
+        text.push_str(&format!("\nCommands:\n{}", listed(&below)));
+    }
     let options = options(&prepare(command), width);
     if !options.is_empty() {
         text.push_str(&format!("\nOptions:\n{options}"));

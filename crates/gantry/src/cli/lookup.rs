@@ -3,6 +3,7 @@
 use super::command::{Command, Group};
 use super::table::{COMMANDS, GROUPS};
 use super::usage::{UsageError, suggest};
+use super::{builder, parse};
 use crate::flags::refused;
 
 /// What the first words name.
@@ -36,7 +37,12 @@ pub(crate) fn find(program: &str, words: &[&str]) -> Result<Found, UsageError> {
     };
     for (used, word) in words.iter().enumerate().skip(1) {
         if word.starts_with('-') {
-            break;
+            let is_known = matches!(*word, "-h" | "--help")
+                || (first.starts_with("build") && builder::is_flag(word));
+            match is_known {
+                true => break,
+                false => return Err(strange_flag(group, word)),
+            }
         }
         let spelt = format!("{} {word}", group.name);
         // To docker these two are one.
@@ -115,6 +121,12 @@ fn unknown_top(program: &str, word: &str) -> UsageError {
     error
 }
 
+/// A flag between a noun and its verb that is none of the noun's.
+fn strange_flag(group: &'static Group, word: &str) -> UsageError {
+    let message = parse::unknown_flag(word, &[word.into()]);
+    UsageError::flag(group.name, &format!("{} COMMAND", group.name), message)
+}
+
 fn unknown_below(program: &str, group: &'static Group, word: &str) -> UsageError {
     if let Some(why) = refused::command(&[group.name, word]) {
         let message = format!("command {} {word} is not supported: {why}", group.name);
@@ -172,6 +184,21 @@ mod tests {
             find("gantry", &["container", "--help"]),
             Ok(Found::Group(_))
         ));
+        assert!(matches!(
+            find("gantry", &["buildx", "-D"]),
+            Ok(Found::Group(_))
+        ));
+        for words in [
+            ["container", "--nonsense"],
+            ["buildx", "-x"],
+            ["image", "-D"],
+        ] {
+            let error = find("gantry", &words).unwrap_err();
+            assert!(
+                error.message.starts_with("unknown ") && error.code == 125,
+                "{error:?}"
+            );
+        }
         assert!(matches!(find("gantry", &[]), Ok(Found::Root)));
     }
 

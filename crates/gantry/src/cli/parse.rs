@@ -220,7 +220,8 @@ fn first_line(text: &str) -> String {
         .to_owned()
 }
 
-fn unknown_flag(argument: &str, words: &[OsString]) -> String {
+/// What is said of a flag that there is not.
+pub(super) fn unknown_flag(argument: &str, words: &[OsString]) -> String {
     if let Some(long) = argument.strip_prefix("--") {
         return format!(
             "unknown flag: --{}",

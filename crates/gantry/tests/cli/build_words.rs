@@ -38,13 +38,13 @@ fn values_of_flags_end_a_build_as_with_docker() {
             (
                 "build --secret id=x,src=/nonesuch ctx",
                 1,
-                "failed to stat /nonesuch",
+                "failed to stat /nonesuch: no such file",
             ),
             ("build --secret foo ctx", 1, "invalid field 'foo'"),
             (
                 "build --ssh default=/nonesuch ctx",
                 1,
-                "failed to stat /nonesuch",
+                "failed to stat /nonesuch: no such file",
             ),
             (
                 "build --ssh default ctx",
@@ -76,7 +76,7 @@ fn values_of_flags_end_a_build_as_with_docker() {
             ("build --nonesuch ctx", 125, "unknown flag: --nonesuch"),
             ("build --policy x ctx", 125, "policies are not there yet"),
             ("build a b", 1, "requires 1 argument"),
-            ("builder du --filter x", 1, "the filters are"),
+            ("builder du --filter x", 125, "bad format of filter"),
             (
                 "builder prune -f --max-used-space x",
                 125,
@@ -144,7 +144,14 @@ fn the_words_of_buildx_work_or_are_refused_by_name() {
             ("build --builder other ctx", 1, "no builder \"other\" found"),
             ("buildx --builder other ls", 1, "no builder \"other\" found"),
             ("buildx inspect other", 1, "no builder \"other\" found"),
-            ("buildx --builder", 0, "Commands:"),
+            ("buildx -D", 0, "Commands:"),
+            (
+                "buildx --nonsense build ctx",
+                125,
+                "unknown flag: --nonsense",
+            ),
+            ("container -x ls", 125, "unknown shorthand flag: 'x' in -x"),
+            ("build --help", 0, "verify      Build an image again"),
             ("build verify -D", 1, "requires at least 1"),
             ("buildx ls", 0, "default*"),
             ("builder ls", 0, "default*"),

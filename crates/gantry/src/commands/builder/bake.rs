@@ -28,7 +28,7 @@ pub(crate) struct BakeArgs {
     /// fs.read=PATH, fs.write=PATH)
     #[arg(long)]
     pub(crate) allow: Vec<String>,
-    /// Tell about the targets instead of building them
+    /// Tell about the targets instead of building them ("check", "outline", "targets")
     #[arg(long)]
     pub(crate) call: Option<String>,
     /// The same as --call=check
@@ -52,7 +52,8 @@ pub(crate) struct BakeArgs {
     /// Print the definitions instead of building
     #[arg(long)]
     pub(crate) print: bool,
-    /// Kind of progress output ("auto", "plain", "tty", "quiet") (default "auto")
+    /// Kind of progress output ("auto", "plain", "tty", "quiet", "rawjson", "none") (default
+    /// "auto")
     #[arg(long)]
     pub(crate) progress: Option<String>,
     /// Shorthand for --set=*.attest=type=provenance

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use regex::Regex;
 
 use crate::failure::Failure;
+use crate::flags::value::wrong;
 use crate::output::{size, time};
 
 /// The build cache of an installation.
@@ -143,6 +144,8 @@ impl CacheFilters {
 
 fn condition(flag: &str) -> Result<Condition, Failure> {
     let invalid = |why: &str| Failure::invalid(format!("invalid filter '{flag}', {why}"));
+    // Without a comparison it is none of a filter's forms: that much the flag itself knows.
+    let no_filter = || wrong("--filter", flag)("bad format of filter (expected name=value)");
     let end = flag.find(['=', '!', '~']).unwrap_or(flag.len());
     let (name, rest) = flag.split_at(end);
     let comparison = |value: &str| -> Result<Comparison, Failure> {
@@ -180,6 +183,7 @@ fn condition(flag: &str) -> Result<Condition, Failure> {
                 .ok_or_else(|| invalid("expected a duration")),
             _ => Err(invalid("expected a duration")),
         },
+        _ if rest.is_empty() => Err(no_filter().into()),
         _ => Err(invalid(&format!("the filters are: {KNOWN}"))),
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) label: Vec<String>,
     /// How many files are listed (default 20, with --format=json 1000)
-    #[arg(long)]
+    #[arg(long, value_name = "int")]
     pub(crate) limit: Option<usize>,
     /// Limits and confinement of RUN.
     #[command(flatten)]

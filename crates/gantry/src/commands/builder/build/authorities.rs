@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gantry_http::Environment;
 use gantry_http::trust::{bundle, certificates};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, plain};
 use crate::flags::value::{FlagError, unfit};
 
 /// The file that `given` (the flag, else the configuration's word) names: that of this machine for
@@ -25,7 +25,7 @@ pub(super) fn file(
         let file = bundle(environment).ok_or_else(|| bad(missing.to_owned()))?;
         return Ok(Some(file));
     }
-    let pem = std::fs::read(text).map_err(|error| bad(error.to_string()))?;
+    let pem = std::fs::read(text).map_err(|error| bad(plain(&error)))?;
     if certificates(&pem).is_empty() {
         return Err(bad("it holds no certificate in PEM".to_owned()).into());
     }

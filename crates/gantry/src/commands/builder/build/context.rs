@@ -8,7 +8,7 @@ use std::path::Path;
 
 use gantry_build::{ContextSource, DockerfileSource, Input, NamedContext};
 
-use crate::failure::{CommandError, Failure};
+use crate::failure::{CommandError, Failure, plain};
 use crate::flags::value::{FlagError, unfit};
 
 /// Largest Dockerfile that is taken from stdin.
@@ -50,7 +50,8 @@ fn files(text: &str) -> Result<ContextSource, String> {
     let source = ContextSource::parse(text)?;
     match &source {
         ContextSource::Folder(path) if path.is_file() => {
-            let file = File::open(path).map_err(|error| format!("cannot read {text}: {error}"))?;
+            let file = File::open(path)
+                .map_err(|error| format!("cannot read {text}: {}", plain(&error)))?;
             Ok(ContextSource::Input(Input::new(text, file)))
         }
         _ => Ok(source),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use gantry_build::SecretSource;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, plain};
 use crate::flags::environment::Lookup;
 use crate::flags::value::{FlagError, unfit};
 
@@ -21,7 +21,8 @@ pub(in crate::commands::builder) fn secrets(
         let (id, source) = secret(text, lookup)?;
         if let SecretSource::File(path) = &source {
             std::fs::metadata(path).map_err(|error| {
-                unfit("--secret", text)(format!("failed to stat {}: {error}", path.display()))
+                let why = plain(&error);
+                unfit("--secret", text)(format!("failed to stat {}: {why}", path.display()))
             })?;
         }
         all.insert(id, source);
@@ -88,7 +89,7 @@ pub(in crate::commands::builder) fn agents(
             path.to_owned()
         };
         let is_socket = std::fs::metadata(&path)
-            .map_err(|error| bad(format!("failed to stat {path}: {error}")))?
+            .map_err(|error| bad(format!("failed to stat {path}: {}", plain(&error))))?
             .file_type()
             .is_socket();
         if !is_socket {

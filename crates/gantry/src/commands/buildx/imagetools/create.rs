@@ -26,7 +26,7 @@ pub(crate) struct CreateArgs {
     pub(crate) file: Vec<String>,
     /// Only images of these platforms
     #[arg(short, long)]
-    pub(crate) platform: Option<String>,
+    pub(crate) platform: Vec<String>,
     /// When only a single source is given, prefer an index to a copy (default true)
     #[arg(long, action = clap::ArgAction::SetFalse)]
     pub(crate) prefer_index: bool,
@@ -54,13 +54,14 @@ pub(crate) fn run(context: &Context, args: CreateArgs) -> Outcome {
     if tags.is_empty() && (args.append || !args.dry_run) {
         return Err(Failure::invalid("a name for the result is needed: --tag"));
     }
+    let platform = (!args.platform.is_empty()).then(|| args.platform.join(","));
     let assembly = Assembly {
         sources: words
             .iter()
             .map(|word| reference(word))
             .collect::<Result<_, _>>()?,
         append: args.append,
-        platforms: platforms(args.platform.as_deref())?,
+        platforms: platforms(platform.as_deref())?,
         annotations: args
             .annotation
             .iter()
