@@ -14,7 +14,7 @@ use crate::tree::join;
 
 /// What is made by one thread at once: so many things, and so many bytes.
 const BATCH: usize = 64;
-const BATCH_BYTES: u64 = 1 << 20;
+const BATCH_BYTES: u64 = 256 << 10;
 
 /// In place of the number of a directory.
 const TOP: u32 = u32::MAX;
