@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{cargo, say};
+use crate::{cargo, rooms, say};
 
 /// Level of each crate (ARCHITECTURE.md, "Code map"); a crate may use those of lower levels.
 const LEVELS: [(&str, u8); 17] = [
@@ -53,7 +53,7 @@ pub(crate) fn run() -> Result<()> {
     let faults = faults(&metadata)?;
     if faults.is_empty() {
         say("layers: every crate depends only downward");
-        return Ok(());
+        return rooms::run();
     }
     bail!("{}", faults.join("\n"))
 }

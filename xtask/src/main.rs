@@ -11,6 +11,7 @@ mod install;
 mod layers;
 mod licences;
 mod packages;
+mod rooms;
 mod test;
 mod vm;
 
@@ -23,7 +24,8 @@ usage: cargo xtask <command>
   test [ARGS]       all tests, fetching what they need (ARGS go to cargo test)
   check             formatting, lints, layers, licences, tests: what CI holds a change to
   lints             check without the tests
-  layers            check that every crate depends only on the levels below it
+  layers            check that every crate depends only on the levels below it, and that modules
+                    need each other in no circle, where a crate is held to it
   licences          check the licences of all dependencies against deny.toml
   conformance record|compare|list GROUP[/CASE]|all PROGRAM [FLAGS...]
                     what another builder makes of the cases that Gantry's builds are held to

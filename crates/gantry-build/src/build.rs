@@ -14,11 +14,11 @@ use gantry_model::Platform;
 use gantry_model::layout::LayoutReference;
 
 use crate::cache::Cache;
-use crate::contexts::{ContextId, Contexts, Main, View};
+use crate::contexts::{Contexts, View};
 use crate::devices;
 use crate::error::BuildError;
-use crate::frontend::{self, Loaded};
-use crate::graph::{Graph, NodeId, Operation};
+use crate::frontend::{self, Loaded, Main};
+use crate::graph::{ContextId, Graph, NodeId, Operation};
 use crate::lower::{self, ImageName, Images, Lowered, Named, Settings, Subject};
 use crate::outcome::{BuiltImage, BuiltTarget, Outcome};
 use crate::provenance;
@@ -29,9 +29,12 @@ use crate::rules;
 use crate::run_folder;
 use crate::run_step;
 use crate::secrets::Secrets;
-use crate::solve::{self, Origin, Room, Setting, Solver, Stop, Syncing};
+use crate::setting::{Origin, Setting};
+use crate::solve::{self, Room, Solver};
 use crate::sources::Sources;
 use crate::spelling::Spelling;
+use crate::stop::Stop;
+use crate::syncing::Syncing;
 
 /// A build that takes so long is explained, asked or not.
 const LONG: Duration = Duration::from_secs(30);
@@ -64,7 +67,10 @@ pub fn build(
     let (graph, lowered) = lower::lower(&subjects, &sources)?;
     warn(&lowered, reporter);
     let targets: Vec<NodeId> = lowered.iter().map(|lowered| lowered.target).collect();
-    devices::check(&graph, &targets, requests, &*builder.devices, reporter)?;
+    let granted = requests.iter().zip(&setting.origins);
+    let granted = granted.map(|(request, origin)| (&origin.spelling, &request.allow.devices));
+    let granted: Vec<_> = granted.collect();
+    devices::check(&graph, &targets, &granted, &*builder.devices, reporter)?;
     note_layouts(&graph, &targets, &setting)?;
     let needed = needed_contexts(&graph, &targets);
     let open = contexts.open(&needed, &setting, reporter)?;
@@ -297,7 +303,7 @@ fn settings(order: &Order<'_>, number: usize, platform: &Platform, context: Cont
     Settings {
         request: number,
         title: order.title.map(str::to_owned),
-        spelling: Spelling::of(request),
+        spelling: Spelling::of(request.name.as_ref()),
         multi_platform: order.multi_platform,
         context,
         named: BTreeMap::new(),
@@ -329,7 +335,7 @@ pub(crate) fn setting(
 ) -> Result<Setting, BuildError> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let origin = |order: &Order<'_>| Origin {
-        spelling: Spelling::of(order.request),
+        spelling: Spelling::of(order.request.name.as_ref()),
         epoch: order.epoch.map(|seconds| (seconds, 0)),
         epoch_text: order.epoch_text(),
         secrets: Secrets::new(order.request.secrets.clone()),

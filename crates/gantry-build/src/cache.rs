@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 use crate::explain::inputs::Inputs;
-use crate::ops::write::Marks;
+use crate::marks::Marks;
 use crate::run_folder::folder;
 
 pub(crate) use entry::{Entry, decode_alias};

@@ -12,7 +12,7 @@ use crate::cancel::Cancellation;
 use crate::collect::mounts;
 use crate::error::StepError;
 use crate::secrets::leaks::Search;
-use crate::solve::Stop;
+use crate::stop::Stop;
 
 /// A cache mount of a step that was looked up or ran.
 #[derive(Debug, Clone, PartialEq, Eq)]

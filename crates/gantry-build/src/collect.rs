@@ -12,6 +12,7 @@ mod rows;
 pub(crate) mod mounts;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,6 @@ use gantry_store::{CollectPolicy, Roots, Store, StoreError};
 
 pub use rows::{CacheKind, CacheRow};
 
-use crate::request::Housekeeping;
 use rows::{Inventory, Place};
 
 /// The build cache of an installation.
@@ -40,6 +40,23 @@ pub struct Keep {
     pub max_used: u64,
     /// As many go as it takes until so many bytes of the file system are free.
     pub min_free: u64,
+}
+
+/// The bounds of the cache, and what a collection must know to keep to them.
+#[derive(Clone, Copy)]
+pub struct Housekeeping<'a> {
+    /// How much of the cache is kept.
+    pub keep: Keep,
+    /// What containers need; nothing is collected where that cannot be known.
+    pub roots: &'a (dyn Fn() -> Option<Roots> + Sync),
+}
+
+impl fmt::Debug for Housekeeping<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Housekeeping")
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What there is.

@@ -14,17 +14,14 @@ use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_sys::path::Directory;
 
 use crate::error::BuildError;
-use crate::frontend;
+use crate::frontend::{self, Main};
+use crate::graph::ContextId;
 use crate::ops::view;
 use crate::report::{Reporter, titled};
 use crate::request::{BuildRequest, ContextSource, DockerfileSource};
-use crate::solve::Setting;
+use crate::setting::Setting;
 use crate::tree::{StatCache, Tree};
 use load::{Loaded, Loading};
-
-/// A context of a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ContextId(pub(crate) usize);
 
 #[derive(Debug)]
 struct Context {
@@ -62,19 +59,6 @@ pub(crate) struct Contexts {
 
 /// Contexts by their numbers: those that are needed and have files are open.
 pub(crate) type OpenContexts = Vec<Option<Arc<Tree>>>;
-
-/// What the Dockerfile of a request is looked for in.
-#[derive(Debug)]
-pub(crate) enum Main<'c> {
-    /// Nowhere but where the request says.
-    Nothing,
-    /// A folder of the client.
-    Folder(&'c Path),
-    /// A folder that came from elsewhere: no link of it may lead out.
-    Foreign(&'c Path),
-    /// What came was the Dockerfile.
-    Dockerfile(&'c [u8]),
-}
 
 impl Contexts {
     /// The context of a request, which is of this number.

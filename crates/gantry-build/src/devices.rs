@@ -8,7 +8,6 @@ use oci_spec::runtime::Spec;
 use crate::error::BuildError;
 use crate::graph::{Graph, NodeId, Operation, RunOperation};
 use crate::report::Reporter;
-use crate::request::BuildRequest;
 use crate::spelling::Spelling;
 
 /// The devices of the machine by the Container Device Interface; implemented over the engine by
@@ -97,11 +96,12 @@ pub(crate) fn of_step(
 }
 
 /// Refuses steps that ask for devices they are not granted, and such that need devices there are
-/// not; tells of those that go on without one.
+/// not; tells of those that go on without one. `requests` are what each of them is granted, and how
+/// it is spelt.
 pub(crate) fn check(
     graph: &Graph,
     targets: &[NodeId],
-    requests: &[BuildRequest],
+    requests: &[(&Spelling, &DeviceGrants)],
     devices: &dyn Devices,
     reporter: &Reporter<'_>,
 ) -> Result<(), BuildError> {
@@ -111,15 +111,14 @@ pub(crate) fn check(
         else {
             continue;
         };
-        let Some(request) = requests.get(node.label.request) else {
+        let Some((spelling, grants)) = requests.get(node.label.request) else {
             continue;
         };
-        let spelling = Spelling::of(request);
         let refuse = |message: String, hints: &[String]| {
             spelling.told(BuildError::hinted(source, *span, message, hints))
         };
         let unread = |error: DeviceError| refuse(error.to_string(), &error.hints);
-        let grants = Granted::of(&request.allow.devices, devices).map_err(unread)?;
+        let grants = Granted::of(grants, devices).map_err(unread)?;
         let mut forbidden = BTreeSet::new();
         for wanted in &run.devices {
             let found = devices.find(&wanted.name).map_err(unread)?;

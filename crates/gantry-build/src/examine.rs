@@ -15,9 +15,9 @@ use gantry_model::{Digest, FaultKind, Platform};
 
 use crate::base::{BaseImage, BaseImages, BaseSource, PullPolicy};
 use crate::build::{self, try_lowering};
-use crate::contexts::{Contexts, Main, View};
+use crate::contexts::{Contexts, View};
 use crate::error::{BuildError, StepError};
-use crate::frontend::{self, Loaded};
+use crate::frontend::{self, Loaded, Main};
 use crate::lower::{
     ImageFailure, ImageRequest, Images, NamedImage, context_name, environment, other_platform,
     platform_arguments, target_stage,

@@ -7,12 +7,13 @@ use gantry_store::Lease;
 use gantry_sys::path::Directory;
 
 use crate::build::{orders, setting};
-use crate::contexts::{Contexts, Main};
+use crate::contexts::Contexts;
 use crate::error::BuildError;
+use crate::frontend::Main;
 use crate::ops::view;
 use crate::report::Reporter;
 use crate::request::{BuildRequest, Builder, ContextSource};
-use crate::solve::Stop;
+use crate::stop::Stop;
 
 /// What an address was of.
 #[derive(Debug)]

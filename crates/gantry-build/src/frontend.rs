@@ -8,7 +8,6 @@ use std::sync::Arc;
 use gantry_dockerfile::{Dockerfile, SourceFile};
 use gantry_sys::path::{Directory, if_there};
 
-use crate::contexts::Main;
 use crate::error::BuildError;
 use crate::graph::HttpSource;
 use crate::ops::view;
@@ -16,7 +15,20 @@ use crate::remote::Behalf;
 use crate::remote::address::{file_name, shown};
 use crate::report::{Reporter, titled};
 use crate::request::{BuildRequest, DockerfileSource};
-use crate::solve::Setting;
+use crate::setting::Setting;
+
+/// What the Dockerfile of a request is looked for in.
+#[derive(Debug)]
+pub(crate) enum Main<'c> {
+    /// Nowhere but where the request says.
+    Nothing,
+    /// A folder of the client.
+    Folder(&'c Path),
+    /// A folder that came from elsewhere: no link of it may lead out.
+    Foreign(&'c Path),
+    /// What came was the Dockerfile.
+    Dockerfile(&'c [u8]),
+}
 
 /// Most bytes of a Dockerfile or an ignore file.
 pub(crate) const LARGEST: u64 = 8 << 20;

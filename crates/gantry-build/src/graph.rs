@@ -13,13 +13,17 @@ use gantry_dockerfile::{SourceFile, Span};
 use gantry_model::ulimit::Ulimit;
 use gantry_model::{Digest, Platform};
 
-use crate::contexts::ContextId;
+use crate::host_address::HostAddress;
 
 pub(crate) use definition::{Definition, Fields};
 
 /// A node of a [`Graph`]; inputs have smaller numbers than who uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct NodeId(pub(crate) usize);
+
+/// A context of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ContextId(pub(crate) usize);
 
 /// What a node does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +113,7 @@ pub(crate) struct RunOperation {
     /// Mounts in order.
     pub(crate) mounts: Vec<Mount>,
     /// Further lines of `/etc/hosts`.
-    pub(crate) extra_hosts: Vec<(String, crate::request::HostAddress)>,
+    pub(crate) extra_hosts: Vec<(String, HostAddress)>,
     /// Proxy variables: they reach the process, and are not part of the definition.
     pub(crate) proxies: Vec<(String, String)>,
     /// What the process is for, where that is another machine than this one. Its files say it as

@@ -23,13 +23,17 @@
 //! | `sources` | the images that a Dockerfile names, each resolved once |
 //! | `contexts` | what is copied from that is neither stage nor image |
 //! | `lower` | Dockerfile → graph, configuration, history; pure |
+//! | `host_address` | where further names of a step lead |
 //! | `graph` | the operations, each named by the digest of its definition |
 //! | `remote` | files over HTTP and git repositories, fetched into layers |
 //! | `tree` | what is copied from: the context in place, or a stage; digests by `stat` |
 //! | `cache` | keys by content, records, one run of a step among all processes |
 //! | [`collect`] | what is in the cache, and what of it goes first |
 //! | [`explain`] | why each step ran or did not |
+//! | `setting`, `stop`, `syncing` | what holds for a whole build; whether it goes on; layers on their way to the disk |
 //! | `solve` | which step is run when, and which not at all |
+//! | `permissions` | owners, modes and times of files, and how copies change them |
+//! | `marks` | points of a tar from which its digest can go on |
 //! | `ops` | what the operations do: copies straight into a layer, archives, containers |
 //! | `run_folder` | what running steps have in the run root, and taking away what killed ones left |
 //! | `rules` | which rules a build looks for |
@@ -48,15 +52,21 @@ mod cache;
 mod contexts;
 mod frontend;
 mod graph;
+mod host_address;
 mod lower;
+mod marks;
 mod ops;
+mod permissions;
 mod remote;
 mod rules;
 mod run_folder;
 mod secrets;
+mod setting;
 mod solve;
 mod sources;
 mod spelling;
+mod stop;
+mod syncing;
 mod tree;
 
 pub mod base;
@@ -83,20 +93,21 @@ pub use borrowed::{BorrowedCache, BorrowedLayer, CachedStep};
 pub use build::build;
 pub use cache_mounts::{CacheMounts, HeldCacheMount, UsedCacheMount};
 pub use cancel::Cancellation;
-pub use collect::{BuildCache, CacheKind, CacheRow, Keep, PrunedCache, Survey};
+pub use collect::{BuildCache, CacheKind, CacheRow, Housekeeping, Keep, PrunedCache, Survey};
 pub use devices::{DeviceError, DeviceGrants, Devices};
 pub use error::{BuildError, StepError};
 pub use examine::{Check, CheckError, Examination, examine};
 pub use explain::Explanation;
 pub use failure_shell::FailureShell;
 pub use fetch::{Fetched, FetchedFolder, fetch};
+pub use host_address::HostAddress;
 pub use outcome::{BuiltImage, BuiltTarget, Outcome};
 pub use progress::{Event, Progress};
 pub use remote::Outside;
 pub use report::Reporter;
 pub use request::{
-    BuildRequest, Builder, ContextSource, DockerfileSource, Entitlements, HostAddress,
-    Housekeeping, Input, NamedContext, RunNetwork,
+    BuildRequest, Builder, ContextSource, DockerfileSource, Entitlements, Input, NamedContext,
+    RunNetwork,
 };
 pub use run_folder::sweep;
 pub use secrets::SecretSource;

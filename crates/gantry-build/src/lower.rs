@@ -34,11 +34,12 @@ use gantry_model::layout::LayoutReference;
 use gantry_model::ulimit::Ulimit;
 
 use crate::base::{BaseImage, BaseImageError, PullPolicy};
-use crate::contexts::{ContextId, View};
+use crate::contexts::View;
 use crate::error::BuildError;
-use crate::graph::{Graph, NodeId};
+use crate::graph::{ContextId, Graph, NodeId};
+use crate::host_address::HostAddress;
 use crate::report::titled;
-use crate::request::{Entitlements, HostAddress, RunNetwork};
+use crate::request::{Entitlements, RunNetwork};
 use crate::spelling::Spelling;
 use links::Linked;
 use named::Origin;
@@ -46,7 +47,6 @@ pub(crate) use named::{ImageName, Named, context_name};
 pub(crate) use scope::{Globals, platform_arguments, target_stage};
 use stage::StageState;
 pub(crate) use stage::{environment, other_platform};
-pub(crate) use steps::clean;
 
 /// What is lowered: a Dockerfile for one request and one platform.
 #[derive(Debug, Clone)]

@@ -4,7 +4,6 @@ pub(crate) mod archive;
 pub(crate) mod copy;
 pub(crate) mod files;
 pub(crate) mod identity;
-pub(crate) mod layer;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod view;

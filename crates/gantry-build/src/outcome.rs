@@ -7,7 +7,15 @@ use gantry_store::Lease;
 use crate::borrowed::CachedStep;
 use crate::cache::Layer;
 use crate::cache_mounts::CacheMounts;
-use crate::provenance::Material;
+
+/// Something from outside that went into a build.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Material {
+    /// What it is: a purl of an image, an address.
+    pub uri: String,
+    /// Name of the digest's algorithm and the digest, where it is known.
+    pub digest: Option<(String, String)>,
+}
 
 /// What a build made: a target for each request, in their order.
 ///

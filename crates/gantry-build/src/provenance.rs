@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::borrowed::CachedStep;
 use crate::graph::{Graph, NodeId, Operation};
-use crate::outcome::{BuiltImage, BuiltTarget};
+use crate::outcome::{BuiltImage, BuiltTarget, Material};
 use crate::remote::Remote;
 use crate::remote::address::{Address, shown};
 use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext, RunNetwork};
@@ -29,15 +29,6 @@ const BUILD_TYPE: &str =
 
 /// The argument that fixes times.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
-
-/// Something from outside that went into a build.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Material {
-    /// What it is: a purl of an image, an address.
-    pub uri: String,
-    /// Name of the digest's algorithm and the digest, where it is known.
-    pub digest: Option<(String, String)>,
-}
 
 /// How much is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -28,7 +28,7 @@ use crate::graph::Fields;
 use crate::progress::{LogStream, VertexId};
 use crate::report::Reporter;
 use crate::secrets::Secrets;
-use crate::solve::Stop;
+use crate::stop::Stop;
 
 /// Records of what was fetched: what and from where → layer.
 const SOURCE: &str = "build-source";

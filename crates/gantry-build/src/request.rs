@@ -4,22 +4,21 @@ mod context;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{AddrParseError, IpAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use gantry_model::Platform;
 use gantry_model::ulimit::Ulimit;
 use gantry_runtime::Confinement;
-use gantry_store::{Roots, Store};
+use gantry_store::Store;
 
 use crate::base::{BaseImages, PullPolicy};
 use crate::borrowed::BorrowedCache;
 use crate::cancel::Cancellation;
-use crate::collect::Keep;
+use crate::collect::Housekeeping;
 use crate::devices::{DeviceGrants, Devices};
 use crate::failure_shell::FailureShell;
+use crate::host_address::HostAddress;
 use crate::remote::Outside;
 use crate::secrets::SecretSource;
 pub use context::{ContextSource, Input, NamedContext};
@@ -59,23 +58,6 @@ pub struct Builder<'a> {
     pub cancellation: Cancellation,
 }
 
-/// The bounds of the cache, and what a collection must know to keep to them.
-#[derive(Clone, Copy)]
-pub struct Housekeeping<'a> {
-    /// How much of the cache is kept.
-    pub keep: Keep,
-    /// What containers need; nothing is collected where that cannot be known.
-    pub roots: &'a (dyn Fn() -> Option<Roots> + Sync),
-}
-
-impl fmt::Debug for Housekeeping<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Housekeeping")
-            .field("keep", &self.keep)
-            .finish_non_exhaustive()
-    }
-}
-
 impl fmt::Debug for Builder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -112,40 +94,6 @@ pub enum RunNetwork {
     None,
     /// The host's.
     Host,
-}
-
-/// Where a further name in `/etc/hosts` leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostAddress {
-    /// To this address.
-    Address(IpAddr),
-    /// To the machine that builds, at the address where the step reaches it (`host-gateway`).
-    Gateway,
-}
-
-impl HostAddress {
-    /// How the machine that builds is written as long as its address is not known.
-    pub const GATEWAY: &'static str = "host-gateway";
-}
-
-impl fmt::Display for HostAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Gateway => f.write_str(Self::GATEWAY),
-        }
-    }
-}
-
-impl FromStr for HostAddress {
-    type Err = AddrParseError;
-
-    fn from_str(text: &str) -> Result<Self, AddrParseError> {
-        match text {
-            Self::GATEWAY => Ok(Self::Gateway),
-            text => text.parse().map(Self::Address),
-        }
-    }
 }
 
 /// What a Dockerfile may only do where the client allows it (`--allow`).

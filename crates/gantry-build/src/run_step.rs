@@ -31,7 +31,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::error::chain;
-use crate::request::HostAddress;
+use crate::host_address::HostAddress;
 use place::{Agents, Layout};
 
 pub(crate) mod place;

@@ -8,96 +8,30 @@ mod room;
 mod schedule;
 mod seen;
 mod step;
-mod stop;
-mod sync;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use gantry_dockerfile::diagnostic::{Code, Diagnostic};
 use gantry_model::Fault;
-use gantry_runtime::Confinement;
-use gantry_store::{Lease, Store};
 
 use crate::borrowed::BorrowedCache;
 use crate::cache::{Cache, Layer};
-use crate::contexts::{ContextId, Contexts, OpenContexts};
-use crate::devices::Devices;
+use crate::contexts::{Contexts, OpenContexts};
 use crate::error::{BuildError, StepError};
 use crate::explain::Outcome;
-use crate::explain::trace::Project;
 use crate::failure_shell::FailureShell;
-use crate::graph::{Graph, NodeId, Operation};
+use crate::graph::{ContextId, Graph, NodeId, Operation};
 use crate::progress::VertexId;
-use crate::remote::Remote;
 use crate::report::Reporter;
-use crate::secrets::Secrets;
 use crate::secrets::leaks::Search;
-use crate::spelling::Spelling;
+use crate::setting::{Origin, Setting};
+use crate::stop::Stop;
 use crate::tree::{Match, Tree};
 use account::Account;
 pub(crate) use account::project;
 pub(crate) use room::Room;
-pub(crate) use stop::Stop;
-pub(crate) use sync::Syncing;
-
-/// Where things are and what holds for a whole build.
-pub(crate) struct Setting {
-    pub(crate) store: Store,
-    /// Keeps the layers of base images as long as the build runs.
-    pub(crate) lease: Lease,
-    /// `$ROOT`.
-    pub(crate) root: PathBuf,
-    /// `$RUN`.
-    pub(crate) run_root: PathBuf,
-    /// Devices of the machine.
-    pub(crate) devices: Arc<dyn Devices>,
-    /// How steps are confined and limited.
-    pub(crate) confinement: Confinement,
-    /// Whether nothing is noted for later builds.
-    pub(crate) unrecorded: bool,
-    /// Most processes and threads of a step; as many as it likes without.
-    pub(crate) processes: Option<u32>,
-    /// Whether the cache cannot have anything for this build: then no content is read to look it up.
-    pub(crate) knows_nothing: bool,
-    /// Brings layers to the disk while later steps run.
-    pub(crate) syncing: Syncing,
-    /// Most steps at once.
-    pub(crate) parallelism: usize,
-    /// Threads of one copy.
-    pub(crate) threads: usize,
-    /// What comes from outside.
-    pub(crate) remote: Remote,
-    /// What is built.
-    pub(crate) project: Project,
-    /// What holds for the steps of each request.
-    pub(crate) origins: Vec<Origin>,
-    /// Whether a step was on the bridge.
-    pub(crate) bridge_used: AtomicBool,
-}
-
-impl Setting {
-    /// An empty directory, for overlays that need one more layer.
-    pub(crate) fn empty(&self) -> PathBuf {
-        self.root.join("build/empty")
-    }
-}
-
-/// What holds for the steps of one request.
-pub(crate) struct Origin {
-    /// How it is given what it lacks.
-    pub(crate) spelling: Spelling,
-    /// `SOURCE_DATE_EPOCH`.
-    pub(crate) epoch: Option<(i64, u32)>,
-    /// The same as a text of the image configuration.
-    pub(crate) epoch_text: Option<String>,
-    /// What steps may borrow.
-    pub(crate) secrets: Secrets,
-    /// Sockets of SSH agents by id.
-    pub(crate) ssh: BTreeMap<String, PathBuf>,
-}
 
 /// One run of a graph.
 pub(crate) struct Solver<'s> {

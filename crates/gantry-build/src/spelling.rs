@@ -1,7 +1,6 @@
 //! How a person gives a build what it lacks: by flags, or by attributes of the target of a Bake file.
 
 use crate::error::BuildError;
-use crate::request::BuildRequest;
 
 /// Who is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -11,10 +10,10 @@ pub(crate) struct Spelling {
 }
 
 impl Spelling {
-    /// How this request is spelt.
-    pub(crate) fn of(request: &BuildRequest) -> Self {
+    /// How a request for this target is spelt; one made of flags without.
+    pub(crate) fn of(target: Option<&String>) -> Self {
         Self {
-            target: request.name.clone(),
+            target: target.cloned(),
         }
     }
 
@@ -72,10 +71,8 @@ mod tests {
 
     #[test]
     fn flags_and_attributes() {
-        let mut request = BuildRequest::new(std::path::PathBuf::new());
-        let flags = Spelling::of(&request);
-        request.name = Some("web".to_owned());
-        let target = Spelling::of(&request);
+        let flags = Spelling::default();
+        let target = Spelling::of(Some(&"web".to_owned()));
         assert_eq!(flags.secret("a"), "give it with --secret id=a,src=FILE");
         assert_eq!(
             target.secret("a"),

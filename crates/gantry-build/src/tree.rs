@@ -27,7 +27,7 @@ use gantry_dockerfile::ignore::IgnoreFile;
 use gantry_sys::path::Directory;
 use rustix::fs::{FileType, Stat};
 
-use crate::solve::Stop;
+use crate::stop::Stop;
 pub(crate) use below::Below;
 pub(crate) use digest::{
     Attribute, Copied, HashingReader, Nowhere, Target, attributes, content_digest, copy_and_digest,
@@ -278,4 +278,22 @@ pub(crate) fn join(directory: &OsStr, name: &OsStr) -> OsString {
     path.push("/");
     path.push(name);
     path
+}
+
+/// A path of the image, absolute, as messages show it.
+pub(crate) fn absolute(path: &OsStr) -> String {
+    format!("/{}", path.to_string_lossy())
+}
+
+/// The shortest absolute path of the same meaning; `..` at the root stays there.
+pub(crate) fn clean(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    format!("/{}", names.join("/"))
 }

@@ -2,7 +2,7 @@
 
 use crate::explain::trace::Project;
 use crate::graph::{Fields, FileOperation, FileSource, Operation};
-use crate::ops::copy::Change;
+use crate::permissions::Change;
 use crate::tree::Match;
 
 use super::{Key, Layer};

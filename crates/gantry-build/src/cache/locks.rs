@@ -11,7 +11,7 @@ use gantry_sys::lock::{self, Kind};
 
 use super::{Cache, Key};
 use crate::error::StepError;
-use crate::solve::Stop;
+use crate::stop::Stop;
 
 impl Cache {
     /// Waits until no other build runs the step of this key. `None` if the build is stopped while

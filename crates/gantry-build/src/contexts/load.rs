@@ -16,7 +16,8 @@ use crate::remote::address::{self, Address, GitAddress};
 use crate::remote::archive::{is_archive, read_head};
 use crate::report::Reporter;
 use crate::request::{ContextSource, Input};
-use crate::solve::{Setting, Stop};
+use crate::setting::Setting;
+use crate::stop::Stop;
 
 /// Most bytes of a Dockerfile that comes alone.
 const LARGEST: u64 = 8 << 20;

@@ -9,9 +9,10 @@ use gantry_model::digest::hex_encode;
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{CacheSharing, FileOperation, FileSource, MakeDirectory, Mount, Network};
-use crate::graph::{Operation, RunOperation};
-use crate::ops::copy::Change;
+use crate::graph::{
+    CacheSharing, FileOperation, FileSource, MakeDirectory, Mount, Network, Operation, RunOperation,
+};
+use crate::permissions::Change;
 use crate::tree::{Entry, Match};
 
 /// Most files that are kept one by one; where there are more, directories stand for what is below

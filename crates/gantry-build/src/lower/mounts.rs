@@ -4,12 +4,13 @@ use gantry_dockerfile::ast::{self, MountSpec};
 
 use super::named::Origin;
 use super::stage::{Place, StageState};
-use super::steps::{absolute, clean};
+use super::steps::absolute;
 use super::{Lowering, Stop};
-use crate::contexts::ContextId;
 use crate::graph::{
-    BindMount, CacheMount, CacheSharing, CacheStart, Mount, NodeId, SecretMount, SshMount,
+    BindMount, CacheMount, CacheSharing, CacheStart, ContextId, Mount, NodeId, SecretMount,
+    SshMount,
 };
+use crate::tree::clean;
 
 impl Lowering<'_> {
     /// The mounts of a step, targets made absolute; what they show is added to its `inputs`.

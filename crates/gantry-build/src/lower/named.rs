@@ -10,8 +10,7 @@ use gantry_model::{Platform, Reference};
 
 use super::{ImageFailure, Lowering, StageBase};
 use crate::base::BaseSource;
-use crate::contexts::ContextId;
-use crate::graph::{FileOperation, FileSource, Label, NodeId, Operation};
+use crate::graph::{ContextId, FileOperation, FileSource, Label, NodeId, Operation};
 
 /// What a name of the client stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

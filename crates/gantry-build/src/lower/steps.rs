@@ -18,6 +18,7 @@ use crate::graph::{
     RunOperation, Script, WantedDevice,
 };
 use crate::request::RunNetwork;
+use crate::tree::clean;
 
 impl Lowering<'_> {
     pub(super) fn run(
@@ -367,35 +368,5 @@ pub(super) fn absolute(path: &str, directory: &str) -> String {
         path.to_owned()
     } else {
         format!("/{directory}/{path}")
-    }
-}
-
-/// The shortest absolute path of the same meaning; `..` at the root stays there.
-pub(crate) fn clean(path: &str) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => drop(names.pop()),
-            name => names.push(name),
-        }
-    }
-    format!("/{}", names.join("/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clean;
-
-    #[test]
-    fn paths() {
-        for (path, want) in [
-            ("/", "/"),
-            ("//a//b/", "/a/b"),
-            ("/a/./../..//c", "/c"),
-            ("", "/"),
-        ] {
-            assert_eq!(clean(path), want);
-        }
     }
 }

@@ -18,12 +18,11 @@ use gantry_sys::mount::{Attributes, Overlay};
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
-use super::copy::Change;
 use super::files::Workshop;
-use super::layer::Permissions;
 use super::plan::LayerPlan;
 use super::view;
 use crate::error::StepError;
+use crate::permissions::{Change, Permissions};
 use crate::tree::{Facts, HashingReader, Match, Tree};
 
 /// An archive that was recognised.

@@ -2,65 +2,12 @@
 
 use std::ffi::OsString;
 
-use gantry_dockerfile::mode::Mode;
 use rustix::fs::FileType;
 
-use super::layer::{Permissions, absolute};
 use super::plan::{LayerPlan, Planned};
 use crate::error::StepError;
-use crate::tree::{Entry, Facts, Match, Tree, join, split};
-
-/// How what is copied is changed on the way.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Change {
-    /// `--chown`.
-    pub(crate) owner: Option<(u32, u32)>,
-    /// `--chmod`.
-    pub(crate) mode: Option<Mode>,
-    /// Whether the tree's owners mean something.
-    pub(crate) keep_owners: bool,
-    /// `--parents`.
-    pub(crate) parents: bool,
-}
-
-impl Change {
-    /// Nothing is changed, and files belong to root.
-    #[cfg(test)]
-    pub(crate) const PLAIN: Self = Self {
-        owner: None,
-        mode: None,
-        keep_owners: false,
-        parents: false,
-    };
-
-    /// The permissions of a copy.
-    pub(crate) fn permissions(&self, entry: &Entry) -> Permissions {
-        let kept = if self.keep_owners {
-            (entry.stat.uid, entry.stat.gid)
-        } else {
-            (0, 0)
-        };
-        let (uid, gid) = self.owner.unwrap_or(kept);
-        let is_directory = entry.kind == FileType::Directory;
-        let mode = match &self.mode {
-            Some(mode) if entry.kind != FileType::Symlink => {
-                mode.apply(entry.stat.mode, is_directory)
-            }
-            _ => entry.stat.mode,
-        };
-        Permissions { mode, uid, gid }
-    }
-
-    /// The permissions of a directory that is made on the way.
-    pub(crate) fn made(&self) -> Permissions {
-        let (uid, gid) = self.owner.unwrap_or((0, 0));
-        let mode = self
-            .mode
-            .as_ref()
-            .map_or(0o755, |mode| mode.apply(0o755, true));
-        Permissions { mode, uid, gid }
-    }
-}
+use crate::permissions::{Change, Permissions};
+use crate::tree::{Entry, Facts, Match, Tree, absolute, join, split};
 
 /// Plans to copy matches of a tree.
 #[derive(Debug, Clone, Copy)]
@@ -187,7 +134,7 @@ mod tests {
     use super::*;
     use crate::cancel::Cancellation;
     use crate::ops::write::LayerWriter;
-    use crate::solve::Stop;
+    use crate::stop::Stop;
     use crate::tree::StatCache;
     use gantry_dockerfile::ignore::IgnoreFile;
     use gantry_sys::path::Directory;

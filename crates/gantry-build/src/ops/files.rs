@@ -9,14 +9,15 @@ use gantry_store::{LayerDraft, LayerInfo, Store};
 use gantry_sys::path::Directory;
 
 use super::archive;
-use super::copy::{Change, Changed, Copier};
+use super::copy::{Changed, Copier};
 use super::identity;
-use super::layer::Permissions;
 use super::plan::{LayerPlan, Text};
-use super::write::{Former, LayerWriter, Marks, root_entry};
+use super::write::{Former, LayerWriter, root_entry};
 use crate::error::StepError;
 use crate::graph::{FileOperation, FileSource, MakeDirectory};
-use crate::solve::Stop;
+use crate::marks::Marks;
+use crate::permissions::{Change, Permissions};
+use crate::stop::Stop;
 use crate::tree::{Match, Tree, join, split};
 
 /// What a file operation works with.

@@ -18,15 +18,12 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::copy::Copier;
-use super::layer::{Permissions, absolute};
 use crate::error::StepError;
-use crate::tree::{Attribute, Entry, Facts, join, split};
+use crate::permissions::{Permissions, Time};
+use crate::tree::{Attribute, Entry, Facts, absolute, join, split};
 
 /// Most links followed on the way to one place, as in the kernel.
 const MOST_LINKS: usize = 40;
-
-/// Seconds since 1970 and nanoseconds.
-pub(crate) type Time = (i64, u32);
 
 /// A new layer over others.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use gantry_model::{Digest, Platform, Reference};
 use serde_json::Value;
 
-use super::{EPOCH, Material, of_image};
+use super::{EPOCH, of_image};
+use crate::outcome::Material;
 
 /// What an image says of its build. What its provenance leaves out is empty here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

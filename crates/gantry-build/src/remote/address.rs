@@ -111,7 +111,7 @@ impl GitAddress {
         };
         let mut folder = given(folder);
         address.query(query, &mut folder)?;
-        address.folder = crate::lower::clean(&folder.unwrap_or_default());
+        address.folder = crate::tree::clean(&folder.unwrap_or_default());
         address.checked()
     }
 

@@ -18,8 +18,7 @@ use super::{Behalf, Remote};
 use crate::cache::Key;
 use crate::error::StepError;
 use crate::graph::{Fields, GitSource};
-use crate::ops::layer::timespec;
-use crate::ops::plan::Time;
+use crate::permissions::{Time, timespec};
 
 /// What git says of a server of files that knows nothing of git.
 const NO_SHALLOW: &str = "does not support shallow";

@@ -20,7 +20,7 @@ use super::{Behalf, Remote, failed};
 use crate::cache::Key;
 use crate::error::StepError;
 use crate::graph::{Fields, HttpSource};
-use crate::ops::layer::timespec;
+use crate::permissions::timespec;
 
 const REDIRECTS: usize = 10;
 const CHUNK: usize = 256 << 10;

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use rustix::fs::OFlags;
 
 use super::SecretValue;
-use crate::solve::Stop;
+use crate::stop::Stop;
 
 /// Shorter ones are found by chance.
 const SHORTEST: usize = 8;

@@ -16,10 +16,11 @@ use crate::cache::{self, Key, Layer};
 use crate::error::StepError;
 use crate::explain::inputs::Inputs;
 use crate::graph::{FileOperation, FileSource, NodeId, Operation};
-use crate::ops::copy::{Change, Changed};
+use crate::ops::copy::Changed;
 use crate::ops::files::{self, Made, Trees, Workshop};
 use crate::ops::write::Former;
 use crate::ops::{identity, view};
+use crate::permissions::Change;
 use crate::tree::{Entry, Match, SelectError, Tree};
 
 /// The files that each source of a copy means.

@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use gantry_store::Store;
 
-use crate::collect::BuildCache;
-use crate::request::Housekeeping;
+use crate::collect::{BuildCache, Housekeeping};
 
 /// What the cache takes as far as this build knows, and what it may take.
 pub(crate) struct Room<'r> {

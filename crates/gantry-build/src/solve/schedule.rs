@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::Solver;
-use crate::contexts::ContextId;
 use crate::error::{BuildError, StepError, chain};
-use crate::graph::NodeId;
+use crate::graph::{ContextId, NodeId};
 use crate::progress::VertexId;
 
 /// Something that can be done by itself.

@@ -8,8 +8,8 @@ use super::step::diff_ids;
 use crate::cache::{Key, Layer, Seen, key_of_seen};
 use crate::error::StepError;
 use crate::graph::{Mount, NodeId, Operation, RunOperation};
-use crate::ops::copy::Change;
 use crate::ops::view;
+use crate::permissions::Change;
 use crate::tree::{Match, Tree};
 
 /// Files are shown as they are.

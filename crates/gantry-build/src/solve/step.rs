@@ -15,10 +15,10 @@ use crate::error::StepError;
 use crate::explain::Outcome;
 use crate::explain::inputs::Inputs;
 use crate::graph::{CacheMount, MakeDirectory, NodeId, Operation, RunOperation};
+use crate::marks::Marks;
 use crate::ops::files::{self, Workshop};
 use crate::ops::run::{self, Company};
 use crate::ops::view;
-use crate::ops::write::Marks;
 use crate::remote::Behalf;
 
 /// A step that has just run.

@@ -374,3 +374,15 @@ fn sources_with_parents_keep_what_follows_the_pivot() {
     }
     assert_eq!(kept("nosuch*/./f"), Vec::<String>::new());
 }
+
+#[test]
+fn paths_are_made_short() {
+    for (path, want) in [
+        ("/", "/"),
+        ("//a//b/", "/a/b"),
+        ("/a/./../..//c", "/c"),
+        ("", "/"),
+    ] {
+        assert_eq!(clean(path), want);
+    }
+}

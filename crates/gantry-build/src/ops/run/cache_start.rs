@@ -13,7 +13,7 @@ use super::super::view;
 use crate::collect::mounts;
 use crate::error::StepError;
 use crate::graph::CacheMount;
-use crate::solve::Setting;
+use crate::setting::Setting;
 
 const BUFFER: usize = 256 << 10;
 

@@ -14,7 +14,7 @@ use crate::cache::wait_for_lock;
 use crate::collect::mounts;
 use crate::error::StepError;
 use crate::graph::{CacheMount, CacheSharing, Mount, RunOperation};
-use crate::solve::Setting;
+use crate::setting::Setting;
 
 /// The cache folders of one step, held as long as it runs.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use crate::error::StepError;
 use crate::graph::RunOperation;
 use crate::progress::LogStream;
 use crate::run_step::{ARGUMENT, CONTROL, DOCUMENT, FOLDER, Kind, Outcome, TERMINAL, Work};
-use crate::solve::Stop;
+use crate::stop::Stop;
 
 /// How much output is read at once.
 const CHUNK: usize = 64 << 10;

@@ -9,7 +9,7 @@ use super::super::view;
 use crate::error::StepError;
 use crate::graph::{BindMount, Mount, RunOperation, SecretMount, SshMount};
 use crate::run_step::place::{Agent, Owner, PrivateFile, View};
-use crate::solve::{Origin, Setting};
+use crate::setting::{Origin, Setting};
 
 /// What the helper lays out for a step, and what the builder keeps for it as long as it runs.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use super::helper;
 use crate::error::StepError;
 use crate::failure_shell::FailureShell;
 use crate::run_step::{Kind, Outcome, Request, Work};
-use crate::solve::Stop;
+use crate::stop::Stop;
 
 /// What a program that draws on the terminal goes by, where the step does not say: as in `run -t`.
 const TERM: &str = "TERM=xterm";

@@ -16,9 +16,11 @@ use super::patch::Patch;
 use super::{LayerWriter, Told, entry, replacing};
 use crate::error::StepError;
 use crate::ops::copy::{Changed, Copier};
-use crate::ops::layer::{absolute, timespec};
 use crate::ops::plan::{LayerPlan, Planned};
-use crate::tree::{self, Attribute, Copied, Entry, Facts, Nowhere, Target, copy_and_digest, split};
+use crate::permissions::timespec;
+use crate::tree::{
+    self, Attribute, Copied, Entry, Facts, Nowhere, Target, absolute, copy_and_digest, split,
+};
 
 /// Files up to this size are in memory until the tar was told of them.
 const SMALL: u64 = 128 << 10;

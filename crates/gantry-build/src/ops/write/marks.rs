@@ -12,6 +12,7 @@ use rustix::fs::FileType;
 
 use super::Permissions;
 use super::steps::{Steps, What};
+use crate::marks::{Mark, Marks};
 use crate::ops::plan::{LayerPlan, Planned};
 
 /// What a file counts, beside its bytes, as if these were its bytes.
@@ -20,82 +21,32 @@ pub(super) const FILE: u64 = 16 << 10;
 const STRIDE: u64 = 1 << 20;
 const MOST: u64 = 64;
 
-/// A point of the tar of a layer, and the outline of all before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Mark {
-    /// So many steps are before it.
-    steps: u32,
-    outline: [u8; 32],
-    point: TarPoint,
-}
-
-/// The points of one layer, in the order of its tar.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Marks(Vec<Mark>);
-
-impl Marks {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// As they are kept: steps (4 bytes), outline (32), length of the point (1), point.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for mark in &self.0 {
-            let point = mark.point.as_bytes();
-            bytes.extend_from_slice(&mark.steps.to_be_bytes());
-            bytes.extend_from_slice(&mark.outline);
-            bytes.extend(u8::try_from(point.len()));
-            bytes.extend_from_slice(point);
+/// The last point up to which everything planned is kept and as it was, and the number of the
+/// step behind it.
+pub(super) fn reached<'m>(
+    marks: &'m Marks,
+    plan: &LayerPlan<'_>,
+    steps: &Steps<'_, '_>,
+    tar: &DraftTar,
+) -> Option<(usize, &'m TarPoint)> {
+    let mut outline = Outline::new(plan, tar);
+    let mut reached = None;
+    let mut marks = marks.0.iter();
+    let mut next = marks.next()?;
+    for (number, step) in steps.iter().enumerate() {
+        if !step.kept || !outline.add(plan, steps, number) {
+            break;
         }
-        bytes
-    }
-
-    /// As they were kept; `None` where they are not what was written.
-    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
-        let mut marks = Vec::new();
-        while !bytes.is_empty() {
-            let (steps, rest) = bytes.split_first_chunk()?;
-            let (outline, rest) = rest.split_first_chunk()?;
-            let (length, rest) = rest.split_first()?;
-            let (point, rest) = rest.split_at_checked(usize::from(*length))?;
-            marks.push(Mark {
-                steps: u32::from_be_bytes(*steps),
-                outline: *outline,
-                point: TarPoint::from_bytes(point)?,
-            });
-            bytes = rest;
-        }
-        Some(Self(marks))
-    }
-
-    /// The last point up to which everything planned is kept and as it was, and the number of the
-    /// step behind it.
-    pub(super) fn reached(
-        &self,
-        plan: &LayerPlan<'_>,
-        steps: &Steps<'_, '_>,
-        tar: &DraftTar,
-    ) -> Option<(usize, &TarPoint)> {
-        let mut outline = Outline::new(plan, tar);
-        let mut reached = None;
-        let mut marks = self.0.iter();
-        let mut next = marks.next()?;
-        for (number, step) in steps.iter().enumerate() {
-            if !step.kept || !outline.add(plan, steps, number) {
+        if number + 1 == next.steps as usize {
+            if outline.value() != next.outline {
                 break;
             }
-            if number + 1 == next.steps as usize {
-                if outline.value() != next.outline {
-                    break;
-                }
-                reached = Some((number + 1, &next.point));
-                let Some(mark) = marks.next() else { break };
-                next = mark;
-            }
+            reached = Some((number + 1, &next.point));
+            let Some(mark) = marks.next() else { break };
+            next = mark;
         }
-        reached
     }
+    reached
 }
 
 /// Sets marks while a tar is told.
@@ -250,8 +201,9 @@ mod tests {
     use super::super::{Former, LayerWriter, Patch, root_entry};
     use super::*;
     use crate::cancel::Cancellation;
-    use crate::ops::copy::{Change, Copier};
-    use crate::solve::Stop;
+    use crate::ops::copy::Copier;
+    use crate::permissions::Change;
+    use crate::stop::Stop;
     use crate::tree::{StatCache, Tree};
 
     /// A layer of all files of a context, its marks, and how many of its steps were known.

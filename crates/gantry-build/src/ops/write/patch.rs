@@ -12,10 +12,11 @@ use gantry_store::{DraftTar, Store, TarPoint, Whole};
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
-use super::marks::Marks;
+use super::marks::reached;
 use super::steps::{Steps, What};
-use crate::ops::layer::Permissions;
+use crate::marks::Marks;
 use crate::ops::plan::{Folder, LayerPlan, Node, Planned};
+use crate::permissions::Permissions;
 use crate::tree::Facts;
 
 /// What has to be saved at least.
@@ -39,7 +40,7 @@ impl Former {
         tar: &DraftTar,
     ) -> Option<(usize, TarPoint)> {
         let (marks, sealed) = self.marks.as_ref()?;
-        let (count, point) = marks.reached(plan, steps, tar)?;
+        let (count, point) = reached(marks, plan, steps, tar)?;
         // What is not read must be untouched. To look at all files is only worth it where something
         // comes of it.
         let seal = self.store.layers().seal(&self.whole.diff_id).ok()?;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use gantry_build::provenance::{Material, Recipe};
+use gantry_build::outcome::Material;
+use gantry_build::provenance::Recipe;
 use gantry_build::{BuildRequest, ContextSource, DockerfileSource};
 use gantry_engine::images::compare::is_squash;
 use gantry_model::image::{History, ImageConfig};
