@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use gantry_model::Digest;
+use gantry_model::{Digest, StepRecord};
 
 use crate::base::BaseImageError;
 
@@ -26,6 +26,16 @@ pub trait BorrowedCache: Sync {
     /// # Errors
     /// The layer cannot be had, or is not what it should be. The step is run then.
     fn bring(&self, key: &[u8; 32]) -> Result<Option<BorrowedLayer>, BaseImageError>;
+
+    /// The steps that these caches know by BuildKit's names.
+    fn records(&self) -> &[StepRecord];
+
+    /// The layer that the step of this one of the [records](Self::records) made, as for
+    /// [`bring`](Self::bring).
+    ///
+    /// # Errors
+    /// The layer cannot be had, or is not what it should be. The step is run then.
+    fn bring_record(&self, record: usize) -> Result<Option<BorrowedLayer>, BaseImageError>;
 
     /// Puts the files of the cache mount of this name into an empty directory, whose owner and
     /// mode become theirs; how many bytes were fetched, `None` where none of the caches has it.

@@ -93,6 +93,7 @@ pub fn build(
     for lowered in &lowered {
         solver.search_leaks(lowered.target, &lowered.config, &lowered.history)?;
     }
+    tell_unnamed(&solver, reporter);
     setting.syncing.finish();
     let tally = solver.tally();
     let images: Vec<BuiltImage> = lowered
@@ -105,6 +106,11 @@ pub fn build(
             BuiltImage::new(platform, lowered.config, lowered.history, layers, made_of)
         })
         .collect();
+    let records = if builder.named {
+        solver.step_records()
+    } else {
+        Vec::new()
+    };
     let (steps, mounts) = (solver.steps(), solver.cache_mounts());
     let of_steps = steps.iter().flat_map(|step| &step.layers);
     let kept: HashSet<_> = images
@@ -117,6 +123,7 @@ pub fn build(
     }
     Ok(Outcome {
         steps,
+        records,
         mounts,
         targets: targets_of(&orders, &files, images, &setting.remote),
         executed: tally.executed,
@@ -351,7 +358,8 @@ pub(crate) fn setting(
         confinement: builder.confinement.clone(),
         unrecorded: builder.unrecorded,
         processes: builder.processes,
-        knows_nothing: fresh || (builder.borrowed.is_none() && Cache::is_empty(&builder.store)),
+        knows_nothing: !builder.named
+            && (fresh || (builder.borrowed.is_none() && Cache::is_empty(&builder.store))),
         syncing: Syncing::new(builder.store.clone()),
         parallelism: builder.parallelism.unwrap_or(threads.max(2)).max(1),
         threads,
@@ -395,6 +403,18 @@ fn warn(lowered: &[Lowered], reporter: &Reporter<'_>) {
         } else {
             reporter.warning(&warning.message, warning.rendered.as_deref());
         }
+    }
+}
+
+/// Tells of steps that BuildKit's caches may have, under names that are not known.
+fn tell_unnamed(solver: &Solver<'_>, reporter: &Reporter<'_>) {
+    let names = solver.unnamed();
+    if !names.is_empty() {
+        let names = names.join(", ");
+        reporter.warning(
+            &format!("not looked for among BuildKit's steps: {names}"),
+            None,
+        );
     }
 }
 

@@ -53,6 +53,15 @@ pub(crate) struct ImageSource {
     pub(crate) reference: String,
     /// Its layers by diff ID, base first.
     pub(crate) layers: Vec<Digest>,
+    /// What it was asked for; not part of the definition.
+    pub(crate) platform: Platform,
+}
+
+impl ImageSource {
+    /// The digest of the manifest or index that it was found by, where that is known.
+    pub(crate) fn manifest(&self) -> Option<Digest> {
+        self.reference.rsplit_once('@')?.1.parse().ok()
+    }
 }
 
 /// A file over HTTP.
@@ -90,6 +99,9 @@ pub(crate) struct RunOperation {
     pub(crate) shell: String,
     /// Environment in the order of names.
     pub(crate) environment: Vec<(String, String)>,
+    /// The names of it, those that were set last at the end: how BuildKit orders them, not part of
+    /// the definition.
+    pub(crate) by_age: Vec<String>,
     /// Those names of it that an `ARG` gave: for explanations, not part of the definition.
     pub(crate) declared: Vec<String>,
     /// Working directory.
@@ -116,7 +128,9 @@ pub(crate) struct RunOperation {
     pub(crate) extra_hosts: Vec<(String, HostAddress)>,
     /// Proxy variables: they reach the process, and are not part of the definition.
     pub(crate) proxies: Vec<(String, String)>,
-    /// What the process is for, where that is another machine than this one. Its files say it as
+    /// What the process is for. Its files say it as well, so that it is not part of the definition.
+    pub(crate) platform: Platform,
+    /// The same, where that is another machine than this one. Its files say it as
     /// well, so that it is not part of the definition either.
     pub(crate) foreign: Option<Platform>,
 }

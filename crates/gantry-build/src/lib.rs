@@ -28,6 +28,7 @@
 //! | `remote` | files over HTTP and git repositories, fetched into layers |
 //! | `tree` | what is copied from: the context in place, or a stage; digests by `stat` |
 //! | `cache` | keys by content, records, one run of a step among all processes |
+//! | `buildkit` | how BuildKit names steps, and the files that they work on |
 //! | [`collect`] | what is in the cache, and what of it goes first |
 //! | [`explain`] | why each step ran or did not |
 //! | `setting`, `stop`, `syncing` | what holds for a whole build; whether it goes on; layers on their way to the disk |
@@ -48,6 +49,7 @@
 //! through [`BaseImages`], what happens goes out through [`Progress`].
 
 mod build;
+mod buildkit;
 mod cache;
 mod contexts;
 mod frontend;

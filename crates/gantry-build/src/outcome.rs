@@ -1,7 +1,7 @@
 //! What a build made, before anything is exported.
 
 use gantry_model::image::{History, ImageConfig};
-use gantry_model::{Digest, Platform};
+use gantry_model::{Digest, Platform, StepRecord};
 use gantry_store::Lease;
 
 use crate::borrowed::CachedStep;
@@ -27,6 +27,11 @@ pub struct Outcome {
     pub targets: Vec<BuiltTarget>,
     /// The steps, for caches elsewhere.
     pub steps: Vec<CachedStep>,
+    /// The same by BuildKit's names, with what they work on, where [`Builder::named`] asks for it;
+    /// those without such a name are left out.
+    ///
+    /// [`Builder::named`]: crate::Builder::named
+    pub records: Vec<StepRecord>,
     /// Steps that were run.
     pub executed: usize,
     /// Steps that were in the cache.

@@ -52,6 +52,8 @@ pub struct Builder<'a> {
     pub housekeeping: Option<Housekeeping<'a>>,
     /// Who looks around where a `RUN` failed; nobody without.
     pub failure_shell: Option<&'a dyn FailureShell>,
+    /// Whether the steps are told by BuildKit's names as well, for caches that leave.
+    pub named: bool,
     /// Whether nothing of the build is noted for later ones.
     pub unrecorded: bool,
     /// Stops the build.

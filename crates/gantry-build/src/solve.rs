@@ -1,6 +1,7 @@
 //! Running the graph: what is in the cache is not run, what is independent runs at once.
 
 mod account;
+mod buildkit;
 mod file;
 mod leaks;
 mod mounts;
@@ -31,6 +32,7 @@ use crate::stop::Stop;
 use crate::tree::{Match, Tree};
 use account::Account;
 pub(crate) use account::project;
+use buildkit::Names;
 pub(crate) use room::Room;
 
 /// One run of a graph.
@@ -45,6 +47,8 @@ pub(crate) struct Solver<'s> {
     cache: Cache,
     /// Caches from elsewhere.
     borrowed: Option<&'s dyn BorrowedCache>,
+    /// The nodes by BuildKit's names.
+    names: Names<'s>,
     /// The folders of cache mounts by name, as they were used.
     cache_folders: Mutex<BTreeMap<String, PathBuf>>,
     /// Held while a cache mount is filled.
@@ -95,6 +99,7 @@ impl<'s> Solver<'s> {
                 .unrecorded(setting.unrecorded),
             borrowed: None,
             cache_folders: Mutex::default(),
+            names: Names::new(&[], slots),
             filling: Mutex::default(),
             failure_shell: None,
             search: None,
@@ -111,6 +116,8 @@ impl<'s> Solver<'s> {
     /// Looks for steps in caches from elsewhere, too.
     pub(crate) fn borrow_from(&mut self, borrowed: Option<&'s dyn BorrowedCache>) {
         self.borrowed = borrowed;
+        let records = borrowed.map_or(&[][..], |borrowed| borrowed.records());
+        self.names = Names::new(records, self.graph.len());
     }
 
     /// Lets a person look around where a step failed.

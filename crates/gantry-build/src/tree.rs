@@ -102,7 +102,8 @@ impl Tree {
         }
     }
 
-    fn goes_on(&self) -> io::Result<()> {
+    /// Whether files are still to be read.
+    pub(crate) fn goes_on(&self) -> io::Result<()> {
         self.stop.as_ref().map_or(Ok(()), Stop::goes_on)
     }
 

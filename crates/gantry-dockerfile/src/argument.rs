@@ -66,10 +66,19 @@ pub fn is_never_environment(name: &str) -> bool {
     )
 }
 
+/// A value, and which of all it was when it was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Written {
+    value: String,
+    number: u64,
+}
+
 /// The variables at a place of a stage. `ENV` and `ARG` write the same names, the later one wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
-    values: BTreeMap<String, String>,
+    values: BTreeMap<String, Written>,
+    /// How often something was set.
+    writes: u64,
     arguments: Vec<(String, Option<String>)>,
     /// Where each name stands in `arguments`.
     declared: HashMap<String, usize>,
@@ -87,14 +96,19 @@ impl Scope {
 
     /// `ENV name=value`
     pub fn set_environment(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.values.insert(name.into(), value.into());
+        self.writes += 1;
+        let written = Written {
+            value: value.into(),
+            number: self.writes,
+        };
+        self.values.insert(name.into(), written);
     }
 
     /// `ARG name` with the value that it has; without one the name is declared, not set.
     pub fn declare_argument(&mut self, name: impl Into<String>, value: Option<String>) {
         let name = name.into();
         if let Some(value) = value.as_ref().filter(|_| !is_never_environment(&name)) {
-            self.values.insert(name.clone(), value.clone());
+            self.set_environment(name.clone(), value.clone());
         }
         match self.declared.get(&name) {
             Some(index) => self.arguments[*index].1 = value,
@@ -114,8 +128,8 @@ impl Scope {
     /// the name has now.
     pub fn arguments(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.arguments.iter().map(|(name, value)| {
-            let current = self.values.get(name).or(value.as_ref());
-            (name.as_str(), current.map(String::as_str))
+            let current = self.value(name).or(value.as_deref());
+            (name.as_str(), current)
         })
     }
 
@@ -123,13 +137,24 @@ impl Scope {
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .map(|(name, written)| (name.as_str(), written.value.as_str()))
+    }
+
+    /// The names of everything that is set, those that were set last at the end.
+    pub fn by_age(&self) -> Vec<&str> {
+        let mut names: Vec<(&str, u64)> = self
+            .values
+            .iter()
+            .map(|(name, written)| (name.as_str(), written.number))
+            .collect();
+        names.sort_by_key(|(_, number)| *number);
+        names.into_iter().map(|(name, _)| name).collect()
     }
 }
 
 impl Variables for Scope {
     fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
+        self.values.get(name).map(|written| written.value.as_str())
     }
 
     fn names(&self) -> Vec<&str> {
@@ -154,6 +179,9 @@ mod tests {
         scope.declare_argument("UNSET", None);
         assert_eq!(scope.value("UNSET"), None);
         assert!(scope.is_declared("UNSET"));
+        assert_eq!(scope.by_age(), ["PATH", "VERSION"]);
+        scope.set_environment("PATH", "/sbin");
+        assert_eq!(scope.by_age(), ["VERSION", "PATH"]);
         let arguments: Vec<_> = scope.arguments().collect();
         assert_eq!(arguments, [("VERSION", Some("3")), ("UNSET", None)]);
     }

@@ -1,9 +1,10 @@
 //! Build caches that leave and come: in a registry, in a folder, within an image.
 //!
 //! The format is BuildKit's (`application/vnd.buildkit.cacheconfig.v0`): a document that lists
-//! layers and, for each step, a digest and the layer it made. BuildKit's digests are made of its own
-//! operations; those of Gantry's steps are the keys of its own cache, which no other tool makes.
-//! Each reads the other's caches and finds nothing of its own in them.
+//! layers and, for each step, a digest and the layer it made. Each step stands there twice: under
+//! the key of Gantry's own cache, complete in itself, and as BuildKit names it, by a digest of the
+//! operation and by links to what it works on ([`gantry_model::StepRecord`]). So each finds its
+//! steps in the other's caches.
 //!
 //! What comes is verified as far as it can be: documents by digest and shape, layers by digest, size
 //! and diff ID. That a step really made the layer that stands under its key cannot be known; who

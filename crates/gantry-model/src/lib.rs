@@ -21,6 +21,7 @@ pub mod record;
 pub mod reference;
 pub mod restart;
 pub mod shortage;
+pub mod step_record;
 pub mod ulimit;
 pub mod userns;
 
@@ -33,3 +34,4 @@ pub use platform::Platform;
 pub use record::{ContainerRecord, ContainerState};
 pub use reference::Reference;
 pub use shortage::Shortage;
+pub use step_record::{StepLink, StepRecord, StepResult};

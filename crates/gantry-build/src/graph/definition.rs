@@ -150,6 +150,7 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
         arguments,
         shell: _,
         environment,
+        by_age: _,
         declared: _,
         directory,
         user,
@@ -163,6 +164,7 @@ fn describe_run(fields: &mut Fields, run: &RunOperation) {
         mounts,
         extra_hosts,
         proxies: _,
+        platform: _,
         foreign: _,
     } = run;
     fields.list(arguments.iter().map(String::as_str));

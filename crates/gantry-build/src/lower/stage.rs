@@ -223,6 +223,7 @@ impl Lowering<'_> {
         let operation = Operation::Image(ImageSource {
             reference: named.reference.clone(),
             layers,
+            platform: self.platform(index).clone(),
         });
         let platform = self.platform(index).clone();
         let name = format!("FROM {}", named.reference);

@@ -51,6 +51,12 @@ impl Lowering<'_> {
             environment: environment
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
+            by_age: state
+                .scope
+                .by_age()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             declared: state
                 .scope
                 .arguments()
@@ -68,6 +74,7 @@ impl Lowering<'_> {
             mounts,
             extra_hosts: self.settings.extra_hosts.clone(),
             proxies: self.proxies(),
+            platform: state.platform.clone(),
             foreign: self.foreign(&state.platform),
         };
         let label = self.label(state, place);
@@ -262,6 +269,7 @@ impl Lowering<'_> {
                 let operation = Operation::Image(ImageSource {
                     reference: named.reference,
                     layers,
+                    platform: request.platform.clone(),
                 });
                 let label = self.label_before(state.index, &name, &request.platform, place.of());
                 Ok(self.graph.add(operation, Vec::new(), label))

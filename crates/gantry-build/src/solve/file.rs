@@ -7,11 +7,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use gantry_dockerfile::wildcard::has_wildcard;
+use gantry_model::Digest;
 use gantry_sys::path::Directory;
 use rustix::fs::FileType;
 
 use super::Solver;
 use super::step::{Executed, diff_ids};
+use crate::buildkit::{Content, Part, Selection};
 use crate::cache::{self, Key, Layer};
 use crate::error::StepError;
 use crate::explain::inputs::Inputs;
@@ -21,7 +24,7 @@ use crate::ops::files::{self, Made, Trees, Workshop};
 use crate::ops::write::Former;
 use crate::ops::{identity, view};
 use crate::permissions::Change;
-use crate::tree::{Entry, Match, SelectError, Tree};
+use crate::tree::{Entry, Match, SelectError, Tree, clean};
 
 /// The files that each source of a copy means.
 type Selected = Vec<Vec<Match>>;
@@ -42,10 +45,49 @@ struct FileStep<'s, 'b> {
     empty: PathBuf,
 }
 
-impl Solver<'_> {
+impl<'s> Solver<'s> {
     pub(super) fn file(&self, id: NodeId, operation: &FileOperation) -> Result<Layer, StepError> {
+        self.file_step(id, operation).run()
+    }
+
+    /// What a copy takes, as BuildKit digests it; `None` where that is not what was selected.
+    pub(super) fn copied_content(
+        &self,
+        id: NodeId,
+        operation: &FileOperation,
+    ) -> Result<Option<Digest>, StepError> {
+        let step = self.file_step(id, operation);
+        let trees = step.trees()?;
+        let mut selected = step.selected(&trees)?;
+        step.complete(selected.to_mut(), &trees, true)?;
+        let Some(tree) = trees.get(1).and_then(Option::as_deref) else {
+            return Ok(None);
+        };
+        let parts = operation.sources.iter().zip(selected.iter());
+        let parts = parts.filter_map(|(source, found)| match source {
+            FileSource::Path(path) => Some(Part {
+                path: clean(path),
+                selection: match (has_wildcard(path), operation.exclude.is_empty()) {
+                    (true, _) => Selection::Pattern,
+                    (false, true) => Selection::Whole,
+                    (false, false) => Selection::Filtered,
+                },
+                found,
+            }),
+            _ => None,
+        });
+        let content = Content {
+            tree,
+            is_context: !step.from_layers,
+        };
+        content
+            .of(parts.collect())
+            .map_err(|source| StepError::io("read", tree.shown("".as_ref()), source))
+    }
+
+    fn file_step<'a>(&'a self, id: NodeId, operation: &'a FileOperation) -> FileStep<'a, 's> {
         let owner = operation.owner.as_deref();
-        let step = FileStep {
+        FileStep {
             solver: self,
             id,
             operation,
@@ -54,8 +96,7 @@ impl Solver<'_> {
             keeps_owners: self.copied(id).any(is_rootfs),
             owner_by_name: owner.is_some_and(|owner| !identity::is_numeric(owner)),
             empty: self.setting.empty(),
-        };
-        step.run()
+        }
     }
 }
 
@@ -97,6 +138,7 @@ impl FileStep<'_, '_> {
                 // goes under what was copied.
                 selected.iter().flatten().for_each(tell_names);
                 if !made.changed.is_empty() {
+                    self.solver.names.forget(self.id);
                     amend(selected.to_mut(), made.changed);
                 }
                 self.complete(selected.to_mut(), &trees, true)?;

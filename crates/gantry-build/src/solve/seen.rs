@@ -49,7 +49,7 @@ impl Solver<'_> {
                 continue;
             }
             // What is not there is complained about when it is mounted.
-            let Some(found) = self.found(layers, &bind.source)? else {
+            let Some((_, found)) = self.found(layers, &bind.source)? else {
                 return Ok(None);
             };
             inside[bind.input] = Some(files.len());
@@ -72,7 +72,7 @@ impl Solver<'_> {
     }
 
     /// Files of the context are copied to be shown: their layer is known by its content already.
-    fn is_of_context(&self, node: NodeId) -> bool {
+    pub(super) fn is_of_context(&self, node: NodeId) -> bool {
         let node = self.graph.node(node);
         matches!(node.operation, Operation::File(_))
             && node
@@ -85,22 +85,25 @@ impl Solver<'_> {
                 .is_some_and(|below| self.graph.node(*below).operation == Operation::Scratch)
     }
 
-    /// What is at a path of the files of layers.
-    fn found(&self, layers: &[Layer], source: &str) -> Result<Option<Match>, StepError> {
+    /// What is at a path of the files of layers, and the tree that it is in.
+    pub(super) fn found(
+        &self,
+        layers: &[Layer],
+        source: &str,
+    ) -> Result<Option<(Tree, Match)>, StepError> {
         let store = &self.setting.store;
         let Some(root) = view::open(store, &diff_ids(layers), &self.setting.empty())? else {
             return Ok(None);
         };
         let tree = Tree::rootfs(root, self.setting.threads).until(&self.stop);
         let nothing = IgnoreFile::from_patterns([]).expect("no pattern is wrong");
-        Ok(tree
-            .select_exact(source, &nothing)
-            .ok()
-            .and_then(|found| found.into_iter().next()))
+        let found = tree.select_exact(source, &nothing).ok();
+        let found = found.and_then(|found| found.into_iter().next());
+        Ok(found.map(|found| (tree, found)))
     }
 }
 
 /// Whether it is worth looking at every file: a part, or what no base image is below.
-fn is_cheap(layers: &[Layer], source: &str) -> bool {
+pub(super) fn is_cheap(layers: &[Layer], source: &str) -> bool {
     source != "/" || layers.iter().all(|layer| layer.created.is_some())
 }

@@ -157,6 +157,10 @@ impl Solver<'_> {
             return Ok(None);
         };
         let found = match borrowed.bring(&key.0) {
+            Ok(None) => self.brought_by_name(id, borrowed),
+            other => other,
+        };
+        let found = match found {
             Ok(Some(found)) if self.setting.lease.layer(&found.diff_id)? => found,
             Ok(_) => return Ok(None),
             Err(error) => {

@@ -201,6 +201,7 @@ impl Environment {
             explain: true,
             housekeeping: None,
             failure_shell: None,
+            named: false,
             unrecorded: false,
             cancellation: Cancellation::new().unwrap(),
         }

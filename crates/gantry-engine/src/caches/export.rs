@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gantry_model::Digest;
 use gantry_model::image::{Descriptor, ImageConfig};
+use gantry_model::{Digest, StepRecord};
 
 use super::config::{self, CacheConfig, LayerFacts};
 use super::mounts::LeavingMount;
@@ -48,13 +48,14 @@ impl Default for CacheForm {
 }
 
 impl Caches<'_> {
-    /// Carries the steps, their layers and cache mounts to a place; the digest of the document on top.
+    /// Carries the steps (those of BuildKit's names in `records`), their layers and cache mounts to a place; the digest of the document on top.
     ///
     /// # Errors
     /// The registry's, the store's, and when a folder cannot be written.
     pub fn export(
         &self,
         steps: &[CacheStep],
+        records: &[StepRecord],
         mounts: &[LeavingMount<'_>],
         place: &CachePlace,
         form: &CacheForm,
@@ -63,7 +64,7 @@ impl Caches<'_> {
         match place {
             CachePlace::Registry(reference) => {
                 let repository = self.engine.images().repository(reference)?;
-                let top = self.carry(steps, mounts, &repository, form, transfer)?;
+                let top = self.carry((steps, records), mounts, &repository, form, transfer)?;
                 let (media_type, bytes) = (&top.descriptor.media_type, &top.bytes);
                 self.engine
                     .registry()?
@@ -72,7 +73,7 @@ impl Caches<'_> {
             }
             CachePlace::Folder { folder, tag, .. } => {
                 let layout = FolderLayout::new(folder)?;
-                let top = self.carry(steps, mounts, &layout, form, transfer)?;
+                let top = self.carry((steps, records), mounts, &layout, form, transfer)?;
                 let mut entry = top.descriptor.clone();
                 entry
                     .annotations
@@ -88,7 +89,7 @@ impl Caches<'_> {
 
     fn carry(
         &self,
-        steps: &[CacheStep],
+        (steps, records): (&[CacheStep], &[StepRecord]),
         mounts: &[LeavingMount<'_>],
         destination: &dyn Destination,
         form: &CacheForm,
@@ -134,12 +135,18 @@ impl Caches<'_> {
                 created_at: created_at.unwrap_or_default(),
             };
             facts.insert(*diff_id, (layer.descriptor.digest, of_layer));
-            descriptors.push(layer.descriptor);
+            let mut descriptor = layer.descriptor;
+            // Without it BuildKit has no use for a layer.
+            let diff_id = layer.diff_id.to_string();
+            descriptor
+                .annotations
+                .insert(config::DIFF_ID.to_owned(), diff_id);
+            descriptors.push(descriptor);
         }
         for mount in mounts {
             descriptors.push(mount.carry(destination, family)?);
         }
-        let config = CacheConfig::new(steps, &facts);
+        let config = CacheConfig::new(steps, records, &facts);
         let config = Document::new(config::MEDIA_TYPE, &config);
         destination.small(&config.descriptor, &config.bytes)?;
         let top = on_top(config.descriptor, descriptors, family, form.manifest);
@@ -168,14 +175,23 @@ fn on_top(
     Document::new(family.index(), &index)
 }
 
-/// Writes the steps whose layers an image has into its configuration (`type=inline`).
-pub fn inline(config: &mut ImageConfig, steps: &[CacheStep]) {
-    let layers = &config.rootfs.diff_ids;
-    let records: Vec<_> = steps
+/// Writes the steps whose layers an image has into its configuration (`type=inline`), those by
+/// BuildKit's names with what they follow.
+pub fn inline(config: &mut ImageConfig, steps: &[CacheStep], named: &[StepRecord]) {
+    let diff_ids = &config.rootfs.diff_ids;
+    let top = |layers: &[Digest]| {
+        let top = layers.len().checked_sub(1)?;
+        diff_ids.starts_with(layers).then_some(top)
+    };
+    let mut records: Vec<_> = steps
         .iter()
-        .filter(|step| !step.layers.is_empty() && layers.starts_with(&step.layers))
-        .map(|step| config::record(step, step.layers.len() - 1))
+        .filter_map(|step| Some(config::record(step, top(&step.layers)?)))
         .collect();
+    let before = records.len();
+    records.extend(named.iter().map(|record| {
+        let made = record.made.as_ref();
+        config::named(record, made.and_then(|made| top(&made.layers)), before)
+    }));
     let text = STANDARD.encode(document::json(&records));
     config.other.insert(config::INLINE.to_owned(), text.into());
 }

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gantry_model::image::{Descriptor, ImageConfig, Index, Manifest};
-use gantry_model::{Digest, Platform, Reference, media_type};
+use gantry_model::{Digest, Platform, Reference, StepLink, StepRecord, StepResult, media_type};
 
-use super::config::{self, CacheConfig, CacheLayer, CacheRecord, LayerFacts};
+use super::config::{self, CacheConfig, CacheInput, CacheLayer, CacheRecord, LayerFacts};
 use super::mounts::OfferedMount;
 use super::{CachePlace, Caches};
 use crate::Engine;
@@ -42,8 +42,10 @@ pub struct ImportedCache<'a> {
     pub(super) engine: &'a Engine,
     source: Source,
     offered: HashMap<String, Offered>,
-    /// Steps that are known by what they follow, as BuildKit's are.
-    foreign: usize,
+    /// The steps as BuildKit names them, by what they follow.
+    records: Vec<StepRecord>,
+    /// The layers that these made, by their numbers.
+    tops: Vec<Option<Offered>>,
     /// Cache mounts by name.
     pub(super) mounts: BTreeMap<String, OfferedMount>,
     /// Layers and mounts that could not be had: they are not asked for again.
@@ -98,7 +100,8 @@ impl<'a> Caches<'a> {
             engine: self.engine,
             source,
             offered: HashMap::new(),
-            foreign: 0,
+            records: Vec::new(),
+            tops: Vec::new(),
             mounts: BTreeMap::new(),
             lost: Mutex::new(Vec::new()),
         };
@@ -120,9 +123,30 @@ impl ImportedCache<'_> {
     /// # Errors
     /// The layer cannot be had, or is not what the cache says.
     pub fn bring(&self, key: &[u8; 32]) -> Result<Option<Borrowed>, ImageError> {
-        let Some(offered) = self.offered.get(&config::digest_of(key)) else {
-            return Ok(None);
-        };
+        match self.offered.get(&config::digest_of(key)) {
+            Some(offered) => self.bring_offered(offered),
+            None => Ok(None),
+        }
+    }
+
+    /// The steps as BuildKit names them.
+    #[must_use]
+    pub fn records(&self) -> &[StepRecord] {
+        &self.records
+    }
+
+    /// The layer of one of the [records](Self::records), as for [`bring`](Self::bring).
+    ///
+    /// # Errors
+    /// The layer cannot be had, or is not what the cache says.
+    pub fn bring_record(&self, record: usize) -> Result<Option<Borrowed>, ImageError> {
+        match self.tops.get(record) {
+            Some(Some(offered)) => self.bring_offered(offered),
+            _ => Ok(None),
+        }
+    }
+
+    fn bring_offered(&self, offered: &Offered) -> Result<Option<Borrowed>, ImageError> {
         let diff_id = offered.diff_id;
         if self.lost().contains(&diff_id) {
             return Ok(None);
@@ -139,10 +163,13 @@ impl ImportedCache<'_> {
         }))
     }
 
-    /// How many steps it has that BuildKit alone finds.
+    /// How many steps it has by BuildKit's names.
     #[must_use]
-    pub fn foreign_steps(&self) -> usize {
-        self.foreign
+    pub fn named_steps(&self) -> usize {
+        let steps = self.records.iter().zip(&self.tops);
+        steps
+            .filter(|(record, top)| !record.inputs.is_empty() && top.is_some())
+            .count()
     }
 
     /// How many cache mounts it has.
@@ -192,7 +219,7 @@ impl ImportedCache<'_> {
         let is_cache = |entry: &&Descriptor| entry.media_type == config::MEDIA_TYPE;
         if let Some(entry) = index.manifests.iter().find(is_cache) {
             let config = parse(&self.blob(entry)?, "cache", &entry.digest)?;
-            self.offer(&config);
+            self.offer(&config, &index.manifests);
             self.mounts = OfferedMount::among(&index.manifests);
             return Ok(());
         }
@@ -217,7 +244,7 @@ impl ImportedCache<'_> {
         let digest = manifest.config.digest;
         if manifest.config.media_type == config::MEDIA_TYPE {
             let config = parse(&bytes, "cache", &digest)?;
-            self.offer(&config);
+            self.offer(&config, &manifest.layers);
             self.mounts = OfferedMount::among(&manifest.layers);
             return Ok(());
         }
@@ -236,53 +263,63 @@ impl ImportedCache<'_> {
         let records: Vec<CacheRecord> =
             serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
         let pairs = manifest.layers.iter().zip(&config.rootfs.diff_ids);
-        let layers = pairs.map(|(layer, diff_id)| CacheLayer {
-            blob: layer.digest,
-            parent: -1,
-            annotations: Some(LayerFacts {
-                media_type: layer.media_type.clone(),
-                diff_id: Some(*diff_id),
-                size: layer.size,
-                created_at: String::new(),
-            }),
-        });
-        self.offer(&CacheConfig {
+        let layers = pairs
+            .zip(-1..)
+            .map(|((layer, diff_id), parent)| CacheLayer {
+                blob: layer.digest,
+                parent,
+                annotations: Some(LayerFacts {
+                    media_type: layer.media_type.clone(),
+                    diff_id: Some(*diff_id),
+                    size: layer.size,
+                    created_at: String::new(),
+                }),
+            });
+        let config = CacheConfig {
             layers: layers.collect(),
             records,
-        });
+        };
+        self.offer(&config, &[]);
         Ok(())
     }
 
-    /// Takes in what could be a step of ours: without inputs, with a layer that can be had. The
-    /// rest of BuildKit's records means nothing here.
-    fn offer(&mut self, config: &CacheConfig) {
+    /// Takes in the steps with layers that can be had: ours, which have no inputs, and BuildKit's.
+    /// `entries` say what the layers are, where the list does not.
+    fn offer(&mut self, config: &CacheConfig, entries: &[Descriptor]) {
+        let entries: HashMap<&Digest, &Descriptor> =
+            entries.iter().map(|entry| (&entry.digest, entry)).collect();
+        let layers: Vec<Option<Offered>> = config
+            .layers
+            .iter()
+            .map(|layer| offered(layer, entries.get(&layer.blob).copied()))
+            .collect();
         for record in &config.records {
-            let Some(result) = record.results.first() else {
-                continue;
-            };
-            if !record.inputs.is_empty() {
-                self.foreign += 1;
-                continue;
+            let result = result(config, record);
+            let top = result.as_ref().and_then(|(numbers, created)| {
+                let top = layers.get(*numbers.last()?)?.as_ref()?;
+                let created = [*created, &top.created]
+                    .into_iter()
+                    .find(|text| text.parse::<jiff::Timestamp>().is_ok())
+                    .map_or_else(|| jiff::Timestamp::UNIX_EPOCH.to_string(), str::to_owned);
+                Some(Offered {
+                    created,
+                    ..top.clone()
+                })
+            });
+            let chain = result.and_then(|(numbers, _)| {
+                let diff_id = |number: &usize| Some(layers.get(*number)?.as_ref()?.diff_id);
+                numbers.iter().map(diff_id).collect::<Option<Vec<_>>>()
+            });
+            let made = chain.zip(top.as_ref()).map(|(layers, top)| StepResult {
+                layers,
+                created: top.created.clone(),
+            });
+            if let (Some(top), true) = (&top, record.inputs.is_empty()) {
+                let digest = record.digest.clone();
+                self.offered.entry(digest).or_insert_with(|| top.clone());
             }
-            let layer = config.layers.get(result.layer);
-            let Some((layer, facts)) = layer.and_then(|l| Some((l, l.annotations.as_ref()?)))
-            else {
-                continue;
-            };
-            let known_type = media_type::layer_compression(&facts.media_type).is_some();
-            let (Some(diff_id), true) = (facts.diff_id, known_type) else {
-                continue;
-            };
-            let created = [&result.created_at, &facts.created_at]
-                .into_iter()
-                .find(|text| text.parse::<jiff::Timestamp>().is_ok())
-                .map_or_else(|| jiff::Timestamp::UNIX_EPOCH.to_string(), String::clone);
-            let offered = Offered {
-                blob: Descriptor::new(&facts.media_type, layer.blob, facts.size),
-                diff_id,
-                created,
-            };
-            self.offered.entry(record.digest.clone()).or_insert(offered);
+            self.records.push(named(record, made));
+            self.tops.push(top);
         }
     }
 
@@ -315,4 +352,75 @@ impl ImportedCache<'_> {
         }
         Ok(bytes)
     }
+}
+
+/// A layer of the list, where it is one that can be had.
+fn offered(layer: &CacheLayer, entry: Option<&Descriptor>) -> Option<Offered> {
+    let offered = match (&layer.annotations, entry) {
+        (Some(facts), _) => Offered {
+            blob: Descriptor::new(&facts.media_type, layer.blob, facts.size),
+            diff_id: facts.diff_id?,
+            created: facts.created_at.clone(),
+        },
+        (None, Some(entry)) => Offered {
+            blob: Descriptor::new(&entry.media_type, layer.blob, entry.size),
+            diff_id: entry.annotations.get(config::DIFF_ID)?.parse().ok()?,
+            created: String::new(),
+        },
+        (None, None) => return None,
+    };
+    media_type::layer_compression(&offered.blob.media_type).map(|_| offered)
+}
+
+/// The numbers of the layers that a step made, base first, and when.
+fn result<'c>(config: &CacheConfig, record: &'c CacheRecord) -> Option<(Vec<usize>, &'c str)> {
+    let Some(result) = record.results.first() else {
+        let chained = record.chains.first()?;
+        return Some((chained.layers.clone(), &chained.created_at));
+    };
+    let mut numbers = Vec::new();
+    let mut next = Some(result.layer);
+    while let Some(number) = next {
+        // A list that leads in a circle is none.
+        if numbers.len() == config.layers.len() {
+            return None;
+        }
+        numbers.push(number);
+        next = usize::try_from(config.layers.get(number)?.parent).ok();
+    }
+    numbers.reverse();
+    Some((numbers, &result.created_at))
+}
+
+/// A record with its number kept; what cannot be read is nobody's step.
+fn named(record: &CacheRecord, made: Option<StepResult>) -> StepRecord {
+    let link = |input: &CacheInput| {
+        let selector = match input.selector.as_str() {
+            "" => None,
+            text => Some(text.parse().ok()?),
+        };
+        Some(StepLink {
+            record: input.link,
+            selector,
+        })
+    };
+    match record.digest.parse() {
+        Ok(digest) => StepRecord {
+            digest,
+            inputs: (record.inputs.iter())
+                .map(|links| links.iter().filter_map(link).collect())
+                .collect(),
+            made,
+        },
+        Err(_) => StepRecord {
+            digest: record_of_nobody(),
+            inputs: vec![Vec::new()],
+            made: None,
+        },
+    }
+}
+
+/// No digest of anything.
+fn record_of_nobody() -> Digest {
+    Digest::from_bytes([0; 32])
 }

@@ -66,7 +66,7 @@ fn root_cache_mounts_travel_through_registries_and_folders() {
     let second = changed(&env, "two ");
     let said = built(&second, &["--cache-from", &first]);
     for want in [
-        "1 cache mounts",
+        "1 cache mount ",
         "importing cache mount packages ",
         "found /c 2750 7:8 directory",
         "found /c/d/file 4751 5:6 regular file",

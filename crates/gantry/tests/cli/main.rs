@@ -33,6 +33,7 @@ mod build;
 mod build_storm;
 mod build_words;
 mod buildcache;
+mod buildkit_caches;
 mod cache_mounts;
 mod caches;
 mod cdi;

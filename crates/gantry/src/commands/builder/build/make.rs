@@ -189,6 +189,7 @@ pub(super) fn builder<'b>(
         devices: Arc::new(EngineDevices(engine.step_devices())),
         outside: outside(engine, trusted)?,
         borrowed: None,
+        named: false,
         root: engine.root().to_owned(),
         run_root: engine.run_root().to_owned(),
         confinement: Confinement::default(),
@@ -233,6 +234,7 @@ fn make(
     let imported = Imported::read(engine, &from, &reporter);
     let builder = Builder {
         borrowed: (!from.is_empty()).then_some(&imported),
+        named: orders.iter().any(|order| !order.to.is_empty()),
         ..builder
     };
     let requests: Vec<BuildRequest> = orders.iter().map(|order| order.request.clone()).collect();
@@ -241,7 +243,8 @@ fn make(
         .map_err(|error| Unmade::Build(Box::new(error)))?;
     let mut all = Vec::with_capacity(orders.len());
     for (order, target) in orders.iter().zip(&mut outcome.targets) {
-        caches::write_inline(&order.to, &outcome.steps, target);
+        let of = (&outcome.steps[..], &outcome.records[..]);
+        caches::write_inline(&order.to, of, target);
         let epoch = order.request.build_args.get("SOURCE_DATE_EPOCH");
         let epoch: Option<i64> = epoch.and_then(|seconds| seconds.parse().ok());
         let squashed = order
@@ -266,6 +269,7 @@ fn make(
             let leaving = Leaving {
                 engine,
                 steps: &outcome.steps,
+                records: &outcome.records,
                 mounts: &outcome.mounts,
                 imported: &imported,
                 cancellation: &builder.cancellation,

@@ -10,7 +10,7 @@ use gantry_engine::caches::{
 use super::{CacheTo, Imported};
 use crate::commands::builder::build::deliver::Watched;
 use crate::failure::Failure;
-use gantry_model::Digest;
+use gantry_model::{Digest, StepRecord, StepResult};
 
 /// The steps of a target as they stand in a cache: all, or those of its images alone.
 fn steps(steps: &[CachedStep], target: &BuiltTarget, all: bool) -> Vec<CacheStep> {
@@ -29,14 +29,30 @@ fn steps(steps: &[CachedStep], target: &BuiltTarget, all: bool) -> Vec<CacheStep
     told.collect()
 }
 
+/// The same by BuildKit's names: all that they follow stay, those that are not chosen without what
+/// they made.
+fn records(records: &[StepRecord], steps: &[CacheStep]) -> Vec<StepRecord> {
+    let chosen = |made: &StepResult| steps.iter().any(|step| step.layers == made.layers);
+    let told = records.iter().map(|record| StepRecord {
+        made: record.made.clone().filter(chosen),
+        ..record.clone()
+    });
+    told.collect()
+}
+
 /// Writes caches into images that are to have one.
-pub(crate) fn write_inline(targets: &[CacheTo], of: &[CachedStep], target: &mut BuiltTarget) {
+pub(crate) fn write_inline(
+    targets: &[CacheTo],
+    of: (&[CachedStep], &[StepRecord]),
+    target: &mut BuiltTarget,
+) {
     if targets.iter().all(|to| to.place.is_some()) {
         return;
     }
-    let steps = steps(of, target, false);
+    let steps = steps(of.0, target, false);
+    let records = records(of.1, &steps);
     for image in &mut target.images {
-        caches::inline(&mut image.config, &steps);
+        caches::inline(&mut image.config, &steps, &records);
     }
 }
 
@@ -44,6 +60,7 @@ pub(crate) fn write_inline(targets: &[CacheTo], of: &[CachedStep], target: &mut 
 pub(crate) struct Leaving<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) steps: &'a [CachedStep],
+    pub(crate) records: &'a [StepRecord],
     pub(crate) mounts: &'a CacheMounts,
     /// The caches that mounts may come from which are not here.
     pub(crate) imported: &'a Imported<'a>,
@@ -89,6 +106,7 @@ impl Leaving<'_> {
         let reporter = self.reporter;
         let watched = Watched { reporter, vertex };
         let steps = steps(self.steps, target, to.all);
+        let records = records(self.records, &steps);
         let mut mounts = Vec::new();
         if to.mounts {
             for used in self.mounts.used() {
@@ -96,7 +114,7 @@ impl Leaving<'_> {
             }
         }
         let caches = self.engine.caches();
-        Ok(caches.export(&steps, &mounts, place, &to.form, &watched)?)
+        Ok(caches.export(&steps, &records, &mounts, place, &to.form, &watched)?)
     }
 
     /// A cache mount, packed; one that is not here, since no step that uses it ran, as an imported

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use gantry_build::{BaseImageError, BorrowedCache, BorrowedLayer, Reporter};
 use gantry_engine::Engine;
-use gantry_engine::caches::{CachePlace, ImportedCache, LeavingMount};
+use gantry_engine::caches::{Borrowed, CachePlace, ImportedCache, LeavingMount};
+use gantry_model::StepRecord;
 use gantry_model::quantity::counted;
 use gantry_sys::path::Directory;
 
@@ -13,7 +14,11 @@ use crate::failure::Failure;
 
 /// The caches of one build.
 #[derive(Debug, Default)]
-pub(crate) struct Imported<'a>(Vec<ImportedCache<'a>>);
+pub(crate) struct Imported<'a> {
+    caches: Vec<ImportedCache<'a>>,
+    /// The records of all of them, one cache after the other.
+    records: Vec<StepRecord>,
+}
 
 impl<'a> Imported<'a> {
     /// Reads all that can be read; what cannot is told of and left out.
@@ -25,9 +30,9 @@ impl<'a> Imported<'a> {
             match engine.caches().import(place) {
                 Ok(cache) => {
                     let mut count = counted(cache.steps(), "step");
-                    if cache.foreign_steps() > 0 {
-                        let (number, text) = (cache.foreign_steps(), "that only BuildKit finds");
-                        let _written = write!(count, ", {number} {text}");
+                    if cache.named_steps() > 0 {
+                        let number = cache.named_steps();
+                        let _written = write!(count, ", {number} by BuildKit's names");
                     }
                     if cache.mounts() > 0 {
                         let _written =
@@ -43,17 +48,36 @@ impl<'a> Imported<'a> {
                 }
             }
         }
-        Self(all)
+        let mut records: Vec<StepRecord> = Vec::new();
+        for cache in &all {
+            let before = records.len();
+            records.extend(cache.records().iter().cloned());
+            let links = records[before..].iter_mut();
+            for link in links.flat_map(|record| record.inputs.iter_mut().flatten()) {
+                link.record += before;
+            }
+        }
+        Self {
+            caches: all,
+            records,
+        }
     }
 
     /// A cache mount of this name that one of them has, to be carried on.
     pub(super) fn mount(&self, name: &str) -> Option<LeavingMount<'_>> {
         let mut found = self
-            .0
+            .caches
             .iter()
             .filter_map(|cache| Some((cache, cache.mount(name)?)));
         let (cache, mount) = found.next()?;
         Some(LeavingMount::Offered(cache, mount))
+    }
+}
+
+fn layer(found: Borrowed) -> BorrowedLayer {
+    BorrowedLayer {
+        diff_id: found.diff_id,
+        created: found.created,
     }
 }
 
@@ -75,24 +99,36 @@ fn empty(folder: &Path) -> std::io::Result<()> {
 impl BorrowedCache for Imported<'_> {
     fn bring(&self, key: &[u8; 32]) -> Result<Option<BorrowedLayer>, BaseImageError> {
         let mut failed = None;
-        for cache in &self.0 {
+        for cache in &self.caches {
             match cache.bring(key) {
                 Ok(None) => {}
-                Ok(Some(found)) => {
-                    return Ok(Some(BorrowedLayer {
-                        diff_id: found.diff_id,
-                        created: found.created,
-                    }));
-                }
+                Ok(Some(found)) => return Ok(Some(layer(found))),
                 Err(error) => failed = Some(error),
             }
         }
         failed.map_or(Ok(None), |error| Err(BaseImageError::new(error)))
     }
 
+    fn records(&self) -> &[StepRecord] {
+        &self.records
+    }
+
+    fn bring_record(&self, record: usize) -> Result<Option<BorrowedLayer>, BaseImageError> {
+        let mut number = record;
+        for cache in &self.caches {
+            let count = cache.records().len();
+            if number < count {
+                let found = cache.bring_record(number).map_err(BaseImageError::new)?;
+                return Ok(found.map(layer));
+            }
+            number -= count;
+        }
+        Ok(None)
+    }
+
     fn fill(&self, name: &str, into: &Path) -> Result<Option<u64>, BaseImageError> {
         let mut failed = None;
-        for cache in &self.0 {
+        for cache in &self.caches {
             let Some(mount) = cache.mount(name) else {
                 continue;
             };
