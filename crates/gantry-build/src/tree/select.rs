@@ -188,28 +188,32 @@ impl Tree {
         start: OsString,
         components: &[Component],
     ) -> Result<Vec<OsString>, FileError> {
-        let mut reached = vec![start];
+        // Two `**` reach a path in several ways: it goes on from there once.
+        let mut reached = BTreeSet::from([start]);
+        let mut before = None;
         for (number, component) in components.iter().enumerate() {
+            if before.replace(component) == Some(component) && *component == Component::AnyDepth {
+                continue;
+            }
             if *component == Component::AnyDepth {
-                let mut seen = 0;
-                while let Some(directory) = reached.get(seen) {
-                    let below = self.children(directory, component, false)?;
-                    reached.extend(below);
-                    seen += 1;
+                let mut open: Vec<OsString> = reached.iter().cloned().collect();
+                while let Some(directory) = open.pop() {
+                    for below in self.children(&directory, component, false)? {
+                        if reached.insert(below.clone()) {
+                            open.push(below);
+                        }
+                    }
                 }
                 continue;
             }
             let last = number + 1 == components.len();
-            let mut next = Vec::new();
+            let mut next = BTreeSet::new();
             for directory in &reached {
                 next.extend(self.children(directory, component, last)?);
             }
             reached = next;
         }
-        reached.sort();
-        // Two `**` reach a path in several ways.
-        reached.dedup();
-        Ok(reached)
+        Ok(reached.into_iter().collect())
     }
 
     /// The children of a directory that fit a component; only directories where more must follow.
@@ -220,6 +224,7 @@ impl Tree {
         last: bool,
     ) -> Result<Vec<OsString>, FileError> {
         let failed = |error| FileError::new("open", directory, error);
+        self.goes_on().map_err(failed)?;
         let opened = match self.root.directory_beneath(directory) {
             Err(error) if matches!(error.raw_os_error(), Some(code) if is_absence(code)) => {
                 return Ok(Vec::new());

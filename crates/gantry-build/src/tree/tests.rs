@@ -373,6 +373,13 @@ fn sources_with_parents_keep_what_follows_the_pivot() {
         );
     }
     assert_eq!(kept("nosuch*/./f"), Vec::<String>::new());
+    // Each way to a path is gone once, however many there are.
+    let deep = format!("deep{}", "/d".repeat(40));
+    fs::create_dir_all(context.path(&deep)).unwrap();
+    fs::write(context.path(&deep).join("x"), "").unwrap();
+    let (neighbours, apart) = ("**/".repeat(30), "**/*/".repeat(15));
+    assert_eq!(kept(&format!("deep/./{neighbours}x")).len(), 1);
+    assert_eq!(kept(&format!("deep/./{apart}x")).len(), 1);
 }
 
 #[test]
