@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gantry_dockerfile::{Dockerfile, SourceFile};
+use gantry_http::address::small_scheme;
 use gantry_sys::path::{Directory, if_there};
 
 use crate::error::BuildError;
@@ -231,7 +232,7 @@ fn remote(
     let step = format!("[internal] load {}", shown(url));
     let vertex = reporter.begin(&step);
     let source = HttpSource {
-        url: url.to_owned(),
+        url: small_scheme(url),
         name: "Dockerfile".to_owned(),
         checksum: None,
     };

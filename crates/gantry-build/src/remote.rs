@@ -8,6 +8,7 @@
 pub(crate) mod address;
 pub(crate) mod archive;
 mod git;
+mod git_credentials;
 mod git_program;
 mod http;
 

@@ -8,6 +8,24 @@ pub fn authority(address: &str) -> &str {
     whole.rsplit('@').next().unwrap_or_default()
 }
 
+/// Whether an address is one of HTTP or HTTPS.
+#[must_use]
+pub fn is_web(address: &str) -> bool {
+    let scheme = address.split_once("://").map_or("", |(scheme, _)| scheme);
+    ["http", "https"]
+        .iter()
+        .any(|web| scheme.eq_ignore_ascii_case(web))
+}
+
+/// The address with its scheme in small letters, as all that compare it expect.
+#[must_use]
+pub fn small_scheme(address: &str) -> String {
+    match address.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => address.to_owned(),
+    }
+}
+
 /// Whether `host[:port]` is on this machine, where plain HTTP is as good as any.
 #[must_use]
 pub fn is_loopback(authority: &str) -> bool {
@@ -44,6 +62,18 @@ mod tests {
         assert!(!same_origin("https://a", "http://a/"));
         assert!(!same_origin("https://a", "https://a.b/"));
         assert!(!same_origin("https://a:1", "https://a:2/"));
+    }
+
+    #[test]
+    fn schemes_have_no_case() {
+        for yes in ["http://x", "HTTPS://x"] {
+            assert!(is_web(yes), "{yes}");
+        }
+        for no in ["httpx://x", "http@host:x", "ssh://x", "x"] {
+            assert!(!is_web(no), "{no}");
+        }
+        assert_eq!(small_scheme("HTTPS://U@H/X"), "https://U@H/X");
+        assert_eq!(small_scheme("Git@H:X"), "Git@H:X");
     }
 
     #[test]

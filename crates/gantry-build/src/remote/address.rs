@@ -5,7 +5,7 @@
 //! `reference:folder`; the query says the same by names, and more.
 
 use gantry_dockerfile::mask::masked;
-use gantry_http::address::authority;
+use gantry_http::address::{authority, is_web, small_scheme};
 use gantry_model::digest::hex_encode;
 
 /// A remote source.
@@ -40,9 +40,10 @@ impl Address {
     /// # Errors
     /// It is an address, and cannot be right; says why.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>, String> {
+        let text = small_scheme(text);
+        let text = text.as_str();
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-        let scheme = scheme.map(str::to_ascii_lowercase);
-        let is_repository = match scheme.as_deref() {
+        let is_repository = match scheme {
             Some("git" | "ssh") => true,
             Some("http" | "https") => {
                 let path = text.split(['?', '#']).next().unwrap_or_default();
@@ -55,8 +56,8 @@ impl Address {
         if text.chars().any(|c| c.is_control() || c == ' ') {
             return Err("an address has no spaces and control characters".to_owned());
         }
-        if scheme.is_some() && authority(text).is_empty() {
-            return Err("the address has no host".to_owned());
+        if scheme.is_some() {
+            has_server(text)?;
         }
         if is_repository {
             GitAddress::parse(text).map(|address| Some(Self::Git(address)))
@@ -77,6 +78,29 @@ impl Address {
             None => Self::parse(text),
         }
     }
+}
+
+/// Refuses an address without a host, and one whose password ends it too early.
+fn has_server(text: &str) -> Result<(), String> {
+    let host = authority(text);
+    if host.is_empty() {
+        return Err("the address has no host".to_owned());
+    }
+    match host.rsplit_once(':') {
+        // The rest of an address of IPv6.
+        Some((_, rest)) if rest.contains(']') => Ok(()),
+        Some((_, port)) if !port.chars().all(|c| c.is_ascii_digit()) => Err(
+            "the port of the address is not a number; in a user or password write `/` as %2F, \
+             `?` as %3F, `#` as %23 and `@` as %40"
+                .to_owned(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the address of a repository is one of ssh: by its scheme, or in the short form.
+pub(crate) fn is_ssh(address: &str) -> bool {
+    address.starts_with("ssh://") || !address.contains("://")
 }
 
 /// `user@host:path`, which is ssh.
@@ -152,21 +176,28 @@ impl GitAddress {
 
     /// Refuses what git could take for something else.
     fn checked(mut self) -> Result<Self, String> {
-        let host = authority(&self.remote);
+        // Git decodes the host before ssh gets it.
+        let host = percent_decoded(authority(&self.remote))?;
         if self.remote.starts_with('-') || host.starts_with('-') {
             return Err("a host does not begin with a dash".to_owned());
         }
-        let is_web = self.remote.starts_with("http");
-        if !is_web
-            && split_user(&self.remote)
-                .0
-                .is_some_and(|(_, password)| !password.is_empty())
+        if !is_web(&self.remote)
+            && let Some((user, password)) = split_user(&self.remote).0
         {
-            return Err(
-                "ssh and git take no password from an address: take it out; \
-                 keys come from an agent (--ssh default)"
-                    .to_owned(),
-            );
+            if user.starts_with('-') {
+                return Err("a user does not begin with a dash".to_owned());
+            }
+            if !password.is_empty() {
+                return Err(
+                    "ssh and git take no password from an address: take it out; \
+                     keys come from an agent (--ssh default)"
+                        .to_owned(),
+                );
+            }
+        }
+        let path = self.remote.split_once(':').map_or("", |(_, path)| path);
+        if path.starts_with('-') {
+            return Err("a path does not begin with a dash".to_owned());
         }
         if let Some(commit) = &self.commit {
             let is_hex = commit.chars().all(|c| c.is_ascii_hexdigit());
@@ -235,9 +266,8 @@ fn switch(name: &str, value: &str) -> Result<bool, String> {
 /// It leads elsewhere; says where.
 pub(crate) fn redirected(base: &str, location: &str) -> Result<String, String> {
     let (scheme, rest) = base.split_once("://").unwrap_or(("http", base));
-    let lower = location.to_ascii_lowercase();
-    if lower.starts_with("http://") || lower.starts_with("https://") {
-        return Ok(location.to_owned());
+    if is_web(location) {
+        return Ok(small_scheme(location));
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (host, path) = rest.split_at(end);
@@ -348,14 +378,16 @@ mod tests {
         ] {
             assert_eq!(Address::parse(text), Ok(None), "{text}");
         }
-        for text in [
-            "https://e.org/x.tar.gz",
-            "HTTP://e.org/x",
-            "https://e.org/x.git/y",
+        for (text, want) in [
+            ("https://e.org:1/x.tar.gz", "https://e.org:1/x.tar.gz"),
+            ("HTTP://e.org/X", "http://e.org/X"),
+            ("https://[::1]/x.git/y", "https://[::1]/x.git/y"),
         ] {
-            let http = Address::Http(text.to_owned());
+            let http = Address::Http(want.to_owned());
             assert_eq!(Address::parse(text), Ok(Some(http)), "{text}");
         }
+        assert_eq!(git("HTTPS://t@e.org/a.git").remote, "https://t@e.org/a.git");
+        assert_eq!(git("SSH://git@e.org/a").remote, "ssh://git@e.org/a");
         assert_eq!(Address::parse("github.com/a/b"), Ok(None));
         let Ok(Some(Address::Git(address))) = Address::of_context("github.com/a/b#:c") else {
             panic!("a repository")
@@ -443,12 +475,25 @@ mod tests {
             "https://e.org/a.git?mtime=checkout",
             "https://e.org/a.git?ref=%zz",
             "ssh://-oProxyCommand=x/a",
+            "ssh://-oProxyCommand=x@127.0.0.1:1/a.git",
+            "ssh://%2DoProxyCommand=x@127.0.0.1:1/a.git",
+            "SSH://%2DoProxyCommand=x/a",
+            "git@h:-oX",
             "git://-x/a",
             "https:///a.git",
             "https://e.org/a b.git",
             "git@e.org:a\n.git",
         ] {
             assert!(Address::parse(text).is_err(), "{text}");
+        }
+        for text in [
+            "https://u:s3c/r3t@h/a.git",
+            "https://u:s3c#r3t@h/a.git",
+            "https://u:s3c?r3t@h/a",
+        ] {
+            let refused = Address::parse(text).map(|_| ()).unwrap_err();
+            assert!(refused.contains("%2F"), "{refused}");
+            assert!(!refused.contains("r3t"), "{refused}");
         }
         assert_eq!(
             Address::parse("-x@host:a"),
@@ -479,7 +524,7 @@ mod tests {
     fn answers_lead_to_the_web_only() {
         let base = "https://e.org:1/a/b?c#d";
         for (location, want) in [
-            ("http://x/y", "http://x/y"),
+            ("HTTP://x/Y", "http://x/Y"),
             ("//x/y", "https://x/y"),
             ("/y", "https://e.org:1/y"),
             ("y?z:1", "https://e.org:1/a/y?z:1"),
@@ -494,7 +539,7 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        assert_eq!(shown("https://u:p@h/x?a@b"), "https://u:xxxxx@h/x?a@b");
+        assert_eq!(shown("https://u:p/q@h/x"), "https://u:xxxxx@h/x");
         assert_eq!(shown("https://h/x@y"), "https://h/x@y");
         let (user, bare) = split_user("https://u:p%40q@h:1/x");
         assert_eq!(user, Some(("u".to_owned(), "p@q".to_owned())));

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-use gantry_http::address::authority;
+use gantry_dockerfile::mask::masked;
+use gantry_http::address::{authority, is_web};
 use gantry_model::FaultKind;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::address::{shown, split_user};
+use super::address::{is_ssh, shown, split_user};
+use super::git_credentials::narrowed;
 use super::{Behalf, Remote};
 use crate::cancel::Cancellation;
 use crate::error::StepError;
@@ -84,7 +86,7 @@ impl<'g> Git<'g> {
         on: &'g Behalf<'g>,
     ) -> Result<Self, StepError> {
         let (user, bare) = split_user(address);
-        let is_web = bare.starts_with("http://") || bare.starts_with("https://");
+        let is_web = is_web(&bare);
         let mut git = Self {
             remote,
             on,
@@ -97,11 +99,11 @@ impl<'g> Git<'g> {
                 .collect(),
             variables: Vec::new(),
         };
+        // A submodule may be one of ssh wherever the repository itself lies.
+        git.variables
+            .push(("GIT_SSH_COMMAND".to_owned(), git.ssh()));
         if is_web {
             git.credentials(user)?;
-        } else {
-            git.variables
-                .push(("GIT_SSH_COMMAND".to_owned(), git.ssh()));
         }
         if let Some(file) = &remote.outside.authorities {
             let file = file.to_string_lossy().into_owned();
@@ -150,16 +152,24 @@ impl<'g> Git<'g> {
             .map(|output| output.stdout)
             .unwrap_or_default();
         for entry in String::from_utf8_lossy(&output).split('\0') {
-            if let Some((key, value)) = entry.split_once('\n') {
-                self.settings.push((key.to_owned(), value.to_owned()));
+            if let Some((key, value)) = entry.split_once('\n')
+                && let Some(key) = narrowed(key, &self.address)
+            {
+                self.settings.push((key, value.to_owned()));
             }
         }
         Ok(())
     }
 
-    /// Keys come from the agent that was lent, hosts must be known.
+    /// The agent that was lent, which a repository gets that is one of ssh itself: others could
+    /// reach with it, by their submodules, what the caller did not speak of.
+    fn agent(&self) -> Option<&Path> {
+        self.on.agent.filter(|_| is_ssh(&self.address))
+    }
+
+    /// Keys come from the agent alone, hosts must be known, and the caller's configuration is none.
     fn ssh(&self) -> String {
-        let agent = match &self.on.agent {
+        let agent = match self.agent() {
             Some(socket) => quoted(&format!("IdentityAgent={}", socket.display())),
             None => "IdentityAgent=none".to_owned(),
         };
@@ -258,7 +268,9 @@ impl<'g> Git<'g> {
             .unwrap_or_default();
         let status = child.wait().map_err(stopped)?;
         drop(running);
-        self.on.text(&complaint);
+        // A submodule's address may have a password.
+        let complaint = masked(&String::from_utf8_lossy(&complaint)).into_owned();
+        self.on.text(complaint.as_bytes());
         if self.remote.stop.is_stopped() {
             return Err(StepError::Canceled);
         }
@@ -266,7 +278,7 @@ impl<'g> Git<'g> {
         if status.success() {
             return Ok(());
         }
-        Err(self.refused(&String::from_utf8_lossy(&complaint)))
+        Err(self.refused(&complaint))
     }
 
     fn not_started(&self, error: &io::Error) -> StepError {
@@ -323,7 +335,11 @@ impl<'g> Git<'g> {
                 ),
             )
         } else if complaint.contains("Permission denied (publickey") {
-            let hint = "keys come from an agent: give it with --ssh default";
+            let hint = if is_ssh(&self.address) {
+                "keys come from an agent: give it with --ssh default"
+            } else {
+                "a submodule of it is fetched by ssh, for which keys are lent only to repositories with an address of ssh: give it so (git@HOST:PATH), with --ssh default"
+            };
             (FaultKind::Unauthorized, Some(hint))
         } else if complaint.contains("not found") || complaint.contains("does not appear to be") {
             (FaultKind::NotFound, None)

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("root_add_url_that_is_wrong_or_hostile", hostile_url),
     ("root_add_git", git),
     ("root_add_git_that_is_wrong_or_hostile", hostile_git),
+    ("root_add_git_with_submodules_of_others", others),
 ];
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -434,6 +435,10 @@ fn hostile_git() {
             "ADD ssh://-oProxyCommand=x/y /x".to_owned(),
             "begin with a dash",
         ),
+        (
+            "ADD ssh://-oProxyCommand=x@127.0.0.1:1/a.git /x".to_owned(),
+            "a user does not begin with a dash",
+        ),
         (format!("ADD {} /x", server.url("nonesuch")), "cannot fetch"),
         ("ADD git://127.0.0.1:1/x /x".to_owned(), "refused"),
     ] {
@@ -452,4 +457,103 @@ fn hostile_git() {
         error.contains("more files or bytes than are accepted"),
         "{error}"
     );
+}
+
+/// Who fetches a repository over HTTP with credentials lends them, and keys, to no submodule.
+fn others() {
+    let server = GitServer::start();
+    let other = Web::start(|_, stream| locked(stream));
+    let modules = [
+        ("web", other.url("/m.git")),
+        ("ssh", "ssh://git@127.0.0.1:1/m.git".to_owned()),
+    ];
+    let mut folders = Vec::new();
+    for (name, url) in modules {
+        let repository = server.repository(name);
+        let module = format!("[submodule \"m\"]\n\tpath = m\n\turl = {url}\n");
+        repository.write(".gitmodules", &module);
+        repository.git(&["add", "--all"]);
+        let head = "160000,1111111111111111111111111111111111111111,m";
+        repository.git(&["update-index", "--add", "--cacheinfo", head]);
+        repository.git(&["commit", "--quiet", "--message=x"]);
+        repository.git(&["update-server-info"]);
+        folders.push((name, repository.folder().join(".git")));
+    }
+    let web = Web::start(move |asked, stream| {
+        if asked.header("authorization").is_none() {
+            return locked(stream);
+        }
+        let path = asked.path.split('?').next().unwrap();
+        let file = folders.iter().find_map(|(name, folder)| {
+            let path = path.strip_prefix(&format!("/{name}.git/"))?;
+            fs::read(folder.join(path)).ok()
+        });
+        match file {
+            Some(bytes) => respond(stream, "200 OK", &[], &bytes),
+            None => respond(stream, "404 Not Found", &[], b""),
+        }
+    });
+    // The caller's helper answers for all hosts; his ssh tells how it was called.
+    let home = tempfile::tempdir().unwrap();
+    let called = home.path().join("called");
+    let helper = "!f() { echo username=u; echo password=p; }; f";
+    let config = format!("[credential]\n\thelper = \"{helper}\"\n");
+    fs::write(home.path().join(".gitconfig"), config).unwrap();
+    let script = format!("#!/bin/sh\necho \"$*\" >>{}\nexit 1\n", called.display());
+    fs::write(home.path().join("ssh"), script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(home.path().join("ssh"), executable).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let environment = Environment::new();
+    let mut builder = environment.builder();
+    builder.outside.environment = [
+        ("HOME".to_owned(), home.path().display().to_string()),
+        (
+            "PATH".to_owned(),
+            format!("{}:{path}", home.path().display()),
+        ),
+    ]
+    .into_iter()
+    .collect();
+    let secret = environment.path("token");
+    fs::write(&secret, "t0ken\n").unwrap();
+    let token = ("GIT_AUTH_TOKEN".to_owned(), SecretSource::File(secret));
+    // With the helper, and with a token.
+    for secrets in [None, Some(token)] {
+        let fetch = |name: &str| {
+            let address = web.url(&format!("/{name}.git"));
+            let mut request = environment.request(&format!("FROM scratch\nADD {address} /x\n"));
+            request.secrets = secrets.clone().into_iter().collect();
+            let agent = ("default".to_owned(), home.path().join("agent"));
+            request.ssh = [agent].into();
+            let failed = environment.build_with(&builder, &request, &[]).0;
+            explain(&failed.map(|_| ()).unwrap_err())
+        };
+        let error = fetch("web");
+        assert!(error.contains("could not read Username"), "{error}");
+        let asked = other.asked();
+        assert!(!asked.is_empty());
+        for asked in asked {
+            assert_eq!(asked.header("authorization"), None, "{asked:?}");
+        }
+        let error = fetch("ssh");
+        let calls = fs::read_to_string(&called).unwrap_or_else(|_| panic!("{error}"));
+        for want in [
+            "-F /dev/null",
+            "BatchMode=yes",
+            "StrictHostKeyChecking=yes",
+            "IdentityFile=none",
+            "IdentityAgent=none",
+        ] {
+            for call in calls.lines() {
+                assert!(call.contains(want), "{want}: {call}");
+            }
+        }
+        fs::remove_file(&called).unwrap();
+    }
+}
+
+fn locked(stream: &mut std::net::TcpStream) {
+    let basic = [("WWW-Authenticate", "Basic realm=\"x\"")];
+    respond(stream, "401 Unauthorized", &basic, b"");
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use clap::Args;
 use gantry_engine::images::ImportOptions;
+use gantry_http::address::is_web;
 use gantry_model::{Platform, Reference};
 
 use crate::context::Context;
@@ -60,7 +61,7 @@ fn open(source: &str) -> Result<Box<dyn Read + Send>, Failure> {
     if source == "-" {
         return Ok(Box::new(io::stdin()));
     }
-    if source.starts_with("http://") || source.starts_with("https://") {
+    if is_web(source) {
         return Err(Failure::unsupported(format!(
             "importing from {source} is not supported: an archive is a local file yet, download it first"
         )));

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use gantry_build::{ContextSource, DockerfileSource, Input, NamedContext};
+use gantry_http::address::{is_web, small_scheme};
 
 use crate::failure::{CommandError, Failure, plain};
 use crate::flags::value::{FlagError, unfit};
@@ -41,10 +42,6 @@ pub(super) fn sources(
     Ok((Some(context), dockerfile))
 }
 
-fn is_web(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
 /// A folder, an archive on this machine, or an address.
 fn files(text: &str) -> Result<ContextSource, String> {
     let source = ContextSource::parse(text)?;
@@ -61,7 +58,9 @@ fn files(text: &str) -> Result<ContextSource, String> {
 /// Whether an agent is needed that nobody names: buildx lends the usual one then.
 pub(super) fn is_over_ssh(context: Option<&ContextSource>) -> bool {
     match context {
-        Some(ContextSource::Remote(text)) => text.starts_with("ssh://") || !text.contains("://"),
+        Some(ContextSource::Remote(text)) => {
+            small_scheme(text).starts_with("ssh://") || !text.contains("://")
+        }
         _ => false,
     }
 }
