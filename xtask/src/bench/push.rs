@@ -1,5 +1,5 @@
-//! Pushing an image of four layers, up to 1 GB unpacked, to a registry on this machine that has nothing
-//! of it.
+//! Pushing an image of four layers, up to 1 GB unpacked, to a registry on this machine that has
+//! nothing of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,9 +31,8 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 /// toolchain, as no made-up bytes are compressed like programs, libraries and texts are.
 fn built(bench: &Bench, image: &str) -> Result<u64> {
     let context = bench.folder.path().join("pushed");
-    let toolchain = PathBuf::from(cargo::output(
-        Command::new("rustc").args(["--print", "sysroot"]),
-    )?);
+    let toolchain = cargo::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let toolchain = PathBuf::from(toolchain.trim_end());
     let mut files = Vec::new();
     list(&toolchain, &mut files)?;
     files.sort();
