@@ -74,6 +74,8 @@ pub struct Target {
     pub extra_hosts: Texts,
     /// Whether it is only built because another target's context names it.
     pub linked: bool,
+    /// What `--set` said of it and of the targets that it inherits from, and nothing else.
+    pub set: Option<Box<Target>>,
 }
 
 impl Target {
@@ -104,6 +106,9 @@ impl Target {
         extend(&mut self.labels, other.labels);
         extend(&mut self.extra_hosts, other.extra_hosts);
         self.contexts.extend(other.contexts);
+        if let Some(set) = other.set {
+            self.set.get_or_insert_default().merge(*set);
+        }
         self.inherits.extend(other.inherits);
         if !other.description.is_empty() {
             self.description = other.description;

@@ -109,6 +109,7 @@ fn inherit(
     target.merge(own.clone());
     if let Some(overrides) = overrides.get(name) {
         overrides::apply(&mut target, overrides)?;
+        overrides::apply(target.set.get_or_insert_default(), overrides)?;
     }
     target.normalize();
     known.insert(name.to_owned(), Some(target.clone()));

@@ -340,7 +340,8 @@ impl FolderLayout {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ImageError> {
         let aside = self.aside();
         let place = self.folder.join(name);
-        fs::write(&aside, bytes)
+        create(&aside)
+            .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| fs::rename(&aside, &place))
             .map_err(self.failed("write", name))
     }
@@ -388,6 +389,14 @@ impl FolderLayout {
     }
 }
 
+/// A file of its own: what is there under its name, as somebody's link, is not written through.
+fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::create_new(path),
+    }
+}
+
 impl Destination for FolderLayout {
     fn held(&self, forms: &[&LayerBlob]) -> Result<Option<(usize, LayerPhase)>, ImageError> {
         let held = forms
@@ -403,7 +412,7 @@ impl Destination for FolderLayout {
         digest: &mut dyn FnMut() -> Digest,
     ) -> Result<Descriptor, ImageError> {
         let aside = self.aside();
-        let copied = File::create(&aside).and_then(|mut file| io::copy(body, &mut file));
+        let copied = create(&aside).and_then(|mut file| io::copy(body, &mut file));
         let placed = copied.and_then(|size| {
             let digest = digest();
             fs::rename(&aside, self.folder.join(blob_name(&digest)))?;

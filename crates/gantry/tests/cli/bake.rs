@@ -1,8 +1,11 @@
 //! `gantry bake`: definitions, what is printed and listed, and the builds.
 
+use std::os::unix::fs::PermissionsExt;
+
 use gantry_testkit::TestEnv;
 
 in_both_modes! {
+    outputs_do_not_leave_what_is_granted_through_links_of_their_own,
     targets_limit_their_steps_and_are_granted_privileges,
     targets_of_a_file_are_built_together,
 }
@@ -271,4 +274,101 @@ EOT
         assert!(shown.starts_with("64\n1024\n1\n"), "{shown}");
         assert!(shown.contains("1.2.3.4\tdb"), "{shown}");
     }
+}
+
+/// What an output makes is another's way out as little as what was there before.
+fn outputs_do_not_leave_what_is_granted_through_links_of_their_own(env: TestEnv) {
+    let victim = tempfile::tempdir().unwrap();
+    // The command may be another user's, who could write there.
+    std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let outside = victim.path().display().to_string();
+    let file = |first: &str, second: &str| {
+        let text = format!(
+            r#"
+group "default" {{ targets = ["a", "b"] }}
+target "a" {{
+  dockerfile-inline = <<EOT
+FROM busybox AS make
+RUN mkdir -p /r/own /r/c && ln -s {outside} /r/l && ln -s {outside} /r/c/blobs && ln -s own /r/in && echo new >/r/f
+FROM scratch
+COPY --from=make /r /
+EOT
+  {first}
+}}
+target "b" {{
+  contexts = {{ a = "target:a" }}
+  dockerfile-inline = "FROM a"
+  {second}
+}}
+"#
+        );
+        env.write("docker-bake.hcl", &text);
+        // Each begins without the links of the one before.
+        drop(std::fs::remove_dir_all(env.work().join("x")));
+    };
+    let make = "type=local,dest=x";
+    for (more, target) in [
+        ("type=local,dest=x/l/sub", "a"),
+        ("type=tar,dest=x/l/pwn.tar", "a"),
+        ("type=oci,dest=x/l/pwn.tar", "a"),
+        ("type=oci,tar=false,dest=x/c", "a"),
+        ("type=docker,dest=x/l/new/pwn.tar", "b"),
+        ("type=local,dest=x/l/cache", "cache"),
+        ("type=local,dest=x/c", "cache"),
+    ] {
+        let first = format!("output = [\"{make}\"]");
+        match target {
+            "a" => file(&format!("output = [\"{make}\", \"{more}\"]"), ""),
+            "b" => file(&first, &format!("output = [\"{more}\"]")),
+            _ => file(&format!("{first}\n  cache-to = [\"{more}\"]"), ""),
+        }
+        let said = env.gantry(["bake", "--progress=plain"]).fails(1);
+        assert!(
+            said.contains("outside of what is granted"),
+            "{more}: {said}"
+        );
+        let left: Vec<_> = std::fs::read_dir(&victim).unwrap().collect();
+        assert!(left.is_empty(), "{more}: {left:?}");
+    }
+    // Links that stay within are followed, and so are all that lead to what was granted.
+    let inner = "output = [\"type=local,dest=x\", \"type=local,dest=x/in/sub\"]";
+    file(inner, "output = [\"type=cacheonly\"]");
+    env.gantry(["bake", "--progress=plain"]).ok();
+    assert!(env.work().join("x/own/sub/f").is_file());
+    let first = "output = [\"type=local,dest=x\", \"type=tar,dest=x/l/out.tar\"]";
+    file(first, "output = [\"type=cacheonly\"]");
+    let allow = format!("--allow=fs.write={outside}");
+    env.gantry(["bake", "--progress=plain", &allow]).ok();
+    assert!(victim.path().join("out.tar").is_file());
+}
+
+#[test]
+fn only_paths_of_the_attribute_are_granted_by_set() {
+    let env = TestEnv::new(crate::GANTRY);
+    let victim = tempfile::tempdir().unwrap();
+    let outside = victim.path().display().to_string();
+    let file = format!(
+        "target \"default\" {{\n  inherits = [\"base\"]\n  output = [\"type=local,dest={outside}/o\"]\n}}\n\
+         target \"base\" {{\n  dockerfile-inline = \"FROM scratch\"\n}}\n\
+         target \"other\" {{\n}}\n"
+    );
+    env.write("docker-bake.hcl", &file);
+    for set in [
+        format!("*.args.PREFIX={outside}/o"),
+        format!("*.args.entitlements=fs.write={outside}"),
+        format!("*.labels.output={outside}/o"),
+        format!("default.context={outside}/o"),
+        format!("other.output={outside}/o"),
+        format!("base.cache-from=type=local,src={outside}/o"),
+    ] {
+        let said = env.gantry(["bake", "--set", &set]).fails(1);
+        let wanted = format!("--allow=fs.write={outside}/o");
+        assert!(said.contains(&wanted), "{set}: {said}");
+    }
+    let set = format!("default.output=type=local,dest={outside}/o");
+    let told = env.gantry(["bake", "--call=targets", "--set", &set]);
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    let base = format!("base.cache-to=type=local,dest={outside}/o");
+    let told = env.gantry(["bake", "--call=targets", "--set", &base]);
+    assert_eq!(told.code, 0, "{}", told.stderr);
 }

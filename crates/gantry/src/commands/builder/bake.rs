@@ -141,7 +141,7 @@ fn build(
     origin: &Origin,
     baked: &Baked,
 ) -> Outcome {
-    let known = allowed::check(&args.allow, &args.set, origin, baked)?;
+    let known = allowed::check(&args.allow, origin, baked)?;
     let proxies = context.proxies()?;
     let mut builds = Vec::new();
     for (name, target) in &baked.targets {
@@ -149,17 +149,18 @@ fn build(
         builds.push((name, target, spelt.map_err(words::of_target(baked, name))?));
     }
     let spelt = builds.iter().map(|(.., spelt)| spelt);
-    allowed::check_builds(&args.allow, &args.set, spelt, &known, baked)?;
+    let bounds = allowed::check_builds(&args.allow, spelt, &known, origin, baked)?;
     let mut names = Vec::new();
     let mut orders = Vec::new();
     let mut calls = Vec::new();
-    for (name, target, Spelt { args, request }) in builds {
+    for ((name, target, Spelt { args, request }), bounds) in builds.into_iter().zip(bounds) {
         let told = words::of_target(baked, name);
         match call::chosen(&args).map_err(&told)? {
             Some(_) if target.linked => {}
             Some(call) => calls.push((name, call, request)),
             None => {
-                orders.push(Order::of(&args, request).map_err(&told)?);
+                let order = Order::of(&args, request).map_err(&told)?;
+                orders.push(order.within(bounds));
                 names.push(name.clone());
             }
         }

@@ -3,6 +3,7 @@
 mod attest;
 mod authorities;
 mod bases;
+pub(super) mod bounds;
 pub(crate) mod caches;
 pub(super) mod call;
 mod context;

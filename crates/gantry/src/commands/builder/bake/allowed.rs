@@ -3,22 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use gantry_bake::{Baked, Target};
-use gantry_build::{ContextSource, DockerfileSource, NamedContext, RunNetwork, SecretSource};
-use gantry_engine::caches::CachePlace;
-use gantry_model::layout::LayoutReference;
+use gantry_build::RunNetwork;
 
-use super::order::{Spelt, local_dockerfile};
-use super::origin::{Origin, Place};
+use self::reach::Reach;
+use super::order::Spelt;
+use super::origin::Origin;
 use super::words;
-use crate::commands::builder::build::caches;
+use crate::commands::builder::build::bounds::{Bounds, resolved};
 use crate::commands::builder::build::lent;
-use crate::commands::builder::build::outputs::{self, Output, Shorthands};
 use crate::commands::confirm::confirm;
 use crate::failure::{CommandError, Failure};
 use crate::flags::environment;
+
+mod reach;
 
 /// The variable that switches the check of paths off.
 const PATHS_COUNT: &str = "BUILDX_BAKE_ENTITLEMENTS_FS";
@@ -32,8 +32,8 @@ struct Granted {
     /// All devices, and those by name.
     devices: bool,
     device_names: BTreeSet<String>,
-    read: Vec<PathBuf>,
-    write: Vec<PathBuf>,
+    /// The folders and files, and all that is in them.
+    reach: Reach,
 }
 
 /// Refuses a build whose targets ask for more than was granted, unless the person at the terminal
@@ -43,26 +43,28 @@ struct Granted {
 /// Gives what the person granted.
 pub(super) fn check(
     allow: &[String],
-    set: &[String],
     origin: &Origin,
     baked: &Baked,
 ) -> Result<BTreeSet<String>, Failure> {
-    let missing = missing(allow, set, origin, baked)?;
+    let missing = missing(allow, origin, baked)?;
     ask(&missing)?;
     Ok(missing)
 }
 
 /// The same for the builds as the builder will have them: what counts is how the texts of a
 /// definition are read in the end. `known` was granted before.
+///
+/// Gives what each build may write, in their order, for the time when it does.
 pub(super) fn check_builds<'s>(
     allow: &[String],
-    set: &[String],
     builds: impl Iterator<Item = &'s Spelt>,
     known: &BTreeSet<String>,
+    origin: &Origin,
     baked: &Baked,
-) -> Result<(), Failure> {
-    let granted = all_granted(allow, set)?;
+) -> Result<Vec<Bounds>, Failure> {
+    let granted = all_granted(allow, baked)?;
     let mut missing = BTreeSet::new();
+    let mut bounds = Vec::new();
     for build in builds {
         let request = &build.request;
         let grants = &request.allow;
@@ -90,92 +92,22 @@ pub(super) fn check_builds<'s>(
             missing.insert("ssh".to_owned());
         }
         if !paths_count() {
+            bounds.push(Bounds::default());
             continue;
         }
         let name = request.name.as_deref().unwrap_or_default();
         let told = words::of_target(baked, name);
-        let mut read = read_by(build).map_err(&told)?;
-        read.extend(keys.into_iter().cloned());
-        for (key, paths, roots) in [
-            ("fs.read", read, &granted.read),
-            (
-                "fs.write",
-                written_by(build).map_err(&told)?,
-                &granted.write,
-            ),
-        ] {
-            for path in paths {
-                let resolved = resolved(&path);
-                if !is_set(set, &path.to_string_lossy())
-                    && !roots.iter().any(|root| resolved.starts_with(root))
-                {
-                    missing.insert(format!("{key}={}", resolved.display()));
-                }
-            }
-        }
+        let mut asked = Reach::of_build(build).map_err(&told)?;
+        asked.read.extend(keys.into_iter().cloned());
+        let asked = asked.resolved().map_err(&told)?;
+        let target = baked.targets.get(name);
+        let reach = granted.reach_of(target, origin).map_err(&told)?;
+        missing.extend(asked.beyond(&reach));
+        // Who goes on has granted all that was asked for.
+        bounds.push(Bounds::of(reach.write, asked.write));
     }
-    ask(&missing.difference(known).cloned().collect())
-}
-
-/// The files and folders of this machine that a build reads.
-fn read_by(build: &Spelt) -> Result<Vec<PathBuf>, Failure> {
-    let request = &build.request;
-    let source = |source: &ContextSource| match source {
-        ContextSource::Folder(path) => Some(path.clone()),
-        ContextSource::Input(input) => Some(PathBuf::from(&input.name)),
-        ContextSource::Fetched(_) | ContextSource::Remote(_) => None,
-    };
-    let mut paths: Vec<PathBuf> = request.context.iter().filter_map(source).collect();
-    let own_folder = matches!(request.context, Some(ContextSource::Folder(_)) | None);
-    if let (true, Some(DockerfileSource::File(path))) = (own_folder, &request.dockerfile) {
-        paths.push(path.clone());
-    }
-    paths.extend(
-        request
-            .named_contexts
-            .values()
-            .filter_map(|named| match named {
-                NamedContext::Files(files) => source(files),
-                NamedContext::Layout(layout) => Some(layout.folder.clone()),
-                NamedContext::Image(_) | NamedContext::Target(_) => None,
-            }),
-    );
-    paths.extend(request.secrets.values().filter_map(|secret| match secret {
-        SecretSource::File(path) => Some(path.clone()),
-        SecretSource::Env(_) => None,
-    }));
-    let caches = caches::sources(&build.args.cache_from)?;
-    paths.extend(caches.iter().filter_map(folder_of));
-    Ok(paths)
-}
-
-/// The files and folders that a build writes.
-fn written_by(build: &Spelt) -> Result<Vec<PathBuf>, Failure> {
-    let outputs = outputs::parse(&build.args.output, Shorthands::default())?;
-    let mut paths: Vec<PathBuf> = outputs.iter().filter_map(Output::path).collect();
-    let caches = caches::targets(&build.args.cache_to)?;
-    let places = caches.iter().filter_map(|cache| cache.place.as_ref());
-    paths.extend(places.filter_map(folder_of));
-    Ok(paths)
-}
-
-fn folder_of(cache: &CachePlace) -> Option<PathBuf> {
-    match cache {
-        CachePlace::Folder { folder, .. } => Some(folder.clone()),
-        CachePlace::Registry(_) => None,
-    }
-}
-
-/// Whether one of the `--set` names this path itself.
-fn is_set(set: &[String], path: &str) -> bool {
-    set.iter().any(|text| {
-        text.split_once('=').is_some_and(|(key, value)| {
-            let mut parts = value
-                .split([',', '='])
-                .map(|part| part.trim_matches(['"', ' ']));
-            !key.ends_with(".platform") && parts.any(|part| part == path)
-        })
-    })
+    ask(&missing.difference(known).cloned().collect())?;
+    Ok(bounds)
 }
 
 fn paths_count() -> bool {
@@ -183,15 +115,13 @@ fn paths_count() -> bool {
         .is_none_or(|value| !matches!(value.as_str(), "0" | "false" | "f" | "F" | "FALSE"))
 }
 
-/// What the flags grant.
-fn all_granted(allow: &[String], set: &[String]) -> Result<Granted, Failure> {
+/// What the flags grant to all targets.
+fn all_granted(allow: &[String], baked: &Baked) -> Result<Granted, Failure> {
     let mut granted = granted(allow)?;
-    for text in set {
-        if let Some((key, value)) = text.split_once('=')
-            && key.trim_end_matches('+').ends_with(".entitlements")
-        {
-            granted.grant(value)?;
-        }
+    // A context has its entitlements for the targets that it is built for.
+    let set = baked.targets.values().filter_map(|t| t.set.as_ref());
+    for entitlement in set.flat_map(|set| set.entitlements.iter().flatten()) {
+        granted.grant(entitlement)?;
     }
     Ok(granted)
 }
@@ -221,13 +151,8 @@ fn ask(missing: &BTreeSet<String>) -> Result<(), Failure> {
 }
 
 /// What has to be granted, as `--allow` spells it.
-fn missing(
-    allow: &[String],
-    set: &[String],
-    origin: &Origin,
-    baked: &Baked,
-) -> Result<BTreeSet<String>, Failure> {
-    let granted = all_granted(allow, set)?;
+fn missing(allow: &[String], origin: &Origin, baked: &Baked) -> Result<BTreeSet<String>, Failure> {
+    let granted = all_granted(allow, baked)?;
     let mut missing = BTreeSet::new();
     for target in baked.targets.values() {
         for entitlement in target.entitlements.iter().flatten() {
@@ -246,18 +171,9 @@ fn missing(
         if !paths_count() {
             continue;
         }
-        for (key, paths, roots) in [
-            ("fs.read", read_paths(target, origin), &granted.read),
-            ("fs.write", written_paths(target), &granted.write),
-        ] {
-            for path in paths {
-                let said = is_set(set, &path);
-                let resolved = resolved(Path::new(&path));
-                if !said && !roots.iter().any(|root| resolved.starts_with(root)) {
-                    missing.insert(format!("{key}={}", resolved.display()));
-                }
-            }
-        }
+        let asked = Reach::of_target(target, origin).resolved()?;
+        let reach = granted.reach_of(Some(target), origin)?;
+        missing.extend(asked.beyond(&reach));
     }
     Ok(missing)
 }
@@ -290,10 +206,12 @@ fn said(key: &str) -> String {
 
 fn granted(allow: &[String]) -> Result<Granted, Failure> {
     let folder = std::env::current_dir().map_err(CommandError::file("find", "this folder"))?;
-    let folder = resolved(&folder);
+    let folder = resolved(&folder)?;
     let mut granted = Granted {
-        read: vec![folder.clone()],
-        write: vec![folder],
+        reach: Reach {
+            read: vec![folder.clone()],
+            write: vec![folder],
+        },
         ..Granted::default()
     };
     for text in allow {
@@ -310,7 +228,7 @@ impl Granted {
             None => (text, None),
         };
         let path = || match value.unwrap_or_default() {
-            "*" => PathBuf::from("/"),
+            "*" => Ok(PathBuf::from("/")),
             path => resolved(Path::new(path)),
         };
         match (key, value) {
@@ -324,17 +242,28 @@ impl Granted {
                 ));
             }
             ("device", Some(name)) => drop(self.device_names.insert(name.to_owned())),
-            ("fs.read", _) => self.read.push(path()),
-            ("fs.write", _) => self.write.push(path()),
+            ("fs.read", _) => self.reach.read.push(path()?),
+            ("fs.write", _) => self.reach.write.push(path()?),
             ("fs", _) => {
-                self.read.push(path());
-                self.write.push(path());
+                self.reach.read.push(path()?);
+                self.reach.write.push(path()?);
             }
             _ => {
                 return Err(Failure::invalid(format!("unknown entitlement key {key:?}")));
             }
         }
         Ok(())
+    }
+
+    /// The paths that are granted to a target: those of all, and what `--set` names of this one.
+    fn reach_of(&self, target: Option<&Target>, origin: &Origin) -> Result<Reach, Failure> {
+        let mut reach = self.reach.clone();
+        if let Some(set) = target.and_then(|target| target.set.as_deref()) {
+            let own = Reach::of_target(set, origin).resolved()?;
+            reach.read.extend(own.read);
+            reach.write.extend(own.write);
+        }
+        Ok(reach)
     }
 
     /// Whether an entitlement of a target was granted.
@@ -350,91 +279,18 @@ impl Granted {
     }
 }
 
-/// The files and folders that a target reads.
-fn read_paths(target: &Target, origin: &Origin) -> Vec<String> {
-    let local = |text: &str| match (text.parse::<LayoutReference>(), origin.place(text)) {
-        (Ok(layout), _) => Some(layout.folder.to_string_lossy().into_owned()),
-        (Err(_), Place::Here(path)) => Some(path.to_owned()),
-        (Err(_), _) => None,
-    };
-    let context = target.context.as_deref().into_iter();
-    let contexts = target.contexts.values().map(String::as_str);
-    let folders = context.chain(contexts).filter_map(local);
-    let dockerfile = local_dockerfile(target, origin);
-    let secrets = target
-        .secrets
-        .iter()
-        .flatten()
-        .filter_map(|secret| secret.file.as_deref());
-    let keys = target
-        .ssh
-        .iter()
-        .flatten()
-        .flat_map(|agent| &agent.paths)
-        .map(String::as_str);
-    let caches = target
-        .cache_from
-        .iter()
-        .flatten()
-        .filter(|cache| cache.kind == "local");
-    let caches = caches
-        .filter_map(|cache| cache.attributes.get("src"))
-        .map(String::as_str);
-    let files = secrets.chain(keys).chain(caches);
-    let files = files.map(str::to_owned).chain(dockerfile);
-    folders.chain(files).collect()
-}
-
-/// The files and folders that a target writes.
-fn written_paths(target: &Target) -> Vec<String> {
-    let outputs = target.outputs.iter().flatten();
-    let places = outputs.filter_map(|output| output.destination.as_deref());
-    let caches = target
-        .cache_to
-        .iter()
-        .flatten()
-        .filter(|cache| cache.kind == "local");
-    let caches = caches
-        .filter_map(|cache| cache.attributes.get("dest"))
-        .map(String::as_str);
-    let places = places.filter(|place| *place != "-").chain(caches);
-    places.map(str::to_owned).collect()
-}
-
-/// Where a path leads: links are followed as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut found = PathBuf::new();
-    for part in absolute.components() {
-        match part {
-            Component::ParentDir => {
-                found.pop();
-            }
-            part => found.push(part),
-        }
-        if let Ok(real) = found.canonicalize() {
-            found = real;
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use gantry_bake::target::{CacheEntry, Output, Secret, Ssh};
 
-    fn refusal(target: Target, allow: &[&str], set: &[&str]) -> Option<String> {
+    fn refusal(target: Target, allow: &[&str]) -> Option<String> {
         let baked = Baked {
             targets: [("t".to_owned(), target)].into(),
             ..Baked::default()
         };
-        let texts = |all: &[&str]| {
-            all.iter()
-                .map(|text| (*text).to_owned())
-                .collect::<Vec<_>>()
-        };
-        let done = check(&texts(allow), &texts(set), &Origin::Here, &baked);
+        let allow: Vec<String> = allow.iter().map(|text| (*text).to_owned()).collect();
+        let done = check(&allow, &Origin::Here, &baked);
         done.err().map(|failure| failure.message().to_owned())
     }
 
@@ -448,45 +304,54 @@ mod tests {
             }]),
             ..Target::default()
         };
-        assert_eq!(refusal(output("out"), &[], &[]), None);
-        assert_eq!(refusal(output("-"), &[], &[]), None);
+        assert_eq!(refusal(output("out"), &[]), None);
+        assert_eq!(refusal(output("-"), &[]), None);
         assert!(
-            refusal(output("/nonesuch/x"), &[], &[])
+            refusal(output("/nonesuch/x"), &[])
                 .unwrap()
                 .contains("--allow=fs.write=/nonesuch/x")
         );
-        assert!(refusal(output("out/../.."), &[], &[]).is_some());
+        assert!(refusal(output("out/../.."), &[]).is_some());
         assert_eq!(
-            refusal(output("/nonesuch/x"), &["fs.write=/nonesuch"], &[]),
+            refusal(output("/nonesuch/x"), &["fs.write=/nonesuch"]),
             None
         );
-        assert_eq!(refusal(output("/nonesuch/x"), &["fs=*"], &[]), None);
-        assert_eq!(
-            refusal(output("/nonesuch/x"), &[], &["t.output=/nonesuch/x"]),
-            None
-        );
-        // What only contains the path does not name it.
-        for set in ["t.args.A=x/nonesuch/xy", "*.platform=/nonesuch/x"] {
-            assert!(
-                refusal(output("/nonesuch/x"), &[], &[set]).is_some(),
-                "{set}"
-            );
+        assert_eq!(refusal(output("/nonesuch/x"), &["fs=*"]), None);
+        let set = |set: Target| Target {
+            set: Some(Box::new(set)),
+            ..output("/nonesuch/x")
+        };
+        assert_eq!(refusal(set(output("/nonesuch/x")), &[]), None);
+        assert!(refusal(set(output("/nonesuch/y")), &[]).is_some());
+        // What is read is not written, and other values name no path.
+        let text = Some("/nonesuch/x".to_owned());
+        for other in [
+            Target {
+                context: text.clone(),
+                ..Target::default()
+            },
+            Target {
+                args: [("PREFIX".to_owned(), text.clone())].into(),
+                ..Target::default()
+            },
+            Target {
+                platforms: text.map(|text| vec![text]),
+                ..Target::default()
+            },
+        ] {
+            assert!(refusal(set(other), &[]).is_some());
         }
-        assert!(refusal(output("/nonesuch/x"), &["fs.read=/"], &[]).is_some());
+        assert!(refusal(output("/nonesuch/x"), &["fs.read=/"]).is_some());
         let context = Target {
             context: Some("/proc".to_owned()),
             ..Target::default()
         };
-        assert!(
-            refusal(context, &[], &[])
-                .unwrap()
-                .contains("fs.read=/proc")
-        );
+        assert!(refusal(context, &[]).unwrap().contains("fs.read=/proc"));
         let layout = Target {
             contexts: [("a".to_owned(), "oci-layout:///proc/sys:v1".to_owned())].into(),
             ..Target::default()
         };
-        let text = refusal(layout, &[], &[]).unwrap();
+        let text = refusal(layout, &[]).unwrap();
         assert!(text.contains("fs.read=/proc/sys\""), "{text}");
         let secret = Target {
             secrets: Some(vec![Secret {
@@ -496,7 +361,7 @@ mod tests {
             ..Target::default()
         };
         assert!(
-            refusal(secret, &[], &[])
+            refusal(secret, &[])
                 .unwrap()
                 .contains("fs.read=/etc/hostname")
         );
@@ -557,8 +422,9 @@ mod tests {
             let spelt = spelt.map_err(drop).unwrap();
             let known = BTreeSet::new();
             let baked = Baked::default();
-            let check =
-                |allow: &[String]| check_builds(allow, &[], [&spelt].into_iter(), &known, &baked);
+            let check = |allow: &[String]| {
+                check_builds(allow, [&spelt].into_iter(), &known, &Origin::Here, &baked)
+            };
             let failure = check(&[]).unwrap_err();
             let want = format!("--allow={want}");
             assert!(failure.message().contains(&want), "{}", failure.message());
@@ -573,7 +439,7 @@ mod tests {
             context: Some("/nonesuch/\u{1b}[2K".to_owned()),
             ..Target::default()
         };
-        let said = refusal(context, &[], &[]).unwrap();
+        let said = refusal(context, &[]).unwrap();
         assert!(
             !said.contains('\u{1b}') && said.contains("\\u{1b}[2K"),
             "{said}"
@@ -590,32 +456,29 @@ mod tests {
             }]),
             ..Target::default()
         };
-        let text = refusal(host.clone(), &[], &[]).unwrap();
+        let text = refusal(host.clone(), &[]).unwrap();
         assert!(text.contains("--allow=network.host --allow=ssh"), "{text}");
         assert!(text.contains(" - lending the SSH agent"), "{text}");
-        assert_eq!(refusal(host, &["network.host", "ssh"], &[]), None);
+        assert_eq!(refusal(host, &["network.host", "ssh"]), None);
         for wrong in ["tape", "ssh=default", "security.insecure=1"] {
-            assert!(
-                refusal(Target::default(), &[wrong], &[]).is_some(),
-                "{wrong}"
-            );
+            assert!(refusal(Target::default(), &[wrong]).is_some(), "{wrong}");
         }
         let more = ["security.insecure", "device=v/c=1"];
         let more = || Target {
             entitlements: Some(more.map(str::to_owned).to_vec()),
             ..Target::default()
         };
-        let text = refusal(more(), &[], &[]).unwrap();
+        let text = refusal(more(), &[]).unwrap();
         assert!(
             text.contains("--allow=device=v/c=1 --allow=security.insecure"),
             "{text}"
         );
-        let set = [
-            "*.entitlements=security.insecure",
-            "t.entitlements+=device=v/c=1",
-        ];
-        assert_eq!(refusal(more(), &[], &set), None);
-        assert_eq!(refusal(more(), &["security.insecure", "device"], &[]), None);
-        assert!(refusal(more(), &["security.insecure", "device=v/c=2"], &[]).is_some());
+        let set = Target {
+            set: Some(Box::new(more())),
+            ..more()
+        };
+        assert_eq!(refusal(set, &[]), None);
+        assert_eq!(refusal(more(), &["security.insecure", "device"]), None);
+        assert!(refusal(more(), &["security.insecure", "device=v/c=2"]).is_some());
     }
 }

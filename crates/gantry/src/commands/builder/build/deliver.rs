@@ -16,6 +16,7 @@ use gantry_model::image::Descriptor;
 use gantry_model::{Digest, Event, EventType, Reference};
 
 use super::attest::Witness;
+use super::bounds::Bounds;
 use super::outputs::{FilesOutput, ImageOutput, LayoutOutput, Output, Place};
 use crate::failure::Failure;
 use crate::output::sink;
@@ -39,6 +40,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) target: &'a BuiltTarget,
     /// `SOURCE_DATE_EPOCH`, in seconds.
     pub(crate) epoch: Option<i64>,
+    /// What files and folders do not leave.
+    pub(crate) bounds: &'a Bounds,
     pub(crate) reporter: &'a Reporter<'a>,
     /// What is said of images that leave.
     pub(crate) witness: Witness<'a>,
@@ -115,9 +118,10 @@ impl Delivery<'_> {
         };
         let exported = self.vertex(name, |images, transfer| match &output.place {
             Place::Path(folder) if !output.tar => {
-                Ok(images.export_to_folder(&parts, form, names, folder, transfer)?)
+                let folder = self.bounds.layout(folder)?;
+                Ok(images.export_to_folder(&parts, form, names, &folder, transfer)?)
             }
-            place => to(place, |out| {
+            place => self.to(place, |out| {
                 Ok(images.export_to_archive(&parts, form, names, *kind, out, transfer)?)
             }),
         })?;
@@ -141,8 +145,9 @@ impl Delivery<'_> {
                     } else {
                         folder.clone()
                     };
+                    let place = self.bounds.place(&folder)?;
                     engine
-                        .files_to_folder(part, epoch, &folder, output.mode)
+                        .files_to_folder(part, epoch, &place, output.mode)
                         .map_err(|error| Failure::from(error).at(folder.display()))?;
                 }
                 Ok(())
@@ -150,7 +155,7 @@ impl Delivery<'_> {
         }
         self.vertex("exporting to client tarball", |engine, _| {
             let parts = self.files_parts(output, split)?;
-            to(&output.place, |out| {
+            self.to(&output.place, |out| {
                 Ok(engine.files_to_archive(&parts, epoch, out)?)
             })
         })
@@ -233,6 +238,27 @@ impl Delivery<'_> {
         self.end(vertex, work(self.engine.images(), &watched))
     }
 
+    /// Writes an archive to its place.
+    fn to<T>(
+        &self,
+        place: &Place,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut result = None;
+        let keep = |out: &mut (dyn Write + Send)| {
+            result = Some(write(out)?);
+            Ok(())
+        };
+        match place {
+            Place::Stdout => sink::to_stdout(keep)?,
+            Place::Path(path) => {
+                let path = self.bounds.place(path)?;
+                sink::to_file(&path.to_string_lossy(), keep)?;
+            }
+        }
+        Ok(result.expect("what was written gave a result"))
+    }
+
     fn begin(&self, name: &str) -> VertexId {
         self.reporter
             .begin(&titled(self.target.title.as_deref(), name))
@@ -245,23 +271,6 @@ impl Delivery<'_> {
         }
         done
     }
-}
-
-/// Writes an archive to its place.
-fn to<T>(
-    place: &Place,
-    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let mut result = None;
-    let keep = |out: &mut (dyn Write + Send)| {
-        result = Some(write(out)?);
-        Ok(())
-    };
-    match place {
-        Place::Stdout => sink::to_stdout(keep)?,
-        Place::Path(path) => sink::to_file(&path.to_string_lossy(), keep)?,
-    }
-    Ok(result.expect("what was written gave a result"))
 }
 
 /// `linux_amd64`, as buildx names the folder of a platform.

@@ -14,6 +14,7 @@ use gantry_runtime::Confinement;
 use super::attest::{self, Attest, Witness};
 use super::authorities;
 use super::bases::EngineBases;
+use super::bounds::Bounds;
 use super::caches::{self, CacheTo, Imported, Leaving};
 use super::deliver::{Delivered, Delivery};
 use super::devices::EngineDevices;
@@ -35,6 +36,7 @@ pub(in crate::commands::builder) struct Order {
     to: Vec<CacheTo>,
     attest: Attest,
     squash: bool,
+    bounds: Bounds,
 }
 
 impl Order {
@@ -61,10 +63,16 @@ impl Order {
                 args.sbom.as_deref(),
             )?,
             squash: args.squash,
+            bounds: Bounds::default(),
         };
         caches::check(&order.to, &order.outputs, order.squash)?;
         attest::check(&order.attest, &order.outputs)?;
         Ok(order)
+    }
+
+    /// The same, whose outputs and caches do not leave these bounds.
+    pub(in crate::commands::builder) fn within(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
     }
 }
 
@@ -256,6 +264,7 @@ fn make(
             engine,
             target: squashed.as_ref().unwrap_or(target),
             epoch,
+            bounds: &order.bounds,
             reporter: &reporter,
             witness: Witness {
                 attest: &order.attest,
@@ -272,6 +281,7 @@ fn make(
                 records: &outcome.records,
                 mounts: &outcome.mounts,
                 imported: &imported,
+                bounds: &order.bounds,
                 cancellation: &builder.cancellation,
                 reporter: &reporter,
             };

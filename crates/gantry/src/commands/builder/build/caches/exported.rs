@@ -8,6 +8,7 @@ use gantry_engine::caches::{
 };
 
 use super::{CacheTo, Imported};
+use crate::commands::builder::build::bounds::Bounds;
 use crate::commands::builder::build::deliver::Watched;
 use crate::failure::Failure;
 use gantry_model::{Digest, StepRecord, StepResult};
@@ -64,6 +65,8 @@ pub(crate) struct Leaving<'a> {
     pub(crate) mounts: &'a CacheMounts,
     /// The caches that mounts may come from which are not here.
     pub(crate) imported: &'a Imported<'a>,
+    /// What the folders of caches do not leave.
+    pub(crate) bounds: &'a Bounds,
     pub(crate) cancellation: &'a Cancellation,
     pub(crate) reporter: &'a Reporter<'a>,
 }
@@ -113,8 +116,12 @@ impl Leaving<'_> {
                 mounts.extend(self.mount(used, &to.form, vertex)?);
             }
         }
+        let mut place = place.clone();
+        if let CachePlace::Folder { folder, .. } = &mut place {
+            *folder = self.bounds.layout(folder)?;
+        }
         let caches = self.engine.caches();
-        Ok(caches.export(&steps, &records, &mounts, place, &to.form, &watched)?)
+        Ok(caches.export(&steps, &records, &mounts, &place, &to.form, &watched)?)
     }
 
     /// A cache mount, packed; one that is not here, since no step that uses it ran, as an imported
