@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use gantry_sys::{mount, system};
 use gantry_testkit::conformance;
 use gantry_testkit::environment::{Answer, answer};
 use gantry_testkit::fixture;
 
 use super::seen::Seen;
+use crate::say;
 
 /// What BuildKit gives an image whose base has no `PATH`.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -160,7 +162,7 @@ impl Peer {
             // whose folder is then missing where no step comes after. Without a cache, which
             // takes `ENV B=$A` for what it was with another value.
             command.args(["--layers=false", "--no-cache", "--pull=never"]);
-            command.args(["--format=docker", NO_LABEL]);
+            command.args(["--format=docker", NO_LABEL, "--force-rm"]);
         }
         let built = answer(command.arg(context));
         if built.code != 0 {
@@ -176,6 +178,20 @@ impl Peer {
         match self.kind {
             Kind::Docker => description.to_owned(),
             Kind::Podman | Kind::Buildah => self.seen.compared(description),
+        }
+    }
+}
+
+/// What was mounted in its storage, which Podman and Buildah leave mounted, ends before the folder
+/// goes.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        for mount in system::mounts().unwrap_or_default().iter().rev() {
+            if mount.mount_point.starts_with(self.work.path())
+                && let Err(error) = mount::detach(&mount.mount_point)
+            {
+                say(&format!("{}: {error}", mount.mount_point.display()));
+            }
         }
     }
 }
